@@ -1,0 +1,61 @@
+# Two commands: `make run` from a fresh clone to a serving stack, `make test` for everything that is checked.
+PORT ?= 8000
+TLS_PORT ?= 8443
+METRICS_PORT ?= 9000
+STATE ?= .blindsight
+MODEL ?=
+PYTHON ?= python3
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The CPU builds of torch; everything else comes from the ordinary index. One retry, because it may be out of reach.
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types imports check bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/installed-run ## build what is missing, start everything, serve until Ctrl-C
+	@$(BIN)/blindsight up --port $(PORT) --tls-port $(TLS_PORT) --metrics-port $(METRICS_PORT) --state $(STATE) \
+		$(if $(MODEL),--model $(MODEL))
+
+test: $(VENV)/installed-dev check ## lint, types, import rules and all tests
+	$(BIN)/python -m pytest $(TESTS)
+
+check: lint types imports
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+imports: $(VENV)/installed-dev
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed-dev ## measure against a bare loop and a plain service; results in benchmarks/out
+	$(BIN)/python -m benchmarks run $(BENCH)
+
+lock: $(VENV)/installed-dev ## pin what is installed now
+	{ sed -n 1p requirements.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > requirements.new
+	mv requirements.new requirements.txt
+
+clean: ## remove the environment and everything that was built
+	rm -rf $(VENV) $(STATE) benchmarks/out
+
+$(VENV)/installed-run: pyproject.toml requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the packages of gateway and enclave, once…"
+	@$(PIP) --editable '.[gateway,enclave]'
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the packages for development, torch among them, once…"
+	@$(PIP) --retries 1 --extra-index-url $(TORCH_INDEX) torch==2.13.0
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/installed-run

@@ -1,0 +1,170 @@
+"""From the certificate that signed a document to a pinned root.
+
+`cryptography.x509.verification` builds and checks the path (names, signatures, pathLen, extensions); what it leaves
+open is checked here: the order of the bundle, the one permitted algorithm, and the validity of every certificate
+including the root. As AWS prescribes, revocation is not checked. Nothing is cached: a certificate that was valid a
+minute ago is looked at again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509 import NameOID
+from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
+
+from blindsight.attestation.roots import SIMULATED_ROOT_NAME
+from blindsight.errors import EvidenceChainError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from cryptography.x509.verification import Policy as PathPolicy
+
+MAX_INTERMEDIATES = 3
+"""Regional, zonal and instance CA: the depth of every genuine chain."""
+
+_UNDERSTOOD = (ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE)
+"""What a critical extension may be (RFC 5280, section 4.2: refuse a critical extension that is not processed)."""
+
+# The library warns of some things that RFC 5280 forbids; where warnings are errors, that is a refusal too.
+_UNREADABLE = (
+    ValueError,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,
+)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The certificates of a document, parsed: `root` first, `leaf` last. Not verified by itself."""
+
+    certificates: tuple[x509.Certificate, ...]
+    calls_itself_simulated: bool
+
+    @property
+    def root(self) -> x509.Certificate:
+        return self.certificates[0]
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        return self.certificates[-1]
+
+
+def parse(bundle: Sequence[bytes], leaf: bytes, *, step: int) -> Chain:
+    """Parse the DER `bundle` (root first) and `leaf`. Raises `EvidenceChainError` `malformed_certificate`."""
+    try:
+        certificates = tuple(x509.load_der_x509_certificate(der) for der in (*bundle, leaf))
+        names = certificates[0].subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return Chain(certificates, any(name.value == SIMULATED_ROOT_NAME for name in names))
+    except _UNREADABLE as error:
+        raise EvidenceChainError("malformed_certificate", "A certificate cannot be parsed.", step=step) from error
+
+
+def verify(chain: Chain, *, at: datetime, step: int) -> ec.EllipticCurvePublicKey:
+    """Verify `chain` at the time `at` and return the leaf's P-384 key.
+
+    The caller has compared the root's fingerprint with its pins. Raises `EvidenceChainError`, marked with `step`.
+    """
+    for position, certificate in enumerate(chain.certificates, start=1):
+        _check_time(certificate, f"Certificate {position} of {len(chain.certificates)}, from the root,", at, step)
+        _check_algorithms(certificate, step)
+    verifier = (
+        PolicyBuilder()
+        .store(Store([chain.root]))
+        .time(at)
+        .max_chain_depth(MAX_INTERMEDIATES)
+        .extension_policies(ca_policy=_CA_POLICY, ee_policy=_LEAF_POLICY)
+        .build_client_verifier()
+    )
+    try:
+        path = verifier.verify(chain.leaf, list(chain.certificates[1:-1])).chain
+    except (VerificationError, *_UNREADABLE) as error:
+        raise EvidenceChainError(
+            "invalid_chain", "The certificates do not form a valid chain from the signer to the root.", step=step
+        ) from error
+    # The library takes intermediates in any order and ignores spare ones; AWS's format states one order.
+    if tuple(reversed(path)) != chain.certificates:
+        raise EvidenceChainError(
+            "chain_order", "The bundle is not the chain from the root to the signer, in that order.", step=step
+        )
+    return _p384_key(chain.leaf, step)
+
+
+def _check_time(certificate: x509.Certificate, who: str, at: datetime, step: int) -> None:
+    if at > certificate.not_valid_after_utc:
+        raise EvidenceChainError(
+            "certificate_expired", f"{who} expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%SZ}.", step=step
+        )
+    if at < certificate.not_valid_before_utc:
+        raise EvidenceChainError(
+            "certificate_not_yet_valid",
+            f"{who} is valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%SZ}.",
+            step=step,
+        )
+
+
+def _check_algorithms(certificate: x509.Certificate, step: int) -> None:
+    """ecdsa-with-SHA384 by a P-384 key throughout, and no critical extension that is not understood."""
+    _p384_key(certificate, step)
+    if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
+        raise EvidenceChainError("certificate_algorithm", "A certificate is not signed with SHA-384.", step=step)
+    try:
+        extensions = certificate.extensions
+    except _UNREADABLE as error:
+        raise EvidenceChainError("malformed_certificate", "A certificate's extension is damaged.", step=step) from error
+    if any(extension.critical and extension.oid not in _UNDERSTOOD for extension in extensions):
+        raise EvidenceChainError("invalid_chain", "A certificate has an unknown critical extension.", step=step)
+
+
+def _p384_key(certificate: x509.Certificate, step: int) -> ec.EllipticCurvePublicKey:
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise EvidenceChainError("certificate_algorithm", "A certificate's key cannot be read.", step=step) from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise EvidenceChainError("certificate_algorithm", "A certificate's key is not on P-384.", step=step)
+    return key
+
+
+def _require_ca(_policy: PathPolicy, _certificate: x509.Certificate, constraints: x509.BasicConstraints) -> None:
+    if not constraints.ca:
+        raise ValueError("an issuer is not a CA")
+
+
+def _require_cert_sign(_policy: PathPolicy, _certificate: x509.Certificate, usage: x509.KeyUsage) -> None:
+    if not usage.key_cert_sign:
+        raise ValueError("an issuer may not sign certificates")
+
+
+def _require_not_ca(_policy: PathPolicy, _certificate: x509.Certificate, constraints: x509.BasicConstraints) -> None:
+    if constraints.ca:
+        raise ValueError("the signer is a CA")
+
+
+def _require_digital_signature(_policy: PathPolicy, _certificate: x509.Certificate, usage: x509.KeyUsage) -> None:
+    if not usage.digital_signature:
+        raise ValueError("the signer may not sign data")
+
+
+_CA_POLICY = (
+    ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, Criticality.CRITICAL, _require_ca)
+    .require_present(x509.KeyUsage, Criticality.CRITICAL, _require_cert_sign)
+)
+
+# Genuine leaf certificates mark key usage non-critical.
+_LEAF_POLICY = (
+    ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, Criticality.CRITICAL, _require_not_ca)
+    .require_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_digital_signature)
+    .require_not_present(x509.SubjectAlternativeName)
+)

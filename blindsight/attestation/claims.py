@@ -1,0 +1,94 @@
+"""What an enclave says of itself in `user_data`: its function, its model and its sealing keys.
+
+Canonical JSON (RFC 8785) of three members, each the standard base64 of 32 bytes:
+`{"func_checksum": ..., "key_configs_sha256": ..., "model_sha256": ...}`. PCR 16 measures the first and the last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+
+from blindsight.errors import EvidenceClaimsError
+
+CLAIMS_PCR = 16
+"""The first PCR that an application may extend."""
+
+_CLAIM_BYTES = 32
+_MEMBERS = ("func_checksum", "key_configs_sha256", "model_sha256")
+_OURS = ("key_configs_sha256", "model_sha256")
+"""The members that mark `user_data` as Blindsight's: Cape's own documents have `func_checksum` too."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Three SHA-256 values of 32 bytes: of the function bundle, the encoded key configurations and `model.json`."""
+
+    func_checksum: bytes
+    key_configs_sha256: bytes
+    model_sha256: bytes
+
+    def to_json(self) -> bytes:
+        """Encode as `user_data`."""
+        return rfc8785.dumps({name: b64encode(getattr(self, name)).decode() for name in _MEMBERS})
+
+    @classmethod
+    def parse(cls, user_data: bytes | None, *, step: int) -> Claims | None:
+        """Parse `user_data`; None if it is someone else's. Members beside the three are ignored.
+
+        Raises `EvidenceClaimsError` `malformed_claims`, marked with `step`.
+        """
+        members = _json_object(user_data or b"", step)
+        if not any(name in members for name in _OURS):
+            return None
+        return cls(**{name: _claim(name, members.get(name), step) for name in _MEMBERS})
+
+
+def pcr16_extension(func_checksum: bytes, model_sha256: bytes) -> bytes:
+    """The 48 bytes that an enclave extends PCR 16 with: SHA-384 of two of its claims, as canonical JSON."""
+    claims = {"func_checksum": b64encode(func_checksum).decode(), "model_sha256": b64encode(model_sha256).decode()}
+    return hashlib.sha384(rfc8785.dumps(claims)).digest()
+
+
+def expected_pcr16(func_checksum: bytes, model_sha256: bytes) -> bytes:
+    """The value of PCR 16, 48 bytes, that goes with these claims: extended once from zeros."""
+    return hashlib.sha384(bytes(48) + pcr16_extension(func_checksum, model_sha256)).digest()
+
+
+def _json_object(user_data: bytes, step: int) -> dict[str, Any]:
+    try:
+        value = json.loads(user_data, object_pairs_hook=_unique)
+    except _DuplicateMemberError as error:
+        raise EvidenceClaimsError("malformed_claims", "user_data has the same member twice.", step=step) from error
+    except (ValueError, RecursionError):
+        return {}  # Not JSON is somebody else's user data, not a fault.
+    return value if isinstance(value, dict) else {}
+
+
+class _DuplicateMemberError(Exception):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _DuplicateMemberError
+    return members
+
+
+def _claim(name: str, text: object, step: int) -> bytes:
+    try:
+        value = b64decode(text, validate=True) if isinstance(text, str) else b""
+    except ValueError:
+        value = b""
+    # All zeros is a value that was published before it was computed (nitriding-daemon, pull request 16).
+    if len(value) != _CLAIM_BYTES or not any(value):
+        raise EvidenceClaimsError(
+            "malformed_claims", f"{name} in user_data is not the base64 of {_CLAIM_BYTES} bytes, or zero.", step=step
+        )
+    return value

@@ -1,0 +1,88 @@
+"""COSE_Sign1 with ES384 (RFC 9052, RFC 9053), the envelope of an attestation document.
+
+The algorithm is fixed here and never taken from the message: ECDSA on P-384 with SHA-384, protected header {1: -35}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cbor2
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA384
+
+from blindsight.attestation import cbor
+from blindsight.errors import EvidenceFormatError, EvidenceSignatureError
+
+PROTECTED_ES384 = bytes.fromhex("a1013822")
+"""The encoded protected header {alg: ES384}, as NSM writes it."""
+
+TAG_18 = b"\xd2"
+"""Head of the optional COSE_Sign1 tag (RFC 9052, section 2)."""
+
+SIGNATURE_BYTES = 96
+"""r and s of P-384, 48 bytes each, big-endian."""
+
+ES384 = ec.ECDSA(SHA384())
+
+
+@dataclass(frozen=True)
+class Sign1:
+    """The signed `payload` and its raw `signature`, not yet verified."""
+
+    payload: bytes
+    signature: bytes
+
+
+def parse(data: bytes, *, step: int) -> Sign1:
+    """Take `data` apart, with or without tag 18. Raises `EvidenceFormatError`, marked with `step`."""
+    message = cbor.decode(data.removeprefix(TAG_18), step=step)
+    if not isinstance(message, list) or len(message) != 4:
+        raise EvidenceFormatError("not_cose_sign1", "Not a COSE_Sign1 array of four elements.", step=step)
+    protected, unprotected, payload, signature = message
+    if protected != PROTECTED_ES384:
+        raise EvidenceFormatError("wrong_algorithm", "The protected header is not exactly {alg: ES384}.", step=step)
+    if unprotected != {}:
+        raise EvidenceFormatError("unprotected_header", "The unprotected header is not an empty map.", step=step)
+    if not isinstance(payload, bytes) or not payload:
+        raise EvidenceFormatError("not_cose_sign1", "The payload is not a byte string, or empty.", step=step)
+    if not isinstance(signature, bytes) or len(signature) != SIGNATURE_BYTES:
+        raise EvidenceFormatError("not_cose_sign1", f"The signature is not {SIGNATURE_BYTES} bytes.", step=step)
+    return Sign1(payload, signature)
+
+
+def verify(message: Sign1, key: ec.EllipticCurvePublicKey, *, step: int) -> None:
+    """Check the signature with a P-384 `key`. Raises `EvidenceSignatureError`, marked with `step`.
+
+    ECDSA is malleable, (r, s) and (r, n - s) both verify: never identify a document by its signature.
+    """
+    r, s = (int.from_bytes(half, "big") for half in (message.signature[:48], message.signature[48:]))
+    try:
+        key.verify(encode_dss_signature(r, s), _sig_structure(message.payload), ES384)
+    except InvalidSignature as error:
+        raise EvidenceSignatureError(
+            "invalid_signature", "The signature is not that of the document's certificate.", step=step
+        ) from error
+
+
+def sign(payload: bytes, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Sign `payload` with a P-384 `key`; returns the untagged COSE_Sign1 message, as NSM does."""
+    return assemble(payload, raw_signature(key.sign(_sig_structure(payload), ES384)))
+
+
+def assemble(payload: bytes, signature: bytes) -> bytes:
+    """Encode the untagged COSE_Sign1 message of `payload` and a raw `signature`."""
+    return cbor2.dumps([PROTECTED_ES384, {}, payload, signature])
+
+
+def raw_signature(der: bytes) -> bytes:
+    """Turn a DER ECDSA signature into r and s of 48 bytes each, the form of COSE."""
+    r, s = decode_dss_signature(der)
+    return r.to_bytes(48, "big") + s.to_bytes(48, "big")
+
+
+def _sig_structure(payload: bytes) -> bytes:
+    """What is signed (RFC 9052, section 4.4), without external data."""
+    return cbor2.dumps(["Signature1", PROTECTED_ES384, b"", payload])

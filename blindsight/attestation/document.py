@@ -1,0 +1,142 @@
+"""The payload of a Nitro attestation document, parsed strictly and without trusting it.
+
+Source: AWS Nitro Enclaves NSM API, docs/attestation_process.md, sections 3.1 (format) and 3.2.2 (field checks), and
+what genuine documents carry where the two differ: CBOR null for optional fields, more than 512 bytes of user data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from blindsight.attestation import cbor
+from blindsight.errors import EvidenceFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_DOCUMENT_BYTES = 16 * 1024
+"""AWS's limit for the payload, taken here for the whole message. Genuine documents have 4.4 to 5.2 kB."""
+
+PCR_BYTES = 48
+"""SHA-384. AWS allows 32 and 64 for digests that no Nitro system uses."""
+
+MAX_PCRS = 32
+MAX_CERTIFICATE_BYTES = 1024
+MAX_OPTIONAL_BYTES = 1024
+"""Of public_key, user_data and nonce each. AWS's text says 512 for two of them; its devices sign 746."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_TIMESTAMP_MS = 253_402_300_799_999
+"""End of the year 9999, the last that `datetime` can hold."""
+
+
+@dataclass(frozen=True)
+class AttestationDocument:
+    """The fields of an attestation document. Nothing in it is trustworthy before `verify` has returned it.
+
+    `timestamp_ms` is milliseconds since 1970; `pcrs` maps index to 48 bytes; `certificate` and `cabundle` are DER,
+    the bundle from the root to the issuer of `certificate`.
+    """
+
+    module_id: str
+    digest: str
+    timestamp_ms: int
+    pcrs: Mapping[int, bytes]
+    certificate: bytes
+    cabundle: tuple[bytes, ...]
+    public_key: bytes | None
+    user_data: bytes | None
+    nonce: bytes | None
+
+    @property
+    def timestamp(self) -> datetime:
+        return _EPOCH + timedelta(milliseconds=self.timestamp_ms)
+
+    @classmethod
+    def parse(cls, payload: bytes, *, step: int) -> AttestationDocument:
+        """Parse the payload of a COSE_Sign1 message. Raises `EvidenceFormatError`, marked with `step`.
+
+        Unknown text keys are ignored: they are signed, and no check of ours depends on them.
+        """
+        fields = cbor.decode(payload, step=step)
+        if not isinstance(fields, dict):
+            raise EvidenceFormatError("invalid_field", "The payload is not a map.", step=step)
+        return _Fields(fields, step).document()
+
+
+class _Fields:
+    """The rules of the field table, one method a type."""
+
+    def __init__(self, fields: Mapping[int | str, cbor.CBORValue], step: int) -> None:
+        self.fields = fields
+        self.step = step
+
+    def document(self) -> AttestationDocument:
+        digest = self._text("digest")
+        if digest != "SHA384":
+            raise self._error("unsupported_digest", "The digest is not SHA384.")
+        return AttestationDocument(
+            module_id=self._text("module_id"),
+            digest=digest,
+            timestamp_ms=self._timestamp(),
+            pcrs=self._pcrs(),
+            certificate=self._certificate("certificate", self._mandatory("certificate")),
+            cabundle=self._cabundle(),
+            public_key=self._optional("public_key", least=1),
+            user_data=self._optional("user_data"),
+            nonce=self._optional("nonce"),
+        )
+
+    def _mandatory(self, name: str) -> cbor.CBORValue:
+        value = self.fields.get(name)
+        if value is None:
+            raise self._error("missing_field", f"The field {name} is missing or null.")
+        return value
+
+    def _text(self, name: str) -> str:
+        value = self._mandatory(name)
+        if not isinstance(value, str) or not value:
+            raise self._error("invalid_field", f"The field {name} is not a text, or empty.")
+        return value
+
+    def _timestamp(self) -> int:
+        value = self._mandatory("timestamp")
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _MAX_TIMESTAMP_MS:
+            raise self._error("invalid_field", "The timestamp is not a number of milliseconds since 1970.")
+        return value
+
+    def _pcrs(self) -> Mapping[int, bytes]:
+        value = self._mandatory("pcrs")
+        if not isinstance(value, dict) or not 1 <= len(value) <= MAX_PCRS:
+            raise self._error("invalid_field", f"The field pcrs is not a map of 1 to {MAX_PCRS} entries.")
+        pcrs: dict[int, bytes] = {}
+        for index, measurement in value.items():
+            if not isinstance(index, int) or not 0 <= index < MAX_PCRS:
+                raise self._error("invalid_pcr_index", f"A PCR index is not an integer from 0 to {MAX_PCRS - 1}.")
+            if not isinstance(measurement, bytes) or len(measurement) != PCR_BYTES:
+                raise self._error("invalid_pcr_length", f"PCR {index} is not a string of {PCR_BYTES} bytes.")
+            pcrs[index] = measurement
+        return MappingProxyType(pcrs)
+
+    def _certificate(self, name: str, value: cbor.CBORValue) -> bytes:
+        if not isinstance(value, bytes) or not 1 <= len(value) <= MAX_CERTIFICATE_BYTES:
+            raise self._error("invalid_field", f"{name} is not a string of 1 to {MAX_CERTIFICATE_BYTES} bytes.")
+        return value
+
+    def _cabundle(self) -> tuple[bytes, ...]:
+        value = self._mandatory("cabundle")
+        if not isinstance(value, list) or not value:
+            raise self._error("invalid_field", "The field cabundle is not an array, or empty.")
+        return tuple(self._certificate(f"cabundle[{position}]", item) for position, item in enumerate(value))
+
+    def _optional(self, name: str, *, least: int = 0) -> bytes | None:
+        value = self.fields.get(name)
+        if value is None or (isinstance(value, bytes) and least <= len(value) <= MAX_OPTIONAL_BYTES):
+            return value
+        raise self._error("invalid_field", f"{name} is not a string of {least} to {MAX_OPTIONAL_BYTES} bytes.")
+
+    def _error(self, code: str, message: str) -> EvidenceFormatError:
+        return EvidenceFormatError(code, message, step=self.step)

@@ -1,0 +1,259 @@
+"""Verify an attestation document, after AWS's attestation process (NSM API, docs/attestation_process.md).
+
+    1. Envelope      size, strict CBOR, COSE_Sign1, ES384 and nothing else
+    2. Fields        every field present and in its range
+    3. Root          the first certificate of the bundle is a pinned root
+    4. Chain         root to signer, valid at the time of verification
+    5. Signature     by the signer's P-384 key
+    6. Debug mode    PCR 0, 1 and 2 are not all zero
+    7. Measurements  every PCR that the policy lists has an accepted value
+    8. Claims        function and model in user_data are what PCR 16 measures
+    9. Identity      function and model are accepted by the policy
+   10. Freshness     the caller's nonce, and an age within limits
+
+Nothing is compared before the signature holds, and the first failure ends the verification. No I/O, no state, no clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from blindsight.attestation import chain as chains
+from blindsight.attestation import cose
+from blindsight.attestation.claims import CLAIMS_PCR, Claims, expected_pcr16
+from blindsight.attestation.document import MAX_DOCUMENT_BYTES, AttestationDocument
+from blindsight.attestation.report import Step, VerificationReport, Verified
+from blindsight.errors import (
+    EvidenceChainError,
+    EvidenceClaimsError,
+    EvidenceDebugError,
+    EvidenceFormatError,
+    EvidenceFreshnessError,
+    EvidenceMeasurementError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from blindsight.attestation.policy import Policy, UnsafeAcceptAnything
+
+MIN_NONCE_BYTES = 16
+"""A nonce that a caller sends must be too long to guess or to meet twice."""
+
+CALLERS_STEP = 11
+"""The comparisons with what came beside the document, which are the caller's to make."""
+
+DEBUG_PCRS = (0, 1, 2)
+"""Zero in a debug enclave, whose signature and chain are as genuine as any. PCR 3 and 4 are not."""
+
+
+def verify(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: bytes | None, now: datetime) -> Verified:
+    """Verify live `evidence` at the time `now` (aware). Raises `EvidenceError`; a return means that every step passed.
+
+    THE CALLER MUST, for the result to mean anything:
+    - SEND A FRESH RANDOM `nonce` of 16 bytes or more with its request, AND USE IT ONCE. With None, anyone's document of
+      the last `policy.max_age` seconds passes.
+    - CALL `check_key_configs` WITH THE KEYS IT IS GOING TO SEAL TO, and seal to those only. Otherwise a genuine
+      document can be relayed by whoever holds other keys.
+    - CALL `check_model` BEFORE IT BELIEVES A MANIFEST that came beside the document.
+    - TREAT `kind == "simulated"` AS UNTRUSTED: such evidence proves nothing about hardware.
+    - VERIFY AGAIN BEFORE RELYING ON IT LATER; nothing here expires by itself.
+
+    Raises `ValueError` for a naive `now` or a short nonce, which are mistakes of the caller.
+    """
+    if now.tzinfo is None:
+        raise ValueError("now must be aware of its time zone")
+    if nonce is not None and len(nonce) < MIN_NONCE_BYTES:
+        raise ValueError(f"a nonce has at least {MIN_NONCE_BYTES} bytes")
+    return _verify(evidence, policy, nonce, now)
+
+
+def verify_archived(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: bytes | None = None) -> Verified:
+    """Verify a kept document at its own timestamp, which is only the signer's word for when it was made.
+
+    Raises `EvidenceError`. THE CALLER MUST NOT SEND ANYTHING TO THE ENCLAVE on the strength of this: whoever obtained
+    the long expired signing key can make such a document today. `nonce`, of any length, is compared if it is known.
+    """
+    return _verify(evidence, policy, nonce, now=None)
+
+
+def check_key_configs(verified: Verified, key_configs: bytes) -> None:
+    """Check that the encoded `key_configs` in use are the attested ones: the step that defeats a relay.
+
+    Raises `EvidenceClaimsError` `key_configs_mismatch`, or `claims_missing` if the document attests none.
+    """
+    if not hmac.compare_digest(_claims_of(verified).key_configs_sha256, hashlib.sha256(key_configs).digest()):
+        raise EvidenceClaimsError(
+            "key_configs_mismatch", "The key configurations are not the attested ones.", step=CALLERS_STEP
+        )
+
+
+def check_model(verified: Verified, manifest: bytes) -> None:
+    """Check that the canonical model `manifest` is the attested one.
+
+    Raises `EvidenceClaimsError` `model_mismatch`, or `claims_missing` if the document attests none.
+    """
+    if not hmac.compare_digest(_claims_of(verified).model_sha256, hashlib.sha256(manifest).digest()):
+        raise EvidenceClaimsError("model_mismatch", "The model manifest is not the attested one.", step=CALLERS_STEP)
+
+
+def _claims_of(verified: Verified) -> Claims:
+    if verified.claims is None:
+        raise EvidenceClaimsError("claims_missing", "The document makes no claims.", step=CALLERS_STEP)
+    return verified.claims
+
+
+def _verify(
+    evidence: bytes, policy: Policy | UnsafeAcceptAnything, nonce: bytes | None, now: datetime | None
+) -> Verified:
+    steps = _Steps()
+
+    # 1. Envelope.
+    number = steps.begin("Envelope")
+    if len(evidence) > MAX_DOCUMENT_BYTES:
+        raise EvidenceFormatError("document_too_large", f"More than {MAX_DOCUMENT_BYTES} bytes.", step=number)
+    message = cose.parse(evidence, step=number)
+    steps.passed(f"{len(evidence)} bytes", "COSE_Sign1 with ES384")
+
+    # 2. Fields.
+    number = steps.begin("Fields")
+    document = AttestationDocument.parse(message.payload, step=number)
+    steps.passed(f"document of {document.module_id!a}", "AWS's field table")
+
+    # 3. Root: the bundle's own first certificate, which counts only if its fingerprint is pinned.
+    number = steps.begin("Root")
+    root_sha256 = hashlib.sha256(document.cabundle[0]).hexdigest()
+    kind = policy.kind_of_root(root_sha256)
+    if kind is None:
+        raise EvidenceChainError("root_not_pinned", f"The root {root_sha256} is not in the policy.", step=number)
+    chain = chains.parse(document.cabundle, document.certificate, step=number)
+    if kind == "nitro" and chain.calls_itself_simulated:
+        raise EvidenceChainError("simulated_root", "A simulated root is listed as a genuine one.", step=number)
+    steps.passed(f"root {root_sha256}", f"the policy's roots, as {kind}")
+
+    # 4. Chain, at the verifier's time. An enclave's clock may be ahead of ours by the permitted skew, and its newest
+    #    certificate with it; expiry is never judged by an earlier time than ours.
+    number = steps.begin("Chain")
+    if now is None:
+        at = document.timestamp
+    else:
+        at = max(now, min(document.timestamp, now + timedelta(seconds=policy.max_future_skew)))
+    key = chains.verify(chain, at=at, step=number)
+    steps.passed(f"{len(chain.certificates)} certificates", f"the root's key, at {at:%Y-%m-%d %H:%M:%SZ}")
+
+    # 5. Signature.
+    number = steps.begin("Signature")
+    cose.verify(message, key, step=number)
+    steps.passed("signature over the payload", "the key of the leaf certificate")
+
+    # 6. Debug mode, whatever the policy lists.
+    number = steps.begin("Debug mode")
+    if not any(any(document.pcrs.get(index, b"")) for index in DEBUG_PCRS):
+        raise EvidenceDebugError("debug_document", "PCR 0, 1 and 2 are zero or missing: debug mode.", step=number)
+    steps.passed("PCR 0, 1, 2", "not all zero")
+
+    # 7. Measurements.
+    number = steps.begin("Measurements")
+    _check_measurements(document.pcrs, policy.pcrs, number)
+    steps.asked(bool(policy.pcrs), f"PCR {', '.join(map(str, sorted(policy.pcrs)))}", "the policy's accepted values")
+
+    # 8. Claims: user_data is only as good as the PCR that measures it.
+    number = steps.begin("Claims")
+    claims = Claims.parse(document.user_data, step=number)
+    if claims is not None:
+        _check_claims_pcr(claims, document.pcrs.get(CLAIMS_PCR), number)
+    steps.asked(claims is not None, "function and model in user_data", f"PCR {CLAIMS_PCR}")
+
+    # 9. Identity.
+    number = steps.begin("Identity")
+    accepted = {"function": policy.function_checksums, "model": policy.model_digests}
+    asked = [name for name, values in accepted.items() if values is not None]
+    if asked and claims is None:
+        raise EvidenceClaimsError("claims_missing", "The document names no function and no model.", step=number)
+    if claims is not None:
+        _check_identity(claims.func_checksum, policy.function_checksums, "function", number)
+        _check_identity(claims.model_sha256, policy.model_digests, "model", number)
+    steps.asked(bool(asked), " and ".join(asked), "the policy's accepted values")
+
+    # 10. Freshness.
+    number = steps.begin("Freshness")
+    if nonce is not None:
+        _check_nonce(nonce, document.nonce, number)
+    if now is not None:
+        _check_age(document.timestamp, now, policy, number)
+    checked = [text for text, was in (("nonce", nonce is not None), ("age", now is not None)) if was]
+    steps.asked(bool(checked), " and ".join(checked), f"the caller's, {policy.max_age} s at most")
+
+    report = VerificationReport(kind, at if now is None else now, now is None, tuple(steps.done))
+    return Verified(kind, document, claims, root_sha256, report)
+
+
+def _check_measurements(pcrs: Mapping[int, bytes], accepted: Mapping[int, frozenset[str]], step: int) -> None:
+    for index, values in sorted(accepted.items()):
+        measured = pcrs.get(index)
+        if measured is None:
+            raise EvidenceMeasurementError("pcr_missing", f"The document has no PCR {index}.", step=step)
+        if not _among(measured, values):
+            raise EvidenceMeasurementError(
+                "pcr_mismatch", f"PCR {index} is {measured.hex()}, which the policy does not accept.", step=step
+            )
+
+
+def _check_claims_pcr(claims: Claims, measured: bytes | None, step: int) -> None:
+    if measured is None:
+        raise EvidenceClaimsError("claims_pcr_missing", f"PCR {CLAIMS_PCR} is not in the document.", step=step)
+    if not hmac.compare_digest(measured, expected_pcr16(claims.func_checksum, claims.model_sha256)):
+        raise EvidenceClaimsError("claims_pcr_mismatch", f"PCR {CLAIMS_PCR} measures other claims.", step=step)
+
+
+def _check_identity(digest: bytes, accepted: frozenset[str] | None, name: str, step: int) -> None:
+    if accepted is not None and not _among(digest, accepted):
+        raise EvidenceClaimsError(f"{name}_not_accepted", f"The {name} is {digest.hex()}.", step=step)
+
+
+def _check_nonce(sent: bytes, received: bytes | None, step: int) -> None:
+    if not received:
+        raise EvidenceFreshnessError("nonce_missing", "The document carries no nonce.", step=step)
+    if not hmac.compare_digest(sent, received):
+        raise EvidenceFreshnessError("nonce_mismatch", "The document carries another nonce.", step=step)
+
+
+def _check_age(timestamp: datetime, now: datetime, policy: Policy | UnsafeAcceptAnything, step: int) -> None:
+    age = (now - timestamp).total_seconds()
+    if age > policy.max_age:
+        raise EvidenceFreshnessError(
+            "evidence_too_old", f"The document is {age:.0f} s old; {policy.max_age} s are accepted.", step=step
+        )
+    if -age > policy.max_future_skew:
+        raise EvidenceFreshnessError(
+            "evidence_from_future", f"The document was made {-age:.0f} s in the future.", step=step
+        )
+
+
+def _among(value: bytes, accepted: frozenset[str]) -> bool:
+    return any(hmac.compare_digest(value, bytes.fromhex(candidate)) for candidate in accepted)
+
+
+class _Steps:
+    """Records what each numbered step did."""
+
+    def __init__(self) -> None:
+        self.done: list[Step] = []
+        self._name = ""
+
+    def begin(self, name: str) -> int:
+        self._name = name
+        return len(self.done) + 1
+
+    def passed(self, checked: str, against: str) -> None:
+        self.done.append(Step(len(self.done) + 1, self._name, checked, against, "passed"))
+
+    def asked(self, was: bool, checked: str, against: str) -> None:
+        if was:
+            self.passed(checked, against)
+        else:
+            self.done.append(Step(len(self.done) + 1, self._name, "nothing", "nothing", "not asked"))

@@ -1,0 +1,1 @@
+"""The `blindsight` command: the only modules of this package that print or exit."""

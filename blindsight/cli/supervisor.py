@@ -1,0 +1,115 @@
+"""Keeping the enclave and the gateway running on one machine, and ending them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 5.0
+_STEADY_SECONDS = 10.0
+"""A unit that ran this long before it ended is restarted without a pause."""
+_STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A program to keep running: `python -m module arguments…`, logging to `log`."""
+
+    name: str
+    module: str
+    arguments: list[str]
+    environment: Mapping[str, str]
+    log: Path
+
+
+class UnitFailed(Exception):  # noqa: N818
+    """A unit ended before the stack was up; the message is the last line of its log."""
+
+
+class Supervisor:
+    """Starts units in order, restarts one that ends, stops them in reverse order."""
+
+    def __init__(self, units: list[Unit]) -> None:
+        self._units = units
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self.up = False
+        """Set by the caller once the stack answers: from then on units are restarted instead of given up."""
+        self.failed = asyncio.Event()
+        self.failure = ""
+
+    async def start(self) -> None:
+        for unit in self._units:
+            self._keepers[unit.name] = asyncio.create_task(self._keep(unit))
+
+    async def stop(self) -> None:
+        """End the units, last started first, so that the gateway drains while the enclave still answers."""
+        for unit in reversed(self._units):
+            keeper = self._keepers.get(unit.name)
+            if keeper:
+                keeper.cancel()
+                await asyncio.gather(keeper, return_exceptions=True)
+
+    async def _keep(self, unit: Unit) -> None:
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_PAUSE
+        while True:
+            started = loop.time()
+            await self._run(unit)
+            if not self.up:
+                self.failure = f"the {unit.name} ended: {_last_line(unit.log)}"
+                self.failed.set()
+                return
+            steady = loop.time() - started > _STEADY_SECONDS
+            pause = _FIRST_PAUSE if steady else min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(0 if steady else pause)
+
+    async def _run(self, unit: Unit) -> None:
+        with unit.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", unit.module, *unit.arguments,
+                env=dict(unit.environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C is for the supervisor alone: it knows the order.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )  # fmt: skip
+        try:
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def _die_with_parent() -> None:
+    """A killed supervisor must not leave an enclave behind that nobody ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "its log is empty"

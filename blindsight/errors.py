@@ -1,0 +1,215 @@
+"""Everything Blindsight raises on purpose.
+
+    BlindsightError                 .code .next_step .retryable
+    ├── EvidenceError               .step: the verification step that refused
+    │   ├── EvidenceFormatError     steps 1-2: not a well-formed attestation document
+    │   ├── EvidenceChainError      steps 3-4: not from a pinned root, or not valid at that time
+    │   ├── EvidenceSignatureError  step 5
+    │   ├── EvidenceDebugError      step 6: an enclave whose memory its host can read
+    │   ├── EvidenceMeasurementError  step 7: other code than the policy accepts
+    │   ├── EvidenceClaimsError     steps 8-9, 11: another function, model or key than accepted or attested
+    │   └── EvidenceFreshnessError  step 10: not made for this caller, now
+    ├── PolicyError                 a policy that must not be used
+    ├── ProducerError               an enclave that cannot make evidence
+    ├── SealingError                a message that cannot be opened
+    └── TransportError              the other side was not reached; safe to retry
+
+`code` is stable and for programs, the message is for people, `next_step` says what to do now. Each class lists its
+codes in `NEXT_STEPS`; a code outside that table is a programming error. No message quotes secrets, images or answers.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class BlindsightError(Exception):
+    """Root of the tree; raised only as one of its subclasses. `retryable`: the same call may succeed unchanged."""
+
+    NEXT_STEPS: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.next_step = self.NEXT_STEPS[code]
+
+
+class EvidenceError(BlindsightError):
+    """Evidence was refused: send nothing to that enclave. Retrying with the same evidence never helps."""
+
+    def __init__(self, code: str, message: str, *, step: int) -> None:
+        super().__init__(code, message)
+        self.step = step
+
+
+_NOT_A_DOCUMENT = "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind."
+_NOT_GENUINE = "Do not use this service: the evidence was changed, or no such enclave made it."
+
+
+class EvidenceFormatError(EvidenceError):
+    """The bytes are not a Nitro attestation document. Fetching anew is safe, the same bytes never pass."""
+
+    NEXT_STEPS = MappingProxyType(
+        dict.fromkeys(
+            (
+                "document_too_large",
+                "malformed_cbor",
+                "trailing_bytes",
+                "duplicate_key",
+                "indefinite_length",
+                "nesting_too_deep",
+                "unexpected_tag",
+                "not_cose_sign1",
+                "wrong_algorithm",
+                "unprotected_header",
+                "missing_field",
+                "invalid_field",
+                "unsupported_digest",
+                "invalid_pcr_index",
+                "invalid_pcr_length",
+            ),
+            _NOT_A_DOCUMENT,
+        )
+    )
+
+
+class EvidenceChainError(EvidenceError):
+    """The signing certificate does not descend from a pinned root. Retry only after fetching new evidence."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "root_not_pinned": "Check which roots the policy lists; a simulated one passes only when listed as such.",
+            "simulated_root": "List this root with kind 'simulated' for a test set-up; never use it in production.",
+            "malformed_certificate": _NOT_GENUINE,
+            "certificate_algorithm": _NOT_GENUINE,
+            "certificate_expired": "Fetch new evidence; if that is refused too, check this machine's clock.",
+            "certificate_not_yet_valid": "Check this machine's clock, then fetch new evidence.",
+            "invalid_chain": _NOT_GENUINE,
+            "chain_order": _NOT_GENUINE,
+        }
+    )
+
+
+class EvidenceSignatureError(EvidenceError):
+    """The document is not what the enclave's certificate signed. Not retryable."""
+
+    NEXT_STEPS = MappingProxyType({"invalid_signature": _NOT_GENUINE})
+
+
+class EvidenceDebugError(EvidenceError):
+    """The enclave runs in debug mode, so its host can read its console. Refused whatever the policy says."""
+
+    NEXT_STEPS = MappingProxyType({"debug_document": "Ask the operator to start the enclave without --debug-mode."})
+
+
+class EvidenceMeasurementError(EvidenceError):
+    """The enclave runs other code than the policy accepts. Not retryable."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "pcr_missing": "Ask the operator which PCRs this release locks, and correct the policy.",
+            "pcr_mismatch": "Compare the measurements with a build of the release you trust, then update the policy.",
+        }
+    )
+
+
+class EvidenceClaimsError(EvidenceError):
+    """The function, the model or the keys are not those the evidence or the policy names.
+
+    Only `key_configs_mismatch` may pass after a retry, with evidence and key configurations fetched anew: keys rotate.
+    """
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "malformed_claims": "The enclave attests no usable claims; ask the operator for a working release.",
+            "claims_missing": "This evidence names no function, model or keys; fetch the enclave's own evidence.",
+            "claims_pcr_missing": "The claims are not measured, so nothing vouches for them; do not use this service.",
+            "claims_pcr_mismatch": "The claims differ from what was measured; do not use this service.",
+            "function_not_accepted": "Compare the function checksum with your bundle's, then update the policy.",
+            "model_not_accepted": "Compare the model digest with your model.json's, then update the policy.",
+            "model_mismatch": "The manifest was changed on its way; do not believe what it says of the model.",
+            "key_configs_mismatch": "Fetch evidence and key configurations again, once; if they differ still, stop.",
+        }
+    )
+
+
+class EvidenceFreshnessError(EvidenceError):
+    """The document was made for someone else or at another time. Retry with a new nonce and new evidence."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "nonce_missing": "Ask for evidence with a nonce of your own; this document answers nobody's.",
+            "nonce_mismatch": "Ask again with a new nonce; if it happens again, the document is replayed.",
+            "evidence_too_old": "Fetch new evidence; if it is still too old, check both clocks.",
+            "evidence_from_future": "Check this machine's clock, then fetch new evidence.",
+        }
+    )
+
+
+class PolicyError(BlindsightError):
+    """A verification policy that must not be used. Retry only after the policy is corrected."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "unreadable_policy": "Check the path and that the file is JSON in UTF-8.",
+            "invalid_policy": "Correct the named entry; docs/architecture.md describes the format.",
+            "unknown_policy_key": "Remove or correct the named key: a misspelt rule would not be enforced.",
+            "no_roots": "List at least one root of trust.",
+            "no_measurements": "List at least one PCR with at least one accepted value.",
+            "empty_allow_list": "List at least one accepted value, or leave the whole entry out.",
+            "zero_measurement": "Take the measurements from a release build: zero is what a debug enclave shows.",
+            "not_a_certificate_fingerprint": "Pin the SHA-256 of the root certificate's DER bytes.",
+        }
+    )
+
+
+class ProducerError(BlindsightError):
+    """The enclave cannot attest. Not retryable: the request or the machine has to change."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "attestation_input_too_large": "Send at most 512 bytes of nonce and user data, and 1024 of public key.",
+            "invalid_pcr": "Use PCR indexes 0 to 31 and 48-byte values.",
+            "pcr_locked": "Extend PCRs 16 to 31 before they are locked.",
+            "state_unusable": "Give the enclave a state folder of its own; remove a damaged file to make a new root.",
+            "distribution_missing": "Install the package with its 'enclave' extra.",
+        }
+    )
+
+
+class SealingError(BlindsightError):
+    """A sealed message was refused.
+
+    Every cryptographic failure is `cannot_open`, whatever stage failed, so that the answer is no oracle. Only
+    `unknown_key` is worth a retry, sealed anew to freshly verified key configurations.
+    """
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "cannot_open": "Fetch and verify the key configurations again and seal the message anew.",
+            "unknown_key": "The keys have rotated: fetch and verify the key configurations again and seal anew.",
+            "unsupported_suite": "Use one of the key configurations and cipher suites that the enclave offers.",
+            "malformed_message": "Check that the whole message was sent, unchanged and in the stated format.",
+        }
+    )
+
+
+class TransportError(BlindsightError):
+    """The other side was not reached or did not answer in full. The same request is safe to send again."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "unreachable": "Check the address and that the service runs, then try again.",
+            "timed_out": "Try again; if it stays slow, ask the operator.",
+            "connection_lost": "Try again.",
+            "unavailable": "The service is starting or busy: try again in a few seconds.",
+            "bad_frame": "Check that both sides are of the same release, then try again.",
+            "unexpected_answer": "Check that the address is a Blindsight service, then try again.",
+        }
+    )
+    retryable = True

@@ -1,0 +1,78 @@
+"""The catalogue of problems (RFC 9457): one entry per stable code, shared by gateway and enclave.
+
+A problem's `type` is a relative reference to its paragraph in the gateway's own documentation; `retry` says that the
+same request may succeed later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of problem."""
+
+    code: str
+    status: int
+    title: str
+    retry: bool = False
+
+    @property
+    def type(self) -> str:
+        return f"/problems#{self.code}"
+
+
+_KINDS = (
+    Kind("bad_request", 400, "The request is malformed"),
+    Kind("empty_body", 400, "The image is missing or empty"),
+    Kind("bad_multipart", 400, "The multipart form cannot be read"),
+    Kind("bad_json", 400, "The JSON body cannot be read"),
+    Kind("unauthenticated", 401, "An API token is needed"),
+    Kind("not_found", 404, "There is nothing here"),
+    Kind("method_not_allowed", 405, "This method is not allowed here"),
+    Kind("request_timeout", 408, "The request body did not arrive in time", retry=True),
+    Kind("image_too_large", 413, "The image has too many bytes"),
+    Kind("unsupported_media_type", 415, "This media type is not supported"),
+    Kind("not_an_image", 422, "The body is not an image"),
+    Kind("truncated_image", 422, "The image is truncated or damaged"),
+    Kind("too_many_pixels", 422, "The image has too many pixels"),
+    Kind("too_many_images", 422, "The batch has too many images"),
+    Kind("invalid_tensor", 422, "The tensor is not of the model's input"),
+    Kind("invalid_top_k", 422, "top_k is out of range"),
+    Kind("invalid_parameter", 422, "A parameter is invalid"),
+    Kind("internal", 500, "Something went wrong here"),
+    Kind("overloaded", 503, "All places are taken", retry=True),
+    Kind("draining", 503, "The service is shutting down", retry=True),
+    Kind("worker_lost", 503, "The worker was lost while it held this image", retry=True),
+    Kind("enclave_unavailable", 503, "The enclave cannot be reached", retry=True),
+    Kind("evidence_refused", 503, "The enclave's evidence was refused", retry=True),
+    Kind("deadline_exceeded", 504, "The answer did not come in time", retry=True),
+)
+
+CATALOGUE: Final = {kind.code: kind for kind in _KINDS}
+
+
+class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it a problem
+    """A problem on its way to the caller. `detail` and `extra` never quote what the caller sent."""
+
+    def __init__(self, code: str, detail: str, **extra: str | float | None) -> None:
+        super().__init__(detail)
+        self.kind = CATALOGUE[code]
+        self.detail = detail
+        self.extra = extra
+
+    def body(self) -> dict[str, Any]:
+        """The members of the problem document, without `instance`, which is the gateway's."""
+        return {
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            "code": self.kind.code,
+            "retryable": self.kind.retry,
+            **self.extra,
+        }

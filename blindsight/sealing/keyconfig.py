@@ -1,0 +1,95 @@
+"""Key configurations of Oblivious HTTP (RFC 9458, section 3)."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass, field
+
+from blindsight.errors import SealingError
+from blindsight.sealing import hpke
+
+MEDIA_TYPE = "application/ohttp-keys"
+
+_HEADER = struct.Struct(">BH")
+_LENGTH = struct.Struct(">H")
+_SUITE = struct.Struct(">HH")
+
+OFFERED = (
+    hpke.Suite(aead_id=hpke.AEAD_AES_128_GCM),
+    hpke.Suite(aead_id=hpke.AEAD_AES_256_GCM),
+    hpke.Suite(aead_id=hpke.AEAD_CHACHA20_POLY1305),
+)
+
+
+@dataclass(frozen=True)
+class KeyConfig:
+    """One key configuration: who can open (`key_id`, `public_key`, 32 bytes raw X25519) and with which ciphers."""
+
+    key_id: int
+    public_key: bytes
+    suites: tuple[hpke.Suite, ...] = field(default=OFFERED)
+
+    def encode(self) -> bytes:
+        """Encode without the length prefix that a list gives it (section 3.1)."""
+        suites = b"".join(_SUITE.pack(suite.kdf_id, suite.aead_id) for suite in self.suites)
+        header = _HEADER.pack(self.key_id, hpke.KEM_X25519_HKDF_SHA256)
+        return header + self.public_key + _LENGTH.pack(len(suites)) + suites
+
+    @classmethod
+    def decode(cls, data: bytes) -> KeyConfig | None:
+        """Decode one configuration; None if its KEM or all its ciphers are unknown here, which is no fault.
+
+        Raises `SealingError` (`malformed_message`).
+        """
+        try:
+            key_id, kem_id = _HEADER.unpack_from(data)
+        except struct.error as error:
+            raise malformed("A key configuration is cut short.") from error
+        if kem_id != hpke.KEM_X25519_HKDF_SHA256:
+            return None
+        start = _HEADER.size + hpke.N_ENC
+        if len(data) < start + _LENGTH.size:
+            raise malformed("A key configuration is cut short.")
+        (length,) = _LENGTH.unpack_from(data, start)
+        suites = data[start + _LENGTH.size :]
+        if len(suites) != length or length < _SUITE.size or length % _SUITE.size:
+            raise malformed("A key configuration's cipher list has the wrong length.")
+        known = tuple(
+            hpke.Suite(kdf_id, aead_id)
+            for kdf_id, aead_id in _SUITE.iter_unpack(suites)
+            if kdf_id == hpke.KDF_HKDF_SHA256 and aead_id in hpke.AEAD_KEY_BYTES
+        )
+        return cls(key_id, data[_HEADER.size : start], known) if known else None
+
+
+def encode_list(configs: list[KeyConfig]) -> bytes:
+    """Encode as `application/ohttp-keys`: each configuration prefixed with its length (section 3.2)."""
+    return b"".join(_LENGTH.pack(len(encoded)) + encoded for encoded in (config.encode() for config in configs))
+
+
+def decode_list(data: bytes) -> list[KeyConfig]:
+    """Decode `application/ohttp-keys`, in the server's order of preference, without what is unknown here.
+
+    A malformed list is refused as a whole (section 3.2). Raises `SealingError`.
+    """
+    configs, at = [], 0
+    while at < len(data):
+        start = at + _LENGTH.size
+        at = start + int.from_bytes(data[at:start], "big")
+        if at > len(data):
+            raise malformed("The list of key configurations is cut short.")
+        config = KeyConfig.decode(data[start:at])
+        if config is not None:
+            configs.append(config)
+    return configs
+
+
+def digest(encoded_list: bytes) -> bytes:
+    """SHA-256 of the encoded list: what the evidence's `key_configs_sha256` claims."""
+    return hashlib.sha256(encoded_list).digest()
+
+
+def malformed(detail: str) -> SealingError:
+    """The error of a message that is not of its stated format."""
+    return SealingError("malformed_message", detail)

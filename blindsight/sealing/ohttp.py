@@ -1,0 +1,131 @@
+"""Oblivious HTTP encapsulation (RFC 9458, section 4).
+
+The sender's side makes one `ResponseOpener` per request, the recipient's one `ResponseSealer`; both hold the secret
+that binds the answer to the question, and neither prints it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cryptography.exceptions import InvalidTag
+
+from blindsight.errors import SealingError
+from blindsight.sealing import hpke
+from blindsight.sealing.keyconfig import KeyConfig, malformed
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+REQUEST_MEDIA_TYPE: Final = "message/ohttp-req"
+RESPONSE_MEDIA_TYPE: Final = "message/ohttp-res"
+
+_REQUEST_LABEL = b"message/bhttp request"
+_RESPONSE_LABEL = b"message/bhttp response"
+_HEADER = struct.Struct(">BHHH")
+
+REQUEST_OVERHEAD: Final = _HEADER.size + hpke.N_ENC + hpke.N_TAG
+"""Bytes that encapsulation adds to a binary HTTP request: 7 + 32 + 16."""
+
+
+class _ResponseSecrets:
+    """Key derivation of section 4.4, the same on both sides."""
+
+    def __init__(self, context: hpke.SenderContext | hpke.RecipientContext, enc: bytes) -> None:
+        self._suite = context.suite
+        self._enc = enc
+        self._nonce_bytes = max(hpke.N_NONCE, self._suite.key_bytes)
+        self._secret = context.export(_RESPONSE_LABEL, self._nonce_bytes)
+
+    def _aead(self, response_nonce: bytes) -> tuple[hpke.Aead, bytes]:
+        key = hpke.extract(self._enc + response_nonce, self._secret)
+        aead_key = hpke.expand(key, b"key", self._suite.key_bytes)
+        return self._suite.aead(aead_key), hpke.expand(key, b"nonce", hpke.N_NONCE)
+
+
+class ResponseOpener(_ResponseSecrets):
+    """What the sender keeps to open the one answer."""
+
+    def open(self, response: bytes) -> bytes:
+        """Open a `message/ohttp-res` to its binary HTTP response. Raises `SealingError`."""
+        nonce, ciphertext = response[: self._nonce_bytes], response[self._nonce_bytes :]
+        aead, aead_nonce = self._aead(nonce)
+        try:
+            return aead.decrypt(aead_nonce, ciphertext, b"")
+        except InvalidTag as error:
+            raise hpke.cannot_open() from error
+
+
+class ResponseSealer(_ResponseSecrets):
+    """What the recipient keeps to seal the one answer."""
+
+    def seal(self, response: bytes, *, response_nonce: bytes | None = None) -> bytes:
+        """Seal a binary HTTP response to a `message/ohttp-res`. `response_nonce` is for test vectors only."""
+        nonce = response_nonce or secrets.token_bytes(self._nonce_bytes)
+        aead, aead_nonce = self._aead(nonce)
+        return nonce + aead.encrypt(aead_nonce, response, b"")
+
+
+def encapsulate(
+    config: KeyConfig,
+    request: bytes,
+    *,
+    suite: hpke.Suite | None = None,
+    ephemeral: X25519PrivateKey | None = None,
+) -> tuple[bytes, ResponseOpener]:
+    """Seal a binary HTTP `request` to `config`: the `message/ohttp-req`, and what opens its answer.
+
+    `suite` defaults to the first that the configuration offers; `ephemeral` is for test vectors only.
+    """
+    suite = suite or config.suites[0]
+    header = _HEADER.pack(config.key_id, hpke.KEM_X25519_HKDF_SHA256, suite.kdf_id, suite.aead_id)
+    enc, context = hpke.setup_sender(config.public_key, _REQUEST_LABEL + b"\x00" + header, suite, ephemeral=ephemeral)
+    return header + enc + context.seal(request), ResponseOpener(context, enc)
+
+
+@dataclass(frozen=True)
+class RecipientKey:
+    """A private key and the key configuration that is published for it."""
+
+    config: KeyConfig
+    private_key: X25519PrivateKey
+
+    def __repr__(self) -> str:
+        return f"RecipientKey(key_id={self.config.key_id})"
+
+
+def key_id_of(request: bytes) -> int:
+    """The key id that a `message/ohttp-req` names. Raises `SealingError`."""
+    return _parse_header(request)[0]
+
+
+def decapsulate(key: RecipientKey, request: bytes) -> tuple[bytes, bytes, ResponseSealer]:
+    """Open a `message/ohttp-req`: the encapsulated key (which names the message in a replay window), the request, and
+    what seals its answer.
+
+    Raises `SealingError`: `unknown_key` if the message is for another key or cipher, else `cannot_open`.
+    """
+    key_id, kem_id, kdf_id, aead_id = _parse_header(request)
+    if key_id != key.config.key_id or kem_id != hpke.KEM_X25519_HKDF_SHA256:
+        raise unknown_key()
+    suite = next((suite for suite in key.config.suites if (suite.kdf_id, suite.aead_id) == (kdf_id, aead_id)), None)
+    if suite is None:
+        raise unknown_key()
+    header, enc = request[: _HEADER.size], request[_HEADER.size : _HEADER.size + hpke.N_ENC]
+    context = hpke.setup_recipient(enc, key.private_key, _REQUEST_LABEL + b"\x00" + header, suite)
+    return enc, context.open(request[_HEADER.size + hpke.N_ENC :]), ResponseSealer(context, enc)
+
+
+def unknown_key() -> SealingError:
+    """The error that tells a sender to fetch and verify the key configurations anew."""
+    return SealingError("unknown_key", "The message is sealed to a key or cipher that is not offered (any more).")
+
+
+def _parse_header(request: bytes) -> tuple[int, int, int, int]:
+    if len(request) < REQUEST_OVERHEAD:
+        raise malformed("The encapsulated request is cut short.")
+    key_id, kem_id, kdf_id, aead_id = _HEADER.unpack_from(request)
+    return key_id, kem_id, kdf_id, aead_id

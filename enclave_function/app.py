@@ -1,0 +1,176 @@
+"""The deployed function: a photo, or a tensor, to its ImageNet classes.
+
+A Cape function: a folder with `app.py` whose `cape_handler(bytes) -> str` is called once per input. Importing it loads
+and warms up the model that `model.json` beside it describes, or raises `ModelError` if a file differs from its digest
+there. Environment:
+
+    BLINDSIGHT_THREADS         numbers of threads that calls will ask for, such as 1,2 (default: 1)
+    BLINDSIGHT_SHARED_WEIGHTS  folder through which workers share weights (default: none; see `model.load`)
+
+Inputs are limited before they are decoded, by `MAX_BYTES` and `MAX_PIXELS` in `photo_classifier.decode`; wall time is
+the runtime's to limit, by ending the worker, because a decoder in C cannot be interrupted from within.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# OpenBLAS would start a thread for each processor on import; only ONNX Runtime computes here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+from photo_classifier import answer, manifest, model, problems
+from photo_classifier.decode import decode, looks_encoded
+from photo_classifier.manifest import ModelError
+from photo_classifier.problems import InputProblem
+
+if TYPE_CHECKING:
+    from photo_classifier.transform import Tensor
+
+MAX_BATCH = 32
+"""Images in one model run. ResNet50 needs about 20 MB an image."""
+
+
+def _thread_counts() -> list[int]:
+    text = os.environ.get("BLINDSIGHT_THREADS", "1")
+    counts = [int(item) for item in text.split(",") if item.strip().isdecimal()]
+    if len(counts) != len(text.split(",")) or min(counts) < 1:
+        raise ModelError("BLINDSIGHT_THREADS is not a list of numbers of threads such as 1,2")
+    return counts
+
+
+_shared = os.environ.get("BLINDSIGHT_SHARED_WEIGHTS")
+_files = manifest.read(Path(__file__).resolve().parent)
+_model = model.load(_files, thread_counts=_thread_counts(), shared=Path(_shared) if _shared else None)
+
+MODEL: dict[str, Any] = _files.manifest
+"""The manifest, as read from `model.json`."""
+
+TENSOR_BYTES = 4 * 3 * _files.preprocessing.crop**2
+"""Bytes of one input tensor: 602112 for 224 x 224."""
+
+
+def ready() -> dict[str, Any]:
+    """What was loaded: name, version and training of the model, number of classes, thread counts of the sessions."""
+    return {
+        "model": {key: MODEL[key] for key in ("name", "version", "trained")},
+        "classes": len(_files.labels),
+        "threads": list(_model.thread_counts),
+    }
+
+
+def cape_handler(input: bytes) -> str:  # noqa: A002 -- Cape's name for it
+    """Answer one Cape invocation with JSON: the five best classes as `{class: score}`, best first.
+
+    `input` is an encoded image, or a float32 tensor (1, 3, 224, 224), little-endian and already normalised: exactly
+    602112 bytes that do not begin like an image. N such tensors, N = 2..32, are answered with an array of N objects.
+    Classes of one name are told apart as `answer.by_class` says. Raises `InputProblem`; for several tensors it names
+    the index, from 0.
+    """
+    count = _tensor_count(input)
+    if count < 2:
+        return json.dumps(answer.by_class(classify(input)["predictions"]))
+    results = classify_batch([input[i * TENSOR_BYTES : (i + 1) * TENSOR_BYTES] for i in range(count)])
+    for index, result in enumerate(results):
+        if (problem := result.get("problem")) is not None:
+            detail = f"Tensor {index}: {problem['detail']}"
+            raise InputProblem(problem["code"], detail, index=index, **problem["limits"])
+    return json.dumps([answer.by_class(result["predictions"]) for result in results])
+
+
+def classify(data: bytes, *, top_k: int = 5, threads: int = 1) -> dict[str, Any]:
+    """Classify one encoded image or one tensor, on at most `threads` threads. Raises `InputProblem`.
+
+    Returns `predictions` (see `answer.Prediction`), `image` (`width` and `height` of the picture turned upright; None
+    for a tensor) and `timings_ms` (`decode`, `preprocess`, `run`).
+    """
+    (result,) = classify_batch([data], top_k=top_k, threads=threads)
+    if (problem := result.get("problem")) is not None:
+        raise InputProblem(problem["code"], problem["detail"], **problem["limits"])
+    return result
+
+
+def classify_batch(items: list[bytes], *, top_k: int = 5, threads: int = 1) -> list[dict[str, Any]]:
+    """Classify up to `MAX_BATCH` images or tensors in one model run; results in the order of `items`.
+
+    Each is what `classify` returns, `run` being the whole run's time, or `{"problem": {"code", "detail", "limits"}}`
+    for an item that cannot be classified; the others are not touched by it. Raises `InputProblem` for a bad `top_k` or
+    too many items.
+    """
+    if not 1 <= top_k <= len(_files.labels):
+        raise InputProblem(
+            problems.INVALID_TOP_K, f"top_k must be from 1 to {len(_files.labels)}.", limit_top_k=len(_files.labels)
+        )
+    if len(items) > MAX_BATCH:
+        raise InputProblem(problems.TOO_MANY_IMAGES, f"A batch has at most {MAX_BATCH} images.", limit_images=MAX_BATCH)
+    results: list[dict[str, Any]] = []
+    tensors: list[Tensor] = []
+    for data in items:
+        try:
+            tensor, result = _prepare(data)
+        except InputProblem as problem:
+            results.append(_problem(problem))
+        else:
+            tensors.append(tensor)
+            results.append(result)
+    if tensors:
+        _run(tensors, [result for result in results if "problem" not in result], top_k, threads)
+    return results
+
+
+def _prepare(data: bytes) -> tuple[Tensor, dict[str, Any]]:
+    """The input tensor (1, 3, H, W) of one item, and its result so far. Raises `InputProblem`."""
+    started = time.perf_counter()
+    count = _tensor_count(data)
+    if count > 1:
+        raise InputProblem(problems.INVALID_TENSOR, f"One tensor has {TENSOR_BYTES} bytes.", limit_bytes=TENSOR_BYTES)
+    if count == 1:
+        size = _files.preprocessing.crop
+        tensor: Tensor = np.frombuffer(data, dtype="<f4").reshape(1, 3, size, size)
+        if not np.isfinite(tensor).all():
+            raise InputProblem(problems.INVALID_TENSOR, "The tensor contains values that are not finite numbers.")
+        decoded, shape = started, None
+    else:
+        picture = decode(data)
+        decoded = time.perf_counter()
+        tensor = _files.preprocessing.tensor(picture)
+        shape = {"width": picture.width, "height": picture.height}
+    timings = {"decode": _ms(decoded - started), "preprocess": _ms(time.perf_counter() - decoded)}
+    return tensor, {"predictions": [], "image": shape, "timings_ms": timings}
+
+
+def _run(tensors: list[Tensor], results: list[dict[str, Any]], top_k: int, threads: int) -> None:
+    """Complete `results`, one for each of `tensors`, in place."""
+    started = time.perf_counter()
+    logits = _model.logits(np.concatenate(tensors), threads=threads)
+    run = _ms(time.perf_counter() - started)
+    for row, result in zip(logits, results, strict=True):
+        if np.isfinite(row).all():
+            result["predictions"] = answer.rank(row, _files.labels, top_k)
+            result["timings_ms"]["run"] = run
+        elif result["image"] is None:
+            problem = InputProblem(problems.INVALID_TENSOR, "The tensor's values are too large for the model.")
+            result.clear()
+            result.update(_problem(problem))
+        else:
+            raise ModelError("the model has no finite answer for an image")
+
+
+def _tensor_count(data: bytes) -> int:
+    """How many tensors `data` is; 0 if it is to be decoded as an image."""
+    count, rest = divmod(len(data), TENSOR_BYTES)
+    return count if rest == 0 and count <= MAX_BATCH and not looks_encoded(data) else 0
+
+
+def _problem(problem: InputProblem) -> dict[str, Any]:
+    return {"problem": {"code": problem.code, "detail": problem.detail, "limits": problem.limits}}
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

@@ -1,0 +1,89 @@
+"""Build the bundle from the function's source, a model directory and, on demand, vendored packages."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from enclave_function.bundle import archive
+from enclave_function.bundle.errors import BundleError
+from enclave_function.bundle.reader import MANIFEST_NAME, BundleInfo, inspect, manifest_files
+from enclave_function.bundle.vendor import vendored_files
+
+if TYPE_CHECKING:
+    from enclave_function.bundle.vendor import VendorTarget
+
+_SOURCE: Final = Path(__file__).resolve().parent.parent
+_REBUILD_MODEL: Final = "Make the model directory anew with `python -m model_build`."
+_log = logging.getLogger(__name__)
+
+
+def build(model: Path, out: Path, *, vendor: VendorTarget | None = None) -> BundleInfo:
+    """Write the bundle of the function and `model` to `out`, replacing it in one step, and inspect it.
+
+    `model` is a model directory, or any file in one. With `vendor`, the packages for that target lie beside `app.py`;
+    without, the runtime has to provide numpy, onnxruntime and Pillow. Raises `BundleError`.
+    """
+    contents = _function_files()
+    parts = [_model_files(model)]
+    if vendor is not None:
+        parts.append(vendored_files(vendor))
+    for part in parts:
+        if clash := sorted(contents.keys() & part.keys()):
+            raise BundleError(f"Two parts of the bundle have a file {clash[0]}.", "Rename the one that may change.")
+        contents |= part
+    _log.info("packing %d files, %d bytes", len(contents), sum(map(len, contents.values())))
+    try:
+        _write(out, contents)
+    except OSError as error:
+        raise BundleError(
+            f"{out} cannot be written: {error.strerror}.", "Check the folder and its free space."
+        ) from error
+    return inspect(out)
+
+
+def _function_files() -> dict[str, bytes]:
+    sources = [_SOURCE / "app.py", *(_SOURCE / "photo_classifier").glob("*.py")]
+    return {path.relative_to(_SOURCE).as_posix(): _read(path) for path in sources}
+
+
+def _model_files(model: Path) -> dict[str, bytes]:
+    """`model.json` and the files it names, each of which must have the digest it gives."""
+    folder = model if model.is_dir() else model.parent
+    encoded = _read(folder / MANIFEST_NAME)
+    files = {MANIFEST_NAME: encoded}
+    for name, sha256 in manifest_files(encoded).items():
+        content = _read(folder / name)
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise BundleError(f"{name} does not have the SHA-256 that {MANIFEST_NAME} gives.", _REBUILD_MODEL)
+        files[name] = content
+    if model != folder and model.name not in files:
+        raise BundleError(f"{MANIFEST_NAME} beside {model.name} names another model.", _REBUILD_MODEL)
+    return files
+
+
+def _read(path: Path) -> bytes:
+    if path.is_symlink():
+        raise BundleError(f"{path} is a symbolic link.", "Put the file itself in its place.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}.", "Give --model a model directory.") from error
+
+
+def _write(out: Path, contents: dict[str, bytes]) -> None:
+    descriptor, draft = tempfile.mkstemp(dir=out.resolve().parent, prefix=f".{out.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            archive.write(file, contents)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).chmod(0o644)
+        Path(draft).replace(out)
+    except BaseException:
+        Path(draft).unlink()
+        raise

@@ -1,0 +1,28 @@
+"""What can be wrong with an input, as stable codes.
+
+`code` and the numbers in `limits` are all that leaves the worker about a refused input: never its bytes, and never a
+decoder's message, which may quote them.
+"""
+
+from __future__ import annotations
+
+
+class InputProblem(Exception):  # noqa: N818 -- what the caller gets is a problem (RFC 9457)
+    """The input cannot be classified; the caller can mend it. `code` is one of the constants below."""
+
+    def __init__(self, code: str, detail: str, **limits: int) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.limits = limits
+
+
+EMPTY_BODY = "empty_body"
+NOT_AN_IMAGE = "not_an_image"
+TRUNCATED_IMAGE = "truncated_image"
+UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+IMAGE_TOO_LARGE = "image_too_large"
+TOO_MANY_PIXELS = "too_many_pixels"
+INVALID_TENSOR = "invalid_tensor"
+INVALID_TOP_K = "invalid_top_k"
+TOO_MANY_IMAGES = "too_many_images"

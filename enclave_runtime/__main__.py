@@ -1,0 +1,96 @@
+"""`python -m enclave_runtime serve|measure`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from blindsight.attestation.claims import expected_pcr16
+from blindsight.errors import BlindsightError
+from enclave_runtime import function as functions
+from enclave_runtime.evidence.measure import measurements
+from enclave_runtime.evidence.simulated import SimulatedProducer
+from enclave_runtime.function import BadBundle
+from enclave_runtime.serve import Options, serve
+from enclave_runtime.workers.process import FunctionBroken
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m enclave_runtime", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("serve", help="run the enclave until SIGTERM")
+    command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
+    command.add_argument("--function-checksum", metavar="HEX", help="refuse any other bundle")
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    command.add_argument("--port", type=int, default=7500, help="port to listen on (default %(default)s)")
+    command.add_argument("--state", type=Path, required=True, help="folder of the simulated root's key")
+    command.add_argument("--workers", type=int, default=os.cpu_count(), help="worker processes (default: processors)")
+    command.add_argument(
+        "--queue", type=int, default=256, help="calls that may wait for a worker (default %(default)s)"
+    )
+    command.add_argument(
+        "--call-seconds", type=float, default=15.0, help="replace a worker that takes longer (default %(default)s)"
+    )
+    command = commands.add_parser(
+        "measure", help="print what the evidence of this runtime and a bundle will say, as JSON"
+    )
+    command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
+    command.add_argument("--state", type=Path, help="also the simulated root in this folder, made if there is none")
+    return parser
+
+
+def main() -> int:
+    """Run one command; one line on standard error says what went wrong."""
+    arguments = _parser().parse_args()
+    try:
+        if arguments.command == "measure":
+            print(json.dumps(_measure(arguments.bundle, arguments.state), indent=2))  # noqa: T201 -- the command's output
+            return 0
+        expected = arguments.function_checksum
+        options = Options(
+            bundle=arguments.bundle,
+            function_checksum=bytes.fromhex(expected) if expected else None,
+            host=arguments.host,
+            port=arguments.port,
+            state=arguments.state,
+            workers=arguments.workers,
+            queue=arguments.queue,
+            call_seconds=arguments.call_seconds,
+        )
+        return asyncio.run(serve(options))
+    except BadBundle as error:
+        return _fail(f"{error}; build it again with `blindsight bundle build`")
+    except FunctionBroken as error:
+        return _fail(f"the function cannot be loaded: {error}; check it with `blindsight bundle inspect`")
+    except BlindsightError as error:
+        return _fail(f"{error} {error.next_step}")
+    except OSError as error:
+        return _fail(f"{error}; is another enclave running on this port?")
+
+
+def _measure(bundle: Path, state: Path | None) -> dict[str, object]:
+    function = functions.load(bundle)
+    try:
+        pcrs = measurements()
+        root = {"root_sha256": SimulatedProducer(state, pcrs).root_fingerprint} if state else {}
+        pcrs[16] = expected_pcr16(function.checksum, function.model_digest)
+        return root | {
+            "pcrs": {str(index): value.hex() for index, value in sorted(pcrs.items())},
+            "function_checksum": function.checksum.hex(),
+            "model_digest": function.model_digest.hex(),
+        }
+    finally:
+        function.remove()
+
+
+def _fail(message: str) -> int:
+    print(f"enclave_runtime: {message}", file=sys.stderr)  # noqa: T201 -- the command's error line
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Evidence of what runs here: measurement of the code, and the producers that sign it."""

@@ -1,0 +1,110 @@
+"""Putting the enclave together, and taking it down without losing an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from blindsight.attestation.claims import pcr16_extension
+from enclave_runtime import function as functions
+from enclave_runtime.evidence.measure import measurements
+from enclave_runtime.evidence.simulated import SimulatedProducer
+from enclave_runtime.inner import InnerApi
+from enclave_runtime.keys import LaneKeys
+from enclave_runtime.server import EnclaveServer
+from enclave_runtime.workers.pool import PoolLimits, WorkerPool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+_DRAIN_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line settles."""
+
+    bundle: Path
+    function_checksum: bytes | None
+    host: str
+    port: int
+    state: Path
+    workers: int
+    queue: int
+    call_seconds: float
+
+
+async def serve(options: Options) -> int:
+    """Run the enclave until SIGTERM or SIGINT. Raises `BadBundle`, `FunctionBroken` or `OSError` if it cannot start."""
+    _log_as_json()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    function = functions.load(options.bundle, expected=options.function_checksum)
+    try:
+        producer = SimulatedProducer(options.state, measurements())
+        producer.extend_pcr(16, pcr16_extension(function.checksum, function.model_digest))
+        producer.lock_pcr(16)
+        limits = PoolLimits(
+            workers=options.workers,
+            processors=os.cpu_count() or 1,
+            queue=options.queue,
+            call_seconds=options.call_seconds,
+        )
+        async with WorkerPool(function.folder, function.shared, limits) as pool:
+            enclave = EnclaveServer(function, LaneKeys(), producer, pool, InnerApi(function, pool))
+            # The socket opens before the workers are warm: evidence and status can be asked for at once.
+            server = await asyncio.start_server(enclave.handle, options.host, options.port)
+            _log.info("listening", extra={"function_checksum": function.checksum.hex(), "evidence": producer.kind})
+            await _warm_or_stopped(pool, stop)
+            await stop.wait()
+            server.close()
+            await enclave.drain(_DRAIN_SECONDS)
+    finally:
+        function.remove()
+    return 0
+
+
+async def _warm_or_stopped(pool: WorkerPool, stop: asyncio.Event) -> None:
+    started, stopped = asyncio.ensure_future(pool.wait_started()), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({started, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if started.done():
+            started.result()
+            _log.info("warm")
+    finally:
+        started.cancel()
+        stopped.cancel()
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line. Exceptions are named, never printed: their messages may quote what they choked on."""
+
+    _EXTRAS = ("function_checksum", "evidence", "exit_status", "exception")
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "unit": "enclave",
+            "event": record.getMessage(),
+        }
+        entry |= {name: getattr(record, name) for name in self._EXTRAS if hasattr(record, name)}
+        if record.exc_info and record.exc_info[0]:
+            entry["exception"] = record.exc_info[0].__name__
+        return json.dumps(entry)
+
+
+def _log_as_json() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])

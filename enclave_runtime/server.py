@@ -1,0 +1,139 @@
+"""The enclave's server: frames from gateways, one question at a time on each connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from blindsight import problems
+from blindsight.attestation.claims import Claims
+from blindsight.errors import SealingError, TransportError
+from blindsight.problems import Problem
+from blindsight.sealing import bhttp, keyconfig
+from blindsight.wire import frames
+from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
+
+if TYPE_CHECKING:
+    from enclave_runtime.evidence.producer import EvidenceProducer
+    from enclave_runtime.function import Function
+    from enclave_runtime.inner import InnerApi
+    from enclave_runtime.keys import LaneKeys
+    from enclave_runtime.workers.pool import WorkerPool
+
+_log = logging.getLogger(__name__)
+
+
+class EnclaveServer:
+    """Answers evidence, status and sealed requests. Holds the keys; sees images only as bytes to pass on."""
+
+    def __init__(
+        self, function: Function, keys: LaneKeys, producer: EvidenceProducer, pool: WorkerPool, api: InnerApi
+    ) -> None:
+        self._keys = keys
+        self._producer = producer
+        self._pool = pool
+        self._api = api
+        self._model = function.canonical_manifest
+        self._user_data = Claims(
+            func_checksum=function.checksum,
+            key_configs_sha256=keyconfig.digest(keys.encoded_configs),
+            model_sha256=function.model_digest,
+        ).to_json()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._answering = 0
+        self._draining = asyncio.Event()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection; the callback of `asyncio.start_server`."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 -- a callback always runs in a task
+        self._connections.add(task)
+        try:
+            while (frame := await self._next(reader)) is not None:
+                self._answering += 1
+                try:
+                    answer = await self._answer_while_wanted(*frame, reader)
+                finally:
+                    self._answering -= 1
+                if answer is None:
+                    break
+                writer.write(answer)
+                await writer.drain()
+        except (TransportError, OSError):
+            _log.info("connection dropped")
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more questions and let the running ones end, for `seconds` at the most."""
+        self._draining.set()
+        if self._connections:
+            await asyncio.wait(set(self._connections), timeout=seconds)
+        for connection in self._connections:
+            connection.cancel()
+
+    async def _next(self, reader: asyncio.StreamReader) -> tuple[Kind, bytes] | None:
+        """The next frame; None when the peer hangs up or the server drains."""
+        reading = asyncio.ensure_future(frames.read(reader))
+        draining = asyncio.ensure_future(self._draining.wait())
+        try:
+            await asyncio.wait({reading, draining}, return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else None
+        finally:
+            reading.cancel()
+            draining.cancel()
+
+    async def _answer_while_wanted(self, kind: Kind, payload: bytes, reader: asyncio.StreamReader) -> bytes | None:
+        """The answer frame; None if the peer hung up first, or spoke out of turn."""
+        answering = asyncio.ensure_future(self._answer(kind, payload))
+        hearing = asyncio.ensure_future(reader.read(1))
+        try:
+            await asyncio.wait({answering, hearing}, return_when=asyncio.FIRST_COMPLETED)
+            return answering.result() if answering.done() and not hearing.done() else None
+        finally:
+            hearing.cancel()
+            answering.cancel()
+
+    async def _answer(self, kind: Kind, payload: bytes) -> bytes:
+        try:
+            match kind:
+                case Kind.SEALED_REQUEST:
+                    return frames.encode(Kind.SEALED_RESPONSE, await self._answer_sealed(payload))
+                case Kind.EVIDENCE_REQUEST:
+                    return frames.encode(Kind.EVIDENCE, frames.pack(self._evidence(payload)))
+                case Kind.STATUS_REQUEST:
+                    return frames.encode(Kind.STATUS, frames.pack(self._status()))
+                case _:
+                    raise TransportError("bad_frame", "This frame is no question.")
+        except (SealingError, TransportError) as error:
+            return frames.encode(Kind.REFUSAL, frames.pack({"code": error.code}))
+
+    async def _answer_sealed(self, payload: bytes) -> bytes:
+        encoded, sealer = self._keys.open(payload)
+        try:
+            response = await self._api.respond(bhttp.decode_request(encoded))
+        except SealingError:
+            # Found after decapsulation, so the answer is sealed (RFC 9458, section 5.2).
+            problem = Problem("bad_request", "The sealed message is not a binary HTTP request.")
+            content = json.dumps(problem.body()).encode()
+            response = bhttp.Response(problem.kind.status, [("content-type", problems.MEDIA_TYPE)], content)
+        return sealer.seal(response.encode())
+
+    def _evidence(self, payload: bytes) -> dict[str, Any]:
+        nonce = frames.unpack(payload).get("nonce")
+        if nonce is not None and not (isinstance(nonce, bytes) and len(nonce) <= MAX_NONCE_BYTES):
+            raise TransportError("bad_frame", "A nonce is at most 512 bytes.")
+        document = self._producer.attest(nonce=nonce, user_data=self._user_data, public_key=self._keys.public_key)
+        return {"document": document, "key_configs": self._keys.encoded_configs, "model": self._model}
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "ready": self._pool.alive > 0 and not self._draining.is_set(),
+            "workers": self._pool.alive,
+            "busy": self._pool.busy,
+            "queued": self._pool.queued,
+            "restarts": self._pool.restarts,
+        }

@@ -1,0 +1,42 @@
+"""Messages between the runtime and a worker: a JSON header and a binary body, each with its length before it.
+
+Standard library only: the worker imports this before it imports the function.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import IO, Any, Final
+
+PREFIX: Final = struct.Struct(">II")
+"""Lengths of header and body."""
+
+MAX_HEADER_BYTES: Final = 1 << 20
+MAX_BODY_BYTES: Final = 32 * 1024 * 1024
+
+
+def encode(header: dict[str, Any], body: bytes = b"") -> bytes:
+    """One message, ready to be written."""
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    return PREFIX.pack(len(encoded), len(body)) + encoded + body
+
+
+def read(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
+    """Read one message from a blocking stream; None at its end. Raises `ValueError` for an impossible length."""
+    prefix = stream.read(PREFIX.size)
+    if len(prefix) < PREFIX.size:
+        return None
+    header_bytes, body_bytes = lengths(prefix)
+    header, body = stream.read(header_bytes), stream.read(body_bytes)
+    if len(header) < header_bytes or len(body) < body_bytes:
+        return None
+    return json.loads(header), body
+
+
+def lengths(prefix: bytes) -> tuple[int, int]:
+    """The lengths that `prefix` announces. Raises `ValueError` if they are impossible."""
+    header_bytes, body_bytes = PREFIX.unpack(prefix)
+    if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
+        raise ValueError("a message announces an impossible length")
+    return header_bytes, body_bytes

@@ -1,0 +1,192 @@
+"""A fixed number of warm workers, a bounded queue before them, and their replacement when they are lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blindsight.problems import Problem
+from enclave_runtime.workers.process import FunctionBroken, WorkerLost, WorkerProcess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+_RESTART_PAUSE = 0.2
+"""Seconds before a worker that could not even start is started again."""
+
+
+@dataclass(frozen=True)
+class PoolLimits:
+    """How much work the pool takes at once."""
+
+    workers: int
+    processors: int
+    queue: int = 256
+    """Calls that may wait for a worker."""
+    call_seconds: float = 15.0
+    """After this long a call's worker is taken to be stuck and replaced."""
+
+
+class WorkerPool:
+    """Hands each call to an idle worker, first come first served.
+
+    A worker has one call at a time, so a crash, a timeout or a hostile image touches nobody else's request.
+    """
+
+    def __init__(self, folder: Path, shared: Path, limits: PoolLimits) -> None:
+        self._folder = folder
+        self._shared = shared
+        self._limits = limits
+        self._idle: deque[WorkerProcess] = deque()
+        self._busy: set[WorkerProcess] = set()
+        self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._running: set[asyncio.Task[dict[str, Any]]] = set()
+        self._started = asyncio.Event()
+        self.restarts = 0
+        self.broken: str | None = None
+        """Why the function cannot be loaded, if it cannot."""
+
+    async def __aenter__(self) -> WorkerPool:
+        self._keepers = [asyncio.create_task(self._keep(first=number == 0)) for number in range(self._limits.workers)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    async def wait_started(self) -> None:
+        """Wait until the first worker is warm. Raises `FunctionBroken` if none will ever be."""
+        await self._started.wait()
+        if self.broken is not None:
+            raise FunctionBroken(self.broken)
+
+    @property
+    def alive(self) -> int:
+        return len(self._idle) + len(self._busy)
+
+    @property
+    def busy(self) -> int:
+        return len(self._busy)
+
+    @property
+    def queued(self) -> int:
+        return len(self._waiting)
+
+    async def classify(self, image: bytes, top_k: int) -> dict[str, Any]:
+        """Classify `image` in an idle worker: what `app.classify` returns.
+
+        Raises `Problem`. A call cancelled while it waits leaves the queue; a cancelled running call is finished for
+        nobody, since ending its worker would let callers who hang up slow everyone else down.
+        """
+        worker = await self._acquire()
+        running = asyncio.create_task(self._run(worker, image, top_k))
+        self._running.add(running)
+        running.add_done_callback(self._forget)
+        return _result(await asyncio.shield(running))
+
+    def _forget(self, running: asyncio.Task[dict[str, Any]]) -> None:
+        self._running.discard(running)
+        if not running.cancelled():
+            running.exception()  # Seen by the caller, unless the caller is gone; then it is nobody's.
+
+    async def _run(self, worker: WorkerProcess, image: bytes, top_k: int) -> dict[str, Any]:
+        threads = 1 if self.busy > 1 else self._limits.processors
+        try:
+            async with asyncio.timeout(self._limits.call_seconds):
+                answer = await worker.call({"top_k": top_k, "threads": threads}, image)
+        except TimeoutError as error:
+            await self._discard(worker)
+            raise Problem("deadline_exceeded", "The image took too long to classify.") from error
+        except WorkerLost as error:
+            await self._discard(worker)
+            raise Problem("worker_lost", "The worker was lost while it held this image; send it again.") from error
+        except BaseException:
+            await self._discard(worker)
+            raise
+        self._release(worker)
+        return answer
+
+    async def _acquire(self) -> WorkerProcess:
+        while self._idle:
+            worker = self._idle.popleft()
+            self._busy.add(worker)
+            return worker
+        if len(self._waiting) >= self._limits.queue:
+            raise Problem("overloaded", "All workers are busy and the queue is full.")
+        future: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self._release(future.result())
+            else:
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(future)
+            raise
+
+    def _release(self, worker: WorkerProcess) -> None:
+        """Hand `worker` to the longest-waiting call, or let it idle."""
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                self._busy.add(worker)
+                future.set_result(worker)
+                return
+        self._busy.discard(worker)
+        # Last in, first out: the same worker serves a lone caller, and its caches stay warm.
+        self._idle.appendleft(worker)
+
+    async def _discard(self, worker: WorkerProcess) -> None:
+        self._busy.discard(worker)
+        await worker.kill()
+
+    async def _keep(self, *, first: bool) -> None:
+        """Keep one worker alive: start it, wait for its end, start the next.
+
+        The first worker prepares what the others share, before any caller's image has been near it.
+        """
+        threads = sorted({1, self._limits.processors})
+        if not first:
+            await self._started.wait()
+        while self.broken is None:
+            try:
+                worker = await WorkerProcess.start(self._folder, self._shared, threads)
+            except FunctionBroken as error:
+                self.broken = str(error)
+                self._started.set()
+                return
+            except WorkerLost:
+                _log.warning("a worker ended while starting")
+                await asyncio.sleep(_RESTART_PAUSE)
+                continue
+            try:
+                self._release(worker)
+                self._started.set()
+                status = await worker.wait()
+            finally:
+                self._busy.discard(worker)
+                with contextlib.suppress(ValueError):
+                    self._idle.remove(worker)
+                await worker.kill()
+            self.restarts += 1
+            _log.warning("worker replaced", extra={"exit_status": status})
+
+
+def _result(answer: dict[str, Any]) -> dict[str, Any]:
+    problem = answer.get("problem")
+    if problem is not None:
+        raise Problem(problem["code"], problem["detail"], **problem["limits"])
+    if "failure" in answer:
+        _log.error("function failed", extra={"exception": answer["failure"]})
+        raise Problem("internal", "The function failed on this image.")
+    result: dict[str, Any] = answer["result"]
+    return result

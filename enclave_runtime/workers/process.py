@@ -1,0 +1,111 @@
+"""One worker process, seen from the runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+from enclave_runtime.workers import messages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class WorkerLost(Exception):  # noqa: N818 -- names what happened
+    """The worker ended, or was ended, before it answered."""
+
+
+class FunctionBroken(Exception):  # noqa: N818
+    """The function cannot be loaded; the message says why. A new worker would fail the same way."""
+
+
+class WorkerProcess:
+    """A started worker. One call at a time; a call that is cancelled or late costs the worker its life."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def start(cls, folder: Path, shared: Path, threads: list[int]) -> WorkerProcess:
+        """Start a worker on the function in `folder` and wait until it is warm.
+
+        `shared` is a folder for what all workers of a function may share, `threads` are the numbers of processor
+        threads that calls will ask for. Raises `FunctionBroken`, `WorkerLost`.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-m", "enclave_runtime.workers.worker", str(theirs.fileno()),
+                cwd=folder,
+                env=_environment(shared, threads),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=messages.MAX_HEADER_BYTES)
+        worker = cls(process, reader, writer)
+        try:
+            hello = await worker._receive()
+        except BaseException:
+            await worker.kill()
+            raise
+        if "error" in hello:
+            await worker.kill()
+            raise FunctionBroken(hello["error"])
+        return worker
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def call(self, header: dict[str, Any], body: bytes) -> dict[str, Any]:
+        """Send one call and wait for its answer. Raises `WorkerLost`."""
+        try:
+            self._writer.write(messages.encode(header, body))
+            await self._writer.drain()
+        except OSError as error:
+            raise WorkerLost from error
+        return await self._receive()
+
+    async def wait(self) -> int:
+        """Wait for the process to end."""
+        return await self._process.wait()
+
+    async def kill(self) -> None:
+        """End the process at once and reap it."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL)
+        self._writer.close()
+        await self._process.wait()
+
+    async def _receive(self) -> dict[str, Any]:
+        try:
+            prefix = await self._reader.readexactly(messages.PREFIX.size)
+            header_bytes, body_bytes = messages.lengths(prefix)
+            header = await self._reader.readexactly(header_bytes)
+            await self._reader.readexactly(body_bytes)
+            answer: dict[str, Any] = json.loads(header)
+        except (asyncio.IncompleteReadError, OSError, ValueError) as error:
+            raise WorkerLost from error
+        return answer
+
+
+def _environment(shared: Path, threads: list[int]) -> dict[str, str]:
+    """A worker sees none of the runtime's environment, which may hold secrets."""
+    return {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "BLINDSIGHT_SHARED_WEIGHTS": str(shared),
+        "BLINDSIGHT_THREADS": ",".join(str(count) for count in threads),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }

@@ -1,0 +1,51 @@
+"""`python -m gateway` serves; `python -m gateway token NAME --file FILE` makes an API token."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from blindsight.errors import PolicyError
+from gateway import log, tokens
+from gateway.serve import serve
+from gateway.settings import Settings
+from gateway.tokens import BadTokenFile
+
+
+def main() -> int:
+    """Run one command; one line on standard error says what went wrong."""
+    parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("serve", help="serve until SIGTERM (the default); settings come from the environment")
+    command = commands.add_parser("token", help="make an API token, print it once and store its hash")
+    command.add_argument("name", help="what to call it")
+    command.add_argument("--file", type=Path, required=True, help="the file that BLINDSIGHT_TOKENS_FILE names")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "token":
+            print(tokens.create(arguments.name, arguments.file))  # noqa: T201 -- the command's output
+            return 0
+        log.configure()
+        return asyncio.run(serve(Settings()))
+    except ValidationError as error:
+        return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
+    except (PolicyError, BadTokenFile, OSError) as error:
+        return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
+
+
+def _reading(location: tuple[int | str, ...], message: str) -> str:
+    name = "".join(f"BLINDSIGHT_{str(part).upper()}: " for part in location[:1])
+    return f"{name}{message.removeprefix('Value error, ')}"
+
+
+def _fail(message: str) -> int:
+    print(f"gateway: {message}", file=sys.stderr)  # noqa: T201 -- the command's error line
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""Bounded admission: a request either gets a place at once or is told at once to come back."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from blindsight.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.metrics import Metrics
+
+
+class Admission:
+    """Places for requests that hold an image. Given out before the body is read, so that memory is bounded too."""
+
+    def __init__(self, places: int, metrics: Metrics) -> None:
+        self._places = places
+        self._taken = 0
+        self._metrics = metrics
+        self.draining = False
+
+    def check(self) -> None:
+        """Raise `Problem` (`draining`) once the gateway is shutting down."""
+        if self.draining:
+            raise Problem("draining", "This gateway is shutting down; another one, or this one later, will answer.")
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place. Raises `Problem` (`overloaded`, `draining`)."""
+        self.check()
+        if self._taken >= self._places:
+            self._metrics.rejected.labels("overloaded").inc()
+            raise Problem("overloaded", f"All {self._places} places are taken.")
+        self._taken += 1
+        self._metrics.in_progress.inc()
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            self._metrics.in_progress.dec()

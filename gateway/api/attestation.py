@@ -1,0 +1,80 @@
+"""`GET /attestation`: evidence for whoever asks, so that nobody has to believe the gateway."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from blindsight.attestation import verifier
+from blindsight.errors import EvidenceError, TransportError
+from blindsight.problems import Problem
+from blindsight.wire.protocol import MAX_NONCE_BYTES
+from gateway.api import openapi
+from gateway.api.models import Attestation
+from gateway.services import services_of
+
+router = APIRouter(tags=["evidence"])
+
+
+@router.get(
+    "/attestation",
+    response_model=Attestation,
+    responses=openapi.problems("invalid_parameter", "enclave_unavailable", "evidence_refused", "internal"),
+    summary="The enclave's evidence",
+)
+async def attestation(
+    request: Request,
+    nonce: Annotated[
+        str | None,
+        Query(
+            description="16 to 512 random bytes of yours, base64url or hex; the document repeats them and so is fresh.",
+            max_length=1024,
+            examples=["bWFrZSB5b3VyIG93biByYW5kb20gYnl0ZXM"],
+        ),
+    ] = None,
+) -> dict[str, Any]:
+    """A new attestation document with your nonce, and the key configurations and model manifest that it vouches for.
+
+    `reading` is the gateway's, which you need not believe: `blindsight attest URL` verifies the document for you.
+    """
+    services = services_of(request)
+    wanted = _nonce(nonce)
+    try:
+        fields = await services.enclave.evidence(wanted)
+        verified = verifier.verify(
+            fields["document"], policy=services.enclave.policy, nonce=wanted, now=datetime.now(UTC)
+        )
+    except TransportError as error:
+        raise Problem("enclave_unavailable", f"{error} {error.next_step}") from error
+    except EvidenceError as error:
+        raise Problem(
+            "evidence_refused", f"{error} {error.next_step}", evidence_code=error.code, verification_step=error.step
+        ) from error
+    return {
+        "document": base64.b64encode(fields["document"]).decode(),
+        "key_configs": base64.b64encode(fields["key_configs"]).decode(),
+        "model": json.loads(fields["model"]),
+        "kind": verified.kind,
+        "reading": verified.report.to_dict(),
+    }
+
+
+def _nonce(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        nonce = bytes.fromhex(text) if _is_hex(text) else base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise Problem("invalid_parameter", "nonce must be base64url or hex.") from error
+    if not verifier.MIN_NONCE_BYTES <= len(nonce) <= MAX_NONCE_BYTES:
+        raise Problem("invalid_parameter", f"nonce must be {verifier.MIN_NONCE_BYTES} to {MAX_NONCE_BYTES} bytes.")
+    return nonce
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) % 2 == 0 and all(character in "0123456789abcdefABCDEF" for character in text)

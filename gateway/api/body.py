@@ -1,0 +1,177 @@
+"""Taking image bytes out of a request, in memory only, within limits, without looking inside them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from blindsight.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from starlette.requests import Request
+
+IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
+TENSOR_TYPE: Final = "application/octet-stream"
+_MULTIPART_ROOM: Final = 64 * 1024
+"""Bytes of a form beside its files: boundaries, part headers, other fields."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One image, or tensor, as it came. `media_type` is what the caller called it."""
+
+    content: bytes
+    media_type: str
+
+    def __repr__(self) -> str:
+        return f"Upload(<{len(self.content)} bytes>)"
+
+
+async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
+    """Read the one image of a request: multipart field `file`, raw body, or JSON `{"image": "<base64>"}`.
+
+    `limit` is the largest image in bytes, `seconds` the time for the body to arrive. Raises `Problem`.
+    """
+    media_type = _media_type(request)
+    async with _body_timeout(seconds):
+        if media_type == "multipart/form-data":
+            uploads = await _read_form(request, limit=limit + _MULTIPART_ROOM, most=1)
+            if not uploads:
+                raise Problem("empty_body", "The form has no file in a field called 'file'.")
+            upload = uploads[0]
+        elif media_type == "application/json":
+            # Base64 writes three bytes as four characters.
+            upload = _from_json(await _read_all(request, limit=limit * 4 // 3 + _MULTIPART_ROOM, told=limit))
+        elif media_type in IMAGE_TYPES or media_type == TENSOR_TYPE:
+            upload = Upload(await _read_all(request, limit=limit, told=limit), media_type)
+        else:
+            raise Problem(
+                "unsupported_media_type",
+                "Send multipart/form-data with a field 'file', image/jpeg, image/png, image/webp,"
+                " application/octet-stream or application/json.",
+            )
+    return _checked(upload, limit)
+
+
+async def read_images(request: Request, *, limit: int, most: int, total: int, seconds: float) -> list[Upload | Problem]:
+    """Read the images of a multipart form's `files` fields, in order; one that is unusable is a problem in its place.
+
+    Raises `Problem` for what concerns the whole form: no form, no image, more than `most`, more than `total` bytes.
+    """
+    if _media_type(request) != "multipart/form-data":
+        raise Problem("unsupported_media_type", "Send multipart/form-data with one or more fields called 'files'.")
+    async with _body_timeout(seconds):
+        uploads = await _read_form(request, limit=total, most=most)
+    if not uploads:
+        raise Problem("empty_body", "The form has no file in a field called 'files'.")
+    items: list[Upload | Problem] = []
+    for upload in uploads:
+        try:
+            items.append(_checked(upload, limit))
+        except Problem as problem:
+            items.append(problem)
+    return items
+
+
+def _checked(upload: Upload, limit: int) -> Upload:
+    if not upload.content:
+        raise Problem("empty_body", "The image is empty.")
+    if len(upload.content) > limit:
+        raise _too_large(limit)
+    return upload
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem("image_too_large", f"The image has more than {limit} bytes.", limit_bytes=limit)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+class _body_timeout:  # noqa: N801 -- used like a function
+    """`asyncio.timeout` that raises a `Problem`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *exception: object) -> None:
+        try:
+            await self._timeout.__aexit__(*exception)  # type: ignore[arg-type]  # passed on as it came
+        except TimeoutError as error:
+            raise Problem("request_timeout", f"The body did not arrive within {self._seconds:g} s.") from error
+
+
+async def _limited(request: Request, limit: int, told: int) -> AsyncGenerator[bytes, None]:
+    """The body's chunks; refused by its announced length before the first, or by count at the first beyond `limit`."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_large(told)
+    read = 0
+    async for chunk in request.stream():
+        read += len(chunk)
+        if read > limit:
+            raise _too_large(told)
+        yield chunk
+
+
+async def _read_all(request: Request, *, limit: int, told: int) -> bytes:
+    return b"".join([chunk async for chunk in _limited(request, limit, told)])
+
+
+async def _read_form(request: Request, *, limit: int, most: int) -> list[Upload]:
+    """The files of a form. At most one for `/classify`, whose field is `file`; a batch's fields are `files`."""
+    field = "file" if most == 1 else "files"
+    parser = MultiPartParser(request.headers, _limited(request, limit, limit), max_files=most, max_fields=8)
+    parser.spool_max_size = limit + 1  # Starlette would write larger files to disk, where no image belongs.
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        if "files" in error.message.lower() and "maximum" in error.message.lower():
+            raise Problem(
+                "too_many_images", f"At most {most} image(s) fit in one request.", limit_images=most
+            ) from error
+        raise Problem("bad_multipart", "The multipart form is malformed.") from error
+    except (KeyError, ValueError, UnicodeError) as error:
+        raise Problem("bad_multipart", "The multipart form is malformed.") from error
+    try:
+        return [
+            Upload(await value.read(), _declared(value))
+            for value in form.getlist(field)
+            if isinstance(value, UploadFile)
+        ]
+    finally:
+        await form.close()
+
+
+def _declared(file: UploadFile) -> str:
+    """A part's media type, if it is one of ours; the enclave goes by the content in any case."""
+    declared = (file.content_type or "").partition(";")[0].strip().lower()
+    return declared if declared in IMAGE_TYPES else TENSOR_TYPE
+
+
+def _from_json(body: bytes) -> Upload:
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Problem("bad_json", "The body is not JSON.") from error
+    encoded = fields.get("image") if isinstance(fields, dict) else None
+    if not isinstance(encoded, str):
+        raise Problem("bad_json", 'The body must be an object {"image": "<base64>"}.')
+    try:
+        return Upload(base64.b64decode(encoded, validate=True), TENSOR_TYPE)
+    except (binascii.Error, ValueError) as error:
+        raise Problem("bad_json", "The member 'image' is not standard base64.") from error

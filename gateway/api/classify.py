@@ -1,0 +1,147 @@
+"""`POST /classify` and `POST /classify/batch`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Request
+
+from blindsight.problems import Problem
+from gateway.api import openapi
+from gateway.api.body import Upload, read_image, read_images
+from gateway.api.models import Answer, BatchAnswer
+from gateway.services import services_of
+
+if TYPE_CHECKING:
+    from gateway.enclave.attested import Attested
+    from gateway.services import Services
+
+router = APIRouter(tags=["classify"])
+
+DEFAULT_TOP_K = 5
+
+_BATCH_PARALLEL = 8
+"""Images of one batch that are with the enclave at once: its workers stay busy, other callers are not crowded out."""
+
+
+@router.post(
+    "/classify",
+    response_model=Answer,
+    response_model_exclude_unset=True,
+    openapi_extra=openapi.CLASSIFY,
+    responses=openapi.problems(
+        "empty_body", "bad_multipart", "bad_json", "unauthenticated", "request_timeout", "image_too_large",
+        "unsupported_media_type", "not_an_image", "truncated_image", "too_many_pixels", "too_many_images",
+        "invalid_tensor", "invalid_top_k", "overloaded", "draining", "worker_lost", "enclave_unavailable",
+        "evidence_refused", "deadline_exceeded", "internal",
+    ),
+    summary="Classify one image",
+)  # fmt: skip
+async def classify(request: Request) -> dict[str, Any]:
+    """Send a photo as a form, as a raw body or as base64 JSON; get its most likely classes, best first.
+
+    `curl -F file=@dog.jpeg …/classify`, or `curl --data-binary @dog.jpeg -H 'Content-Type: image/jpeg' …/classify`.
+
+    The gateway seals the photo to the attested enclave; only that decodes it. 602112 bytes that do not begin like an
+    image are taken as an already normalised (1, 3, 224, 224) float32 tensor.
+    """
+    services = services_of(request)
+    services.authenticate(request)
+    with services.admission.place():
+        attested = services.enclave.current
+        top_k = _top_k(request, attested)
+        settings = services.settings
+        upload = await read_image(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
+        answer = await services.lane.classify(upload.content, upload.media_type, top_k)
+    return {
+        "request_id": request.state.request_id,
+        **answer.content,
+        **_vouched(answer.attested),
+    }
+
+
+@router.post(
+    "/classify/batch",
+    response_model=BatchAnswer,
+    response_model_exclude_unset=True,
+    openapi_extra=openapi.BATCH,
+    responses=openapi.problems(
+        "empty_body", "bad_multipart", "unauthenticated", "request_timeout", "image_too_large",
+        "unsupported_media_type", "too_many_images", "invalid_top_k", "overloaded", "draining", "enclave_unavailable",
+        "evidence_refused", "internal",
+    ),
+    summary="Classify several images",
+)  # fmt: skip
+async def classify_batch(request: Request) -> dict[str, Any]:
+    """Send several photos as form fields `files`; get a list in the same order, each an answer or its own problem.
+
+    Every image is sealed and classified by itself: no other caller's image, nor another of the batch, shares its run.
+    """
+    services = services_of(request)
+    services.authenticate(request)
+    with services.admission.place():
+        attested = services.enclave.current
+        top_k = _top_k(request, attested)
+        settings = services.settings
+        uploads = await read_images(
+            request,
+            limit=settings.max_image_bytes,
+            most=settings.max_batch_images,
+            total=settings.max_batch_bytes,
+            seconds=settings.body_timeout,
+        )
+        results = await _classify_each(services, uploads, top_k)
+    models = [result.pop("model") for result in results if "model" in result]
+    return {
+        "request_id": request.state.request_id,
+        "results": results,
+        "model": models[0] if models else None,
+        **_vouched(services.enclave.known or attested),
+    }
+
+
+async def _classify_each(services: Services, uploads: list[Upload | Problem], top_k: int) -> list[dict[str, Any]]:
+    places = asyncio.Semaphore(_BATCH_PARALLEL)
+
+    async def one(upload: Upload | Problem) -> dict[str, Any]:
+        try:
+            if isinstance(upload, Problem):
+                raise upload
+            async with places:
+                return (await services.lane.classify(upload.content, upload.media_type, top_k)).content
+        except Problem as problem:
+            return {"problem": problem.body()}
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(upload)) for upload in uploads]
+    return [task.result() for task in tasks]
+
+
+def _top_k(request: Request, attested: Attested) -> int:
+    """The query parameter `top_k`, 1 to the model's number of classes."""
+    values = request.query_params.getlist("top_k")
+    if not values:
+        return min(DEFAULT_TOP_K, attested.classes)
+    text = values[0]
+    if len(values) > 1 or not (
+        text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= attested.classes
+    ):
+        raise Problem(
+            "invalid_top_k",
+            f"top_k must be one whole number from 1 to {attested.classes}.",
+            minimum=1,
+            maximum=attested.classes,
+        )
+    return int(text)
+
+
+def _vouched(attested: Attested) -> dict[str, Any]:
+    """What the gateway itself says about the enclave behind an answer."""
+    enclave = {
+        "kind": attested.verified.kind,
+        "verified": True,
+        "function_checksum": attested.function_checksum,
+        "measurements": attested.measurements,
+    }
+    return {"enclave": enclave} | ({"notice": attested.notice} if attested.notice else {})

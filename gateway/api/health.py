@@ -1,0 +1,76 @@
+"""Probes and discovery. They read what is known and never ask the enclave, so they answer while everything is busy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+import blindsight
+from gateway.api import openapi
+from gateway.api.models import Health, Info
+from gateway.services import services_of
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/livez", response_model=Health, summary="The process runs")
+async def livez() -> dict[str, str]:
+    """200 while the process runs, whatever the state of the enclave."""
+    return {"status": "alive"}
+
+
+@router.get(
+    "/readyz",
+    response_model=Health,
+    responses=openapi.problems("enclave_unavailable", "evidence_refused", "draining"),
+    summary="Requests will be answered",
+)
+async def readyz(request: Request) -> dict[str, str]:
+    """200 once the enclave is verified under the policy and warm, and as long as it stays so."""
+    services = services_of(request)
+    services.admission.check()
+    if not services.enclave.ready:
+        raise services.enclave.refusal
+    return {"status": "ready"}
+
+
+# The Open Inference Protocol's names for the same, for probes and tools that know those.
+router.add_api_route("/v2/health/live", livez, response_model=Health, summary="As /livez")
+router.add_api_route(
+    "/v2/health/ready",
+    readyz,
+    response_model=Health,
+    responses=openapi.problems("enclave_unavailable", "evidence_refused", "draining"),
+    summary="As /readyz",
+)
+
+
+@router.get("/info", response_model=Info, summary="What this service is and accepts")
+async def info(request: Request) -> dict[str, Any]:
+    """Versions, model, limits and links."""
+    services = services_of(request)
+    settings = services.settings
+    known = services.enclave.known
+    return {
+        "name": "blindsight",
+        "version": blindsight.__version__,
+        "model": None if known is None else known.manifest | {"digest": known.model_digest},
+        "limits": {
+            "max_image_bytes": settings.max_image_bytes,
+            "max_batch_images": settings.max_batch_images,
+            "max_batch_bytes": settings.max_batch_bytes,
+            "max_in_flight": settings.max_in_flight,
+            "deadline_seconds": settings.deadline,
+        },
+        "links": {
+            "classify": "/classify",
+            "batch": "/classify/batch",
+            "attestation": "/attestation",
+            "ready": "/readyz",
+            "docs": "/docs",
+            "openapi": "/openapi.json",
+            "problems": "/problems",
+        },
+        "notices": [known.notice] if known and known.notice else [],
+    }

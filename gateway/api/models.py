@@ -1,0 +1,110 @@
+"""The shapes of the answers, for the OpenAPI page and for callers who generate clients from it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Prediction(_Shape):
+    """One class."""
+
+    rank: int = Field(description="1 is the best.", examples=[1])
+    class_id: int = Field(
+        description="Index of the class in the model's labels; names may repeat, indexes do not.", examples=[207]
+    )
+    label: str = Field(examples=["golden retriever"])
+    score: float = Field(ge=0, le=1, description="Softmax probability.", examples=[0.981])
+
+
+class ModelInfo(_Shape):
+    """The model that answered."""
+
+    name: str = Field(examples=["resnet50"])
+    version: str = Field(examples=["IMAGENET1K_V2"])
+    digest: str = Field(description="SHA-256 of the canonical model manifest, attested.")
+    trained: bool = Field(description="False: the weights are random and the answer is noise.")
+
+
+class ImageSize(_Shape):
+    """Of the upright image, pixels."""
+
+    width: int
+    height: int
+
+
+class EnclaveInfo(_Shape):
+    """The enclave that answered."""
+
+    kind: Literal["nitro", "simulated"] = Field(description="`simulated` evidence proves nothing about the host.")
+    verified: bool = Field(description="The gateway accepted the enclave's evidence under its policy.")
+    function_checksum: str = Field(description="SHA-256 of the function bundle, attested.")
+    measurements: dict[str, str] = Field(description="PCR index to SHA-384, hex.")
+
+
+class Answer(_Shape):
+    """The classes of one image, best first."""
+
+    request_id: str
+    predictions: list[Prediction]
+    model: ModelInfo
+    image: Annotated[ImageSize | None, Field(description="Upright size in pixels; null for a tensor.")]
+    enclave: EnclaveInfo
+    timings_ms: dict[str, float] = Field(
+        description="decode, preprocess, run: in the worker; enclave: the sealed exchange."
+    )
+    notice: str | None = Field(default=None, description="What the caller must know about this answer.")
+
+
+class ProblemDocument(_Shape):
+    """RFC 9457 problem details."""
+
+    type: str = Field(examples=["/problems#not_an_image"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable; for programs.", examples=["not_an_image"])
+    retryable: bool = Field(description="The same request may succeed later.")
+    instance: str = Field(description="`urn:uuid:` of the request.")
+
+
+class BatchAnswer(_Shape):
+    """The answers to several images, in their order."""
+
+    request_id: str
+    results: list[Annotated[dict[str, Any], Field(description="An answer without `enclave`, or `{problem: …}`.")]]
+    model: ModelInfo | None
+    enclave: EnclaveInfo
+    notice: str | None = None
+
+
+class Attestation(_Shape):
+    """Evidence, and what goes with it."""
+
+    document: str = Field(description="The attestation document, base64.")
+    key_configs: str = Field(description="The `application/ohttp-keys` list whose digest the document claims, base64.")
+    model: dict[str, Any] = Field(description="The model manifest whose canonical digest the document claims.")
+    kind: Literal["nitro", "simulated"]
+    reading: dict[str, Any] = Field(description="The gateway's reading, step by step. Verify the document yourself.")
+
+
+class Info(_Shape):
+    """What this service is and accepts."""
+
+    name: str
+    version: str
+    model: dict[str, Any] | None
+    limits: dict[str, float]
+    links: dict[str, str]
+    notices: list[str]
+
+
+class Health(_Shape):
+    """A probe's answer."""
+
+    status: str

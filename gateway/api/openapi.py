@@ -1,0 +1,104 @@
+"""What OpenAPI cannot infer: three body forms on one route, examples for each, and every documented problem."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blindsight.problems import CATALOGUE, MEDIA_TYPE
+from gateway.api.models import ProblemDocument
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+_TOP_K = {
+    "name": "top_k",
+    "in": "query",
+    "required": False,
+    "description": "How many classes to return, best first.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 5},
+}
+
+# A 1 x 1 white PNG: small enough to read, real enough to be tried from the page.
+_TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP6DwABBQECz6AuzQAAAABJRU5ErkJggg=="
+
+CLASSIFY: dict[str, Any] = {
+    "parameters": [_TOP_K],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP."}},
+                }
+            },
+            "image/jpeg": _BINARY,
+            "image/png": _BINARY,
+            "image/webp": _BINARY,
+            "application/octet-stream": _BINARY,
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {"image": {"type": "string", "format": "byte", "description": "Standard base64."}},
+                    "additionalProperties": False,
+                },
+                "examples": {"tiny": {"summary": "A one-pixel PNG", "value": {"image": _TINY_PNG}}},
+            },
+        },
+    },
+}
+
+BATCH: dict[str, Any] = {
+    "parameters": [_TOP_K],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "properties": {
+                        # `format: binary` is what Swagger UI shows a file picker for (swagger-ui issue 10825).
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+                    },
+                }
+            }
+        },
+    },
+}
+
+
+def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` entries of a route that may answer with the problems `codes`: one per status, an example each."""
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(CATALOGUE[code].status, []).append(code)
+    return {status: _response(status, found) for status, found in sorted(by_status.items())}
+
+
+def _response(status: int, codes: list[str]) -> dict[str, Any]:
+    examples = {code: {"summary": CATALOGUE[code].title, "value": _example(code)} for code in codes}
+    response: dict[str, Any] = {
+        "description": "; ".join(f"`{code}`: {CATALOGUE[code].title.lower()}" for code in codes),
+        "model": ProblemDocument,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}, "examples": examples}},
+    }
+    if status == 503:
+        response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    if status == 401:
+        response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return response
+
+
+def _example(code: str) -> dict[str, Any]:
+    kind = CATALOGUE[code]
+    return {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": "What exactly, and what to do.",
+        "code": code,
+        "retryable": kind.retry,
+        "instance": "urn:uuid:0190a1b2-0000-7000-8000-000000000000",
+    }

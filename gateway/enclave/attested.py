@@ -1,0 +1,227 @@
+"""The enclave as far as its evidence vouches for it, kept fresh in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from blindsight.attestation import verifier
+from blindsight.errors import BlindsightError, EvidenceError, SealingError, TransportError
+from blindsight.problems import Problem
+from blindsight.sealing import keyconfig
+from blindsight.wire import frames
+from blindsight.wire.protocol import Kind
+
+if TYPE_CHECKING:
+    from blindsight.attestation.claims import Claims
+    from blindsight.attestation.policy import Policy
+    from blindsight.attestation.report import Verified
+    from blindsight.sealing.keyconfig import KeyConfig
+    from gateway.enclave.connection import EnclaveConnections
+    from gateway.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+_NONCE_BYTES = 32
+_RETRY_SECONDS = 0.25
+"""Between attempts to reach an enclave that is away: a restart should cost its callers little."""
+
+
+@dataclass(frozen=True)
+class Attested:
+    """An enclave whose evidence was accepted: whom to seal to, and what is known of it."""
+
+    config: KeyConfig
+    verified: Verified
+    document: bytes
+    key_configs: bytes
+    manifest: dict[str, Any]
+    at: float
+    """`time.monotonic()` of the verification."""
+
+    @property
+    def classes(self) -> int:
+        return int(self.manifest["labels"]["count"])
+
+    @property
+    def function_checksum(self) -> str:
+        """SHA-256 of the bundle, hex, as attested."""
+        return self._claims.func_checksum.hex()
+
+    @property
+    def model_digest(self) -> str:
+        """SHA-256 of the canonical manifest, hex, as attested."""
+        return self._claims.model_sha256.hex()
+
+    @property
+    def measurements(self) -> dict[str, str]:
+        """PCR index to hex, without the PCRs that nothing was measured into."""
+        return {str(index): value.hex() for index, value in sorted(self.verified.document.pcrs.items()) if any(value)}
+
+    @property
+    def notice(self) -> str | None:
+        """What every answer must say, if anything."""
+        notices = []
+        if not self.manifest["trained"]:
+            notices.append("UNTRAINED WEIGHTS: this model has learnt nothing and its answers are noise.")
+        if self.verified.kind == "simulated":
+            notices.append("SIMULATED ENCLAVE: the evidence proves nothing about the host that runs it.")
+        return " ".join(notices) or None
+
+    @property
+    def _claims(self) -> Claims:
+        assert self.verified.claims is not None  # noqa: S101 -- check_key_configs has refused a document without
+        return self.verified.claims
+
+
+class AttestedEnclave:
+    """Verifies before the first byte, again at every key change and on a schedule; no evidence, no traffic."""
+
+    def __init__(
+        self,
+        connections: EnclaveConnections,
+        policy: Policy,
+        metrics: Metrics,
+        *,
+        attest_interval: float,
+        status_interval: float,
+    ) -> None:
+        self._connections = connections
+        self.policy = policy
+        self._metrics = metrics
+        self._attest_interval = attest_interval
+        self._status_interval = status_interval
+        self._attested: Attested | None = None
+        self._warm = False
+        self._refusal: Problem = Problem("enclave_unavailable", "The enclave has not been reached yet.")
+        self._attesting = asyncio.Lock()
+
+    @property
+    def current(self) -> Attested:
+        """The accepted enclave. Raises `Problem` (`enclave_unavailable`, `evidence_refused`)."""
+        if self._attested is None:
+            raise self._refusal
+        return self._attested
+
+    @property
+    def known(self) -> Attested | None:
+        return self._attested
+
+    @property
+    def ready(self) -> bool:
+        return self._attested is not None and self._warm
+
+    @property
+    def refusal(self) -> Problem:
+        """Why the enclave is not ready."""
+        if self._attested is None:
+            return self._refusal
+        return Problem("enclave_unavailable", "The enclave is warming up.")
+
+    async def watch(self) -> None:
+        """Keep the evidence fresh and the status known, until cancelled."""
+        while True:
+            try:
+                if self._attested is None or time.monotonic() - self._attested.at > self._attest_interval:
+                    await self.attest()
+                await self._look()
+                await asyncio.sleep(self._status_interval if self._warm else _RETRY_SECONDS)
+            except BlindsightError:
+                await asyncio.sleep(_RETRY_SECONDS)
+            except Exception:  # noqa: BLE001 -- whatever it is
+                # A mistake of ours must show as "not ready", not freeze the last answer.
+                _log.exception("watching the enclave failed")
+                self._lose()
+                await asyncio.sleep(self._status_interval)
+
+    async def attest(self, *, instead_of: Attested | None = None) -> Attested:
+        """Fetch evidence with a fresh nonce and verify it. With `instead_of`, only if that is still the current one.
+
+        Raises `EvidenceError`, `SealingError` or `TransportError`; the enclave is then not used any more.
+        """
+        async with self._attesting:
+            if instead_of is not None and self._attested not in {None, instead_of}:
+                return self.current
+            nonce = secrets.token_bytes(_NONCE_BYTES)
+            try:
+                attested = self._verify(await self.evidence(nonce), nonce)
+            except (EvidenceError, SealingError) as error:
+                self._refuse(error)
+                raise
+            except TransportError:
+                self._lose()
+                raise
+            if self._attested is None:
+                _log.info("evidence accepted")
+            self._attested = attested
+            self._metrics.evidence_time.set_to_current_time()
+            return attested
+
+    async def evidence(self, nonce: bytes | None) -> dict[str, Any]:
+        """The enclave's answer to an evidence request, unverified. Raises `TransportError`."""
+        kind, payload = await self._connections.exchange(Kind.EVIDENCE_REQUEST, frames.pack({"nonce": nonce}))
+        if kind is not Kind.EVIDENCE:
+            raise TransportError("unexpected_answer", "The enclave did not answer with evidence.")
+        fields = frames.unpack(payload)
+        if not all(isinstance(fields.get(name), bytes) for name in ("document", "key_configs", "model")):
+            raise TransportError("unexpected_answer", "The enclave's evidence is incomplete.")
+        return fields
+
+    def _verify(self, fields: dict[str, Any], nonce: bytes) -> Attested:
+        verified = verifier.verify(fields["document"], policy=self.policy, nonce=nonce, now=datetime.now(UTC))
+        # What the verifier leaves to its caller: that the keys and the manifest at hand are the attested ones.
+        verifier.check_key_configs(verified, fields["key_configs"])
+        verifier.check_model(verified, fields["model"])
+        configs = keyconfig.decode_list(fields["key_configs"])
+        if not configs:
+            raise SealingError("unsupported_suite", "The enclave offers no key configuration that is known here.")
+        return Attested(
+            config=configs[0],
+            verified=verified,
+            document=fields["document"],
+            key_configs=fields["key_configs"],
+            manifest=json.loads(fields["model"]),
+            at=time.monotonic(),
+        )
+
+    async def _look(self) -> None:
+        try:
+            kind, payload = await self._connections.exchange(Kind.STATUS_REQUEST)
+            status = frames.unpack(payload) if kind is Kind.STATUS else {}
+        except TransportError:
+            self._lose()
+            raise
+        if bool(status.get("ready")) != self._warm:
+            _log.info("enclave warm" if not self._warm else "enclave not ready")
+        self._warm = bool(status.get("ready"))
+        self._metrics.enclave_up.set(self.ready)
+        self._metrics.workers.set(status.get("workers", 0))
+        self._metrics.queued.set(status.get("queued", 0))
+        self._metrics.restarts.set(status.get("restarts", 0))
+
+    def _refuse(self, error: EvidenceError | SealingError) -> None:
+        step = getattr(error, "step", None)
+        if self._refusal.extra.get("evidence_code") != error.code:
+            _log.error("evidence refused", extra={"code": error.code, "step": step})
+        self._metrics.evidence_refused.labels(error.code).inc()
+        self._refusal = Problem(
+            "evidence_refused", f"{error} {error.next_step}", evidence_code=error.code, verification_step=step
+        )
+        self._forget()
+
+    def _lose(self) -> None:
+        if self._attested is not None:
+            _log.warning("enclave lost")
+        self._refusal = Problem("enclave_unavailable", "The enclave cannot be reached; it may be restarting.")
+        self._forget()
+
+    def _forget(self) -> None:
+        self._attested = None
+        self._warm = False
+        self._metrics.enclave_up.set(0)

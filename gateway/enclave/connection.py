@@ -1,0 +1,82 @@
+"""Connections to the enclave, kept open and used one question at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from blindsight.errors import TransportError
+from blindsight.wire import frames
+
+if TYPE_CHECKING:
+    from blindsight.wire.protocol import Kind
+
+_CONNECT_SECONDS = 5.0
+_MAX_IDLE = 64
+
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class EnclaveConnections:
+    """A pool of connections to one enclave."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._idle: list[_Streams] = []
+
+    async def exchange(self, kind: Kind, payload: bytes = b"") -> tuple[Kind, bytes]:
+        """Send one frame and read the answer. Cancelling closes the connection, which tells the enclave to give up.
+
+        Raises `TransportError`. A kept connection that turns out to be dead is replaced once, before anything was read.
+        """
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if reader.at_eof() or writer.is_closing():
+                writer.close()
+                continue
+            try:
+                return await self._ask(reader, writer, kind, payload)
+            except _Unanswered:
+                # The enclave closed it while it lay idle, and read nothing of this.
+                break
+        reader, writer = await self._connect()
+        try:
+            return await self._ask(reader, writer, kind, payload)
+        except _Unanswered as error:
+            raise TransportError("connection_lost", "The enclave hung up.") from error
+
+    async def close(self) -> None:
+        while self._idle:
+            self._idle.pop()[1].close()
+
+    async def _connect(self) -> _Streams:
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                return await asyncio.open_connection(self._host, self._port)
+        except (OSError, TimeoutError) as error:
+            raise TransportError("unreachable", "The enclave cannot be reached.") from error
+
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kind: Kind, payload: bytes
+    ) -> tuple[Kind, bytes]:
+        keep = False
+        try:
+            writer.write(frames.encode(kind, payload))
+            await writer.drain()
+            answer = await frames.read(reader)
+            if answer is None:
+                raise _Unanswered
+            keep = len(self._idle) < _MAX_IDLE
+            return answer
+        except OSError as error:
+            raise _Unanswered from error
+        finally:
+            if keep:
+                self._idle.append((reader, writer))
+            else:
+                writer.close()
+
+
+class _Unanswered(Exception):  # noqa: N818
+    """The connection ended cleanly before any answer."""

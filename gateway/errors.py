@@ -1,0 +1,65 @@
+"""Every refusal as RFC 9457 problem details: ours, the framework's, and the unexpected."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from blindsight.problems import MEDIA_TYPE, Problem
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+_log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 1
+"""What `Retry-After` says: a worker is replaced and a queue moves on within about that time."""
+
+_BY_STATUS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "image_too_large"}
+
+
+def response(problem: Problem, request_id: str) -> JSONResponse:
+    """The HTTP response for `problem`."""
+    headers = {}
+    if problem.kind.status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if problem.kind.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    body: dict[str, Any] = {**problem.body(), "instance": f"urn:uuid:{request_id}"}
+    return JSONResponse(body, problem.kind.status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers. None of them repeats anything that the caller sent."""
+
+    async def on_problem(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, Problem)  # noqa: S101 -- registered for it below
+        request.state.problem_code = error.kind.code
+        return response(error, request.state.request_id)
+
+    async def on_validation(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        # FastAPI's own answer holds `input`: the caller's bytes. Where the fault lies is all that may be said.
+        places = sorted({".".join(str(part) for part in entry["loc"][:2]) for entry in error.errors()})
+        return await on_problem(request, Problem("invalid_parameter", f"Invalid: {', '.join(places)}."))
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        code = _BY_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "bad_request")
+        answer = await on_problem(request, Problem(code, "See /docs for what this service answers."))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    async def on_crash(request: Request, error: Exception) -> JSONResponse:
+        _log.error("unexpected exception", exc_info=error, extra={"request_id": request.state.request_id})
+        return await on_problem(request, Problem("internal", "This is our fault; the request id names it in our logs."))
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_crash)

@@ -1,0 +1,49 @@
+"""JSON logs: what happened, to which request, for how long. Never what was sent or answered."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Final
+
+_EXTRAS: Final = (
+    "request_id", "method", "route", "status", "seconds", "code", "step", "reason", "exception", "client", "url",
+)  # fmt: skip
+"""The only attributes that a log line may carry beside its event."""
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line. Exceptions are named, never printed: their messages may quote what they choked on."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "unit": "gateway",
+            "event": record.getMessage(),
+        }
+        entry |= {name: getattr(record, name) for name in _EXTRAS if hasattr(record, name)}
+        if record.exc_info and record.exc_info[0]:
+            entry["exception"] = record.exc_info[0].__name__
+            traceback = record.exc_info[2]
+            while traceback and traceback.tb_next:
+                traceback = traceback.tb_next
+            if traceback:
+                entry["where"] = f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
+        return json.dumps(entry)
+
+
+def configure() -> None:
+    """Send every logger's records to standard error as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers = []
+        logger.propagate = True
+    # Its lines hold the caller's address and query; the request middleware logs its own.
+    logging.getLogger("uvicorn.access").disabled = True

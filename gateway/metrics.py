@@ -1,0 +1,61 @@
+"""Prometheus metrics, in base units. No label carries content, class names or clients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The gateway's instruments, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "http_requests_total", "Requests answered.", ["method", "route", "status"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "http_request_duration_seconds", "Time to answer.", ["route"], buckets=_BUCKETS, registry=registry
+        )
+        self.in_progress = Gauge("requests_in_progress", "Requests that hold an image.", registry=registry)
+        self.rejected = Counter("requests_rejected_total", "Requests turned away.", ["reason"], registry=registry)
+        self.stage_seconds = Histogram(
+            "inference_stage_duration_seconds",
+            "Time of a stage: seal, enclave (the exchange), open, and inside it decode, preprocess, run.",
+            ["stage"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.images = Counter("images_classified_total", "Images answered with classes.", registry=registry)
+        self.enclave_up = Gauge("enclave_up", "1 if the enclave is verified and warm.", registry=registry)
+        self.evidence_time = Gauge(
+            "evidence_verified_timestamp_seconds", "When evidence was last accepted.", registry=registry
+        )
+        self.evidence_refused = Counter("evidence_refused_total", "Evidence refused.", ["code"], registry=registry)
+        self.workers = Gauge("enclave_workers", "Live workers of the enclave.", registry=registry)
+        self.queued = Gauge("enclave_queued_calls", "Calls waiting in the enclave.", registry=registry)
+        self.restarts = Gauge("enclave_worker_restarts", "Workers the enclave has replaced.", registry=registry)
+
+
+class MetricsApp:
+    """A two-line ASGI application for the listener of its own."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's signature
+        if scope["type"] != "http":
+            return
+        found = scope["path"] == "/metrics"
+        body = generate_latest(self._metrics.registry) if found else b"see /metrics\n"
+        headers = [(b"content-type", CONTENT_TYPE.encode())]
+        await send({"type": "http.response.start", "status": 200 if found else 404, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

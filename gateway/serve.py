@@ -1,0 +1,87 @@
+"""Serving: the public listener, the metrics listener of its own, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from gateway.app import create_app
+from gateway.metrics import MetricsApp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.services import Services
+    from gateway.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_HEADER_ROOM = 16 * 1024
+"""Largest request head, bytes."""
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to `serve`, which has two servers to end."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT. Raises what `create_app` raises, and `OSError` if an address is taken."""
+    app = create_app(settings)
+    services: Services = app.state.services
+    servers = [_server(app, settings.host, settings.port, drain=settings.drain_seconds)]
+    if settings.tls_port is not None:
+        tls = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key, "lifespan": "off"}
+        servers.append(_server(app, settings.host, settings.tls_port, drain=settings.drain_seconds, **tls))
+    if settings.metrics_port:
+        servers.append(_server(MetricsApp(services.metrics), settings.metrics_host, settings.metrics_port, drain=1))
+
+    def stop() -> None:
+        _log.info("draining")
+        services.admission.draining = True
+        for server, _ in servers:
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    _log.info("listening", extra={"url": f"http://{settings.host}:{servers[0][1].getsockname()[1]}"})
+    await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
+    return 0
+
+
+def _server(
+    app: Any,  # noqa: ANN401 -- an ASGI application
+    host: str,
+    port: int,
+    *,
+    drain: float,
+    **options: Any,  # noqa: ANN401 -- uvicorn's
+) -> tuple[_Server, socket.socket]:
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(drain),
+        h11_max_incomplete_event_size=_HEADER_ROOM,
+        # The gateway is the outermost hop unless its operator says otherwise.
+        proxy_headers=False,
+        **options,
+    )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return _Server(config), listener

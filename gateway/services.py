@@ -1,0 +1,46 @@
+"""What the routes work with, made once per application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from blindsight.problems import Problem
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from gateway.admission import Admission
+    from gateway.enclave.attested import AttestedEnclave
+    from gateway.enclave.connection import EnclaveConnections
+    from gateway.enclave.lane import SealedLane
+    from gateway.metrics import Metrics
+    from gateway.settings import Settings
+    from gateway.tokens import TokenStore
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of a running gateway."""
+
+    settings: Settings
+    metrics: Metrics
+    tokens: TokenStore | None
+    admission: Admission
+    connections: EnclaveConnections
+    enclave: AttestedEnclave
+    lane: SealedLane
+
+    def authenticate(self, request: Request) -> None:
+        """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""
+        if self.tokens is None:
+            return
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or self.tokens.name_of(token.strip()) is None:
+            self.metrics.rejected.labels("unauthenticated").inc()
+            raise Problem("unauthenticated", "Send an API token: `Authorization: Bearer bs_…`.")
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that `request` came to."""
+    return cast("Services", request.app.state.services)

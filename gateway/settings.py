@@ -1,0 +1,67 @@
+"""Settings, from environment variables `BLINDSIGHT_*` and a `.env` file; docs/settings.md lists them."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Durations in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix="BLINDSIGHT_", env_file=".env", extra="ignore", frozen=True)
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
+    tls_port: int | None = Field(default=None, ge=0, le=65535, description="HTTPS port, beside the other.")
+    tls_certificate: Path | None = Field(default=None, description="PEM certificate chain of the HTTPS port.")
+    tls_key: Path | None = Field(default=None, description="PEM private key of the HTTPS port.")
+    metrics_host: str = Field(default="127.0.0.1", description="Address of the metrics listener.")
+    metrics_port: int = Field(default=9000, ge=0, le=65535, description="Port of the metrics listener; 0 turns it off.")
+
+    enclave_host: str = Field(default="127.0.0.1", description="The enclave's address.")
+    enclave_port: int = Field(default=7500, ge=1, le=65535, description="The enclave's port.")
+    policy: Path = Field(description="Policy file: which enclaves are accepted.")
+    attest_interval: float = Field(default=120, gt=0, description="Seconds between verifications of fresh evidence.")
+    status_interval: float = Field(default=1, gt=0, description="Seconds between looks at the enclave's status.")
+
+    tokens_file: Path | None = Field(
+        default=None, description="File of hashed API tokens; none: no token is asked for."
+    )
+    max_image_bytes: int = Field(default=20 * 1024 * 1024, gt=0, description="Largest encoded image, bytes.")
+    max_batch_images: int = Field(default=64, gt=0, description="Most images in one batch.")
+    max_batch_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="Largest body of a batch, bytes.")
+    max_in_flight: int = Field(
+        default=64, gt=0, description="Requests that hold an image at once; further ones get 503."
+    )
+    body_timeout: float = Field(default=30, gt=0, description="Seconds in which a request body must have arrived.")
+    deadline: float = Field(default=30, gt=0, description="Seconds in which the enclave must have answered.")
+    drain_seconds: float = Field(default=25, gt=0, description="Seconds for running requests to end after SIGTERM.")
+
+    @model_validator(mode="after")
+    def _tls_complete(self) -> Self:
+        if self.tls_port is not None and (self.tls_certificate is None or self.tls_key is None):
+            raise ValueError("BLINDSIGHT_TLS_PORT needs BLINDSIGHT_TLS_CERTIFICATE and BLINDSIGHT_TLS_KEY")
+        return self
+
+    @model_validator(mode="after")
+    def _closed_to_the_world(self) -> Self:
+        if self.tokens_file is None and not _is_loopback(self.host):
+            raise ValueError(
+                f"refusing to listen on {self.host} without authentication: set BLINDSIGHT_TOKENS_FILE"
+                " (make a token with `python -m gateway token NAME --file FILE`) or BLINDSIGHT_HOST=127.0.0.1"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,74 @@
+"""API tokens: shown once, stored as SHA-256. They are 256 random bits, so a slow hash would add nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PREFIX: Final = "bs_"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class BadTokenFile(Exception):  # noqa: N818
+    """The token file, or a name for it, cannot be used; the message says where."""
+
+
+class TokenStore:
+    """The hashes of one file: a line `NAME:SHA256HEX` for each token; `#` starts a comment."""
+
+    def __init__(self, hashes: dict[str, str]) -> None:
+        self._hashes = hashes
+
+    @classmethod
+    def load(cls, path: Path) -> TokenStore:
+        """Read `path`. Raises `BadTokenFile`, also for an empty file, which would lock everybody out unnoticed."""
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadTokenFile(f"cannot read the token file {path}") from error
+        hashes = {}
+        for number, line in enumerate(lines, start=1):
+            entry = line.partition("#")[0].strip()
+            if not entry:
+                continue
+            name, _, digest = entry.partition(":")
+            if not _NAME.fullmatch(name) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise BadTokenFile(f"{path}, line {number}: expected NAME:SHA256HEX")
+            hashes[name] = digest
+        if not hashes:
+            raise BadTokenFile(f"{path} holds no token")
+        return cls(hashes)
+
+    def name_of(self, token: str) -> str | None:
+        """The name of `token`, or None. Every stored hash is compared, in constant time."""
+        digest = hash_of(token)
+        found = None
+        for name, stored in self._hashes.items():
+            if hmac.compare_digest(stored, digest):
+                found = name
+        return found
+
+
+def hash_of(token: str) -> str:
+    """The stored form of `token`."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def create(name: str, path: Path) -> str:
+    """Make a token called `name`, append its hash to `path` (mode 0600) and return it. Raises `BadTokenFile`."""
+    if not _NAME.fullmatch(name):
+        raise BadTokenFile("a token's name is 1 to 64 letters, digits, dots, dashes or underscores")
+    if path.exists() and any(line.startswith(f"{name}:") for line in path.read_text(encoding="utf-8").splitlines()):
+        raise BadTokenFile(f"{path} has a token called {name} already")
+    token = PREFIX + secrets.token_urlsafe(32)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+        file.write(f"{name}:{hash_of(token)}\n")
+    return token

@@ -1,0 +1,222 @@
+"""The command line: `python -m model_build {build,check,available,train-offline}`.
+
+Exit status: 0 done, 1 refused or failed, 2 wrong usage. Progress and errors go to stderr, the result to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from model_build import build, weights
+from model_build.errors import ModelBuildError
+from model_build.manifest import file_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL import Image
+
+    from model_build.export import Network
+    from model_build.manifest import Manifest
+
+_INSTALL = "install the build requirements: pip install '.[build]'"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line `arguments` and return its exit status."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        parser = _parser(with_training=list(arguments[:1]) == ["train-offline"])
+        options = parser.parse_args(arguments)
+        _check_usage(parser, options)
+        return int(options.run(options, console) or 0)
+    except ModelBuildError as error:
+        return _failed(console, str(error), error.next_step)
+    except ModuleNotFoundError as error:
+        return _failed(console, f"the Python package {error.name} is not installed", _INSTALL)
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        return _failed(console, f"{error.strerror or error}{place}", "mend that and run it again")
+    except KeyboardInterrupt:
+        return _failed(console, "interrupted", "nothing was written; run it again")
+
+
+def _failed(console: Console, message: str, next_step: str) -> int:
+    console.print(f"error: {message}", style="red", markup=False)
+    if next_step:
+        console.print(f"next:  {next_step}", markup=False)
+    return 1
+
+
+def _build(options: argparse.Namespace, console: Console) -> int:
+    if options.onnx:
+        console.print(f"Checking {options.onnx}", markup=False)
+        made = build.import_onnx(
+            options.out,
+            options.onnx,
+            label_file=options.labels,
+            name=options.name,
+            version=options.version,
+            trained=not options.untrained_model,
+        )
+    else:
+        # The weights come first: without network, that should be known before torch is loaded.
+        file = None if options.untrained else options.weights or _fetch(options.cache, console)
+        network = _network(file, options.seed)
+        pictures = _pictures(options.check_images)
+        made = build.build_resnet50(
+            options.out,
+            network,
+            plain=options.plain,
+            pictures=pictures,
+            say=lambda line: console.print(line, markup=False),
+        )
+    if not made.trained:
+        console.print("NOTE: this model is not trained; its answers mean nothing", style="bold yellow")
+    _print_model(options.out, made)
+    return 0
+
+
+def _check(options: argparse.Namespace, console: Console) -> int:
+    from model_build import check  # noqa: PLC0415 - loads Pillow, which the import of an ONNX file does without
+
+    checked = check.check_directory(options.directory)
+    if options.weights:
+        if (sha256 := file_sha256(options.weights)) != checked.weights.sha256:
+            raise ModelBuildError(
+                f"{options.weights} has SHA-256 {sha256}, the manifest says {checked.weights.sha256}",
+                "give the weights file that the model was made from",
+            )
+        network = _network(options.weights, seed=0)
+        path = options.directory / checked.onnx.file
+        worst = check.check_against_torch(network, path, _pictures(options.check_images))
+        console.print(f"Against torch: largest difference {worst:.1e} of the logits' range, same top 5")
+    _print_model(options.directory, checked)
+    return 0
+
+
+def _available(options: argparse.Namespace, _console: Console) -> int:
+    file = weights.RESNET50
+    if path := weights.cached(options.cache, file):
+        _say(f"pretrained weights: in the cache, {path}")
+        return 0
+    found = weights.reachable(file)
+    _say(f"pretrained weights: not in the cache, {file.url} {'answers' if found else 'does not answer'}")
+    return 0 if found else 1
+
+
+def _network(file: Path | None, seed: int) -> Network:
+    from model_build import export  # noqa: PLC0415 - loads torch, which takes seconds and may not be installed
+
+    return export.untrained(seed) if file is None else export.trained(file)
+
+
+def _pictures(directory: Path | None) -> list[Image.Image]:
+    from model_build import check  # noqa: PLC0415 - as in `_check`
+
+    return check.read_pictures(directory) if directory else []
+
+
+def _fetch(cache: Path, console: Console) -> Path:
+    file = weights.RESNET50
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(file.name, total=file.size)
+        return weights.fetch(cache, file, lambda arrived: progress.update(task, completed=arrived))
+
+
+def _print_model(directory: Path, model: Manifest) -> None:
+    training = "trained" if model.trained else "NOT TRAINED"
+    _say(f"{directory}: {model.name} {model.version}, {training}, model digest {model.digest().hex()}")
+
+
+def _say(line: str) -> None:
+    """Print a result line to stdout."""
+    Console(highlight=False, soft_wrap=True).print(line, markup=False)
+
+
+def _parser(*, with_training: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m model_build", description="Build and check model directories.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("build", help="write a model directory: ONNX graph, labels, model.json")
+    command.set_defaults(run=_build)
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model directory to write")
+    source = command.add_mutually_exclusive_group()
+    source.add_argument(
+        "--weights", type=Path, metavar="FILE", help="ResNet50 weights in a file instead of the network"
+    )
+    source.add_argument("--untrained", action="store_true", help="random weights, for machines without network")
+    source.add_argument("--onnx", type=Path, metavar="FILE", help="an ONNX classifier of the same contract")
+    command.add_argument("--seed", type=int, metavar="N", help="seed of --untrained (default 0)")
+    command.add_argument("--plain", action="store_true", help="keep torch's export as it is, without optimisation")
+    command.add_argument(
+        "--labels", type=Path, metavar="FILE", help="labels of --onnx, one a line (default ImageNet's)"
+    )
+    command.add_argument("--name", help="name of --onnx in the manifest (default its file name)")
+    command.add_argument("--version", help="version of --onnx in the manifest (default from its SHA-256)")
+    command.add_argument(
+        "--untrained-model", action="store_true", help="say in the manifest that --onnx is not trained"
+    )
+    _add_cache(command)
+    _add_check_images(command)
+
+    command = commands.add_parser("check", help="check a model directory against its manifest, and run it")
+    command.set_defaults(run=_check)
+    command.add_argument("directory", type=Path, metavar="DIR", help="the model directory")
+    command.add_argument("--weights", type=Path, metavar="FILE", help="also compare with torch, with these weights")
+    _add_check_images(command)
+
+    command = commands.add_parser("available", help="say whether pretrained weights are cached or can be fetched")
+    command.set_defaults(run=_available)
+    _add_cache(command)
+
+    command = commands.add_parser("train-offline", help="train a small classifier on this machine, without network")
+    if with_training:
+        from model_build.offline import train  # noqa: PLC0415 - loads torch
+
+        train.add_arguments(command)
+        command.set_defaults(run=lambda options, _console: train.run(options))
+    return parser
+
+
+def _add_cache(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        default=weights.cache_dir(),
+        help="where fetched weights are kept (default $BLINDSIGHT_CACHE or ~/.cache/blindsight)",
+    )
+
+
+def _add_check_images(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--check-images", type=Path, metavar="DIR", help="compare with torch on the photos in this folder, too"
+    )
+
+
+def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse options of `build` that another option's absence makes meaningless, and settle the seed's default."""
+    if options.run is not _build:
+        return
+    if not options.onnx:
+        for option in ("labels", "name", "version", "untrained_model"):
+            if getattr(options, option):
+                parser.error(f"--{option.replace('_', '-')} needs --onnx")
+    elif options.plain or options.check_images:
+        parser.error("--plain and --check-images are for ResNet50, not for --onnx")
+    if options.seed is not None and not options.untrained:
+        parser.error("--seed needs --untrained")
+    options.seed = options.seed or 0

@@ -1,0 +1,110 @@
+"""The contract that every classifier meets, checked by running it.
+
+`input` (N, 3, 224, 224) float32 to `output` (N, K) float32 logits, N free. Needs onnxruntime and numpy only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from model_build.errors import ContractError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Tensor = npt.NDArray[np.float32]
+
+INPUT, OUTPUT = "input", "output"
+IMAGE_SHAPE = (3, 224, 224)
+
+TOLERANCE = 1e-4
+"""Largest accepted difference of two computations of the same logits, in parts of those logits' range. float32 kernels
+that sum in another order differ by about 1e-6."""
+
+_BATCH = 5
+_PROBABILITY_ERROR = 1e-3
+"""Rows of an output whose sums are this close to 1 are probabilities."""
+
+
+class Classifier:
+    """An ONNX file in onnxruntime, with the contract's names and types checked. `classes` is K."""
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # onnxruntime's own lines on stderr would say it a second time.
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise ContractError(
+                f"{path.name} cannot be loaded by onnxruntime {onnxruntime.__version__}",
+                "give a complete ONNX model with its weights in the same file",
+            ) from error
+        self.name = path.name
+        self.classes = self._check_signature()
+
+    def logits(self, batch: Tensor) -> Tensor:
+        """Logits (N, K) of a batch (N, 3, 224, 224). Raises `ContractError` if the model cannot run it."""
+        try:
+            (output,) = self._session.run([OUTPUT], {INPUT: batch})
+        except Exception as error:  # As above.
+            raise self.refused(f"a batch of {len(batch)} does not run") from error
+        if output.shape != (len(batch), self.classes):
+            raise self.refused(f"a batch of {len(batch)} gives an output of shape {output.shape}")
+        return cast("Tensor", output)
+
+    def _check_signature(self) -> int:
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if [node.name for node in inputs] != [INPUT] or [node.name for node in outputs] != [OUTPUT]:
+            raise self.refused(
+                f"it maps {_names(inputs)} to {_names(outputs)}, not `{INPUT}` to `{OUTPUT}`",
+            )
+        for node in (*inputs, *outputs):
+            if node.type != "tensor(float)":
+                raise self.refused(f"`{node.name}` is {node.type}, not float32")
+            if not node.shape or isinstance(node.shape[0], int):
+                raise self.refused(f"the batch axis of `{node.name}` {node.shape} is not free")
+        if tuple(inputs[0].shape[1:]) != IMAGE_SHAPE:
+            raise self.refused(f"`{INPUT}` has shape {inputs[0].shape}, not (N, 3, 224, 224)")
+        shape = outputs[0].shape
+        if len(shape) != 2 or not isinstance(shape[1], int) or shape[1] < 2:
+            raise self.refused(f"`{OUTPUT}` has shape {shape}, not (N, number of classes)")
+        return int(shape[1])
+
+    def refused(self, reason: str) -> ContractError:
+        """The error for a model that breaks the contract by `reason`."""
+        return ContractError(
+            f"{self.name} breaks the model contract: {reason}", "export it as docs/architecture.md says"
+        )
+
+
+def check_contract(path: Path) -> Classifier:
+    """Run the ONNX file at `path` and return it if it keeps the contract. Raises `ContractError`."""
+    classifier = Classifier(path)
+    batch = np.random.default_rng(0).standard_normal((_BATCH, *IMAGE_SHAPE), dtype=np.float32)
+    together = classifier.logits(batch)
+    if not np.isfinite(together).all():
+        raise classifier.refused("its output is not finite")
+    if np.ptp(together, axis=1).min() == 0:
+        raise classifier.refused("all its logits are equal")
+    if together.min() >= 0 and np.abs(together.sum(axis=1) - 1).max() < _PROBABILITY_ERROR:
+        raise classifier.refused("its output is probabilities, not logits: the service applies softmax itself")
+    apart = np.concatenate([classifier.logits(batch[i : i + 1]) for i in range(_BATCH)])
+    if relative_difference(together, apart) > TOLERANCE:
+        raise classifier.refused("the answer for one picture depends on the others in its batch")
+    return classifier
+
+
+def relative_difference(reference: Tensor, found: Tensor) -> float:
+    """The largest difference of a logit, in parts of the range of its picture's logits in `reference`; inf for NaN."""
+    difference = np.abs(reference.astype(np.float64) - found) / np.ptp(
+        reference.astype(np.float64), axis=1, keepdims=True
+    )
+    return float(np.nan_to_num(difference, nan=np.inf).max())
+
+
+def _names(nodes: list[onnxruntime.NodeArg]) -> str:
+    return ", ".join(f"`{node.name}`" for node in nodes)

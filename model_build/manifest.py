@@ -1,0 +1,144 @@
+"""The model manifest, `model.json`: what the evidence attests about a model.
+
+The file is canonical JSON (RFC 8785) with no newline at its end, so the SHA-256 of the file is the model digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import metadata
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model_build.errors import ContractError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE_NAME = "model.json"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+PlainFileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
+"""A file beside the manifest: no folders, nothing hidden, nothing a shell or a zip reader could take amiss."""
+
+Text = Annotated[str, Field(min_length=1)]
+Triple = tuple[float, float, float]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Weights(_Part):
+    """Where the numbers come from: a name and the SHA-256 of the weights file, or of the seeded state (`export`)."""
+
+    name: Text
+    sha256: Sha256
+
+
+class Onnx(_Part):
+    """The graph's file: its size in bytes and the version of the default operator set it uses."""
+
+    file: PlainFileName
+    sha256: Sha256
+    bytes: int = Field(gt=0)
+    opset: int = Field(ge=1)
+
+
+class Input(_Part):
+    """The contract's input: normalised RGB pictures, batch axis first."""
+
+    name: Literal["input"] = "input"
+    shape: tuple[Literal["N"], Literal[3], Literal[224], Literal[224]] = ("N", 3, 224, 224)
+    dtype: Literal["float32"] = "float32"
+
+
+class Output(_Part):
+    """The contract's output: one logit a class; `activation` turns them into scores of 0..1."""
+
+    name: Literal["output"] = "output"
+    shape: tuple[Literal["N"], Annotated[int, Field(ge=2)]]
+    activation: Literal["softmax"] = "softmax"
+
+
+class Preprocessing(_Part):
+    """The transform in front of the model. Sizes in pixels; `mean` and `std` per RGB channel, of 0..1.
+
+    The defaults are those of `ResNet50_Weights.DEFAULT.transforms()`.
+    """
+
+    resize: int = Field(default=232, ge=1)
+    crop: Literal[224] = 224
+    interpolation: Literal["bilinear"] = "bilinear"
+    antialias: Literal[True] = True
+    mean: Triple = (0.485, 0.456, 0.406)
+    std: Triple = (0.229, 0.224, 0.225)
+
+
+class Labels(_Part):
+    """The labels' file: UTF-8, one class a line, in class order."""
+
+    file: PlainFileName
+    count: int = Field(ge=2)
+    sha256: Sha256
+
+
+class Manifest(_Part):
+    """The whole manifest; docs/architecture.md shows one. `versions` names only the packages that made this model."""
+
+    format: Literal["blindsight-model/1"] = "blindsight-model/1"
+    name: Text
+    version: Text
+    trained: bool
+    weights: Weights
+    onnx: Onnx
+    input: Input = Input()
+    output: Output
+    preprocessing: Preprocessing = Preprocessing()
+    labels: Labels
+    versions: dict[str, str]
+
+    def canonical(self) -> bytes:
+        """The manifest in canonical JSON (RFC 8785)."""
+        return rfc8785.dumps(self.model_dump(mode="json"))
+
+    def digest(self) -> bytes:
+        """The model digest: SHA-256 of the canonical manifest, 32 bytes."""
+        return hashlib.sha256(self.canonical()).digest()
+
+
+def read(directory: Path) -> Manifest:
+    """Read and validate the manifest of a model directory. Raises `ContractError`."""
+    path = directory / FILE_NAME
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ContractError(
+            f"{path} cannot be read: {error.strerror}", "build it: python -m model_build build --out DIR"
+        ) from error
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise ContractError(
+            f"{path} is not a valid manifest: {place}: {first['msg']}", "build the model again"
+        ) from error
+    if manifest.canonical() != data:
+        raise ContractError(
+            f"{path} is not canonical JSON (RFC 8785), so its digest is not the model's", "build it again"
+        )
+    return manifest
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, lower-case hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def installed_versions(*packages: str) -> dict[str, str]:
+    """The installed versions of `packages`, without local labels: `+cpu` names an index, not what is computed."""
+    return {package: metadata.version(package).partition("+")[0] for package in packages}
