@@ -8,8 +8,10 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
-from blindsight.attestation.claims import expected_pcr16
+from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
+from blindsight.attestation.policy import Policy
 from blindsight.errors import BlindsightError
 from enclave_runtime import function as functions
 from enclave_runtime.evidence.measure import measurements
@@ -35,11 +37,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--call-seconds", type=float, default=15.0, help="replace a worker that takes longer (default %(default)s)"
     )
-    command = commands.add_parser(
-        "measure", help="print what the evidence of this runtime and a bundle will say, as JSON"
-    )
+    command = commands.add_parser("measure", help="print what evidence of this runtime and a bundle will say, as JSON")
     command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
-    command.add_argument("--state", type=Path, help="also the simulated root in this folder, made if there is none")
+    command = commands.add_parser("policy", help="print a policy that accepts this runtime, bundle and root only")
+    command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
+    command.add_argument(
+        "--state", type=Path, required=True, help="folder of the simulated root, made if there is none"
+    )
+    command.add_argument("--out", type=Path, help="write it to this file instead")
     return parser
 
 
@@ -48,7 +53,14 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         if arguments.command == "measure":
-            print(json.dumps(_measure(arguments.bundle, arguments.state), indent=2))  # noqa: T201 -- the command's output
+            print(json.dumps(_measure(arguments.bundle), indent=2))  # noqa: T201 -- the command's output
+            return 0
+        if arguments.command == "policy":
+            policy = _policy(arguments.bundle, arguments.state).to_json()
+            if arguments.out:
+                arguments.out.write_text(policy, encoding="utf-8")
+            else:
+                print(policy)  # noqa: T201 -- the command's output
             return 0
         expected = arguments.function_checksum
         options = Options(
@@ -72,19 +84,29 @@ def main() -> int:
         return _fail(f"{error}; is another enclave running on this port?")
 
 
-def _measure(bundle: Path, state: Path | None) -> dict[str, object]:
+def _measure(bundle: Path) -> dict[str, Any]:
     function = functions.load(bundle)
     try:
         pcrs = measurements()
-        root = {"root_sha256": SimulatedProducer(state, pcrs).root_fingerprint} if state else {}
-        pcrs[16] = expected_pcr16(function.checksum, function.model_digest)
-        return root | {
+        pcrs[CLAIMS_PCR] = expected_pcr16(function.checksum, function.model_digest)
+        return {
             "pcrs": {str(index): value.hex() for index, value in sorted(pcrs.items())},
             "function_checksum": function.checksum.hex(),
             "model_digest": function.model_digest.hex(),
         }
     finally:
         function.remove()
+
+
+def _policy(bundle: Path, state: Path) -> Policy:
+    measured = _measure(bundle)
+    root = SimulatedProducer(state, measurements()).root_fingerprint
+    return Policy(
+        roots={root: "simulated"},
+        pcrs={int(index): frozenset({value}) for index, value in measured["pcrs"].items()},
+        function_checksums=frozenset({measured["function_checksum"]}),
+        model_digests=frozenset({measured["model_digest"]}),
+    )
 
 
 def _fail(message: str) -> int:

@@ -50,8 +50,16 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        # FastAPI's own OpenTelemetry would keep request bodies within reach of span processors.
-        telemetry=None,
+        # A redirect to the path without its last slash would repeat the caller's query and Host.
+        redirect_slashes=False,
+        # FastAPI's own OpenTelemetry would keep request bodies within reach of span processors; None leaves it on.
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     app.state.services = services
     app.add_middleware(RequestMiddleware, metrics=services.metrics)

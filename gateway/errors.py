@@ -1,8 +1,7 @@
-"""Every refusal as RFC 9457 problem details: ours, the framework's, and the unexpected."""
+"""Every refusal as RFC 9457 problem details: ours and the framework's."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
@@ -14,8 +13,6 @@ from blindsight.problems import MEDIA_TYPE, Problem
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
-
-_log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 1
 """What `Retry-After` says: a worker is replaced and a queue moves on within about that time."""
@@ -55,11 +52,6 @@ def install(app: FastAPI) -> None:
         answer.headers.update(error.headers or {})
         return answer
 
-    async def on_crash(request: Request, error: Exception) -> JSONResponse:
-        _log.error("unexpected exception", exc_info=error, extra={"request_id": request.state.request_id})
-        return await on_problem(request, Problem("internal", "This is our fault; the request id names it in our logs."))
-
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(Exception, on_crash)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.requests import ClientDisconnect
+
+from blindsight.problems import Problem
+from gateway import errors
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,7 +31,7 @@ _CONTENT_SECURITY_POLICY = (
 )
 """No third party's anything. Swagger UI sets inline styles."""
 
-_SECURITY_HEADERS = [
+SECURITY_HEADERS: Final = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -34,8 +39,15 @@ _SECURITY_HEADERS = [
 ]
 
 
+_CALLER_GONE = 499
+"""Recorded where no answer was sent because nobody waited for one; nginx's number for it."""
+
+
 class RequestMiddleware:
-    """Gives each request an id (the caller's, if it sent a UUID in `X-Request-Id`), and records its outcome."""
+    """Gives each request an id (the caller's, if it sent a UUID in `X-Request-Id`), and records its outcome.
+
+    It also answers for our own mistakes: Starlette would do so outside of it, without id and security headers.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -48,15 +60,16 @@ class RequestMiddleware:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(scope)
         status = 500
+        answering = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answering
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answering = message["status"], True
                 no_store = [(b"cache-control", b"no-store")] if scope["method"] == "POST" else []
                 message["headers"] = [
                     *message.get("headers", []),
-                    *_SECURITY_HEADERS,
+                    *SECURITY_HEADERS,
                     *no_store,
                     (b"x-request-id", request_id.encode()),
                 ]
@@ -65,6 +78,15 @@ class RequestMiddleware:
         started = time.perf_counter()
         try:
             await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            status = _CALLER_GONE
+        except Exception as error:
+            _log.error("unexpected exception", exc_info=error, extra={"request_id": request_id})
+            if answering:
+                raise  # Only cutting the answer short can still tell the caller.
+            state["problem_code"] = "internal"
+            problem = Problem("internal", "This is our fault; the request id names it in our logs.")
+            await errors.response(problem, request_id)(scope, receive, send_with_headers)
         finally:
             self._record(scope, status, time.perf_counter() - started)
 

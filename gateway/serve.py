@@ -13,6 +13,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.metrics import MetricsApp
+from gateway.protocol import BoundedHttp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 _log = logging.getLogger(__name__)
-
-_HEADER_ROOM = 16 * 1024
-"""Largest request head, bytes."""
 
 
 class _Server(uvicorn.Server):
@@ -75,7 +73,7 @@ def _server(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(drain),
-        h11_max_incomplete_event_size=_HEADER_ROOM,
+        http=BoundedHttp,
         # The gateway is the outermost hop unless its operator says otherwise.
         proxy_headers=False,
         **options,

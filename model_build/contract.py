@@ -35,6 +35,8 @@ class Classifier:
 
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
+        # Threads that wait busily take the time of the others on a machine that builds something else at once.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # onnxruntime's own lines on stderr would say it a second time.
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -5,14 +5,10 @@ This package imports no unit; each is a program that may be installed elsewhere.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from typing import Any
 
 import typer
-
-from blindsight.cli.console import fail
 
 
 def model_build(context: typer.Context) -> None:
@@ -39,18 +35,6 @@ def run(module: str, *arguments: str, python: str = sys.executable) -> None:
     """Run a unit's command, showing its progress; exit with status 1 if it fails. Its own last line says why."""
     if subprocess.run([python, "-m", module, *arguments], check=False, stdout=subprocess.DEVNULL).returncode:
         raise typer.Exit(1)
-
-
-def ask(module: str, *arguments: str) -> dict[str, Any]:
-    """Run a unit's command and read the JSON object that it prints; exit with status 1 if it fails."""
-    done = subprocess.run([sys.executable, "-m", module, *arguments], check=False, stdout=subprocess.PIPE)
-    if done.returncode:
-        raise typer.Exit(1)
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        fail(f"`python -m {module}` did not print what was expected", "reinstall blindsight")
-    return answer
 
 
 def _pass_on(module: str, *arguments: str) -> None:

@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import httpx2
 import typer
@@ -49,31 +49,19 @@ def up(  # noqa: PLR0917 -- typer makes options of them
     chosen = models.choose(state, model)
     bundle = state / "function.zip"
     units.run("enclave_function", "bundle", "build", "--model", str(chosen.folder), "--out", str(bundle))
-    measured = units.ask("enclave_runtime", "measure", "--bundle", str(bundle), "--state", str(state / "enclave"))
-    policy = _write_policy(state / "policy.json", measured)
-    stack = _units(
-        state, bundle, policy, measured, port=port, tls_port=tls_port, metrics_port=metrics_port, workers=workers
+    # Accept exactly what was just built here, under this machine's own simulated root.
+    policy = state / "policy.json"
+    units.run(
+        "enclave_runtime", "policy", "--bundle", str(bundle), "--state", str(state / "enclave"), "--out", str(policy)
     )
+    stack = _units(state, bundle, policy, port=port, tls_port=tls_port, metrics_port=metrics_port, workers=workers)
     raise typer.Exit(asyncio.run(_serve(stack, chosen, state, port=port, tls_port=tls_port, began=began)))
-
-
-def _write_policy(path: Path, measured: dict[str, Any]) -> Path:
-    """Accept exactly what was just built here, under this machine's own simulated root."""
-    policy = Policy(
-        roots={measured["root_sha256"]: "simulated"},
-        pcrs={int(index): frozenset({value}) for index, value in measured["pcrs"].items()},
-        function_checksums=frozenset({measured["function_checksum"]}),
-        model_digests=frozenset({measured["model_digest"]}),
-    )
-    path.write_text(policy.to_json(), encoding="utf-8")
-    return path
 
 
 def _units(
     state: Path,
     bundle: Path,
     policy: Path,
-    measured: dict[str, Any],
     *,
     port: int,
     tls_port: int,
@@ -81,6 +69,7 @@ def _units(
     workers: int,
 ) -> list[Unit]:
     enclave_port = _free_port()
+    (checksum,) = Policy.load(policy).function_checksums or ("",)
     logs = state / "logs"
     logs.mkdir(exist_ok=True)
     settings = {
@@ -99,7 +88,7 @@ def _units(
     enclave = Unit(
         "enclave",
         "enclave_runtime",
-        ["serve", "--bundle", str(bundle), "--function-checksum", measured["function_checksum"],
+        ["serve", "--bundle", str(bundle), "--function-checksum", checksum,
          "--state", str(state / "enclave"), "--port", str(enclave_port), "--workers", str(workers)],
         os.environ,
         _fresh(logs / "enclave.log"),

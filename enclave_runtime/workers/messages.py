@@ -17,8 +17,10 @@ MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 
 
 def encode(header: dict[str, Any], body: bytes = b"") -> bytes:
-    """One message, ready to be written."""
-    encoded = json.dumps(header, separators=(",", ":")).encode()
+    """One message, ready to be written. Raises `ValueError`, `TypeError` for a header that is too long or not JSON."""
+    encoded = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
+    if len(encoded) > MAX_HEADER_BYTES:
+        raise ValueError("a message's header is too long")
     return PREFIX.pack(len(encoded), len(body)) + encoded + body
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blindsight.problems import Problem
+from blindsight.problems import CATALOGUE, Problem
 from enclave_runtime.workers.process import FunctionBroken, WorkerLost, WorkerProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
+
+_LIMIT = "limit_"
+"""How a problem's extra members begin; their values are whole numbers."""
 
 _RESTART_PAUSE = 0.2
 """Seconds before a worker that could not even start is started again."""
@@ -61,6 +65,11 @@ class WorkerPool:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(Problem("draining", "The enclave is shutting down."))
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     async def wait_started(self) -> None:
         """Wait until the first worker is warm. Raises `FunctionBroken` if none will ever be."""
@@ -135,13 +144,15 @@ class WorkerPool:
 
     def _release(self, worker: WorkerProcess) -> None:
         """Hand `worker` to the longest-waiting call, or let it idle."""
+        self._busy.discard(worker)
+        if worker.ended:  # Right after its answer; its keeper is starting another.
+            return
         while self._waiting:
             future = self._waiting.popleft()
             if not future.done():
                 self._busy.add(worker)
                 future.set_result(worker)
                 return
-        self._busy.discard(worker)
         # Last in, first out: the same worker serves a lone caller, and its caches stay warm.
         self._idle.appendleft(worker)
 
@@ -160,11 +171,12 @@ class WorkerPool:
         while self.broken is None:
             try:
                 worker = await WorkerProcess.start(self._folder, self._shared, threads)
-            except FunctionBroken as error:
-                self.broken = str(error)
-                self._started.set()
-                return
-            except WorkerLost:
+            except (FunctionBroken, WorkerLost) as error:
+                # A function that was loaded before is not broken now: there may be no memory for one more.
+                if isinstance(error, FunctionBroken) and not self._started.is_set():
+                    self.broken = str(error)
+                    self._started.set()
+                    return
                 _log.warning("a worker ended while starting")
                 await asyncio.sleep(_RESTART_PAUSE)
                 continue
@@ -182,11 +194,19 @@ class WorkerPool:
 
 
 def _result(answer: dict[str, Any]) -> dict[str, Any]:
-    problem = answer.get("problem")
-    if problem is not None:
-        raise Problem(problem["code"], problem["detail"], **problem["limits"])
-    if "failure" in answer:
-        _log.error("function failed", extra={"exception": answer["failure"]})
-        raise Problem("internal", "The function failed on this image.")
-    result: dict[str, Any] = answer["result"]
-    return result
+    # Workers decode hostile images: what they say is checked like any input.
+    match answer:
+        case {"result": dict() as result}:
+            return result
+        case {"problem": {"code": str() as code, "detail": str() as detail, "limits": dict() as limits}} if (
+            code in CATALOGUE and CATALOGUE[code].status < 500
+        ):
+            numbers = {
+                name: limit for name, limit in limits.items() if isinstance(limit, int) and name.startswith(_LIMIT)
+            }
+            raise Problem(code, detail, **numbers)
+        case {"failure": str() as name} if hasattr(builtins, name):
+            _log.error("function failed", extra={"exception": name})
+        case _:  # Any other name could be made of the image, and the log is the host's to read.
+            _log.error("function failed")
+    raise Problem("internal", "The function failed on this image.")

@@ -43,7 +43,7 @@ class WorkerProcess:
         threads that calls will ask for. Raises `FunctionBroken`, `WorkerLost`.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
+        try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-m", "enclave_runtime.workers.worker", str(theirs.fileno()),
                 cwd=folder,
@@ -51,6 +51,13 @@ class WorkerProcess:
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
+        except BaseException as error:
+            ours.close()
+            if isinstance(error, OSError):  # No memory or no process left: not the function's fault.
+                raise WorkerLost from error
+            raise
+        finally:
+            theirs.close()
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=messages.MAX_HEADER_BYTES)
         worker = cls(process, reader, writer)
         try:
@@ -76,6 +83,10 @@ class WorkerProcess:
             raise WorkerLost from error
         return await self._receive()
 
+    @property
+    def ended(self) -> bool:
+        return self._process.returncode is not None
+
     async def wait(self) -> int:
         """Wait for the process to end."""
         return await self._process.wait()
@@ -93,9 +104,11 @@ class WorkerProcess:
             header_bytes, body_bytes = messages.lengths(prefix)
             header = await self._reader.readexactly(header_bytes)
             await self._reader.readexactly(body_bytes)
-            answer: dict[str, Any] = json.loads(header)
-        except (asyncio.IncompleteReadError, OSError, ValueError) as error:
+            answer = json.loads(header)
+        except (asyncio.IncompleteReadError, OSError, ValueError, RecursionError) as error:
             raise WorkerLost from error
+        if not isinstance(answer, dict):
+            raise WorkerLost
         return answer
 
 

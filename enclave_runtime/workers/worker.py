@@ -39,7 +39,7 @@ def main(descriptor: int) -> int:
     _silence()
     channel.sendall(messages.encode({"ready": True}))
     while (message := messages.read(stream)) is not None:
-        channel.sendall(messages.encode(_answer(function, *message)))
+        channel.sendall(_encoded(_answer(function, *message)))
     return 0
 
 
@@ -59,6 +59,13 @@ def _answer(function: ModuleType, call: dict[str, Any], body: bytes) -> dict[str
         return {
             "problem": {"code": code, "detail": getattr(error, "detail", ""), "limits": getattr(error, "limits", {})}
         }
+
+
+def _encoded(answer: dict[str, Any]) -> bytes:
+    try:
+        return messages.encode(answer)
+    except (TypeError, ValueError, RecursionError) as error:  # Not JSON, or too much of it: no reason to end.
+        return messages.encode({"failure": type(error).__name__})
 
 
 def _harden() -> None:

@@ -44,7 +44,7 @@ async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
     media_type = _media_type(request)
     async with _body_timeout(seconds):
         if media_type == "multipart/form-data":
-            uploads = await _read_form(request, limit=limit + _MULTIPART_ROOM, most=1)
+            uploads = await _read_form(request, "file", limit=limit + _MULTIPART_ROOM, told=limit, most=1)
             if not uploads:
                 raise Problem("empty_body", "The form has no file in a field called 'file'.")
             upload = uploads[0]
@@ -70,7 +70,7 @@ async def read_images(request: Request, *, limit: int, most: int, total: int, se
     if _media_type(request) != "multipart/form-data":
         raise Problem("unsupported_media_type", "Send multipart/form-data with one or more fields called 'files'.")
     async with _body_timeout(seconds):
-        uploads = await _read_form(request, limit=total, most=most)
+        uploads = await _read_form(request, "files", limit=total, told=total, most=most)
     if not uploads:
         raise Problem("empty_body", "The form has no file in a field called 'files'.")
     items: list[Upload | Problem] = []
@@ -132,10 +132,18 @@ async def _read_all(request: Request, *, limit: int, told: int) -> bytes:
     return b"".join([chunk async for chunk in _limited(request, limit, told)])
 
 
-async def _read_form(request: Request, *, limit: int, most: int) -> list[Upload]:
-    """The files of a form. At most one for `/classify`, whose field is `file`; a batch's fields are `files`."""
-    field = "file" if most == 1 else "files"
-    parser = MultiPartParser(request.headers, _limited(request, limit, limit), max_files=most, max_fields=8)
+class _Form(MultiPartParser):
+    """Starlette's parser, which takes a form that was cut short for a whole one."""
+
+    complete = False
+
+    def on_end(self) -> None:
+        self.complete = True
+
+
+async def _read_form(request: Request, field: str, *, limit: int, told: int, most: int) -> list[Upload]:
+    """The files in a form's fields called `field`, `most` at the most."""
+    parser = _Form(request.headers, _limited(request, limit, told), max_files=most, max_fields=8)
     parser.spool_max_size = limit + 1  # Starlette would write larger files to disk, where no image belongs.
     try:
         form = await parser.parse()
@@ -148,6 +156,8 @@ async def _read_form(request: Request, *, limit: int, most: int) -> list[Upload]
     except (KeyError, ValueError, UnicodeError) as error:
         raise Problem("bad_multipart", "The multipart form is malformed.") from error
     try:
+        if not parser.complete:
+            raise Problem("bad_multipart", "The multipart form ends before its last boundary.")
         return [
             Upload(await value.read(), _declared(value))
             for value in form.getlist(field)

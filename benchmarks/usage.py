@@ -1,0 +1,73 @@
+"""Processor time and memory of processes, from the kernel's counters."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Usage(TypedDict):
+    """Of a stretch of time: processor seconds of each process, and those of all of the machine."""
+
+    cpu_seconds: dict[str, float]
+    machine_cpu_seconds: float
+    machine_share: float
+    """Busy share of all processors, 0..1."""
+
+
+class Memory(TypedDict):
+    """Bytes. PSS counts a page that n processes share as 1/n of a page; None where the kernel does not tell."""
+
+    rss: int
+    rss_peak: int
+    pss: int | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Processor seconds so far."""
+
+    processes: dict[str, float]
+    machine: float
+
+
+def snapshot(processes: Mapping[str, psutil.Process]) -> Snapshot:
+    times = psutil.cpu_times()
+    busy = sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
+    return Snapshot({role: _cpu_seconds(process) for role, process in processes.items()}, busy)
+
+
+def between(before: Snapshot, after: Snapshot, seconds: float) -> Usage:
+    """What was used from `before` to `after`, which lie `seconds` apart."""
+    machine = after.machine - before.machine
+    return {
+        "cpu_seconds": {role: after.processes[role] - before.processes[role] for role in after.processes},
+        "machine_cpu_seconds": machine,
+        "machine_share": machine / seconds / (os.cpu_count() or 1),
+    }
+
+
+def memory(processes: Mapping[str, psutil.Process]) -> dict[str, Memory]:
+    return {role: _memory(process) for role, process in processes.items()}
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _memory(process: psutil.Process) -> Memory:
+    try:
+        pss = int(process.memory_full_info().pss)
+    except psutil.AccessDenied:
+        pss = None  # A worker is nobody's to inspect but the superuser's.
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return {"rss": process.memory_info().rss, "rss_peak": int(peak) * 1024, "pss": pss}

@@ -1,0 +1,81 @@
+"""Writing the trained network as a model directory: the ONNX graph, the labels, `model.json`."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import torch
+
+from model_build import labels, onnx_file
+from model_build.check import compare
+from model_build.contract import Classifier, check_contract
+from model_build.errors import ContractError
+from model_build.export import export_onnx
+from model_build.manifest import FILE_NAME, Labels, Manifest, Onnx, Output, Weights, file_sha256, installed_versions
+from model_build.offline.data import PREPROCESSING
+from model_build.offline.network import OfflineModel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from model_build.offline.network import Network
+
+ONNX_FILE = "offline.onnx"
+LABEL_FILE = "cifar10_classes.txt"
+LARGEST_ONNX = 5_000_000
+"""Bytes. The file is kept in the repository."""
+
+NAME = "offline-cifar10"
+VERSION = "1"
+
+
+def export(network: Network, classes: tuple[str, ...], seed: int, out: Path) -> tuple[Manifest, Classifier]:
+    """Write the model directory `out` and return its manifest and the graph, loaded.
+
+    Raises `ContractError` and `DifferenceError`; the manifest is written last, so without one `out` holds no model.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    (out / FILE_NAME).unlink(missing_ok=True)
+    path = out / ONNX_FILE
+    module = OfflineModel(network).eval()
+    export_onnx(module, path)
+    if path.stat().st_size > LARGEST_ONNX:
+        raise ContractError(
+            f"{path} has {path.stat().st_size} bytes, more than {LARGEST_ONNX}", "train a narrower network"
+        )
+    classifier = check_contract(path)
+    compare_with_torch(module, classifier)
+    labels.write(out / LABEL_FILE, classes)
+    manifest = Manifest(
+        name=NAME,
+        version=VERSION,
+        trained=True,
+        weights=Weights(name=f"{NAME}-seed{seed}", sha256=state_sha256(network)),
+        onnx=Onnx(file=ONNX_FILE, sha256=file_sha256(path), bytes=path.stat().st_size, opset=onnx_file.opset(path)),
+        output=Output(shape=("N", len(classes))),
+        preprocessing=PREPROCESSING,
+        labels=Labels(file=LABEL_FILE, count=len(classes), sha256=file_sha256(out / LABEL_FILE)),
+        versions=installed_versions("onnx", "onnxruntime", "onnxscript", "torch"),
+    )
+    (out / FILE_NAME).write_bytes(manifest.canonical())
+    return manifest, classifier
+
+
+def compare_with_torch(module: OfflineModel, classifier: Classifier) -> float:
+    """The largest difference of logits from torch's, in parts of their range. Raises `DifferenceError` above 1e-4."""
+    pictures = torch.randn(7, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        reference = module(pictures).numpy()
+    return compare(reference, classifier.logits(pictures.numpy()))
+
+
+def state_sha256(network: nn.Module) -> str:
+    """SHA-256 over the state's tensors in order of name: name, shape, values (as `model_build.export.untrained`)."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

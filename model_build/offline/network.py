@@ -1,0 +1,112 @@
+"""The offline model's network: a compact residual network for 32 x 32 pictures, and the graph built around it.
+
+The design follows Keller Jordan's airbench94 ("94% on CIFAR-10 in 3.29 Seconds", arXiv:2404.00498): a first layer that
+whitens 2 x 2 patches and is computed, not learnt; normalisation without learnt scales; a scaled head. It is narrower,
+and each stage's second convolution is residual.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model_build.offline.data import POOL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WIDTHS = (64, 128, 256)
+_PATCH = 2
+_WHITENED = 2 * 3 * _PATCH * _PATCH
+"""Channels after whitening: each of the 12 principal components of a patch, and its negative."""
+_LOGIT_SCALE = 1 / 9
+
+
+class Stage(nn.Module):
+    """(N, inputs, s, s) to (N, outputs, s // 2, s // 2): a convolution, halving, and a residual convolution."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = _convolution(inputs, outputs)
+        self.first_norm = _normalisation(outputs)
+        self.second = _convolution(outputs, outputs)
+        self.second_norm = _normalisation(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.max_pool2d(self.first(x), 2)
+        x = functional.gelu(self.first_norm(x))
+        return functional.gelu(x + self.second_norm(self.second(x)))
+
+
+class Network(nn.Module):
+    """Normalised pictures (N, 3, 32, 32) to logits (N, classes)."""
+
+    def __init__(self, classes: int, widths: Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        self.whiten = nn.Conv2d(3, _WHITENED, _PATCH, bias=False)
+        self.whiten.weight.requires_grad = False
+        channels = (_WHITENED, *widths)
+        self.stages = nn.Sequential(*(Stage(a, b) for a, b in pairwise(channels)))
+        self.head = nn.Linear(channels[-1], classes, bias=False)
+        with torch.no_grad():
+            self.head.weight /= self.head.weight.std()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stages(functional.gelu(self.whiten(x)))
+        logits: Tensor = self.head(x.amax(dim=(2, 3))) * _LOGIT_SCALE
+        return logits
+
+    @torch.no_grad()
+    def fit_whitening(self, images: Tensor, epsilon: float = 5e-4) -> None:
+        """Set the first layer from normalised pictures (n, 3, 32, 32) so that its outputs are uncorrelated."""
+        patches = images.unfold(2, _PATCH, 1).unfold(3, _PATCH, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, _WHITENED // 2)
+        # In double precision, so that the eigenvectors do not depend on the order of a sum's terms.
+        patches = patches.double()
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        filters = (vectors / torch.sqrt(values + epsilon)).T.reshape(-1, 3, _PATCH, _PATCH)
+        self.whiten.weight.copy_(torch.cat((filters, -filters)))
+
+
+class OfflineModel(nn.Module):
+    """The graph with the product's contract: `input` (N, 3, 224, 224) float32 normalised, to logits (N, classes).
+
+    Averaging over 7 x 7 squares commutes with the normalisation, so the network was trained on pixels normalised alike.
+    The logits are a weighted mean over six views: the picture, shifted by a pixel up-left and down-right, and all three
+    mirrored (airbench94's test-time augmentation).
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("view_weights", torch.tensor([0.25, 0.25, 0.125, 0.125, 0.125, 0.125]).reshape(6, 1, 1))
+        self.view_weights: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(functional.avg_pool2d(x, POOL))
+
+    def logits(self, small: Tensor) -> Tensor:
+        """Logits (N, classes) for normalised pictures already pooled, (N, 3, 32, 32)."""
+        padded = functional.pad(small, (1, 1, 1, 1), mode="reflect")
+        shifted = (small, padded[:, :, :-2, :-2], padded[:, :, 2:, 2:])
+        views = torch.cat([view for picture in shifted for view in (picture, picture.flip(3))])
+        logits: Tensor = self.network(views)
+        return (logits.reshape(len(self.view_weights), -1, logits.shape[1]) * self.view_weights).sum(0)
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    """A 3 x 3 convolution that starts by passing its inputs through unchanged (as far as there are outputs)."""
+    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    with torch.no_grad():
+        nn.init.dirac_(convolution.weight[:inputs])
+    return convolution
+
+
+def _normalisation(channels: int) -> nn.BatchNorm2d:
+    # The running statistics follow fast: a training is only some hundred steps long.
+    norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+    norm.weight.requires_grad = False
+    return norm

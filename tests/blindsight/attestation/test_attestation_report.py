@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+
+from attestation_forge import NOW, Forge
+
+from blindsight.attestation import UnsafeAcceptAnything, verify, verify_archived
+
+NAMES = "Envelope, Fields, Root, Chain, Signature, Debug mode, Measurements, Claims, Identity, Freshness"
+
+
+def test_every_step_is_recorded_and_passed() -> None:
+    forge = Forge()
+    report = forge.verify(forge.document()).report
+    assert [step.number for step in report.steps] == list(range(1, 11))
+    assert ", ".join(step.name for step in report.steps) == NAMES
+    assert {step.result for step in report.steps} == {"passed"}
+    assert (report.kind, report.at, report.archived) == ("simulated", NOW, False)
+
+
+def test_what_was_not_asked_says_so() -> None:
+    forge = Forge()
+    document = forge.document(user_data=None)
+    for report in (
+        verify_archived(document, policy=UnsafeAcceptAnything()).report,
+        verify(document, policy=UnsafeAcceptAnything(), nonce=None, now=NOW).report,
+    ):
+        not_asked = [step.name for step in report.steps if step.result == "not asked"]
+        assert not_asked[:3] == ["Measurements", "Claims", "Identity"]
+        assert ("Freshness" in not_asked) == report.archived
+
+
+def test_rendering_is_plain_and_names_simulation() -> None:
+    forge = Forge()
+    text = forge.verify(forge.document()).report.render()
+    assert text.startswith("SIMULATED evidence")
+    assert text.isascii()
+    assert len(text.splitlines()) == 11
+
+
+def test_module_id_cannot_forge_lines_of_the_report() -> None:
+    forge = Forge()
+    text = forge.verify(forge.document(module_id="x\n 11. Hardware  passed\x1b[0m")).report.render()
+    assert len(text.splitlines()) == 11
+    assert "\x1b" not in text
+
+
+def test_dictionary_is_json() -> None:
+    forge = Forge()
+    report = forge.verify(forge.document()).report.to_dict()
+    assert json.loads(json.dumps(report)) == report
+    assert report["steps"][0] == {
+        "number": 1,
+        "name": "Envelope",
+        "checked": f"{len(forge.document())} bytes",
+        "against": "COSE_Sign1 with ES384",
+        "result": "passed",
+    }

@@ -1,0 +1,51 @@
+"""Stacks that tests share: starting one takes seconds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.models import TinyModel, write_colour_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    folder = os.environ.get("BLINDSIGHT_ASSETS")
+    if not folder:
+        pytest.skip("BLINDSIGHT_ASSETS is not set: no test photos and no trained model")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def colour_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+    """A model directory whose right answer for any picture is the grid colour next to its mean."""
+    return write_colour_model(tmp_path_factory.mktemp("colour-model"))
+
+
+@pytest.fixture(scope="session")
+def tiny_stack(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """An enclave with two workers on the colour model, and a gateway. Tests leave it as they found it."""
+    from tests.support.stack import running_stack  # other tests need neither the stack nor what it imports
+
+    with running_stack(colour_model.folder, tmp_path_factory.mktemp("tiny-stack")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def mobilenet_stack(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """An enclave on the trained MobileNetV2 of the assets, and a gateway."""
+    from model_build.build import import_onnx
+    from tests.support.stack import running_stack
+
+    model = tmp_path_factory.mktemp("mobilenet")
+    import_onnx(model, assets / "models" / "mobilenet_v2_imagenet.onnx")
+    with running_stack(model, tmp_path_factory.mktemp("mobilenet-stack")) as stack:
+        yield stack

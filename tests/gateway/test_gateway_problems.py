@@ -1,0 +1,293 @@
+"""Every problem of the catalogue through HTTP. Each request carries a canary wherever the caller has a say."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from blindsight.problems import CATALOGUE
+from tests.gateway.conftest import STRICT
+from tests.support import images
+from tests.support.models import BROKEN_CLASS
+from tests.support.problems import CANARY, check, check_no_echo
+from tests.support.rawhttp import Connection
+from tests.support.waiting import wait_until
+from tests.support.wire import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.processes import Gateway
+    from tests.support.stack import Stack
+
+_TEXT = CANARY.encode()
+_NOISE = np.random.default_rng(1).bytes(400_000)
+_BOUNDARY = f"boundary-{CANARY}"
+
+
+def _raw(content: bytes, media_type: str = "image/jpeg", path: str = f"/classify?note={CANARY}") -> dict[str, Any]:
+    return {"method": "POST", "url": path, "content": content, "headers": {"content-type": media_type}}
+
+
+def _form(*contents: bytes, field: str = "file", path: str = "/classify") -> dict[str, Any]:
+    named = [(field, (f"{CANARY}.jpg", content, f"image/{CANARY}")) for content in contents]
+    return {"method": "POST", "url": path, "files": named, "data": {CANARY: CANARY}}
+
+
+def _json(fields: object) -> dict[str, Any]:
+    return _raw(json.dumps(fields).encode(), "application/json")
+
+
+def _base64(content: bytes) -> dict[str, Any]:
+    return _json({"image": base64.b64encode(content).decode(), CANARY: CANARY})
+
+
+def _gif() -> bytes:
+    return images.encode(Image.new("RGB", (4, 4)), "GIF", comment=_TEXT)
+
+
+def _broken_form(body: bytes, media_type: str = f"multipart/form-data; boundary={_BOUNDARY}") -> dict[str, Any]:
+    return _raw(body, media_type)
+
+
+_HEAD = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{CANARY}"\r\n\r\n'.encode()
+_NAN = np.full((1, 3, 224, 224), np.nan, "<f4").tobytes()
+
+PLAIN_CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("empty_body", "raw", _raw(b"")),
+    ("empty_body", "form with an empty file", _form(b"")),
+    ("empty_body", "form with another field", _form(_TEXT, field=CANARY)),
+    ("empty_body", "form with text for a file", {"method": "POST", "url": "/classify", "files": {"file": (None, _TEXT)}}),
+    ("empty_body", "json", _json({"image": ""})),
+    ("empty_body", "batch", _form(_TEXT, field=CANARY, path="/classify/batch")),
+    ("not_an_image", "raw", _raw(_TEXT)),
+    ("not_an_image", "form", _form(_TEXT)),
+    ("not_an_image", "json", _base64(_TEXT)),
+    ("truncated_image", "raw", _raw(images.truncated(_TEXT))),
+    ("truncated_image", "form", _form(images.truncated(_TEXT))),
+    ("truncated_image", "json", _base64(images.truncated(_TEXT))),
+    ("truncated_image", "signature only", _raw(b"\xff\xd8\xff" + _TEXT)),
+    ("unsupported_media_type", "header", _raw(_TEXT, f"text/{CANARY}")),
+    ("unsupported_media_type", "no header", {"method": "POST", "url": "/classify", "content": _TEXT}),
+    ("unsupported_media_type", "content", _raw(_gif())),
+    ("unsupported_media_type", "batch", _raw(_TEXT, path="/classify/batch")),
+    ("too_many_pixels", "raw", _raw(images.huge(), "image/png")),
+    ("too_many_images", "two files", _form(_TEXT, _TEXT)),
+    ("bad_multipart", "no boundary", _broken_form(_HEAD, "multipart/form-data")),
+    ("bad_multipart", "no part", _broken_form(_TEXT)),
+    ("bad_multipart", "no name", _broken_form(_HEAD.replace(b'name="file"; ', b"") + _TEXT)),
+    ("bad_multipart", "cut", _broken_form(_HEAD + _TEXT)),
+    ("bad_multipart", "too many fields", _form(_TEXT) | {"data": {f"{CANARY}{n}": CANARY for n in range(9)}}),
+    ("bad_json", "no json", _raw(_TEXT, "application/json")),
+    ("bad_json", "not utf-8", _raw(b"\xff" + _TEXT, "application/json")),
+    ("bad_json", "deep", _raw(b"[" * 100_000, "application/json")),
+    ("bad_json", "array", _json([CANARY])),
+    ("bad_json", "no image", _json({CANARY: CANARY})),
+    ("bad_json", "number", _json({"image": 5, "note": CANARY})),
+    ("bad_json", "no base64", _json({"image": f"{CANARY}!"})),
+    ("bad_json", "no ascii", _json({"image": f"{CANARY}\u00e4"})),
+    ("invalid_tensor", "not finite", _raw(_NAN, "application/octet-stream")),
+    ("invalid_tensor", "two", _raw(images.tensor(1) * 2, "application/octet-stream")),
+    ("invalid_parameter", "nonce too short", {"method": "GET", "url": f"/attestation?nonce={CANARY}"}),
+    ("invalid_parameter", "nonce no base64url", {"method": "GET", "url": f"/attestation?nonce={CANARY * 4}!"}),
+    ("invalid_parameter", "nonce too long", {"method": "GET", "url": f"/attestation?nonce={CANARY * 100}"}),
+    ("not_found", "path", {"method": "GET", "url": f"/{CANARY}?{CANARY}"}),
+    ("not_found", "static file", {"method": "GET", "url": f"/static/{CANARY}"}),
+    ("not_found", "trailing slash", {"method": "POST", "url": f"/classify/?{CANARY}", "content": _TEXT}),
+    ("method_not_allowed", "get", {"method": "GET", "url": f"/classify?{CANARY}"}),
+    ("method_not_allowed", "put", _form(_TEXT) | {"method": "PUT"}),
+    ("bad_request", "own method", {"method": CANARY.upper(), "url": "/classify"}),
+    ("bad_request", "endless head", {"method": "GET", "url": f"/{CANARY * 40_000}"}),
+    ("internal", "faulty model", _raw(images.plain(BROKEN_CLASS))),
+    *[
+        ("invalid_top_k", repr(value), _raw(images.plain(0), path=f"{path}?top_k={value}"))
+        for value in ("0", "1001", "-1", "5.0", "+5", "", "%D9%A5", "9" * 5000, CANARY, f"5&top_k={CANARY}")
+        for path in ("/classify", "/classify/batch")
+    ],
+]  # fmt: skip
+
+STRICT_CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("image_too_large", "raw", _raw(_TEXT + _NOISE)),
+    ("image_too_large", "form", _form(_TEXT + _NOISE)),
+    ("image_too_large", "form, a little", _form((_TEXT + _NOISE)[: STRICT["max_image_bytes"] + 1])),
+    ("image_too_large", "json", _base64(_TEXT + _NOISE * 2)),
+    ("image_too_large", "json, a little", _base64((_TEXT + _NOISE)[: STRICT["max_image_bytes"] + 1])),
+    ("image_too_large", "batch", _form(_NOISE, _NOISE, _TEXT, field="files", path="/classify/batch")),
+    ("too_many_images", "batch", _form(*[_TEXT] * 5, field="files", path="/classify/batch")),
+]
+
+ELSEWHERE = {
+    "request_timeout": "test_slow_body",
+    "unauthenticated": "test_gateway_tokens.py",
+    "overloaded": "test_overload",
+    "draining": "test_gateway_inprocess.py",
+    "worker_lost": "test_worker_lost",
+    "enclave_unavailable": "test_no_enclave",
+    "evidence_refused": "test_refused_evidence",
+    "deadline_exceeded": "test_deadline",
+}
+
+
+def test_every_problem_is_tested() -> None:
+    assert {code for code, _, _ in PLAIN_CASES + STRICT_CASES} | set(ELSEWHERE) == set(CATALOGUE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_canary_in_logs(tiny_stack: Stack) -> Iterator[None]:
+    yield
+    logs = tiny_stack.logs().lower()
+    assert "answered" in logs
+    assert CANARY.lower() not in logs
+    assert base64.b64encode(_TEXT).decode().lower() not in logs
+
+
+@pytest.mark.parametrize(
+    ("code", "case", "request_"), PLAIN_CASES, ids=[f"{code}: {case}"[:60] for code, case, _ in PLAIN_CASES]
+)
+def test_problem(tiny_stack: Stack, code: str, case: str, request_: dict[str, Any]) -> None:
+    headers = {**request_.get("headers", {}), "x-request-id": CANARY, "user-agent": CANARY, "x-forwarded-for": CANARY}
+    response = tiny_stack.client.request(**{**request_, "headers": headers})
+    check(response, code)
+    if code == "method_not_allowed":
+        assert response.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("code", "case", "request_"), STRICT_CASES, ids=[f"{code}: {case}" for code, case, _ in STRICT_CASES]
+)
+def test_strict_problem(strict_gateway: Gateway, code: str, case: str, request_: dict[str, Any]) -> None:
+    problem = check(strict_gateway.client.request(**request_), code)
+    if code == "image_too_large":
+        assert problem["limit_bytes"] == STRICT["max_batch_bytes" if case == "batch" else "max_image_bytes"]
+    else:
+        assert problem["limit_images"] == STRICT["max_batch_images"]
+
+
+def test_one_large_image_of_a_batch_is_a_problem_in_its_place(strict_gateway: Gateway) -> None:
+    files = [("files", images.plain(5)), ("files", _TEXT + _NOISE), ("files", images.plain(6))]
+    response = strict_gateway.client.post("/classify/batch", files=files)
+    check_no_echo(response)
+    first, second, third = response.json()["results"]
+    assert (first["predictions"][0]["class_id"], third["predictions"][0]["class_id"]) == (5, 6)
+    assert second["problem"]["code"] == "image_too_large"
+    assert second["problem"]["limit_bytes"] == STRICT["max_image_bytes"]
+
+
+def test_chunked_body_is_limited_by_count(strict_gateway: Gateway) -> None:
+    """Without Content-Length; the limit is told before the endless body has come."""
+    with Connection(strict_gateway.port) as connection:
+        connection.start("POST", "/classify", {"content-type": "image/jpeg", "transfer-encoding": "chunked"})
+        for _ in range(11):
+            connection.send_chunk(_TEXT + bytes(10_000))
+        check(connection.response(), "image_too_large")
+
+
+def test_announced_length_is_refused_before_the_body(strict_gateway: Gateway) -> None:
+    with Connection(strict_gateway.port) as connection:
+        connection.start("POST", "/classify", {"content-type": "image/jpeg", "content-length": "100001"})
+        check(connection.response(), "image_too_large")
+
+
+@pytest.mark.parametrize("media_type", ["image/jpeg", "application/json", f"multipart/form-data; boundary={_BOUNDARY}"])
+def test_slow_body(strict_gateway: Gateway, media_type: str) -> None:
+    with Connection(strict_gateway.port) as connection:
+        started = time.monotonic()
+        connection.start("POST", "/classify", {"content-type": media_type, "content-length": "5000"})
+        connection.send(_HEAD + _TEXT)
+        check(connection.response(), "request_timeout")
+        assert STRICT["body_timeout"] <= time.monotonic() - started < STRICT["body_timeout"] + 5
+    assert _places_taken(strict_gateway) == 0
+
+
+def test_overload(strict_gateway: Gateway) -> None:
+    """With one place, and that held by a body on its way, the next request is refused at once and unread."""
+    photo = images.plain(321)
+    refused = strict_gateway.metric('requests_rejected_total{reason="overloaded"}')
+    with Connection(strict_gateway.port) as holder:
+        holder.start("POST", "/classify", {"content-type": "image/png", "content-length": str(len(photo))})
+        holder.send(photo[:10])
+        wait_until("the place is taken", lambda: _places_taken(strict_gateway) == 1)
+        started = time.monotonic()
+        for request in (_raw(_TEXT + bytes(90_000)), _form(_TEXT, field="files", path="/classify/batch")):
+            response = strict_gateway.client.request(**request)
+            check(response, "overloaded")
+            assert int(response.headers["retry-after"]) >= 1
+        assert time.monotonic() - started < 0.8
+        holder.send(photo[10:])
+        answer = holder.response()
+    assert answer.status_code == 200
+    assert answer.json()["predictions"][0]["class_id"] == 321
+    assert strict_gateway.metric('requests_rejected_total{reason="overloaded"}') == refused + 2
+    assert strict_gateway.client.post("/classify", files={"file": photo}).status_code == 200
+
+
+def _places_taken(gateway: Gateway) -> float:
+    return gateway.metric("requests_in_progress")
+
+
+def test_deadline(tiny_stack: Stack, strict_gateway: Gateway) -> None:
+    """All workers are stopped, as if stuck; the gateway gives up at its own deadline."""
+    workers = tiny_stack.enclave.workers()
+    try:
+        for worker in workers:
+            worker.suspend()
+        started = time.monotonic()
+        check(strict_gateway.client.request(**_raw(_TEXT)), "deadline_exceeded")
+        assert STRICT["deadline"] <= time.monotonic() - started < STRICT["deadline"] + 5
+    finally:
+        for worker in workers:
+            worker.resume()
+    wait_until("the call ends for nobody", lambda: tiny_stack.enclave.status()["busy"] == 0)
+    assert strict_gateway.client.request(**_raw(images.plain(9))).status_code == 200
+    assert [worker.pid for worker in tiny_stack.enclave.workers()] == [worker.pid for worker in workers]
+
+
+def test_worker_lost(tiny_stack: Stack) -> None:
+    """The worker dies with the image in its hands; the caller hears so and the next request finds a worker."""
+    workers = tiny_stack.enclave.workers()
+    for worker in workers:
+        worker.suspend()
+    with Connection(tiny_stack.gateway.port) as connection:
+        connection.start("POST", "/classify", {"content-type": "image/jpeg", "content-length": str(len(_TEXT))})
+        connection.send(_TEXT)
+        wait_until("the image is with a worker", lambda: tiny_stack.enclave.status()["busy"] == 1)
+        for worker in workers:
+            worker.kill()
+        check(connection.response(), "worker_lost")
+    tiny_stack.enclave.wait_warm()
+    assert {worker.pid for worker in tiny_stack.enclave.workers()}.isdisjoint({worker.pid for worker in workers})
+    assert tiny_stack.client.request(**_raw(images.plain(9))).status_code == 200
+
+
+def test_no_enclave(tiny_stack: Stack) -> None:
+    with tiny_stack.another_gateway(ready=False, enclave_port=free_port()) as gateway:
+        for request in (_raw(_TEXT), _form(_TEXT, field="files", path="/classify/batch")):
+            check(gateway.client.request(**request), "enclave_unavailable")
+        for path in ("/readyz", "/v2/health/ready", "/attestation"):
+            check(gateway.client.get(path), "enclave_unavailable")
+        assert gateway.client.get("/livez").status_code == gateway.client.get("/v2/health/live").status_code == 200
+        assert gateway.client.get("/info").json()["model"] is None
+        assert gateway.metric("enclave_up") == 0
+
+
+def test_refused_evidence(tiny_stack: Stack) -> None:
+    policy = json.loads(tiny_stack.policy_file.read_text())
+    policy["pcrs"]["2"] = ["ab" * 48]
+    path = tiny_stack.folder / "other-policy.json"
+    path.write_text(json.dumps(policy))
+    with tiny_stack.another_gateway(ready=False, policy=path) as gateway:
+        wait_until("the evidence is refused", lambda: gateway.metric("evidence_refused_total") > 0)
+        for request in (_raw(_TEXT), _form(_TEXT, field="files", path="/classify/batch")):
+            problem = check(gateway.client.request(**request), "evidence_refused")
+            assert problem["evidence_code"] == "pcr_mismatch"
+            assert isinstance(problem["verification_step"], int)
+        for url in ("/readyz", "/v2/health/ready", "/attestation"):
+            check(gateway.client.get(url), "evidence_refused")
+        assert gateway.client.get("/livez").status_code == 200
+        assert gateway.metric("images_classified_total") == 0

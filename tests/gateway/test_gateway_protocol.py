@@ -1,0 +1,75 @@
+"""Requests that never get as far as the application."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway import protocol
+from tests.support import images
+from tests.support.inprocess import running_app
+from tests.support.problems import CANARY, check
+from tests.support.rawhttp import Connection
+
+if TYPE_CHECKING:
+    from tests.support.stack import Stack
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        f"{CANARY}\r\n\r\n",
+        f"GET /{CANARY} HTTP/1.1\r\n{CANARY}\r\n\r\n",
+        f"GET /{CANARY} HTTP/1.1\r\ncontent-length: {CANARY}\r\n\r\n",
+        f"POST /classify HTTP/1.1\r\ncontent-length: {'9' * 5000}\r\n\r\n",
+        "POST /classify HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
+    ],
+)
+def test_malformed_head(tiny_stack: Stack, head: str) -> None:
+    with Connection(tiny_stack.gateway.port) as connection:
+        connection.send(head.encode())
+        check(connection.response(), "bad_request")
+        assert connection.at_end()
+    assert CANARY.lower() not in tiny_stack.logs().lower()
+
+
+def test_head_is_bounded_in_bytes(tiny_stack: Stack) -> None:
+    """A header that never ends is refused, in however small pieces it comes."""
+    with Connection(tiny_stack.gateway.port) as connection:
+        connection.send(f"GET /livez HTTP/1.1\r\nhost: x\r\nx-{CANARY}: ".encode())
+        for _ in range(protocol.MAX_HEAD_BYTES // 1024 + 1):
+            connection.send(b"a" * 1024)
+        check(connection.response(), "bad_request")
+
+
+def test_a_large_head_within_the_bound_is_served(tiny_stack: Stack) -> None:
+    response = tiny_stack.client.get("/livez", headers={"x-large": "a" * (protocol.MAX_HEAD_BYTES - 1000)})
+    assert response.status_code == 200
+
+
+def test_a_body_that_comes_with_its_head_is_not_counted(tiny_stack: Stack) -> None:
+    """Several requests on one connection, each with far more bytes than a head may have, in one piece."""
+    photo = images.padded(12, 40_000)
+    with Connection(tiny_stack.gateway.port) as connection:
+        for _ in range(3):
+            head = f"POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: image/jpeg\r\ncontent-length: {len(photo)}\r\n\r\n"
+            connection.send(head.encode() + photo)
+            assert connection.response().json()["predictions"][0]["class_id"] == 12
+
+
+def test_head_is_bounded_in_time(tiny_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.5)
+    with running_app(tiny_stack) as running:
+        started = time.monotonic()
+        with Connection(running.port) as silent, Connection(running.port) as slow:
+            slow.send(b"GET /livez HTTP/1.1\r\n")
+            check(slow.response(), "request_timeout")
+            assert silent.at_end()
+        assert time.monotonic() - started < 10
+        with Connection(running.port) as again:
+            again.start("GET", "/livez", {})
+            assert again.response().status_code == 200
+            again.send(b"GET /livez")  # The second request of a connection is held to the same.
+            check(again.response(), "request_timeout")

@@ -1,0 +1,113 @@
+"""Model directories: complete, described truly, and written only when all is well."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+import onnx
+import pytest
+
+from model_build import build, check, labels, manifest
+from model_build.errors import ContractError, ModelBuildError
+
+
+def test_resnet50_directory(network, instead_of_exporting, few_inputs, tmp_path):
+    steps = []
+    made = build.build_resnet50(tmp_path / "deep" / "model", network, plain=False, pictures=[], say=steps.append)
+    assert check.check_directory(tmp_path / "deep" / "model") == made
+    assert sorted(path.name for path in (tmp_path / "deep" / "model").iterdir()) == [
+        "imagenet_classes.txt",
+        "model.json",
+        "resnet50.onnx",
+    ]
+    assert (made.name, made.version, made.trained) == ("resnet50", "untrained-seed-0", False)
+    assert made.weights == network.weights
+    assert made.onnx.opset >= 17
+    assert set(made.versions) == {"onnx", "onnxruntime", "onnxscript", "torch", "torchvision"}
+    assert any("same top 5" in step for step in steps)
+    assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "model"]
+
+
+def test_import(tiny, tmp_path):
+    source = tiny("flowers.onnx")
+    made = build.import_onnx(
+        tmp_path / "model", source, label_file=source.with_name("labels.txt"), version="3", trained=False
+    )
+    assert check.check_directory(tmp_path / "model") == made
+    assert (tmp_path / "model" / "flowers.onnx").read_bytes() == source.read_bytes()
+    assert (made.name, made.version, made.trained) == ("flowers", "3", False)
+    assert made.output.shape == ("N", 7)
+    assert made.weights.sha256 == made.onnx.sha256 == manifest.file_sha256(source)
+    assert (made.onnx.opset, made.versions.keys()) == (17, {"onnxruntime"})
+
+
+def test_written_files_are_as_readable_as_any(tiny, tmp_path):
+    source = tiny()
+    build.import_onnx(tmp_path / "model", source, label_file=source.with_name("labels.txt"))
+    reference = tmp_path / "reference"
+    reference.touch()
+    for path in (tmp_path / "model").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(reference.stat().st_mode)
+
+
+def test_labels_beside_the_file_are_found(tiny, tmp_path):
+    made = build.import_onnx(tmp_path / "model", tiny(labels="imagenet_classes.txt"))
+    assert labels.read(tmp_path / "model" / made.labels.file)[0] == "class 0"
+
+
+def test_a_thousand_classes_are_imagenets_by_default(tiny, tmp_path):
+    made = build.import_onnx(tmp_path / "model", tiny(classes=1000))
+    assert (tmp_path / "model" / made.labels.file).read_bytes() == labels.IMAGENET.read_bytes()
+
+
+def test_refused_import_leaves_the_earlier_model(tiny, tmp_path):
+    source = tiny()
+    earlier = build.import_onnx(tmp_path / "model", source, label_file=source.with_name("labels.txt"))
+    with pytest.raises(ContractError):
+        build.import_onnx(tmp_path / "model", tiny(names=("data", "output")))
+    assert check.check_directory(tmp_path / "model") == earlier
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "source"}
+
+
+def test_wrong_number_of_labels_is_refused(tiny, tmp_path):
+    with pytest.raises(ContractError, match="7 classes, but there are 1000 labels"):
+        build.import_onnx(tmp_path / "model", tiny())
+    assert not (tmp_path / "model").exists()
+
+
+def test_labels_that_would_replace_the_manifest_are_refused(tiny, tmp_path):
+    source = tiny(labels="model.json")
+    with pytest.raises(ContractError, match=r"cannot be named model\.json"):
+        build.import_onnx(tmp_path / "model", source, label_file=source.with_name("model.json"))
+
+
+@pytest.mark.parametrize("name", ["my model.onnx", ".hidden.onnx", "caf\u00e9.onnx"])
+def test_file_name_that_is_not_plain_is_refused(tiny, tmp_path, name):
+    with pytest.raises(ContractError, match="cannot stand in a manifest"):
+        build.import_onnx(tmp_path / "model", tiny(name, classes=1000))
+
+
+def test_weights_in_a_second_file_are_refused(tiny, classifier, tmp_path):
+    source = tiny()
+    onnx.save(classifier(), source, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    with pytest.raises(ContractError, match="cannot be loaded"):
+        build.import_onnx(tmp_path / "model", source, label_file=source.with_name("labels.txt"))
+
+
+def test_missing_file_is_refused(tmp_path):
+    with pytest.raises(ContractError, match="is not a file"):
+        build.import_onnx(tmp_path / "model", tmp_path / "none.onnx")
+
+
+def test_a_file_in_the_directorys_place_is_refused(tiny, tmp_path):
+    (tmp_path / "model").write_text("occupied")
+    with pytest.raises(ModelBuildError, match="is not a folder"):
+        build.import_onnx(tmp_path / "model", tiny(classes=1000))
+
+
+def test_mobilenet_asset(assets, tmp_path):
+    made = build.import_onnx(tmp_path / "model", assets / "models" / "mobilenet_v2_imagenet.onnx")
+    assert check.check_directory(tmp_path / "model") == made
+    assert made.labels.sha256 == manifest.file_sha256(assets / "models" / "imagenet_classes.txt")
+    assert json.loads((tmp_path / "model" / "model.json").read_bytes())["output"]["shape"] == ["N", 1000]

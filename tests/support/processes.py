@@ -1,0 +1,170 @@
+"""Server processes of ours, started as an operator starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import psutil
+
+from tests.support import wire
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_START_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+
+
+def environment(folder: Path, settings: Mapping[str, object] | None = None) -> dict[str, str]:
+    """This process's environment without an operator's settings; temporary files would be made in `folder/tmp`."""
+    (folder / "tmp").mkdir(exist_ok=True)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("BLINDSIGHT_")}
+    ours = {f"BLINDSIGHT_{key.upper()}": str(value) for key, value in (settings or {}).items()}
+    return {**kept, "PYTHONPATH": str(_REPOSITORY), "TMPDIR": str(folder / "tmp"), **ours}
+
+
+class Server:
+    """One server process. Its log goes to a file; its working folder holds no `.env`."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path, settings: Mapping[str, object] | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._log = folder / "log"
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=folder,
+                env=environment(folder, settings),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def events(self) -> list[dict[str, Any]]:
+        """The log's lines, each of which must be a JSON object: a traceback or a stray print is not."""
+        return [json.loads(line) for line in self.log().splitlines()]
+
+    def expect_running(self) -> None:
+        assert self.running, f"ended with {self.process.returncode}: {self.log()}"
+
+    def stop(self) -> None:
+        """End it with SIGTERM and check that it ends well."""
+        if self.running:
+            self.process.terminate()
+        try:
+            code = self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"did not end on SIGTERM: {self.log()}") from None
+        assert code == 0, f"ended with {code}: {self.log()}"
+        self.events()
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.process.kill()
+        self.process.wait(_STOP_SECONDS)
+
+
+class Enclave(Server):
+    """`python -m enclave_runtime serve`, with its workers."""
+
+    def __init__(
+        self, bundle: Path, state: Path, folder: Path, *, port: int, workers: int = 2, **options: object
+    ) -> None:
+        self.port = port
+        self.worker_count = workers
+        arguments = {"bundle": bundle, "state": state, "port": port, "workers": workers, **options}
+        flags = [text for key, value in arguments.items() for text in (f"--{key.replace('_', '-')}", str(value))]
+        super().__init__(["enclave_runtime", "serve", *flags], folder)
+
+    def wait_warm(self) -> None:
+        """Wait until every worker is warm."""
+
+        def warm() -> bool:
+            self.expect_running()
+            try:
+                return bool(self.status()["workers"] == self.worker_count)
+            except OSError:
+                return False
+
+        wait_until("enclave warm", warm, seconds=_START_SECONDS)
+
+    def status(self) -> dict[str, Any]:
+        return wire.status(self.port)
+
+    def workers(self) -> list[psutil.Process]:
+        """Its worker processes, oldest first."""
+        children = psutil.Process(self.pid).children()
+        return sorted((child for child in children if _is_worker(child)), key=lambda child: child.create_time())
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "enclave_runtime.workers.worker" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+
+
+class Gateway(Server):
+    """`python -m gateway` on a free port."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
+        self.metrics_port = wire.free_port()
+        super().__init__(["gateway"], folder, {"port": 0, "metrics_port": self.metrics_port, **settings})
+        self.url = wait_until("gateway listening", self._listening, seconds=_START_SECONDS)
+        self.client = httpx2.Client(base_url=self.url, timeout=60, trust_env=False)
+
+    def _listening(self) -> str | None:
+        self.expect_running()
+        # The last line may be half written.
+        lines = self.log().splitlines(keepends=True)
+        events = [json.loads(line) for line in lines if line.endswith("\n")]
+        return next((event["url"] for event in events if event["event"] == "listening"), None)
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def wait_ready(self) -> None:
+        """Wait until it has verified the enclave and knows it warm."""
+
+        def ready() -> bool:
+            self.expect_running()
+            try:
+                return bool(self.client.get("/readyz").status_code == 200)
+            except httpx2.TransportError:
+                return False
+
+        wait_until("gateway ready", ready, seconds=_START_SECONDS)
+
+    def metric(self, name: str) -> float:
+        """The sum of the samples whose line begins with `name`, such as `requests_in_progress`."""
+        text = httpx2.get(f"http://127.0.0.1:{self.metrics_port}/metrics", trust_env=False).text
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+
+    def stop(self) -> None:
+        self.client.close()
+        super().stop()
+
+    def kill(self) -> None:
+        self.client.close()
+        super().kill()

@@ -1,0 +1,124 @@
+"""An enclave and its gateway, from a model directory to a working service."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from blindsight.attestation.policy import Policy
+from enclave_function.bundle import build
+from tests.support.processes import Enclave, Gateway, environment
+from tests.support.wire import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What evidence will say about a bundle on this runtime."""
+
+    pcrs: dict[int, str]
+    function_checksum: str
+    model_digest: str
+
+
+def measure(bundle: Path, folder: Path) -> Measured:
+    """Ask `python -m enclave_runtime measure`."""
+    command = [sys.executable, "-m", "enclave_runtime", "measure", "--bundle", str(bundle)]
+    done = subprocess.run(command, capture_output=True, check=True, cwd=folder, env=environment(folder))
+    fields = json.loads(done.stdout)
+    pcrs = {int(index): value for index, value in fields["pcrs"].items()}
+    return Measured(pcrs, fields["function_checksum"], fields["model_digest"])
+
+
+def root_fingerprint(state: Path) -> str:
+    """SHA-256 of the simulated root's certificate."""
+    pem = (state / "simulated_root.pem").read_bytes()
+    certificate = x509.load_pem_x509_certificate(pem[pem.index(b"-----BEGIN CERTIFICATE") :])
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+class Stack:
+    """A bundle, its policy, an enclave that runs it and a gateway before that.
+
+    The policy pins the root, PCR 0, 1, 2 and 16, the function and the model.
+    """
+
+    def __init__(self, model: Path, folder: Path, *, workers: int = 2) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.policy_file = folder / "policy.json"
+        self.bundle = folder / "bundle.zip"
+        self.workers = workers
+        self.enclave_port = free_port()
+        self._started = 0
+        self._servers = ExitStack()
+        build(model, self.bundle)
+        self.measured = measure(self.bundle, folder)
+        self.enclave = self.start_enclave()
+        self.enclave.wait_warm()  # Its root exists from here on.
+        self.policy = Policy(
+            roots={root_fingerprint(self.state): "simulated"},
+            pcrs={index: frozenset({self.measured.pcrs[index]}) for index in (0, 1, 2, 16)},
+            function_checksums=frozenset({self.measured.function_checksum}),
+            model_digests=frozenset({self.measured.model_digest}),
+        )
+        self.policy_file.write_text(self.policy.to_json())
+        self.gateway = self.start_gateway()
+        self.gateway.wait_ready()
+        self.client = self.gateway.client
+
+    def start_enclave(self, bundle: Path | None = None, state: Path | None = None, **options: Any) -> Enclave:
+        """Start an enclave on the stack's port, by default the stack's own; the caller waits and stops."""
+        self._started += 1
+        options = {"port": self.enclave_port, "workers": self.workers, **options}
+        return Enclave(bundle or self.bundle, state or self.state, self.folder / f"enclave-{self._started}", **options)
+
+    def start_gateway(self, **settings: object) -> Gateway:
+        """Start a gateway before the stack's enclave; the caller waits and stops."""
+        self._started += 1
+        ours = {"policy": self.policy_file, "enclave_port": self.enclave_port}
+        return Gateway(self.folder / f"gateway-{self._started}", {**ours, **settings})
+
+    @contextmanager
+    def another_gateway(self, *, ready: bool = True, **settings: object) -> Iterator[Gateway]:
+        """A further gateway before the stack's enclave, for as long as the block lasts."""
+        gateway = self.start_gateway(**settings)
+        try:
+            if ready:
+                gateway.wait_ready()
+            yield gateway
+        except BaseException:
+            gateway.kill()
+            raise
+        gateway.stop()
+
+    def logs(self) -> str:
+        """Everything that any of the stack's processes has logged."""
+        return "\n".join(path.read_text(errors="replace") for path in self.folder.glob("*/log"))
+
+    def stop(self) -> None:
+        """Stop gateway and enclave and check that both end well."""
+        try:
+            self.gateway.stop()
+        finally:
+            self.enclave.stop()
+
+
+@contextmanager
+def running_stack(model: Path, folder: Path, *, workers: int = 2) -> Iterator[Stack]:
+    """A stack for as long as the block lasts."""
+    stack = Stack(model, folder, workers=workers)
+    try:
+        yield stack
+    finally:
+        stack.stop()

@@ -1,0 +1,97 @@
+"""The enclave's protocol over a blocking socket, and a proxy that records it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from typing import Any
+
+from blindsight.wire import frames
+from blindsight.wire.protocol import Kind
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def ask(port: int, kind: Kind, payload: bytes = b"", *, seconds: float = 10) -> tuple[Kind, bytes]:
+    """One question to the enclave on `port`, and its answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+        connection.sendall(frames.encode(kind, payload))
+        stream = connection.makefile("rb")
+        with stream:
+            length, answered = struct.unpack(">IB", stream.read(5))
+            return Kind(answered), stream.read(length - 1)
+
+
+def status(port: int) -> dict[str, Any]:
+    """The enclave's status."""
+    kind, payload = ask(port, Kind.STATUS_REQUEST)
+    assert kind is Kind.STATUS
+    return frames.unpack(payload)
+
+
+class Recorder:
+    """A loopback proxy before `upstream` (a port) that keeps all bytes of both directions."""
+
+    def __init__(self, upstream: int) -> None:
+        self._upstream = upstream
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._lock = threading.Lock()
+        self._streams: list[bytearray] = []
+        self._open: set[socket.socket] = set()
+        self._threads = [threading.Thread(target=self._accept)]
+
+    def __enter__(self) -> Recorder:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Closing a listener does not wake the thread that accepts on it; shutting it down does.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._listener.close()
+
+    def streams(self) -> list[bytes]:
+        """What was recorded so far: for each connection and direction, its bytes."""
+        with self._lock:
+            return [bytes(stream) for stream in self._streams]
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return  # The listener was shut down.
+            try:
+                far = socket.create_connection(("127.0.0.1", self._upstream))
+            except OSError:
+                near.close()
+                continue
+            with self._lock:
+                self._open |= {near, far}
+                for source, sink in ((near, far), (far, near)):
+                    stream = bytearray()
+                    self._streams.append(stream)
+                    thread = threading.Thread(target=self._pump, args=(source, sink, stream))
+                    self._threads.append(thread)
+                    thread.start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, stream: bytearray) -> None:
+        with contextlib.suppress(OSError):  # Either side may hang up at any time.
+            while chunk := source.recv(1 << 16):
+                with self._lock:
+                    stream += chunk
+                sink.sendall(chunk)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
