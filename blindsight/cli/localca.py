@@ -37,12 +37,12 @@ class ServerFiles:
     key: Path
 
 
-def ensure(folder: Path, hosts: list[str]) -> ServerFiles:
+def ensure(folder: Path, hosts: list[str], *, now: datetime | None = None) -> ServerFiles:
     """Make or renew what is missing in `folder` for a server named `hosts`. Private keys get mode 0600."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = ServerFiles(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     ca_key_file = folder / "ca.key"
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     if not (files.ca.exists() and ca_key_file.exists()):
         ca_key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Blindsight development CA of this machine")])

@@ -12,7 +12,8 @@ from model_build import build, check, labels, manifest
 from model_build.errors import ContractError, ModelBuildError
 
 
-def test_resnet50_directory(network, instead_of_exporting, few_inputs, tmp_path):
+@pytest.mark.usefixtures("few_inputs")
+def test_resnet50_directory(network, instead_of_exporting, tmp_path):
     steps = []
     made = build.build_resnet50(tmp_path / "deep" / "model", network, plain=False, pictures=[], say=steps.append)
     assert check.check_directory(tmp_path / "deep" / "model") == made

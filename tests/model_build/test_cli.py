@@ -130,7 +130,8 @@ def test_training_is_plugged_in(monkeypatch):
     assert told == [4]
 
 
-def test_build_and_check_against_a_weights_file(network, exported, instead_of_exporting, few_inputs, tmp_path, capsys):
+@pytest.mark.usefixtures("few_inputs")
+def test_build_and_check_against_a_weights_file(network, exported, instead_of_exporting, tmp_path, capsys):
     file, other = tmp_path / "own.pth", tmp_path / "other.pth"
     torch.save(network.module.state_dict(), file)
     other.write_bytes(b"other weights")
