@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+import psutil
+
 from benchmarks.inputs import default_model, default_photo
 from benchmarks.measure import Plan, measure
 from benchmarks.report import text_table, write_docs
@@ -21,12 +23,12 @@ def main() -> int:
     """Run one command; one line on standard error says what went wrong."""
     options = _parser().parse_args()
     try:
-        out: Path = options.out
+        out: Path = options.out.resolve()
         out.mkdir(parents=True, exist_ok=True)
         if options.command == "run":
             plan = Plan(
-                model=options.model_dir or default_model(out / "model"),
-                photo=options.photo or default_photo(out, Path(ASSETS) if ASSETS else None),
+                model=(options.model_dir or default_model(out / "model")).resolve(),
+                photo=(options.photo or default_photo(out, Path(ASSETS) if ASSETS else None)).resolve(),
                 rounds=options.rounds,
                 seconds=options.seconds,
                 warm_up=options.warm_up,
@@ -40,7 +42,7 @@ def main() -> int:
         print(text_table(results))
         if options.write_docs:
             write_docs(results, ROOT / "docs")
-    except (StackError, OSError) as error:
+    except (StackError, OSError, psutil.Error) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     return 0
@@ -54,8 +56,8 @@ def _parser() -> argparse.ArgumentParser:
         "--model-dir", type=Path, help="model directory (default: ResNet50 with untrained weights, seed 0)"
     )
     run.add_argument("--photo", type=Path, help="the photo (default: dog.jpeg of $BLINDSIGHT_ASSETS, or a made one)")
-    run.add_argument("--rounds", type=int, default=5, help="default %(default)s")
-    run.add_argument("--seconds", type=float, default=6.0, help="of each turn, warm-up apart (default %(default)s)")
+    run.add_argument("--rounds", type=_count, default=5, help="default %(default)s")
+    run.add_argument("--seconds", type=float, default=5.0, help="of each turn, warm-up apart (default %(default)s)")
     run.add_argument("--warm-up", type=float, default=1.5, help="seconds before each turn (default %(default)s)")
     run.add_argument("--callers", type=_numbers, default=[1, 4, 16], help="concurrent callers (default 1,4,16)")
     show = commands.add_parser("report", help="print, and with --write-docs write, the last results again")
@@ -68,10 +70,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _numbers(text: str) -> list[int]:
-    numbers = [int(item) for item in text.split(",")]
-    if min(numbers) < 1:
+    return [_count(item) for item in text.split(",")]
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
         raise ValueError
-    return numbers
+    return number
 
 
 if __name__ == "__main__":

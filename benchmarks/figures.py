@@ -1,4 +1,4 @@
-"""From turns to figures: percentiles, medians of rounds, and ratios within a round. Pure arithmetic."""
+"""From turns to figures: percentiles, medians of rounds, and ratios of neighbouring turns. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 BARE, PLAIN, OURS = "bare loop", "plain service", "blindsight"
 
 Turn = dict[str, Any]
-"""One contender's turn in one round, as `measure` records it."""
+"""One contender's turn, as `measure` records it. `round` and `beside` say which turns it is compared with."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -29,9 +29,9 @@ def throughput(turn: Turn) -> float:
 
 
 def ratios(turns: Iterable[Turn], reference: Iterable[Turn]) -> list[float]:
-    """Throughput of `turns` by that of the `reference` of the same round."""
-    by_round = {turn["round"]: throughput(turn) for turn in reference}
-    return [throughput(turn) / by_round[turn["round"]] for turn in turns]
+    """Throughput of `turns` by that of the `reference` beside each."""
+    rates = {(turn["round"], turn["beside"]): throughput(turn) for turn in reference}
+    return [throughput(turn) / rates[turn["round"], turn["beside"]] for turn in turns]
 
 
 def cpu_ms_per_image(turn: Turn) -> dict[str, float]:
@@ -58,7 +58,7 @@ def summarise(turns: list[Turn]) -> list[dict[str, Any]]:
     """One row for each contender and number of callers: medians over the rounds.
 
     Latencies in milliseconds. `to_plain` compares with the plain service at as many callers, `to_bare` with the bare
-    loop, each in the same round; the median, the least and the greatest.
+    loop's one caller, each beside it in the same round; the median, the least and the greatest.
     """
     groups: dict[tuple[str, int], list[Turn]] = defaultdict(list)
     for turn in turns:

@@ -76,6 +76,8 @@ def main(port: int, photo: Path, callers: int, warm_up: float, seconds: float) -
     contents = [json.loads(content) for _, _, content in load.answers]
     check_alike([content["predictions"] for content in contents])
     counted = [began <= end <= ended for _, end, _ in load.answers]
+    if not any(counted):
+        raise WrongAnswer("no answer came within the counted time")
     timings = [content["timings_ms"] for content, within in zip(contents, counted, strict=True)
                if within and "timings_ms" in content]  # fmt: skip
     return {

@@ -1,4 +1,7 @@
-"""The measurement: contenders take turns, round by round, and each round's figures are compared with that round's."""
+"""The measurement: contenders take turns, and each turn is compared with those beside it.
+
+A round has a turn of the bare loop, the plain service and ours for each number of callers.
+"""
 
 from __future__ import annotations
 
@@ -48,33 +51,32 @@ class Plan:
 
 def measure(plan: Plan, work: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure all contenders. Raises `StackError` if one cannot be started, or answers wrongly."""
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    turns: list[dict[str, Any]] = []
-    started = datetime.now(UTC)
-    with contextlib.ExitStack() as services:
-        plain = services.enter_context(stack.plain(plan.model, work))
-        ours = services.enter_context(stack.blindsight(plan.model, work))
-        order = [(None, 1)] + [(service, callers) for callers in plan.callers for service in (plain, ours)]
-        for number in range(plan.rounds):
-            # Every other round backwards, so that a drift of the machine favours nobody.
-            for service, callers in order if number % 2 == 0 else reversed(order):
-                name = service.name if service else figures.BARE
-                turn = _service_turn(plan, service, callers) if service else _bare_turn(plan)
-                turns.append({"round": number, "contender": name, "callers": callers} | turn)
-                rate = figures.throughput(turn)
-                say(f"round {number + 1}/{plan.rounds}  {name:14} {callers:3} callers {rate:7.2f} images/s")
-    _check_agreement(turns)
-    return {
-        "date": started.isoformat(timespec="seconds"),
+    results = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": _machine(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
         "model": _model(plan.model),
         "photo": _photo(plan.photo),
         "plan": {"rounds": plan.rounds, "seconds": plan.seconds, "warm_up": plan.warm_up, "callers": plan.callers},
-        "turns": turns,
     }
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    turns: list[dict[str, Any]] = []
+    with contextlib.ExitStack() as services:
+        plain = services.enter_context(stack.plain(plan.model, work))
+        ours = services.enter_context(stack.blindsight(plan.model, work))
+        order = [(callers, service) for callers in plan.callers for service in (None, plain, ours)]
+        for number in range(plan.rounds):
+            # Every other round backwards, so that a drift of the machine favours nobody.
+            for beside, service in order if number % 2 == 0 else reversed(order):
+                name, callers = (service.name, beside) if service else (figures.BARE, 1)
+                turn = _service_turn(plan, service, callers) if service else _bare_turn(plan)
+                turns.append({"round": number, "beside": beside, "contender": name, "callers": callers} | turn)
+                rate = figures.throughput(turn)
+                say(f"round {number + 1}/{plan.rounds}  {name:14} {callers:3} callers {rate:7.2f} images/s")
+    _check_agreement(turns)
+    return results | {"turns": turns}
 
 
 def _bare_turn(plan: Plan) -> dict[str, Any]:
@@ -86,7 +88,6 @@ def _bare_turn(plan: Plan) -> dict[str, Any]:
 def _service_turn(plan: Plan, service: Service, callers: int) -> dict[str, Any]:
     arguments = [service.port, plan.photo, callers, plan.warm_up, plan.seconds]
     with _harness_process(["load", *map(str, arguments)]) as process:
-        assert process.stdout is not None
         _expect(process, "begin")
         before, stages = usage.snapshot(service.processes), _stages(service)
         _expect(process, "end")

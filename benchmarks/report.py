@@ -171,7 +171,11 @@ def _memory_rows(turns: list[figures.Turn]) -> list[Row]:
 
 
 def _with_range(spread: dict[str, float] | None) -> str:
-    return "" if spread is None else f"{spread['median']:.3f} ({spread['least']:.2f}..{spread['greatest']:.2f})"
+    if spread is None:
+        return ""
+    if spread["least"] == spread["greatest"] == 1:
+        return "1"  # Compared with itself.
+    return f"{spread['median']:.2f} ({spread['least']:.2f}..{spread['greatest']:.2f})"
 
 
 def _markdown_table(rows: list[Row]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from pathlib import Path
 
+import uvloop
 from pydantic import ValidationError
 
 from blindsight.errors import PolicyError
@@ -30,7 +30,7 @@ def main() -> int:
             print(tokens.create(arguments.name, arguments.file))  # noqa: T201 -- the command's output
             return 0
         log.configure()
-        return asyncio.run(serve(Settings()))
+        return uvloop.run(serve(Settings()))
     except ValidationError as error:
         return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
     except (PolicyError, BadTokenFile, OSError) as error:

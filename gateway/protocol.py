@@ -24,6 +24,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     _head_bytes = 0
     _in_head = True
+    _begun = False
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -45,10 +46,11 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if not self._in_head:
             self._start_head()
+        self._begun = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head = self._begun = False
         self._stop_timer()
         super().on_headers_complete()
 
@@ -65,7 +67,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._timer = None
 
     def _too_slow(self) -> None:
-        if not self._head_bytes:
+        if not self._begun:
             self.transport.close()  # Not a byte: there is nobody to tell.
         elif not self.transport.is_closing():
             self._refuse(Problem("request_timeout", f"The request's head did not arrive within {HEAD_SECONDS:g} s."))

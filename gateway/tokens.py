@@ -41,6 +41,8 @@ class TokenStore:
             name, _, digest = entry.partition(":")
             if not _NAME.fullmatch(name) or not re.fullmatch(r"[0-9a-f]{64}", digest):
                 raise BadTokenFile(f"{path}, line {number}: expected NAME:SHA256HEX")
+            if name in hashes:
+                raise BadTokenFile(f"{path}, line {number}: a second token called {name}")
             hashes[name] = digest
         if not hashes:
             raise BadTokenFile(f"{path} holds no token")

@@ -99,10 +99,12 @@ class Manifest(_Part):
     preprocessing: Preprocessing = Preprocessing()
     labels: Labels
     versions: dict[str, str]
+    notice: Text | None = None
+    """What everyone who gets an answer of this model must know; absent where there is nothing to say."""
 
     def canonical(self) -> bytes:
         """The manifest in canonical JSON (RFC 8785)."""
-        return rfc8785.dumps(self.model_dump(mode="json"))
+        return rfc8785.dumps(self.model_dump(mode="json", exclude_none=True))
 
     def digest(self) -> bytes:
         """The model digest: SHA-256 of the canonical manifest, 32 bytes."""

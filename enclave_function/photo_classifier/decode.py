@@ -92,7 +92,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         # 16-bit grey. Pillow's own conversion clips at 255 instead of scaling, which turns the picture white.
         grey = np.asarray(image).astype(np.int64).clip(0, 65535)
         image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 _EXIF_ORIENTATION = 0x0112

@@ -20,8 +20,9 @@ from gateway.services import services_of
 
 router = APIRouter(tags=["evidence"])
 
-_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
-_BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
+_HEX = "(?:[0-9a-fA-F]{2}){16,512}"
+_BASE64URL = "(?:[A-Za-z0-9_-]{4}){6,170}|(?:[A-Za-z0-9_-]{4}){5,170}(?:[A-Za-z0-9_-]{2}(?:==)?|[A-Za-z0-9_-]{3}=?)"
+"""16 to 512 bytes each. What is both is hex."""
 
 
 @router.get(

@@ -17,8 +17,8 @@ _TOP_K = {
     "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 5},
 }
 
-# A 1 x 1 white PNG: small enough to read, real enough to be tried from the page.
-_TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP6DwABBQECz6AuzQAAAABJRU5ErkJggg=="
+# A 1 x 1 grey PNG: small enough to read, real enough to be tried from the page.
+_TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 
 CLASSIFY: dict[str, Any] = {
     "parameters": [_TOP_K],

@@ -67,7 +67,7 @@ class Attested:
     @property
     def notice(self) -> str | None:
         """What every answer must say, if anything."""
-        notices = []
+        notices = [self.manifest["notice"]] if "notice" in self.manifest else []
         if not self.manifest["trained"]:
             notices.append("UNTRAINED WEIGHTS: this model has learnt nothing and its answers are noise.")
         if self.verified.kind == "simulated":

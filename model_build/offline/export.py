@@ -30,6 +30,10 @@ LARGEST_ONNX = 5_000_000
 
 NAME = "offline-cifar10"
 VERSION = "1"
+NOTICE = (
+    "OFFLINE MODEL: a small one that knows ten classes only. For ImageNet's 1000, run once with network access, or give"
+    " MODEL=path/to/model.onnx."
+)
 
 
 def export(network: Network, classes: tuple[str, ...], seed: int, out: Path) -> tuple[Manifest, Classifier]:
@@ -59,6 +63,7 @@ def export(network: Network, classes: tuple[str, ...], seed: int, out: Path) -> 
         preprocessing=PREPROCESSING,
         labels=Labels(file=LABEL_FILE, count=len(classes), sha256=file_sha256(out / LABEL_FILE)),
         versions=installed_versions("onnx", "onnxruntime", "onnxscript", "torch"),
+        notice=NOTICE,
     )
     (out / FILE_NAME).write_bytes(manifest.canonical())
     return manifest, classifier

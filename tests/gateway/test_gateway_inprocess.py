@@ -21,6 +21,7 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from tests.support.stack import Stack
 
 

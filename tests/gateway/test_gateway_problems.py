@@ -63,7 +63,11 @@ PLAIN_CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("empty_body", "raw", _raw(b"")),
     ("empty_body", "form with an empty file", _form(b"")),
     ("empty_body", "form with another field", _form(_TEXT, field=CANARY)),
-    ("empty_body", "form with text for a file", {"method": "POST", "url": "/classify", "files": {"file": (None, _TEXT)}}),
+    (
+        "empty_body",
+        "form with text for a file",
+        {"method": "POST", "url": "/classify", "files": {"file": (None, _TEXT)}},
+    ),
     ("empty_body", "json", _json({"image": ""})),
     ("empty_body", "batch", _form(_TEXT, field=CANARY, path="/classify/batch")),
     ("not_an_image", "raw", _raw(_TEXT)),
@@ -103,7 +107,6 @@ PLAIN_CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("method_not_allowed", "get", {"method": "GET", "url": f"/classify?{CANARY}"}),
     ("method_not_allowed", "put", _form(_TEXT) | {"method": "PUT"}),
     ("bad_request", "own method", {"method": CANARY.upper(), "url": "/classify"}),
-    ("bad_request", "endless head", {"method": "GET", "url": f"/{CANARY * 40_000}"}),
     ("internal", "faulty model", _raw(images.plain(BROKEN_CLASS))),
     *[
         ("invalid_top_k", repr(value), _raw(images.plain(0), path=f"{path}?top_k={value}"))
@@ -170,7 +173,7 @@ def test_strict_problem(strict_gateway: Gateway, code: str, case: str, request_:
 
 
 def test_one_large_image_of_a_batch_is_a_problem_in_its_place(strict_gateway: Gateway) -> None:
-    files = [("files", images.plain(5)), ("files", _TEXT + _NOISE), ("files", images.plain(6))]
+    files = [("files", images.plain(5)), ("files", _TEXT + _NOISE[:150_000]), ("files", images.plain(6))]
     response = strict_gateway.client.post("/classify/batch", files=files)
     check_no_echo(response)
     first, second, third = response.json()["results"]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx2
-import uvicorn
 
 from gateway import serve
 from gateway.app import create_app
@@ -18,6 +17,8 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import uvicorn
 
     from gateway.services import Services
     from tests.support.stack import Stack

@@ -101,8 +101,8 @@ def write_tiny_model(
 LEVELS = tuple(round(step * 255 / 9) for step in range(10))
 """The colour model's grid, in each channel: its 1000 classes are the 1000 colours, red changing slowest."""
 
-BROKEN_CLASS = 999
-"""White: the colour model's logits for it are infinite, as a faulty model's would be."""
+BROKEN_CLASS = 90
+"""Pure green: the colour model's logits for it are infinite, as a faulty model's would be."""
 
 _SHARPNESS = 40.0
 
@@ -126,8 +126,9 @@ def write_colour_model(folder: Path) -> TinyModel:
     `|mean - colour|^2` is linear in `mean` but for a term that all classes share, so one layer does it.
     """
     colours = normalised(np.array([colour_of(class_id) for class_id in range(1000)]))
-    # Between white and its neighbours, the sum of the channels differs by 0.48; the exponential tells them apart.
-    threshold = float(normalised(np.array([255, 255, 255])).sum()) - 0.2
+    # How green something is differs by 0.48 between pure green and its neighbours; the exponential tells them apart.
+    greenness = np.array([-1.0, 1.0, -1.0])
+    threshold = float(colours[BROKEN_CLASS] @ greenness) - 0.2
     steepness = 1000.0
     return write_tiny_model(
         folder,
@@ -140,7 +141,7 @@ def write_colour_model(folder: Path) -> TinyModel:
             helper.make_node("Add", ["logits", "fault"], ["output"]),
         ),
         more_initializers=(
-            numpy_helper.from_array(np.full((1, 3), steepness, np.float32), "steep"),
+            numpy_helper.from_array((steepness * greenness[None]).astype(np.float32), "steep"),
             numpy_helper.from_array(np.array([-steepness * threshold], np.float32), "threshold"),
         ),
     )

@@ -59,6 +59,8 @@ class Recorder:
                     connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(timeout=10)
+        for connection in self._open:
+            connection.close()
         self._listener.close()
 
     def streams(self) -> list[bytes]:

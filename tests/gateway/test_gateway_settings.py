@@ -1,0 +1,128 @@
+"""Settings: documented, checked at start, and closed to the world without tokens."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from gateway import __main__ as command_line
+from gateway import log
+from gateway.settings import Settings
+from tests.support.processes import environment
+from tests.support.settings_table import PAGE, generated, table
+
+
+@pytest.fixture(autouse=True)
+def _no_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings but the test's."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("BLINDSIGHT_")]:
+        monkeypatch.delenv(name)
+
+
+def test_every_setting_is_documented_as_it_is() -> None:
+    assert generated(PAGE.read_text(encoding="utf-8")) == table(), "run: python -m tests.support.settings_table"
+    assert all(field.description and field.description.endswith(".") for field in Settings.model_fields.values())
+
+
+def test_every_setting_is_read_from_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {name: f"/{name}" if "Path" in str(field.annotation) else "7" for name, field in Settings.model_fields.items()}
+    values |= {"host": "localhost", "metrics_host": "::1", "enclave_host": "enclave"}
+    for name, value in values.items():
+        monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
+    settings = Settings()
+    assert {name: str(value).removesuffix(".0") for name, value in settings.model_dump().items()} == values
+
+
+def test_environment_goes_before_dot_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("BLINDSIGHT_POLICY=from-file\nBLINDSIGHT_PORT=1234\nOTHER=1\nBLINDSIGHT_OTHER=1\n")
+    monkeypatch.setenv("BLINDSIGHT_PORT", "4321")
+    settings = Settings()
+    assert (settings.policy, settings.port) == (Path("from-file"), 4321)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "2001:db8::1", "example.org", "", "localhost.example.org"])
+def test_beyond_loopback_tokens_are_needed(host: str) -> None:
+    with pytest.raises(ValidationError, match="BLINDSIGHT_TOKENS_FILE"):
+        Settings(host=host, policy=Path("p"))
+    assert Settings(host=host, policy=Path("p"), tokens_file=Path("t")).host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback_needs_none(host: str) -> None:
+    assert Settings(host=host, policy=Path("p")).tokens_file is None
+
+
+def _fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **settings: str
+) -> str:  # fmt: skip
+    """The one line that the command says when it cannot start with `settings`."""
+    for name, value in settings.items():
+        monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
+    monkeypatch.setattr(sys, "argv", ["gateway"])
+    monkeypatch.setattr(log, "configure", lambda: None)
+    assert command_line.main() == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("gateway: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({}, "BLINDSIGHT_POLICY: "),
+        ({"policy": "p", "port": "http"}, "BLINDSIGHT_PORT: "),
+        ({"policy": "p", "port": "65536"}, "BLINDSIGHT_PORT: "),
+        ({"policy": "p", "deadline": "0"}, "BLINDSIGHT_DEADLINE: "),
+        ({"policy": "p", "max_in_flight": "0"}, "BLINDSIGHT_MAX_IN_FLIGHT: "),
+        ({"policy": "p", "tls_port": "8443"}, "BLINDSIGHT_TLS_CERTIFICATE"),
+        ({"policy": "missing.json"}, "missing.json"),
+    ],
+)
+def test_unusable_settings_end_the_start_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: dict[str, str], named: str
+) -> None:
+    assert named in _fails(monkeypatch, capsys, **settings)
+
+
+def _policy(folder: Path) -> Path:
+    file = folder / "policy.json"
+    roots = f'[{{"kind": "simulated", "sha256": "{"ab" * 32}"}}]'
+    file.write_text(f'{{"schema": "blindsight-policy/1", "roots": {roots}, "pcrs": {{"0": ["{"cd" * 48}"]}}}}')
+    return file
+
+
+def test_an_unusable_token_file_ends_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tokens").touch()
+    assert "holds no token" in _fails(monkeypatch, capsys, policy=str(_policy(tmp_path)), tokens_file="tokens")
+
+
+def test_a_taken_port_ends_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert port in _fails(monkeypatch, capsys, policy=str(_policy(tmp_path)), port=port)
+
+
+def test_the_process_refuses_to_listen_to_the_world(tmp_path: Path) -> None:
+    settings = {"policy": _policy(tmp_path), "host": "0.0.0.0", "port": 0}
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway"], capture_output=True, text=True, cwd=tmp_path, check=False, timeout=60,
+        env=environment(tmp_path, settings),
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "refusing to listen on 0.0.0.0 without authentication" in done.stderr
+    assert "python -m gateway token" in done.stderr

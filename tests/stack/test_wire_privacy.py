@@ -1,0 +1,89 @@
+"""What passes between gateway and enclave tells a listener nothing of image, tensor or answer."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from tests.support.images import noisy, tensor
+from tests.support.wire import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tests.support.models import TinyModel
+    from tests.support.stack import Stack
+
+WINDOW = 16
+"""Bytes in a row that would give a picture away; a chance hit is as likely as guessing a key."""
+
+IMAGE_CLASS, TENSOR_CLASS = 357, 642
+
+
+def windows(content: bytes) -> Iterable[bytes]:
+    return (content[start : start + WINDOW] for start in range(0, len(content) - WINDOW + 1, WINDOW))
+
+
+def finds(recording: bytes, secret: bytes) -> bool:
+    """Whether any aligned stretch of `secret` is anywhere in `recording`."""
+    return any(window in recording for window in windows(secret))
+
+
+def use_every_form(client: httpx2.Client, image: bytes, tensor_bytes: bytes) -> list[str]:
+    """Send `image` and the tensor in every way there is; the labels that were answered."""
+    requests: list[Callable[[], httpx2.Response]] = [
+        lambda: client.post("/classify", files={"file": image}),
+        lambda: client.post("/classify", content=image, headers={"content-type": "image/png"}),
+        lambda: client.post("/classify", json={"image": base64.b64encode(image).decode()}),
+        lambda: client.post("/classify", content=tensor_bytes, headers={"content-type": "application/octet-stream"}),
+    ]
+    labels = []
+    for request in requests:
+        answer = request()
+        assert answer.status_code == 200, answer.text
+        labels += [prediction["label"] for prediction in answer.json()["predictions"]]
+    batch = client.post("/classify/batch", files=[("files", image), ("files", tensor_bytes)])
+    for result in batch.json()["results"]:
+        labels += [prediction["label"] for prediction in result["predictions"]]
+    return labels
+
+
+def test_a_recording_before_the_enclave_holds_nothing(tiny_stack: Stack, colour_model: TinyModel) -> None:
+    image, tensor_bytes = noisy(IMAGE_CLASS), tensor(TENSOR_CLASS)
+    with Recorder(tiny_stack.enclave_port) as recorder:
+        with tiny_stack.another_gateway(enclave_port=recorder.port) as gateway:
+            labels = use_every_form(gateway.client, image, tensor_bytes)
+            refused = gateway.client.post("/classify", content=b"no picture" * 9, headers={"content-type": "image/png"})
+            assert refused.json()["code"] == "not_an_image"
+        streams = recorder.streams()
+    recording = b"\n".join(streams)
+    assert len(recording) > 3 * len(image) + 2 * len(tensor_bytes)  # It all went through here.
+    assert colour_model.labels[IMAGE_CLASS] in labels
+    assert not finds(recording, image)
+    assert not finds(recording, tensor_bytes)
+    for secret in {*labels, "predictions", "not_an_image", "no picture", "/classify"}:
+        assert secret.encode() not in recording, secret
+
+
+def test_the_same_search_finds_them_in_front_of_the_gateway(tiny_stack: Stack) -> None:
+    image, tensor_bytes = noisy(IMAGE_CLASS), tensor(TENSOR_CLASS)
+    with Recorder(tiny_stack.gateway.port) as recorder:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{recorder.port}", timeout=30, trust_env=False) as client:
+            labels = use_every_form(client, image, tensor_bytes)
+        recording = b"\n".join(recorder.streams())
+    assert finds(recording, image)
+    assert finds(recording, tensor_bytes)
+    assert b"predictions" in recording
+    assert all(json.dumps(label).encode() in recording for label in labels)
+
+
+def test_the_log_holds_nothing_either(tiny_stack: Stack, colour_model: TinyModel) -> None:
+    image = noisy(IMAGE_CLASS)
+    use_every_form(tiny_stack.client, image, tensor(TENSOR_CLASS))
+    logs = tiny_stack.logs()
+    assert "answered" in logs
+    for label in colour_model.labels:
+        assert label not in logs
