@@ -41,7 +41,6 @@ CLASSIFY: dict[str, Any] = {
                     "type": "object",
                     "required": ["image"],
                     "properties": {"image": {"type": "string", "format": "byte", "description": "Standard base64."}},
-                    "additionalProperties": False,
                 },
                 "examples": {"tiny": {"summary": "A one-pixel PNG", "value": {"image": _TINY_PNG}}},
             },
@@ -72,7 +71,7 @@ BATCH: dict[str, Any] = {
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The `responses` entries of a route that may answer with the problems `codes`: one per status, an example each."""
     by_status: dict[int, list[str]] = {}
-    for code in codes:
+    for code in (c for c in codes if CATALOGUE[c].status != 400):
         by_status.setdefault(CATALOGUE[code].status, []).append(code)
     return {status: _response(status, found) for status, found in sorted(by_status.items())}
 

@@ -63,7 +63,7 @@ def test_without_a_nonce(tiny_stack: Stack) -> None:
 @pytest.mark.parametrize(
     "nonce",
     [
-        "", "ab", "a" * 20, "00" * 15, "00" * 513, "A" * 25, "A" * 22 + "===", "A" * 30 + "%21", "A" * 30 + "+",
+        "", "ab", "a" * 20, "00" * 10, "00" * 513, "A" * 25, "A" * 22 + "===", "A" * 30 + "%21", "A" * 30 + "+",
         "A" * 30 + "%2F", "A" * 30 + "%00", "A" * 30 + "%0A", "%C3%A4" * 20, CANARY * 3,
     ],
 )  # fmt: skip

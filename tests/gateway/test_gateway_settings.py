@@ -32,7 +32,9 @@ def test_every_setting_is_documented_as_it_is() -> None:
 
 
 def test_every_setting_is_read_from_its_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {name: f"/{name}" if "Path" in str(field.annotation) else "7" for name, field in Settings.model_fields.items()}
+    values = {
+        name: f"/{name}" if "Path" in str(field.annotation) else "7" for name, field in Settings.model_fields.items()
+    }
     values |= {"host": "localhost", "metrics_host": "::1", "enclave_host": "enclave"}
     for name, value in values.items():
         monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
@@ -47,7 +49,9 @@ def test_environment_goes_before_dot_env(tmp_path: Path, monkeypatch: pytest.Mon
     assert (settings.policy, settings.port) == (Path("from-file"), 4321)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "2001:db8::1", "example.org", "", "localhost.example.org"])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.0.2.7", "2001:db8::1", "example.org", "", "localhost.example.org"]
+)
 def test_beyond_loopback_tokens_are_needed(host: str) -> None:
     with pytest.raises(ValidationError, match="BLINDSIGHT_TOKENS_FILE"):
         Settings(host=host, policy=Path("p"))

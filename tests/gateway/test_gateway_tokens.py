@@ -88,19 +88,32 @@ def test_service_with_tokens(tiny_stack: Stack, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gateway", "token", "alice", "--file", str(file)]
     made = subprocess.run(command, capture_output=True, check=True, text=True, cwd=tmp_path, env=environment(tmp_path))
     token = made.stdout.strip()
-    again = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path), check=False)
+    again = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path), check=False
+    )
     assert (again.returncode, again.stdout, again.stderr.count("\n")) == (1, "", 1)
     photo = images.plain(55)
     # With tokens, it may listen beyond loopback.
     with tiny_stack.another_gateway(tokens_file=file, host="0.0.0.0") as gateway:
-        for value in (None, "", "Bearer", f"Bearer {CANARY}", f"Basic {token}", token, f"Bearer {token}x", "Bearer \u00e4"):
+        for value in (
+            None,
+            "",
+            "Bearer",
+            f"Bearer {CANARY}",
+            f"Basic {token}",
+            token,
+            f"Bearer {token}x",
+            "Bearer \u00e4",
+        ):
             headers = httpx2.Headers({} if value is None else {"authorization": value.encode()})
             for path, field in (("/classify", "file"), ("/classify/batch", "files")):
                 response = gateway.client.post(path, files={field: photo}, headers=headers)
                 check(response, "unauthenticated")
                 assert response.headers["www-authenticate"] == "Bearer"
         for scheme in ("Bearer", "bearer"):
-            response = gateway.client.post("/classify", files={"file": photo}, headers={"authorization": f"{scheme} {token}"})
+            response = gateway.client.post(
+                "/classify", files={"file": photo}, headers={"authorization": f"{scheme} {token}"}
+            )
             assert response.json()["predictions"][0]["class_id"] == 55
         # Evidence, probes and pages are for everyone.
         for path in ("/readyz", "/attestation", "/info", "/docs", "/openapi.json"):

@@ -50,11 +50,15 @@ def test_draining_gives_out_no_place_and_takes_none_away() -> None:
 
 
 def _record(**values: Any) -> logging.LogRecord:
-    return logging.makeLogRecord({"name": "test", "levelno": logging.INFO, "levelname": "INFO", "msg": "event", **values})
+    return logging.makeLogRecord(
+        {"name": "test", "levelno": logging.INFO, "levelname": "INFO", "msg": "event", **values}
+    )
 
 
 def test_log_lines_hold_only_what_is_listed() -> None:
-    entry = json.loads(JsonFormatter().format(_record(request_id="r", status=200, filename_of_caller=CANARY, body=CANARY)))
+    entry = json.loads(
+        JsonFormatter().format(_record(request_id="r", status=200, filename_of_caller=CANARY, body=CANARY))
+    )
     assert set(entry) == {"time", "level", "unit", "event", "request_id", "status"}
     assert (entry["level"], entry["unit"], entry["event"], entry["status"]) == ("info", "gateway", "event", 200)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", entry["time"])

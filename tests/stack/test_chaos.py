@@ -59,9 +59,7 @@ def call(url: str, class_id: int, stop: threading.Event) -> Outcomes:
 def whole_again(stack: Stack, dead: psutil.Process) -> bool:
     """All workers back, and none of them the dead one."""
     workers = {worker.pid for worker in stack.enclave.workers()}
-    return bool(
-        stack.enclave.status()["workers"] == stack.workers == len(workers) and dead.pid not in workers
-    )
+    return bool(stack.enclave.status()["workers"] == stack.workers == len(workers) and dead.pid not in workers)
 
 
 @pytest.mark.timeout(SECONDS + 120)

@@ -1,0 +1,157 @@
+"""A function whose calls say what it is to do, and a gate that holds a call until the test lets it go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from pathlib import Path
+
+SOURCE = '''
+import ctypes, json, os, resource, socket, sys, threading
+from pathlib import Path
+
+calls = 0
+
+
+class Refused(Exception):
+    def __init__(self, code, detail, limits):
+        super().__init__(detail)
+        self.code, self.detail, self.limits = code, detail, limits
+
+
+def classify(data, *, top_k, threads):
+    global calls
+    calls += 1
+    call = json.loads(data)
+    if "gate" in call:
+        with socket.socket(socket.AF_UNIX) as gate:
+            gate.connect("\\0" + call["gate"])
+            gate.recv(1)
+    match call.get("do"):
+        case "crash":
+            os._exit(41)
+        case "answer and die":
+            threading.Thread(target=os._exit, args=(42,)).start()
+        case "refuse":
+            raise Refused(call["code"], call["detail"], call["limits"])
+        case "fail":
+            raise ValueError(f"cannot digest {call}")
+        case "fail strangely":
+            raise type(call["name"], (Exception,), {})(call)
+        case "print":
+            for stream in (sys.stdout, sys.stderr):
+                stream.write(call["text"] * 100_000)
+                stream.flush()
+            os.write(1, call["text"].encode())
+        case "big":
+            return {"big": "x" * call["length"]}
+        case "not json":
+            return {"bytes": b"bytes"}
+        case "not a number":
+            return {"score": float("nan")}
+        case "not an object":
+            return ["a list"]
+        case "forge":
+            channel = next(fd for fd in range(3, 64) if _is_socket(fd))
+            os.write(channel, bytes.fromhex(call["bytes"]))
+        case "surroundings":
+            return _surroundings()
+    return {"value": call.get("value"), "top_k": top_k, "threads": threads, "pid": os.getpid(), "calls": calls}
+
+
+def _is_socket(fd):
+    try:
+        return socket.socket(fileno=os.dup(fd)).family == socket.AF_UNIX
+    except OSError:
+        return False
+
+
+def _open(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _surroundings():
+    libc = ctypes.CDLL(None)
+    signal = ctypes.c_int()
+    libc.prctl(2, ctypes.byref(signal), 0, 0, 0)
+    return {
+        "environment": dict(os.environ),
+        "descriptors": [fd for fd in range(256) if _open(fd)],
+        "core": resource.getrlimit(resource.RLIMIT_CORE),
+        "dumpable": libc.prctl(3, 0, 0, 0, 0),
+        "death signal": signal.value,
+        "folder": os.getcwd(),
+        "isolated": sys.flags.isolated,
+    }
+'''
+
+
+def write(folder: Path, source: str = SOURCE) -> tuple[Path, Path]:
+    """Write the function's folder and the empty shared one beside it."""
+    function, shared = folder / "function", folder / "shared"
+    function.mkdir()
+    shared.mkdir()
+    (function / "app.py").write_text(source)
+    return function, shared
+
+
+def call(**members: Any) -> bytes:
+    return json.dumps(members).encode()
+
+
+class Gate:
+    """Calls that name it wait until they are let go. Use `async with`."""
+
+    def __init__(self) -> None:
+        self.name = f"blindsight-test-{secrets.token_hex(8)}"
+        self._arrivals: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        self._held: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> Gate:
+        # An abstract address: the path of a test's folder may be too long for a socket.
+        self._server = await asyncio.start_unix_server(self._arrived, path="\0" + self.name)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self.open()
+        await self._server.wait_closed()
+
+    async def arrived(self, count: int = 1) -> None:
+        """Wait until `count` more calls stand before the gate."""
+        for _ in range(count):
+            self._held.append(await within(self._arrivals.get()))
+
+    async def open(self) -> None:
+        """Let every call go that has arrived."""
+        while not self._arrivals.empty():
+            self._held.append(self._arrivals.get_nowait())
+        while self._held:
+            writer = self._held.pop()
+            writer.close()
+            # A call that was killed at the gate leaves a broken connection.
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+
+    async def _arrived(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._arrivals.put(writer)
+
+
+async def within(awaitable: Awaitable[Any], seconds: float = 20) -> Any:
+    async with asyncio.timeout(seconds):
+        return await awaitable
+
+
+async def eventually(condition: Any) -> None:
+    """Wait until `condition()` holds; what it asks about has no event of its own."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)

@@ -1,0 +1,100 @@
+"""Without network or `MODEL`, the offline model serves: right answers, ten classes, and a notice that says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import model_build
+from tests.support.images import plain
+from tests.support.problems import check
+from tests.support.processes import environment
+from tests.support.stack import Stack, running_stack
+from tests.support.waiting import wait_until
+from tests.support.wire import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OFFLINE_MODEL = Path(model_build.__file__).parent / "offline_model"
+
+
+@pytest.fixture(scope="module")
+def offline_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(OFFLINE_MODEL, tmp_path_factory.mktemp("offline-stack"), workers=1) as stack:
+        yield stack
+
+
+def classify(stack: Stack, photo: bytes) -> dict[str, Any]:
+    answer = stack.client.post("/classify", files={"file": photo})
+    assert answer.status_code == 200, answer.text
+    return answer.json()  # type: ignore[no-any-return]
+
+
+def test_a_public_sample_photo_of_a_cat_is_a_cat(offline_stack: Stack) -> None:
+    import skimage  # heavy, and only its sample pictures are wanted
+
+    photo = Path(skimage.__file__).parent / "data" / "chelsea.png"
+    answer = classify(offline_stack, photo.read_bytes())
+    assert answer["predictions"][0]["label"] == "cat"
+    assert answer["model"]["name"] == "offline-cifar10"
+    assert answer["model"]["trained"] is True
+
+
+@pytest.mark.parametrize("label", ["dog", "cat"])
+def test_the_examples_photos(offline_stack: Stack, assets: Path, label: str) -> None:
+    answer = classify(offline_stack, (assets / "images" / f"{label}.jpeg").read_bytes())
+    assert answer["predictions"][0]["label"] == label
+
+
+def test_the_answer_says_which_model_and_how_to_get_the_other(offline_stack: Stack) -> None:
+    notice = classify(offline_stack, plain(5))["notice"]
+    assert notice.startswith("OFFLINE MODEL")
+    assert "MODEL=" in notice
+    assert offline_stack.client.get("/info").json()["notices"] == [notice]
+
+
+def test_ten_classes_are_the_bounds_of_everything(offline_stack: Stack) -> None:
+    client = offline_stack.client
+    ten = client.post("/classify", params={"top_k": 10}, files={"file": plain(5)}).json()["predictions"]
+    assert len(ten) == len({prediction["label"] for prediction in ten}) == 10
+    assert sum(prediction["score"] for prediction in ten) == pytest.approx(1)
+    problem = check(client.post("/classify", params={"top_k": 11}, files={"file": plain(5)}), "invalid_top_k")
+    assert problem["maximum"] == 10
+    operation = client.get("/openapi.json").json()["paths"]["/classify"]["post"]
+    assert [parameter["schema"]["maximum"] for parameter in operation["parameters"]] == [10]
+
+
+def test_up_without_network_serves_it_and_says_so(tmp_path: Path) -> None:
+    """A dead proxy and an empty cache stand for a machine without network."""
+    output = tmp_path / "output"
+    ports = ["--port", str(free_port()), "--tls-port", "0", "--metrics-port", "0", "--workers", "1"]
+    nowhere = "http://127.0.0.1:9"
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "blindsight.cli.main", "up", *ports, "--state", str(tmp_path / "state")],
+            cwd=tmp_path,
+            env={
+                **environment(tmp_path),
+                "HTTPS_PROXY": nowhere,
+                "https_proxy": nowhere,
+                "BLINDSIGHT_CACHE": str(tmp_path / "cache"),
+                "COLUMNS": "160",
+            },
+            stdout=file,
+            stderr=file,
+        )
+    try:
+        wait_until("the banner", lambda: "Ctrl-C" in output.read_text() or process.poll() is not None, seconds=90)
+    finally:
+        os.kill(process.pid, signal.SIGINT)
+        process.wait(60)
+    said = output.read_text()
+    assert "offline-cifar10 1, 10 classes, trained" in said
+    assert "The pretrained weights cannot be had now" in said
