@@ -84,6 +84,8 @@ def _silence() -> None:
             stream.flush()
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ BATCH: dict[str, Any] = {
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The `responses` entries of a route that may answer with the problems `codes`: one per status, an example each."""
     by_status: dict[int, list[str]] = {}
-    for code in (c for c in codes if CATALOGUE[c].status != 400):
+    for code in codes:
         by_status.setdefault(CATALOGUE[code].status, []).append(code)
     return {status: _response(status, found) for status, found in sorted(by_status.items())}
 

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from blindsight.problems import CATALOGUE
-from tests.support.images import noisy
+from tests.support.images import noisy, plain
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ SECONDS = float(os.environ.get("BLINDSIGHT_CHAOS_SECONDS", "8"))
 CALLERS = 64
 BETWEEN_KILLS = 2.0
 WHOLE_AGAIN_SECONDS = 3.0
+PROBE_CLASS = 999
 
 
 @dataclass
@@ -57,15 +58,18 @@ def call(url: str, class_id: int, stop: threading.Event) -> Outcomes:
 
 
 def whole_again(stack: Stack, dead: psutil.Process) -> bool:
-    """All workers back, and none of them the dead one."""
+    """All workers back, none of them the dead one, and a caller who comes now is answered."""
     workers = {worker.pid for worker in stack.enclave.workers()}
-    return bool(stack.enclave.status()["workers"] == stack.workers == len(workers) and dead.pid not in workers)
+    if stack.enclave.status()["workers"] != stack.workers or len(workers) != stack.workers or dead.pid in workers:
+        return False
+    answer = stack.client.post("/classify", content=plain(PROBE_CLASS), headers={"content-type": "image/png"})
+    return bool(answer.status_code == 200 and answer.json()["predictions"][0]["class_id"] == PROBE_CLASS)
 
 
 @pytest.mark.timeout(SECONDS + 120)
 def test_workers_killed_under_64_callers(tiny_stack: Stack) -> None:
     stop = threading.Event()
-    recoveries = []
+    recoveries: list[float] = []
     with ThreadPoolExecutor(CALLERS) as threads:
         calls = [
             threads.submit(call, tiny_stack.gateway.url, class_id, stop)
@@ -74,7 +78,7 @@ def test_workers_killed_under_64_callers(tiny_stack: Stack) -> None:
         try:
             end = time.monotonic() + SECONDS
             while time.monotonic() < end:
-                victim = tiny_stack.enclave.workers()[0]
+                victim = tiny_stack.enclave.workers()[len(recoveries) % tiny_stack.workers]
                 victim.kill()
                 killed = time.monotonic()
                 wait_until("whole again", lambda victim=victim: whole_again(tiny_stack, victim), seconds=30)

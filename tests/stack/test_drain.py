@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -52,7 +54,34 @@ def refuses(gateway: Gateway) -> bool:
     return False
 
 
-def test_an_enclave_that_is_told_to_stop_answers_what_it_has(tiny_stack: Stack) -> None:
+def test_an_enclave_that_is_told_to_stop_answers_the_image_in_its_hands(tiny_stack: Stack) -> None:
+    """The worker is held for as long as the enclave needs to hear the signal and to close its listener."""
+    port = free_port()
+    enclave = tiny_stack.start_enclave(port=port, workers=1)
+    enclave.wait_warm()
+    with tiny_stack.another_gateway(enclave_port=port) as gateway, ThreadPoolExecutor(1) as threads:
+        (worker,) = enclave.workers()
+        worker.suspend()
+        try:
+            answered = threads.submit(classified, gateway.client, 44)
+            wait_until("the image is with the worker", lambda: enclave.status()["busy"] == 1)
+            enclave.process.terminate()
+            wait_until("new connections are refused", lambda: not connects(port))
+        finally:
+            worker.resume()
+        assert answered.result(timeout=30)
+        enclave.stop()  # Checks that it ended with status 0.
+
+
+def connects(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_an_enclave_that_is_told_to_stop_under_load_loses_no_answer(tiny_stack: Stack) -> None:
     """Requests run all the while; each is answered or refused as the catalogue says, and the enclave ends well."""
     port = free_port()
     enclave = tiny_stack.start_enclave(port=port)
@@ -89,7 +118,9 @@ def test_a_lost_enclave_is_noticed_and_taken_back(tiny_stack: Stack, how: str) -
     with tiny_stack.another_gateway(enclave_port=port) as gateway:
         assert classified(gateway.client, 5)
         getattr(enclave, how)()
+        started = time.monotonic()
         check(gateway.client.post("/classify", files={"file": plain(5)}), "enclave_unavailable")
+        assert time.monotonic() - started < 1
         wait_until("not ready", lambda: gateway.client.get("/readyz").status_code == 503)
         assert gateway.client.get("/livez").status_code == 200
         again = tiny_stack.start_enclave(port=port)

@@ -50,6 +50,7 @@ def expect_refusal(stack: Stack, evidence_code: str) -> None:
 
 def expect_recovery(stack: Stack) -> None:
     stack.enclave = stack.start_enclave()
+    stack.enclave.wait_warm()  # Until the gateway looks again, it may still think well of the one before.
     wait_until("ready again", lambda: code_of(stack.gateway) == "ready")
     answer = stack.client.post("/classify", files={"file": plain(77)})
     assert answer.json()["predictions"][0]["class_id"] == 77
@@ -72,6 +73,8 @@ def test_changed_code_is_refused(stack: Stack, tmp_path: Path) -> None:
     measured = measure(changed, tmp_path)
     assert measured.function_checksum != stack.measured.function_checksum
     assert measured.pcrs[16] != stack.measured.pcrs[16]
+    assert measured.model_digest == stack.measured.model_digest
+    assert [measured.pcrs[index] for index in (0, 1, 2)] == [stack.measured.pcrs[index] for index in (0, 1, 2)]
     stack.enclave.stop()
     impostor = stack.start_enclave(changed)
     expect_refusal(stack, "pcr_mismatch")

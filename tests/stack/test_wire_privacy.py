@@ -24,12 +24,22 @@ IMAGE_CLASS, TENSOR_CLASS = 357, 642
 
 
 def windows(content: bytes) -> Iterable[bytes]:
-    return (content[start : start + WINDOW] for start in range(0, len(content) - WINDOW + 1, WINDOW))
+    """Every stretch of `WINDOW` bytes."""
+    return (content[start : start + WINDOW] for start in range(len(content) - WINDOW + 1))
 
 
 def finds(recording: bytes, secret: bytes) -> bool:
-    """Whether any aligned stretch of `secret` is anywhere in `recording`."""
-    return any(window in recording for window in windows(secret))
+    """Whether any stretch of `secret`, as it is or in base64, is anywhere in `recording`."""
+    wanted = {*windows(secret), *windows(base64.b64encode(secret))}
+    return any(window in wanted for window in windows(recording))
+
+
+def test_the_search_finds_sixteen_bytes_anywhere() -> None:
+    secret = noisy(IMAGE_CLASS)
+    for start in (0, 1, 4321, len(secret) - WINDOW):
+        assert finds(b"before" + secret[start : start + WINDOW] + b"after", secret)
+        assert not finds(b"before" + secret[start : start + WINDOW - 1] + b"\xff\x00after", secret)
+    assert finds(base64.b64encode(secret)[1000:1020], secret)
 
 
 def use_every_form(client: httpx2.Client, image: bytes, tensor_bytes: bytes) -> list[str]:

@@ -77,6 +77,7 @@ class Server:
             raise AssertionError(f"did not end on SIGTERM: {self.log()}") from None
         assert code == 0, f"ended with {code}: {self.log()}"
         self.events()
+        assert not list((self.folder / "tmp").iterdir()), "it left temporary files behind"
 
     def kill(self) -> None:
         """End it with SIGKILL."""

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
     from pathlib import Path
 
-SOURCE = '''
-import ctypes, json, os, resource, socket, sys, threading
+SOURCE = """
+import ctypes, hashlib, json, os, resource, socket, sys, threading
 from pathlib import Path
 
 calls = 0
@@ -50,6 +50,8 @@ def classify(data, *, top_k, threads):
             os.write(1, call["text"].encode())
         case "big":
             return {"big": "x" * call["length"]}
+        case "digest":
+            return {"sha256": hashlib.sha256(data).hexdigest()}
         case "not json":
             return {"bytes": b"bytes"}
         case "not a number":
@@ -92,7 +94,7 @@ def _surroundings():
         "folder": os.getcwd(),
         "isolated": sys.flags.isolated,
     }
-'''
+"""
 
 
 def write(folder: Path, source: str = SOURCE) -> tuple[Path, Path]:
@@ -153,5 +155,5 @@ async def within(awaitable: Awaitable[Any], seconds: float = 20) -> Any:
 async def eventually(condition: Any) -> None:
     """Wait until `condition()` holds; what it asks about has no event of its own."""
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 -- see above
             await asyncio.sleep(0.005)

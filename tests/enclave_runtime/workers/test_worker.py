@@ -1,0 +1,98 @@
+"""What a worker process is kept from: secrets, traces, and outliving the runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.enclave_runtime.workers import fake_function
+from tests.enclave_runtime.workers.fake_function import Gate, call, within
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import pytest
+
+    from enclave_runtime.workers.pool import WorkerPool
+
+    Start = Callable[..., Awaitable[WorkerPool]]
+
+RUNTIME = """
+import asyncio, sys
+from pathlib import Path
+from enclave_runtime.workers.process import WorkerProcess
+
+async def main(function, shared, image):
+    worker = await WorkerProcess.start(Path(function), Path(shared), [1])
+    print(worker.pid, flush=True)
+    await worker.call({"top_k": 5, "threads": 1}, image.encode())
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_the_worker_sees_nothing_of_the_runtime(
+    start_pool: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("BLINDSIGHT_TOKEN", "a secret of the runtime")
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    pool = await start_pool(1)
+    seen = await within(pool.classify(call(do="surroundings"), 5))
+    assert seen["environment"] == {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "BLINDSIGHT_SHARED_WEIGHTS": str(tmp_path / "shared"),
+        "BLINDSIGHT_THREADS": "1,4",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    assert seen["isolated"] == 1
+    assert seen["folder"] == str(tmp_path / "function")
+    # Standard input, output and error, all /dev/null, and its end of the channel: no socket or file of the runtime.
+    assert len(seen["descriptors"]) == 4
+    assert seen["descriptors"][:3] == [0, 1, 2]
+
+
+async def test_the_worker_leaves_no_core_and_no_debugger_in(start_pool: Start):
+    pool = await start_pool(1)
+    seen = await within(pool.classify(call(do="surroundings"), 5))
+    assert seen["core"] == [0, 0]
+    assert seen["dumpable"] == 0
+    assert seen["death signal"] == signal.SIGKILL
+
+
+async def test_what_the_function_prints_reaches_nobody(start_pool: Start, capfd: pytest.CaptureFixture[str]):
+    pool = await start_pool(1)
+    assert (await within(pool.classify(call(do="print", text="seen it", value=1), 5)))["value"] == 1
+    assert "seen it" not in "".join(capfd.readouterr())
+
+
+async def test_an_interrupt_from_the_terminal_is_the_runtimes_to_handle(start_pool: Start):
+    pool = await start_pool(1)
+    pid = (await within(pool.classify(call(), 5)))["pid"]
+    os.kill(pid, signal.SIGINT)
+    assert (await within(pool.classify(call(), 5)))["pid"] == pid
+
+
+async def test_a_worker_dies_with_its_runtime_even_in_the_middle_of_a_call(tmp_path: Path, gate: Gate):
+    """In a call it does not hear that the channel is closed: only the kernel can end it."""
+    function, shared = fake_function.write(tmp_path)
+    runtime = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RUNTIME, str(function), str(shared), call(gate=gate.name).decode(),
+        stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    assert runtime.stdout is not None
+    worker = os.pidfd_open(int(await within(runtime.stdout.readline())))
+    try:
+        await gate.arrived()
+        assert not select.select([worker], [], [], 0)[0]
+        runtime.kill()
+        await within(runtime.wait())
+        assert select.select([worker], [], [], 20)[0]
+    finally:
+        os.close(worker)
