@@ -22,6 +22,7 @@ from enclave_runtime.workers import messages
 if TYPE_CHECKING:
     from types import ModuleType
 
+_NICE = 5
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 
@@ -37,6 +38,8 @@ def main(descriptor: int) -> int:
         channel.sendall(messages.encode({"error": f"{type(error).__name__}: {error}"}))
         return 1
     _silence()
+    # From here on it yields to the runtime, and to a worker that is being started in a lost one's place.
+    os.nice(_NICE)
     channel.sendall(messages.encode({"ready": True}))
     while (message := messages.read(stream)) is not None:
         channel.sendall(_encoded(_answer(function, *message)))

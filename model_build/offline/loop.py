@@ -49,7 +49,7 @@ class Recipe:
     """
 
     seed: int = 0
-    epochs: int = 10
+    epochs: int = 8
     batch: int = 500
     widths: tuple[int, ...] = WIDTHS
     learning_rate: float = 9.0

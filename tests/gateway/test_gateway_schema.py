@@ -35,7 +35,8 @@ def test_every_answer_is_documented(tiny_stack: Stack, tmp_path: Path) -> None:
         sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", "schemathesis.toml",
         "run", f"{tiny_stack.gateway.url}/openapi.json",
         "--phases", "examples,coverage,fuzzing", "--mode", "all", "--max-examples", "12",
-        "--seed", "1", "--no-shrink", "--continue-on-failure", "--report", "ndjson", "--report-ndjson-path", str(events),
+        "--seed", "1", "--no-shrink", "--continue-on-failure",
+        "--report", "ndjson", "--report-ndjson-path", str(events),
     ]  # fmt: skip
     done = subprocess.run(
         command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=170

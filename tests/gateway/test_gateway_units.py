@@ -28,16 +28,22 @@ def test_places_are_given_out_and_taken_back() -> None:
     metrics = Metrics()
     admission = Admission(2, metrics)
     with admission.place():
-        with pytest.raises(ZeroDivisionError), admission.place():
+        with admission.place():
             with pytest.raises(Problem) as caught, admission.place():
                 pytest.fail("a third place was given out")
             assert caught.value.kind.code == "overloaded"
             assert _sample(metrics, "requests_in_progress") == 2
-            raise ZeroDivisionError  # However a request ends, its place is free again.
         with admission.place():
             assert _sample(metrics, "requests_in_progress") == 2
     assert _sample(metrics, "requests_in_progress") == 0
     assert _sample(metrics, "requests_rejected_total", reason="overloaded") == 1
+
+
+def test_a_failed_request_gives_its_place_back() -> None:
+    admission = Admission(1, Metrics())
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), admission.place():
+            raise ZeroDivisionError
 
 
 def test_draining_gives_out_no_place_and_takes_none_away() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ from tests.support.wire import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.processes import Server
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,16 @@ class Stack:
         self.bundle = folder / "bundle.zip"
         self.workers = workers
         self.enclave_port = free_port()
-        self._started = 0
-        self._servers = ExitStack()
+        self._servers: list[Server] = []
         build(model, self.bundle)
         self.measured = measure(self.bundle, folder)
+        try:
+            self._start()
+        except BaseException:
+            self._kill_what_is_left()
+            raise
+
+    def _start(self) -> None:
         self.enclave = self.start_enclave()
         self.enclave.wait_warm()  # Its root exists from here on.
         self.policy = Policy(
@@ -79,15 +87,20 @@ class Stack:
 
     def start_enclave(self, bundle: Path | None = None, state: Path | None = None, **options: Any) -> Enclave:
         """Start an enclave on the stack's port, by default the stack's own; the caller waits and stops."""
-        self._started += 1
         options = {"port": self.enclave_port, "workers": self.workers, **options}
-        return Enclave(bundle or self.bundle, state or self.state, self.folder / f"enclave-{self._started}", **options)
+        enclave = Enclave(bundle or self.bundle, state or self.state, self._folder("enclave"), **options)
+        self._servers.append(enclave)
+        return enclave
 
     def start_gateway(self, **settings: object) -> Gateway:
         """Start a gateway before the stack's enclave; the caller waits and stops."""
-        self._started += 1
         ours = {"policy": self.policy_file, "enclave_port": self.enclave_port}
-        return Gateway(self.folder / f"gateway-{self._started}", {**ours, **settings})
+        gateway = Gateway(self._folder("gateway"), {**ours, **settings})
+        self._servers.append(gateway)
+        return gateway
+
+    def _folder(self, name: str) -> Path:
+        return self.folder / f"{name}-{len(self._servers) + 1}"
 
     @contextmanager
     def another_gateway(self, *, ready: bool = True, **settings: object) -> Iterator[Gateway]:
@@ -110,8 +123,15 @@ class Stack:
         """Stop gateway and enclave and check that both end well."""
         try:
             self.gateway.stop()
-        finally:
             self.enclave.stop()
+        finally:
+            self._kill_what_is_left()
+
+    def _kill_what_is_left(self) -> None:
+        """A failed test may have left a server running."""
+        for server in self._servers:
+            if server.running:
+                server.kill()
 
 
 @contextmanager

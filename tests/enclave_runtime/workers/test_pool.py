@@ -16,7 +16,7 @@ import pytest
 from blindsight.problems import Problem
 from enclave_runtime.workers.messages import PREFIX
 from enclave_runtime.workers.pool import PoolLimits, WorkerPool
-from enclave_runtime.workers.process import FunctionBroken
+from enclave_runtime.workers.process import FunctionBroken, WorkerProcess
 from tests.enclave_runtime.workers import fake_function
 from tests.enclave_runtime.workers.fake_function import Gate, call, eventually, within
 
@@ -157,6 +157,31 @@ async def test_a_cancelled_running_call_is_finished_for_nobody(start_pool: Start
     assert idle(pool, 1)
 
 
+async def test_a_call_cancelled_as_its_turn_comes_passes_the_worker_on(
+    start_pool: Start, gate: Gate, monkeypatch: pytest.MonkeyPatch
+):
+    pool = await start_pool(1)
+    running = begin(pool, gate=gate.name)
+    await gate.arrived()
+    unlucky, behind = begin(pool), begin(pool, value="behind")
+    await eventually(lambda: pool.queued == 2)
+    genuine = pool._release
+
+    def release_and_cancel(worker: WorkerProcess) -> None:
+        # The worker is the unlucky call's now, and the call has not run since.
+        monkeypatch.undo()
+        genuine(worker)
+        unlucky.cancel()
+
+    monkeypatch.setattr(pool, "_release", release_and_cancel)
+    await gate.open()
+    await within(running)
+    with pytest.raises(asyncio.CancelledError):
+        await unlucky
+    assert (await within(behind))["value"] == "behind"
+    assert idle(pool, 1)
+
+
 async def test_cancellation_at_any_moment_loses_no_worker(start_pool: Start):
     pool = await start_pool(2)
     moments = random.Random(1)
@@ -220,7 +245,7 @@ async def test_a_function_that_cannot_be_loaded_is_reported(tmp_path: Path, sour
         assert pool.alive == 0
 
 
-async def test_a_function_that_loaded_once_is_tried_again(tmp_path: Path):
+async def test_a_function_that_loaded_once_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     """A replacement may fail for want of memory; that must not end the service."""
     source = "from pathlib import Path\nassert not Path('no more').exists()\n" + fake_function.SOURCE
     function, shared = fake_function.write(tmp_path, source)
@@ -229,7 +254,7 @@ async def test_a_function_that_loaded_once_is_tried_again(tmp_path: Path):
         (function / "no more").touch()
         assert (await problem_of(pool.classify(call(do="crash"), 5))).kind.code == "worker_lost"
         waiting = begin(pool, value="patient")
-        await eventually(lambda: pool.restarts == 1)
+        await eventually(lambda: "ended while starting" in caplog.text)
         (function / "no more").unlink()
         assert (await within(waiting))["value"] == "patient"
 
