@@ -96,8 +96,6 @@ class EnclaveServer:
         finally:
             hearing.cancel()
             answering.cancel()
-            # Waited for, so that a connection reset is not reported as an error that nobody fetched.
-            await asyncio.gather(hearing, answering, return_exceptions=True)
 
     async def _answer(self, kind: Kind, payload: bytes) -> bytes:
         try:

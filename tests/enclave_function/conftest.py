@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import io
-import json
-import os
 import shutil
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+
+from tests.support import images, models
+from tests.support.models import TinyModel, write_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,63 +22,10 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).resolve().parents[2] / "enclave_function"
 
 
-@dataclass(frozen=True)
-class TinyModel:
-    """`logits = weights @ (mean of the tensor over the picture) + bias`; weights (classes, 3), bias (classes,)."""
-
-    folder: Path
-    weights: np.ndarray
-    bias: np.ndarray
-    labels: list[str]
-
-    def logits(self, tensor: np.ndarray) -> np.ndarray:
-        return tensor.astype(np.float64).mean(axis=(2, 3)) @ self.weights.T.astype(np.float64) + self.bias
-
-    def scores(self, tensor: np.ndarray) -> np.ndarray:
-        exponents = np.exp(self.logits(tensor))
-        return exponents / exponents.sum(axis=1, keepdims=True)
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _write_manifest(
-    folder: Path, onnx_file: str, labels_file: str, *, name: str = "tiny", trained: bool = True
-) -> None:
-    count = len((folder / labels_file).read_text().splitlines())
-    manifest = {
-        "format": "blindsight-model/1",
-        "name": name,
-        "version": "1",
-        "trained": True,
-        "weights": {"name": name, "sha256": "0" * 64},
-        "onnx": {
-            "file": onnx_file,
-            "sha256": sha256(folder / onnx_file),
-            "bytes": (folder / onnx_file).stat().st_size,
-            "opset": 17,
-        },
-        "input": {"name": "input", "shape": ["N", 3, 224, 224], "dtype": "float32"},
-        "output": {"name": "output", "shape": ["N", count], "activation": "softmax"},
-        "preprocessing": {
-            "resize": 232,
-            "crop": 224,
-            "interpolation": "bilinear",
-            "antialias": True,
-            "mean": [0.485, 0.456, 0.406],
-            "std": [0.229, 0.224, 0.225],
-        },
-        "labels": {"file": labels_file, "count": count, "sha256": sha256(folder / labels_file)},
-        "versions": {"onnx": onnx.__version__},
-    }
-    (folder / "model.json").write_text(json.dumps(manifest))
-
-
 @pytest.fixture(scope="session")
 def write_manifest() -> Callable[..., None]:
     """Write the `model.json` of an ONNX file and a label file in a folder."""
-    return _write_manifest
+    return models.write_manifest
 
 
 @pytest.fixture(scope="session")
@@ -100,24 +43,8 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TinyMo
             weights = random.standard_normal((classes, 3))
         if bias is None:
             bias = random.standard_normal(classes) / 10
-        weights, bias = weights.astype(np.float32), bias.astype(np.float32)
         labels = labels or [f"class {index}" for index in range(classes)]
-        graph = helper.make_graph(
-            [
-                helper.make_node("GlobalAveragePool", ["input"], ["pooled"]),
-                helper.make_node("Flatten", ["pooled"], ["flat"]),
-                helper.make_node("Gemm", ["flat", "weights", "bias"], ["output"], transB=1),
-            ],
-            "tiny",
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, 224, 224])],
-            [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["N", classes])],
-            [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(bias, "bias")],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        onnx.save(model, folder / "tiny.onnx")
-        (folder / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
-        _write_manifest(folder, "tiny.onnx", "labels.txt")
-        return TinyModel(folder, weights, bias, labels)
+        return write_tiny_model(folder, weights, bias, labels)
 
     return make
 
@@ -170,20 +97,7 @@ def photo() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def encode() -> Callable[..., bytes]:
-    def encode_as(image: Image.Image, image_format: str, **options: Any) -> bytes:
-        buffer = io.BytesIO()
-        image.save(buffer, image_format, **options)
-        return buffer.getvalue()
-
-    return encode_as
-
-
-@pytest.fixture(scope="session")
-def assets() -> Path:
-    folder = os.environ.get("BLINDSIGHT_ASSETS")
-    if not folder:
-        pytest.skip("BLINDSIGHT_ASSETS is not set: no test photos and no trained model")
-    return Path(folder)
+    return images.encode
 
 
 @pytest.fixture(scope="session")
