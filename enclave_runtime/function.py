@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import stat
 import tempfile
@@ -20,6 +21,8 @@ MAX_UNPACKED_BYTES: Final = 1_000_000_000
 """Largest function, unpacked: Cape's own limit for a deployment."""
 
 _CHUNK = 1 << 20
+_PREFIX = "blindsight-function-"
+"""Of the private folders' names; the runtime's process id follows."""
 _NEEDED = {"name", "version", "trained"}
 """Members of the manifest that the runtime itself tells callers."""
 
@@ -81,6 +84,14 @@ def _copy_and_digest(source: IO[bytes], sink: IO[bytes]) -> bytes:
     return digest.digest()
 
 
+def _remove_left_behind(memory: Path | None) -> None:
+    """Remove the folders of runtimes that were killed: 100 MB of memory each that nobody else would give back."""
+    for place in (memory or Path(tempfile.gettempdir())).glob(f"{_PREFIX}*"):
+        pid = place.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
+            shutil.rmtree(place, ignore_errors=True)
+
+
 def _unpack(archive: zipfile.ZipFile, found: bytes, memory: Path | None) -> Function:
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
@@ -88,7 +99,8 @@ def _unpack(archive: zipfile.ZipFile, found: bytes, memory: Path | None) -> Func
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names):
         raise BadBundle("the bundle has two files of one name")
-    place = Path(tempfile.mkdtemp(prefix="blindsight-function-", dir=memory))
+    _remove_left_behind(memory)
+    place = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=memory))
     folder, shared = place / "function", place / "shared"
     try:
         folder.mkdir()

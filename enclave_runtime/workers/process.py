@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_START_SECONDS = 120.0
+"""In which a function must be loaded and warm; a large model on a busy machine takes some."""
+
+
 class WorkerLost(Exception):  # noqa: N818 -- names what happened
     """The worker ended, or was ended, before it answered."""
 
@@ -61,9 +65,12 @@ class WorkerProcess:
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=messages.MAX_HEADER_BYTES)
         worker = cls(process, reader, writer)
         try:
-            hello = await worker._receive()
-        except BaseException:
+            async with asyncio.timeout(_START_SECONDS):
+                hello = await worker._receive()
+        except BaseException as error:
             await worker.kill()
+            if isinstance(error, TimeoutError):
+                raise WorkerLost from error
             raise
         if "error" in hello:
             await worker.kill()

@@ -8,6 +8,7 @@ import json
 import random
 import stat
 import struct
+import subprocess
 import tempfile
 import zipfile
 from typing import TYPE_CHECKING, Any
@@ -243,7 +244,7 @@ def test_damage_anywhere_is_refused_or_harmless(load, places):
     chance = random.Random(3)
     whole = good(**{"weights.bin": bytes(500)})
     outcomes = set()
-    for _ in range(400):
+    for _ in range(150):
         content = bytearray(whole)
         for _ in range(chance.choice([1, 1, 2, 5])):
             content[chance.randrange(len(content))] = chance.randrange(256)
@@ -256,3 +257,16 @@ def test_damage_anywhere_is_refused_or_harmless(load, places):
             function.remove()
         assert not any(place.exists() for place in places)
     assert len(outcomes) > 3
+
+
+def test_what_a_killed_runtime_left_behind_is_removed(load, places: list[Path]) -> None:
+    mine = load(good())
+    memory = places[0].parent
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    left = memory / f"blindsight-function-{ended.pid}-abc"
+    left.mkdir()
+    (left / "weights").write_bytes(b"\0" * 10)
+    load(good(**{"more.txt": "more"}))
+    assert not left.exists()
+    assert mine.folder.exists()  # That of a runtime that lives stays.
