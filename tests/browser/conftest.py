@@ -19,8 +19,9 @@ _FLAGS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For one module only: while Playwright runs, no other event loop can run in this thread."""
     executable = shutil.which("chromium")
     if executable is None:
         pytest.skip("no chromium on the PATH: install Debian's package chromium")
