@@ -36,7 +36,7 @@ def test_a_gateway_that_is_told_to_stop_answers_what_it_has(tiny_stack: Stack) -
         waiting.start("POST", "/classify", {"content-type": "image/png", "content-length": str(len(body))})
         waiting.send(body[:10])
         wait_until("the request holds a place", lambda: gateway.metric("requests_in_progress") == 1)
-        gateway.process.terminate()
+        gateway.terminate()
         wait_until("the gateway drains", lambda: "draining" in gateway.log())
         wait_until("new connections are refused", lambda: refuses(gateway))
         waiting.send(body[10:])
@@ -65,7 +65,7 @@ def test_an_enclave_that_is_told_to_stop_answers_the_image_in_its_hands(tiny_sta
         try:
             answered = threads.submit(classified, gateway.client, 44)
             wait_until("the image is with the worker", lambda: enclave.status()["busy"] == 1)
-            enclave.process.terminate()
+            enclave.terminate()
             wait_until("new connections are refused", lambda: not connects(port))
         finally:
             worker.resume()

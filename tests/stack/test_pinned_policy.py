@@ -18,7 +18,7 @@ from tests.support.images import plain
 from tests.support.models import write_colour_model, write_manifest
 from tests.support.problems import check
 from tests.support.processes import environment
-from tests.support.stack import Stack, measure
+from tests.support.stack import measure, running_stack
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
     from tests.support.models import TinyModel
     from tests.support.processes import Gateway
+    from tests.support.stack import Stack
 
 
-@pytest.fixture
-def stack(colour_model: TinyModel, tmp_path: Path) -> Iterator[Stack]:
-    stack = Stack(colour_model.folder, tmp_path, workers=1)
-    yield stack
-    stack.stop()
+@pytest.fixture(scope="module")
+def stack(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose enclave may be stopped, as long as the right one runs again at the end of a test."""
+    with running_stack(colour_model.folder, tmp_path_factory.mktemp("pinned-stack"), workers=1) as stack:
+        yield stack
 
 
 def code_of(gateway: Gateway) -> str:

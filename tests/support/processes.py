@@ -38,6 +38,7 @@ class Server:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._log = folder / "log"
+        self._told = False
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
@@ -66,10 +67,15 @@ class Server:
     def expect_running(self) -> None:
         assert self.running, f"ended with {self.process.returncode}: {self.log()}"
 
+    def terminate(self) -> None:
+        """Send SIGTERM, once: a second one may come when Python has put its handlers away and means death again."""
+        if not self._told:
+            self._told = True
+            self.process.terminate()
+
     def stop(self) -> None:
         """End it with SIGTERM and check that it ends well."""
-        if self.running:
-            self.process.terminate()
+        self.terminate()
         try:
             code = self.process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
