@@ -136,4 +136,5 @@ class EnclaveServer:
             "busy": self._pool.busy,
             "queued": self._pool.queued,
             "restarts": self._pool.restarts,
+            "key_configs_sha256": keyconfig.digest(self._keys.encoded_configs),
         }

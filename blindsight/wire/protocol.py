@@ -25,7 +25,9 @@ class Kind(IntEnum):
     STATUS_REQUEST = 5
     """Empty, answered with STATUS."""
     STATUS = 6
-    """CBOR `{"ready": bool, "workers": int, "busy": int, "queued": int, "restarts": int}`."""
+    """CBOR `{"ready": bool, "workers": int, "busy": int, "queued": int, "restarts": int,
+    "key_configs_sha256": bytes}`. The last is a hint, not evidence: another value than the attested one means that the
+    enclave was replaced, and has to be verified anew."""
     REFUSAL = 255
     """CBOR `{"code": str}`: why the question has no answer of its kind. Nothing in it is authenticated."""
 

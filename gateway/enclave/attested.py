@@ -197,6 +197,9 @@ class AttestedEnclave:
         except TransportError:
             self._lose()
             raise
+        known = self._attested
+        if known and status.get("key_configs_sha256") != keyconfig.digest(known.key_configs):
+            await self.attest(instead_of=known)
         if bool(status.get("ready")) != self._warm:
             _log.info("enclave warm" if not self._warm else "enclave not ready")
         self._warm = bool(status.get("ready"))

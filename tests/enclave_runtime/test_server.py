@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import hashlib
 import json
 import logging
 import secrets
@@ -254,8 +255,11 @@ async def test_problems_are_sealed_too(enclave: Enclave):
 
 async def test_the_status_counts(enclave: Enclave, gate: Gate):
     async with enclave.connection() as peer, enclave.connection() as busy, enclave.connection() as queued:
-        quiet = {"ready": True, "workers": 1, "busy": 0, "queued": 0, "restarts": 0}
-        assert await peer.ask(Kind.STATUS_REQUEST) == (Kind.STATUS, quiet)
+        _, quiet = await peer.ask(Kind.STATUS_REQUEST)
+        _, evidence = await peer.ask(Kind.EVIDENCE_REQUEST, frames.pack({"nonce": None}))
+        keys = hashlib.sha256(evidence["key_configs"]).digest()
+        counts = {"ready": True, "workers": 1, "busy": 0, "queued": 0, "restarts": 0}
+        assert quiet == {**counts, "key_configs_sha256": keys}
         first = asyncio.create_task(enclave.classify(busy, gate=gate.name))
         await gate.arrived()
         second = asyncio.create_task(enclave.classify(queued))

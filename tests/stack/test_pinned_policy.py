@@ -53,6 +53,7 @@ def expect_recovery(stack: Stack) -> None:
     stack.enclave = stack.start_enclave()
     stack.enclave.wait_warm()  # Until the gateway looks again, it may still think well of the one before.
     wait_until("ready again", lambda: code_of(stack.gateway) == "ready")
+    wait_until("answered", lambda: stack.client.post("/classify", files={"file": plain(77)}).status_code == 200)
     answer = stack.client.post("/classify", files={"file": plain(77)})
     assert answer.json()["predictions"][0]["class_id"] == 77
 
