@@ -30,10 +30,12 @@ ResNet50 cannot be downloaded, so that a first run answers rightly with nothing 
 
 ## Architecture
 
-The graph averages squares of 7 × 7 pixels, so the network sees 32 × 32. It whitens 2 × 2 patches with a layer that is
+The graph reduces the crop to 32 × 32 by least squares: an enlarged small picture is recovered, of any other the nearest
+piecewise linear picture is taken. The network whitens 2 × 2 patches with a layer that is
 computed from the training pictures, then runs {stages} stages ({widths} channels), each a convolution, a halving and
 a residual convolution, with batch normalisation and GELU, and ends in a linear layer. The logits are a weighted mean
-over six views (the picture, two shifts by one pixel of 32, and their mirror images), all inside the graph.
+over six views (the picture, two shifts by one pixel of 32, and their mirror images), all inside the graph. Weights are
+stored in half precision and computed with in single.
 
 ## Data
 
@@ -52,7 +54,7 @@ The recipe of airbench94 (Keller Jordan, *94% on CIFAR-10 in 3.29 Seconds on a S
 this narrower, residual network: {epochs} epochs in batches of {batch}, stochastic gradient descent with Nesterov
 momentum {momentum}, a triangular learning rate of at most {rate} for a thousand pictures (biases {bias_factor:.0f}
 times that), weight decay {decay}, label smoothing {smoothing}, alternating mirroring, shifts of up to {shift} pixels,
-Lookahead averaging.
+Lookahead averaging. Convolutions are trained in bfloat16.
 
 ```
 python -m model_build train-offline --data cifar10_jpeg.zip --out DIR --seed {seed} --epochs {epochs}

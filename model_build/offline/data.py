@@ -1,7 +1,7 @@
-"""CIFAR-10 as the offline model sees it: JPEG files through the product's preprocessing, pooled to 32 x 32.
+"""CIFAR-10 as the offline model sees it: JPEG files through the product's preprocessing, reduced to 32 x 32.
 
 The archive holds `train/<class>/<name>.jpg` and `test/<class>/<name>.jpg`. Each picture is enlarged and cropped exactly
-as the deployed function does it (resize 232, crop 224), then averaged over 7 x 7 squares, as the exported graph does
+as the deployed function does it (resize 232, crop 224), then reduced by least squares, as the exported graph does
 first. That is done once for each archive and kept in the work folder.
 """
 
@@ -28,12 +28,11 @@ PREPROCESSING = Preprocessing()
 """The product's transform, as the manifest says it."""
 
 CROP = PREPROCESSING.crop
-POOL = 7
-"""Side, in pixels of the crop, of the square that becomes one pixel for the network."""
-SIDE = CROP // POOL
+SIDE = 32
+"""Of the picture that the network sees."""
 
 Pixels = npt.NDArray[np.uint8]
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 class DataError(ModelBuildError):
@@ -45,7 +44,7 @@ class DataError(ModelBuildError):
 
 @dataclass(frozen=True)
 class Split:
-    """Pooled pictures (n, 32, 32, 3), rounded to uint8, and their class numbers (n,)."""
+    """Reduced pictures (n, 32, 32, 3), rounded to uint8, and their class numbers (n,)."""
 
     images: Pixels
     labels: npt.NDArray[np.int64]
@@ -67,13 +66,13 @@ def load(archive: Path, cache: Path, report: Callable[[str], None]) -> Dataset:
         digest = file_sha256(archive)
     except OSError as error:
         raise DataError(f"{archive} cannot be read: {error.strerror}") from error
-    kept = cache / f"pooled-v{_CACHE_VERSION}-{digest[:16]}.npz"
+    kept = cache / f"reduced-v{_CACHE_VERSION}-{digest[:16]}.npz"
     if not kept.exists():
         report(f"preprocessing {archive.name}, once")
         classes = class_names(archive)
         arrays: dict[str, npt.NDArray[np.generic]] = {"classes": np.array(classes)}
         for split in ("train", "test"):
-            arrays[f"{split}_images"], arrays[f"{split}_labels"] = _pooled(archive, split, classes)
+            arrays[f"{split}_images"], arrays[f"{split}_labels"] = _reduced(archive, split, classes)
         cache.mkdir(parents=True, exist_ok=True)
         unfinished = kept.with_name("unfinished.npz")
         np.savez(unfinished, allow_pickle=False, **arrays)
@@ -130,17 +129,36 @@ def crop_pixels(image: Image.Image) -> Pixels:
     return np.asarray(image.crop((left, top, left + CROP, top + CROP)))
 
 
-def pool_pixels(pixels: Pixels) -> Pixels:
-    """Average (224, 224, 3) over squares of 7 x 7 to (32, 32, 3), rounded to the nearest level."""
-    sums = pixels.reshape(SIDE, POOL, SIDE, POOL, 3).sum(axis=(1, 3), dtype=np.uint32)
-    means: Pixels = ((2 * sums + POOL * POOL) // (2 * POOL * POOL)).astype(np.uint8)
-    return means
+def reduction() -> npt.NDArray[np.float64]:
+    """The matrix A (32, 224) of the least-squares reduction `A @ crop @ A.T` of one channel.
+
+    The enlargement of a row of 32 pixels to 232, cropped to 224, is a matrix B (224, 32): linear interpolation between
+    pixel centres. A is its pseudo-inverse, so an enlarged picture is recovered, and of any other the piecewise linear
+    picture nearest to it is taken. Averaging squares instead blurs an enlarged picture twice: only a quarter of its
+    finest detail is left, and with it went five points of accuracy.
+    """
+    size = PREPROCESSING.resize
+    enlarged = np.arange((size - CROP) // 2, (size + CROP) // 2)
+    places = ((enlarged + 0.5) * SIDE / size - 0.5).clip(0, SIDE - 1)
+    interpolation = np.maximum(0, 1 - np.abs(places[:, np.newaxis] - np.arange(SIDE)))
+    inverse: npt.NDArray[np.float64] = np.linalg.pinv(interpolation)
+    return inverse
 
 
-def _pooled(archive: Path, split: str, classes: tuple[str, ...]) -> tuple[Pixels, npt.NDArray[np.int64]]:
+def reduce_pixels(pixels: Pixels) -> Pixels:
+    """Reduce (224, 224, 3) to (32, 32, 3) by least squares, rounded to the nearest level and limited to 0..255."""
+    matrix = _REDUCTION
+    reduced = np.tensordot(np.tensordot(matrix, pixels, axes=(1, 0)), matrix, axes=(1, 1)).transpose(0, 2, 1)
+    return np.rint(reduced).clip(0, 255).astype(np.uint8)
+
+
+_REDUCTION = reduction()
+
+
+def _reduced(archive: Path, split: str, classes: tuple[str, ...]) -> tuple[Pixels, npt.NDArray[np.int64]]:
     images, labels = [], []
     for pixels, label in crops(archive, split, classes):
-        images.append(pool_pixels(pixels))
+        images.append(reduce_pixels(pixels))
         labels.append(label)
     return np.stack(images), np.array(labels, dtype=np.int64)
 

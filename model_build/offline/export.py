@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import numpy as np
+import onnx
 import torch
+from onnx import helper, numpy_helper
 
 from model_build import labels, onnx_file
 from model_build.check import compare
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 ONNX_FILE = "offline.onnx"
 LABEL_FILE = "cifar10_classes.txt"
+_LARGE = 1024
+"""Values from which on it pays to store a tensor as float16."""
 LARGEST_ONNX = 5_000_000
 """Bytes. The file is kept in the repository."""
 
@@ -44,8 +49,10 @@ def export(network: Network, classes: tuple[str, ...], seed: int, out: Path) -> 
     out.mkdir(parents=True, exist_ok=True)
     (out / FILE_NAME).unlink(missing_ok=True)
     path = out / ONNX_FILE
-    module = OfflineModel(network).eval()
+    folded = network.folded()
+    module = OfflineModel(folded).eval()
     export_onnx(module, path)
+    store_halves(path)
     if path.stat().st_size > LARGEST_ONNX:
         raise ContractError(
             f"{path} has {path.stat().st_size} bytes, more than {LARGEST_ONNX}", "train a narrower network"
@@ -57,7 +64,7 @@ def export(network: Network, classes: tuple[str, ...], seed: int, out: Path) -> 
         name=NAME,
         version=VERSION,
         trained=True,
-        weights=Weights(name=f"{NAME}-seed{seed}", sha256=state_sha256(network)),
+        weights=Weights(name=f"{NAME}-seed{seed}", sha256=state_sha256(folded)),
         onnx=Onnx(file=ONNX_FILE, sha256=file_sha256(path), bytes=path.stat().st_size, opset=onnx_file.opset(path)),
         output=Output(shape=("N", len(classes))),
         preprocessing=PREPROCESSING,
@@ -67,6 +74,26 @@ def export(network: Network, classes: tuple[str, ...], seed: int, out: Path) -> 
     )
     (out / FILE_NAME).write_bytes(manifest.canonical())
     return manifest, classifier
+
+
+def store_halves(path: Path) -> None:
+    """Store the large weights of an ONNX file as float16 where that loses nothing; the graph casts them back."""
+    model = onnx.load(path)
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        halves = values.astype(np.float16)
+        if values.size < _LARGE or not np.array_equal(halves.astype(np.float32), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def compare_with_torch(module: OfflineModel, classifier: Classifier) -> float:

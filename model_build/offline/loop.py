@@ -1,8 +1,9 @@
 """The training itself: recipe, augmentation, averaging, checkpoints.
 
 The recipe is airbench94's (arXiv:2404.00498): stochastic gradient descent with Nesterov momentum, a triangular learning
-rate, label smoothing, alternating flip, shifts of two pixels, faster biases, and Lookahead averaging. It is
-deterministic: what an epoch draws depends only on the seed and the epoch's number, so a resumed training goes on
+rate, label smoothing, alternating flip, shifts of two pixels, faster biases, and Lookahead averaging. Convolutions
+compute in bfloat16, which processors and GPUs of recent years do twice as fast; weights and averages are float32. It
+is deterministic: what an epoch draws depends only on the seed and the epoch's number, so a resumed training goes on
 exactly as an uninterrupted one would.
 """
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from model_build.offline.data import Dataset, Split
 
 CHECKPOINT = "checkpoint.pt"
-_CHECKPOINT_FORMAT = 1
+_CHECKPOINT_FORMAT = 2
 _LOOKAHEAD_STEPS = 5
 
 
@@ -44,15 +45,16 @@ class CheckpointError(ModelBuildError):
 class Recipe:
     """All that decides the weights besides the data. The batch size does not change how much a picture counts.
 
-    `learning_rate` and `weight_decay` are airbench94's, for 1024 pictures with momentum (`_rates`); `bias_factor`
-    multiplies the rate for biases. `warm_up` is the part of the steps in which the rate rises; `shift` is in pixels.
+    `learning_rate` and `weight_decay` are for 1024 pictures with momentum (`_rates`), as airbench94 counts them;
+    `bias_factor` multiplies the rate for biases. `warm_up` is the part of the steps in which the rate rises; `shift` is
+    in pixels.
     """
 
     seed: int = 0
-    epochs: int = 8
+    epochs: int = 16
     batch: int = 500
     widths: tuple[int, ...] = WIDTHS
-    learning_rate: float = 9.0
+    learning_rate: float = 6.0
     bias_factor: float = 64.0
     momentum: float = 0.85
     weight_decay: float = 0.0153
@@ -151,7 +153,8 @@ def train(
         for step, drawn in enumerate(augmentation.batches(epoch), start=epoch * steps_each):
             pictures, labels = augmentation.pictures(drawn)
             scheduler.set(step)
-            logits = network(pictures)
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                logits = network(pictures).float()
             loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing, reduction="sum")
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped

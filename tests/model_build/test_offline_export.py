@@ -5,8 +5,10 @@ import json
 import zipfile
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from PIL import Image
 
 from model_build import check, cli, manifest
@@ -56,12 +58,38 @@ def test_logits_are_those_of_six_views(network):
         torch.testing.assert_close(OfflineModel(network).eval().logits(small), expected)
 
 
+def test_folding_changes_no_more_than_rounding_does(network):
+    torch.manual_seed(13)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            module.bias.data.normal_()
+    pictures = torch.randn(3, 3, 32, 32)
+    with torch.inference_mode():
+        assert relative_difference(network(pictures).numpy(), network.folded()(pictures).numpy()) < 5e-3
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.folded().modules())
+
+
+def test_weights_are_stored_as_halves_and_lose_nothing(network, exported):
+    out, _, _ = exported
+    stored = {
+        tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(out / "offline.onnx").graph.initializer
+    }
+    large = [values for values in stored.values() if values.size >= 1024 and values.shape[-1] == 3]
+    assert large
+    assert all(values.dtype == np.float16 for values in large)
+    weights = {tuple(p.shape): p.detach().numpy() for p in network.folded().parameters() if p.dim() == 4}
+    for values in large:
+        np.testing.assert_array_equal(values.astype(np.float32), weights[values.shape])
+
+
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_onnxruntime_computes_what_torch_computes(network, exported, count):
     _, _, classifier = exported
     pictures = torch.randn(count, 3, 224, 224)
     with torch.inference_mode():
-        reference = OfflineModel(network).eval()(pictures).numpy()
+        reference = OfflineModel(network.folded()).eval()(pictures).numpy()
     assert relative_difference(reference, classifier.logits(pictures.numpy())) < 1e-4
 
 
@@ -72,7 +100,7 @@ def test_manifest_describes_the_model_directory(network, exported):
     content = json.loads((out / "model.json").read_bytes())
     assert content["format"] == "blindsight-model/1"
     assert (content["name"], content["version"], content["trained"]) == ("offline-cifar10", "1", True)
-    assert content["weights"] == {"name": "offline-cifar10-seed11", "sha256": export.state_sha256(network)}
+    assert content["weights"] == {"name": "offline-cifar10-seed11", "sha256": export.state_sha256(network.folded())}
     assert content["onnx"]["file"] == "offline.onnx"
     assert content["output"] == {"name": "output", "shape": ["N", 3], "activation": "softmax"}
     assert content["labels"]["file"] == "cifar10_classes.txt"
