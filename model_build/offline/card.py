@@ -54,6 +54,7 @@ The recipe of airbench94 (Keller Jordan, *94% on CIFAR-10 in 3.29 Seconds on a S
 this narrower, residual network: {epochs} epochs in batches of {batch}, stochastic gradient descent with Nesterov
 momentum {momentum}, a triangular learning rate of at most {rate} for a thousand pictures (biases {bias_factor:.0f}
 times that), weight decay {decay}, label smoothing {smoothing}, alternating mirroring, shifts of up to {shift} pixels,
+squares of {cutout} pixels cut out,
 Lookahead averaging. Convolutions are trained in bfloat16.
 
 ```
@@ -117,6 +118,7 @@ def model_card(manifest: Manifest, record: Record) -> str:
         decay=recipe.weight_decay,
         smoothing=recipe.label_smoothing,
         shift=recipe.shift,
+        cutout=recipe.cutout,
         minutes=sum(progress.seconds) / 60,
         cpu_minutes=progress.cpu_seconds / 60,
         hardware=record.hardware,

@@ -184,8 +184,8 @@ def test_pictures_are_mirrored_in_every_second_epoch(dataset):
     mirrored = []
     for epoch in (0, 1):
         flags = torch.zeros(len(dataset.train.labels), dtype=torch.bool)
-        for index, _, _, flipped in augmentation.batches(epoch):
-            flags[index] = flipped
+        for drawn in augmentation.batches(epoch):
+            flags[drawn.picture] = drawn.mirrored
         mirrored.append(flags)
     assert torch.equal(mirrored[0], ~mirrored[1])
     assert 0 < mirrored[0].sum() < len(mirrored[0])
@@ -196,12 +196,21 @@ def test_shifts_move_a_picture_by_up_to_two_pixels(dataset):
     shifts = torch.stack([torch.stack(drawn[1:3]) for drawn in augmentation.batches(0)])
     assert set(shifts.unique().tolist()) == {0, 1, 2, 3, 4}
 
-    index, still, mirrored = torch.tensor([7]), torch.tensor([2]), torch.tensor([False])
-    unmoved, label = augmentation.pictures((index, still, still, mirrored))
+    def pictures(down, right, mirrored=False, cut=(-99, -99)):
+        drawn = loop.Draw(*(torch.tensor([value]) for value in (7, down, right, mirrored, *cut)))
+        return augmentation.pictures(drawn)
+
+    unmoved, label = pictures(2, 2)
     original = loop.normalise(torch.from_numpy(dataset.train.images[7:8]).permute(0, 3, 1, 2))
     assert torch.equal(unmoved, original)
     assert label.tolist() == [dataset.train.labels[7]]
-    moved, _ = augmentation.pictures((index, torch.tensor([4]), torch.tensor([1]), mirrored))
+    moved, _ = pictures(4, 1)
     assert torch.equal(moved[:, :, :-2, 1:], original[:, :, 2:, :-1])
-    flipped, _ = augmentation.pictures((index, still, still, ~mirrored))
+    flipped, _ = pictures(2, 2, mirrored=True)
     assert torch.equal(flipped, original.flip(3))
+    side = SMALL.cutout
+    cut, _ = pictures(2, 2, cut=(3, 20))
+    assert not cut[:, :, 3 : 3 + side, 20 : 20 + side].any()
+    assert torch.equal(cut[:, :, :3], original[:, :, :3])
+    assert torch.equal(cut[:, :, :, :20], original[:, :, :, :20])
+    assert torch.equal(cut[:, :, 3 + side :], original[:, :, 3 + side :])
