@@ -41,6 +41,7 @@ _KINDS = (
     Kind("truncated_image", 422, "The image is truncated or damaged"),
     Kind("too_many_pixels", 422, "The image has too many pixels"),
     Kind("too_many_images", 422, "The batch has too many images"),
+    Kind("cannot_decrypt", 422, "The ciphertext cannot be decrypted here"),
     Kind("invalid_tensor", 422, "The tensor is not of the model's input"),
     Kind("invalid_top_k", 422, "top_k is out of range"),
     Kind("invalid_parameter", 422, "A parameter is invalid"),

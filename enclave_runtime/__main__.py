@@ -14,9 +14,10 @@ from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.policy import Policy
 from blindsight.errors import BlindsightError
 from enclave_runtime import function as functions
+from enclave_runtime.archive import BadBundle
+from enclave_runtime.cape.process import HandlerLimits
 from enclave_runtime.evidence.measure import measurements
 from enclave_runtime.evidence.simulated import SimulatedProducer
-from enclave_runtime.function import BadBundle
 from enclave_runtime.serve import Options, serve
 from enclave_runtime.workers.process import FunctionBroken
 
@@ -36,6 +37,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--call-seconds", type=float, default=15.0, help="replace a worker that takes longer (default %(default)s)"
+    )
+    command.add_argument(
+        "--handler-seconds",
+        type=float,
+        default=300.0,
+        help="end a Cape function that takes longer (default %(default)s)",
+    )
+    command.add_argument(
+        "--handler-memory",
+        type=int,
+        default=4 << 30,
+        metavar="BYTES",
+        help="of one Cape function (default %(default)s)",
+    )
+    command.add_argument(
+        "--insecure-no-sandbox", action="store_true", help="run Cape functions unconfined, on kernels without Landlock"
     )
     command = commands.add_parser("measure", help="print what evidence of this runtime and a bundle will say, as JSON")
     command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
@@ -72,6 +89,11 @@ def main() -> int:
             workers=arguments.workers,
             queue=arguments.queue,
             call_seconds=arguments.call_seconds,
+            handlers=HandlerLimits(
+                call_seconds=arguments.handler_seconds,
+                memory_bytes=arguments.handler_memory,
+                sandboxed=not arguments.insecure_no_sandbox,
+            ),
         )
         return asyncio.run(serve(options))
     except BadBundle as error:

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import stat
 import tempfile
-import zipfile
-import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any
 
 import rfc8785
 
-MAX_ENTRIES: Final = 20_000
-MAX_UNPACKED_BYTES: Final = 1_000_000_000
-"""Largest function, unpacked: Cape's own limit for a deployment."""
+from enclave_runtime import archive as archives
+from enclave_runtime.archive import BadBundle
 
-_CHUNK = 1 << 20
-_PREFIX = "blindsight-function-"
-"""Of the private folders' names; the runtime's process id follows."""
+if TYPE_CHECKING:
+    import zipfile
+    from pathlib import Path
+
 _NEEDED = {"name", "version", "trained"}
 """Members of the manifest that the runtime itself tells callers."""
-
-
-class BadBundle(Exception):  # noqa: N818
-    """The bundle is not what was asked for, or not safe to unpack."""
 
 
 @dataclass(frozen=True)
@@ -57,25 +48,21 @@ def load(bundle: Path, *, expected: bytes | None = None) -> Function:
 
     Raises `BadBundle` if it is not the bundle with checksum `expected`, or is not safe to unpack.
     """
-    shm = Path("/dev/shm")  # noqa: S108 -- only fresh, private files and folders are made inside
-    memory = shm if shm.is_dir() else None
     try:
-        with bundle.open("rb") as file, tempfile.TemporaryFile(dir=memory) as copy:
+        with bundle.open("rb") as file, tempfile.TemporaryFile(dir=archives.memory()) as copy:
             # The host may change the file at any time: what is unpacked is the private copy that was measured.
             found = _copy_and_digest(file, copy)
             if expected is not None and found != expected:
                 raise BadBundle(f"the bundle's checksum is {found.hex()}, not {expected.hex()}")
-            with zipfile.ZipFile(copy) as archive:
-                return _unpack(archive, found, memory)
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+            with archives.opened(copy) as archive:
+                return _unpack(archive, found)
+    except OSError as error:
         raise BadBundle(f"the bundle cannot be read: {str(error) or type(error).__name__}") from error
-    except RuntimeError as error:  # `zipfile` says so of encryption, and of versions that it does not know.
-        raise BadBundle("the bundle is encrypted or of an unknown zip version") from error
 
 
 def _copy_and_digest(source: IO[bytes], sink: IO[bytes]) -> bytes:
-    digest, left = hashlib.sha256(), MAX_UNPACKED_BYTES
-    while chunk := source.read(_CHUNK):
+    digest, left = hashlib.sha256(), archives.MAX_UNPACKED_BYTES
+    while chunk := source.read(archives.CHUNK):
         left -= len(chunk)
         if left < 0:
             raise BadBundle("the bundle has too many bytes")
@@ -84,29 +71,14 @@ def _copy_and_digest(source: IO[bytes], sink: IO[bytes]) -> bytes:
     return digest.digest()
 
 
-def _remove_left_behind(memory: Path | None) -> None:
-    """Remove the folders of runtimes that were killed: 100 MB of memory each that nobody else would give back."""
-    for place in (memory or Path(tempfile.gettempdir())).glob(f"{_PREFIX}*"):
-        pid = place.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdecimal() and not Path("/proc", pid).exists():
-            shutil.rmtree(place, ignore_errors=True)
-
-
-def _unpack(archive: zipfile.ZipFile, found: bytes, memory: Path | None) -> Function:
-    entries = archive.infolist()
-    if len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
-        raise BadBundle("the bundle has too many files or too many bytes")
-    names = [entry.filename for entry in entries]
-    if len(set(names)) != len(names):
-        raise BadBundle("the bundle has two files of one name")
-    _remove_left_behind(memory)
-    place = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=memory))
+def _unpack(archive: zipfile.ZipFile, found: bytes) -> Function:
+    archives.check(archive)
+    place = archives.private_folder()
     folder, shared = place / "function", place / "shared"
     try:
         folder.mkdir()
         shared.mkdir()
-        for entry in entries:
-            _unpack_entry(archive, entry, folder)
+        archives.unpack(archive, folder)
         return Function(folder, shared, found, *_manifest(folder / "model.json"))
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
@@ -124,19 +96,3 @@ def _manifest(path: Path) -> tuple[dict[str, Any], bytes]:
     if not isinstance(manifest, dict) or not manifest.keys() >= _NEEDED:
         raise BadBundle("the bundle's model.json is not a model's manifest")
     return manifest, canonical
-
-
-def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> None:
-    path = PurePosixPath(entry.filename)
-    mode = entry.external_attr >> 16
-    if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or (mode and stat.S_ISLNK(mode)):
-        raise BadBundle("the bundle has a file whose name leaves its folder, or a link")
-    if entry.is_dir():
-        return
-    # `zipfile` gives no more than an entry announces, but of bzip2 and LZMA it unpacks whole chunks first: a bomb.
-    if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise BadBundle("the bundle has a file that is neither stored nor deflated")
-    target = folder / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(entry) as source, target.open("xb") as sink:
-        shutil.copyfileobj(source, sink, _CHUNK)

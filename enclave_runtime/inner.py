@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -9,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from blindsight import problems
+from blindsight.cape.protocol import PREFIX
+from blindsight.errors import CapeError
 from blindsight.problems import Problem
 from blindsight.sealing import bhttp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from enclave_runtime.function import Function
     from enclave_runtime.workers.pool import WorkerPool
 
@@ -25,8 +30,10 @@ _WHOLE = re.compile(r"-?[0-9]{1,9}")
 class InnerApi:
     """Answers `POST /classify`. Every outcome is a response, so that even a refusal goes back sealed."""
 
-    def __init__(self, function: Function, pool: WorkerPool) -> None:
+    def __init__(self, function: Function, pool: WorkerPool, decrypt: Callable[[bytes], bytes]) -> None:
+        """`decrypt` opens a `cape:` value, and raises `CapeError` if it cannot or may not."""
         self._pool = pool
+        self._decrypt = decrypt
         manifest = function.manifest
         self._model = {
             "name": manifest["name"],
@@ -51,8 +58,17 @@ class InnerApi:
             raise Problem("not_found", "The enclave answers POST /classify.")
         if request.method != "POST":
             raise Problem("method_not_allowed", "The enclave answers POST /classify.")
-        result = await self._pool.classify(request.content, _top_k(query))
+        content, top_k = request.content, _top_k(query)
+        if content.startswith(PREFIX):
+            content = await self._opened(content)
+        result = await self._pool.classify(content, top_k)
         return {**result, "model": self._model}
+
+    async def _opened(self, value: bytes) -> bytes:
+        try:
+            return await asyncio.to_thread(self._decrypt, value)
+        except CapeError as error:
+            raise Problem("cannot_decrypt", "The ciphertext is not for the account of this classifier.") from error
 
 
 def _top_k(query: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from blindsight.attestation.claims import pcr16_extension
 from enclave_runtime import function as functions
+from enclave_runtime.cape.host import CapeHost
+from enclave_runtime.cape.rootsecret import RootSecret
 from enclave_runtime.evidence.measure import measurements
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from enclave_runtime.inner import InnerApi
@@ -22,6 +25,8 @@ from enclave_runtime.workers.pool import PoolLimits, WorkerPool
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from enclave_runtime.cape.process import HandlerLimits
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +45,7 @@ class Options:
     workers: int
     queue: int
     call_seconds: float
+    handlers: HandlerLimits
 
 
 async def serve(options: Options) -> int:
@@ -60,8 +66,15 @@ async def serve(options: Options) -> int:
             queue=options.queue,
             call_seconds=options.call_seconds,
         )
-        async with WorkerPool(function.folder, function.shared, limits) as pool:
-            enclave = EnclaveServer(function, LaneKeys(), producer, pool, InnerApi(function, pool))
+        host = CapeHost(
+            RootSecret.load_or_create(options.state),
+            producer,
+            options.handlers,
+            classifier_checksum=function.checksum,
+        )
+        async with WorkerPool(function.folder, function.shared, limits) as pool, contextlib.aclosing(host):
+            api = InnerApi(function, pool, host.open_classifier_input)
+            enclave = EnclaveServer(function, LaneKeys(), producer, pool=pool, api=api, host=host)
             # The socket opens before the workers are warm: evidence and status can be asked for at once.
             server = await asyncio.start_server(enclave.handle, options.host, options.port)
             _log.info("listening", extra={"function_checksum": function.checksum.hex(), "evidence": producer.kind})

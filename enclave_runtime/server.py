@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from blindsight import problems
 from blindsight.attestation.claims import Claims
-from blindsight.errors import SealingError, TransportError
+from blindsight.errors import CapeError, SealingError, TransportError
 from blindsight.problems import Problem
 from blindsight.sealing import bhttp, keyconfig
-from blindsight.wire import frames
+from blindsight.wire import cape, frames
 from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
+from enclave_runtime.cape import session
 
 if TYPE_CHECKING:
+    from enclave_runtime.cape.host import CapeHost
     from enclave_runtime.evidence.producer import EvidenceProducer
     from enclave_runtime.function import Function
     from enclave_runtime.inner import InnerApi
@@ -29,8 +31,16 @@ class EnclaveServer:
     """Answers evidence, status and sealed requests. Holds the keys; sees images only as bytes to pass on."""
 
     def __init__(
-        self, function: Function, keys: LaneKeys, producer: EvidenceProducer, pool: WorkerPool, api: InnerApi
+        self,
+        function: Function,
+        keys: LaneKeys,
+        producer: EvidenceProducer,
+        *,
+        pool: WorkerPool,
+        api: InnerApi,
+        host: CapeHost,
     ) -> None:
+        self._host = host
         self._keys = keys
         self._producer = producer
         self._pool = pool
@@ -52,6 +62,9 @@ class EnclaveServer:
         self._connections.add(task)
         try:
             while (frame := await self._next(reader)) is not None:
+                if frame[0] is Kind.CAPE_OPEN:
+                    await session.serve(self._host, frames.unpack(frame[1]), reader, writer, self._draining)
+                    break
                 self._answering += 1
                 try:
                     answer = await self._answer_while_wanted(*frame, reader)
@@ -104,10 +117,14 @@ class EnclaveServer:
                     return frames.encode(Kind.SEALED_RESPONSE, await self._answer_sealed(payload))
                 case Kind.EVIDENCE_REQUEST:
                     return frames.encode(Kind.EVIDENCE, frames.pack(self._evidence(payload)))
+                case Kind.CAPE_CALL:
+                    return frames.encode(Kind.CAPE_ANSWER, frames.pack(await self._host.call(frames.unpack(payload))))
                 case Kind.STATUS_REQUEST:
                     return frames.encode(Kind.STATUS, frames.pack(self._status()))
                 case _:
                     raise TransportError("bad_frame", "This frame is no question.")
+        except CapeError as error:
+            return cape.error_frame(error)
         except (SealingError, TransportError) as error:
             return frames.encode(Kind.REFUSAL, frames.pack({"code": error.code}))
 

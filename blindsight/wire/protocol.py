@@ -1,7 +1,8 @@
 """Constants of the gateway-enclave protocol. Both ends import them; other languages must copy them unchanged.
 
 A frame is a length (u32, big-endian, of all that follows), a kind (u8) and a payload. A connection carries one question
-at a time: the gateway sends a frame and reads one back; closing the connection gives the question up.
+at a time: the gateway sends a frame and reads one back; closing the connection gives the question up. A Cape session,
+once it is open, has a connection to itself.
 """
 
 from __future__ import annotations
@@ -28,6 +29,28 @@ class Kind(IntEnum):
     """CBOR `{"ready": bool, "workers": int, "busy": int, "queued": int, "restarts": int,
     "key_configs_sha256": bytes}`. The last is a hint, not evidence: another value than the attested one means that the
     enclave was replaced, and has to be verified anew."""
+    CAPE_CALL = 16
+    """CBOR `{"op": str, …}`: one question about an account (`blindsight.wire.cape`), answered with CAPE_ANSWER."""
+    CAPE_ANSWER = 17
+    """CBOR, by `op`."""
+    CAPE_OPEN = 18
+    """CBOR: begins a session of a Cape client on this connection, which is then the session's until it closes."""
+    CAPE_OPENED = 19
+    """CBOR `{"need_function": bool}`: go on, with the function's ciphertext first if it is needed."""
+    CAPE_NONCE = 20
+    """The nonce of the client's start frame, answered with CAPE_TEXT, the attestation."""
+    CAPE_FUNCTION = 21
+    """A piece (a flag byte, 1 on the last, and bytes) of the function's ciphertext; CAPE_OPENED follows the last."""
+    CAPE_INPUT = 22
+    """A piece, likewise, of a binary message of the client's; CAPE_TEXT, or CAPE_DEPLOYED, follows the last."""
+    CAPE_DEPLOYMENT = 23
+    """The client's text frame that opens a deployment. No answer: the bundle follows as CAPE_INPUT."""
+    CAPE_TEXT = 24
+    """A text frame for the client, relayed as it is."""
+    CAPE_DEPLOYED = 25
+    """CBOR: what to store of an accepted deployment (`blindsight.wire.cape`)."""
+    CAPE_ERROR = 26
+    """CBOR `{"code": str, "error": str}`: a `CapeError`. In a session only the running step has failed."""
     REFUSAL = 255
     """CBOR `{"code": str}`: why the question has no answer of its kind. Nothing in it is authenticated."""
 

@@ -25,7 +25,7 @@ from blindsight.errors import ProducerError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DISTRIBUTIONS = ("cbor2", "cffi", "cryptography", "numpy", "onnxruntime", "pillow", "rfc8785")
+DISTRIBUTIONS = ("cbor2", "cffi", "cryptography", "numpy", "onnxruntime", "pillow", "pyjwt", "rfc8785")
 """What the runtime and its worker import beside the standard library; a test compares this with what they load."""
 
 _INSTALLER_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")

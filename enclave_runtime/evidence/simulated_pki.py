@@ -5,9 +5,7 @@ Only the root lives on disk; the rest is made in memory and replaced before it e
 
 from __future__ import annotations
 
-import os
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -19,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from blindsight.attestation.roots import SIMULATED_ROOT_NAME
 from blindsight.errors import ProducerError
+from enclave_runtime.statefile import publish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +77,7 @@ def load_or_create_root(folder: Path, now: datetime) -> Authority:
     try:
         if not path.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _publish(path, _pem(_make_root(now)))
+            publish(path, _pem(_make_root(now)))
         if path.stat().st_mode & 0o077:
             raise ProducerError("state_unusable", f"{path} can be read by others; its mode must be 0600.")
         return _read_root(path.read_bytes(), path)
@@ -192,21 +191,6 @@ def _pem(authority: Authority) -> bytes:
     return authority.key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ) + authority.certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _publish(path: Path, content: bytes) -> None:
-    """Give `path` this content, complete from the first moment and 0600, unless it exists: then that stays."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # Unlike a rename, a link never replaces what another process has published in the meantime.
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _read_root(pem: bytes, path: Path) -> Authority:

@@ -24,21 +24,21 @@ def encode(header: dict[str, Any], body: bytes = b"") -> bytes:
     return PREFIX.pack(len(encoded), len(body)) + encoded + body
 
 
-def read(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
+def read(stream: IO[bytes], *, max_body_bytes: int = MAX_BODY_BYTES) -> tuple[dict[str, Any], bytes] | None:
     """Read one message from a blocking stream; None at its end. Raises `ValueError` for an impossible length."""
     prefix = stream.read(PREFIX.size)
     if len(prefix) < PREFIX.size:
         return None
-    header_bytes, body_bytes = lengths(prefix)
+    header_bytes, body_bytes = lengths(prefix, max_body_bytes=max_body_bytes)
     header, body = stream.read(header_bytes), stream.read(body_bytes)
     if len(header) < header_bytes or len(body) < body_bytes:
         return None
     return json.loads(header), body
 
 
-def lengths(prefix: bytes) -> tuple[int, int]:
+def lengths(prefix: bytes, *, max_body_bytes: int = MAX_BODY_BYTES) -> tuple[int, int]:
     """The lengths that `prefix` announces. Raises `ValueError` if they are impossible."""
     header_bytes, body_bytes = PREFIX.unpack(prefix)
-    if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
+    if header_bytes > MAX_HEADER_BYTES or body_bytes > max_body_bytes:
         raise ValueError("a message announces an impossible length")
     return header_bytes, body_bytes

@@ -6,30 +6,22 @@ function prints reaches anyone: standard output and error are closed to it after
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import importlib
 import os
-import resource
-import signal
 import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enclave_runtime.workers import messages
+from enclave_runtime.workers import hardening, messages
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-_NICE = 5
-_PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
-
 
 def main(descriptor: int) -> int:
     """Serve calls on `descriptor` until the runtime closes it."""
-    _harden()
+    hardening.harden()
     channel = socket.socket(fileno=descriptor)
     stream = channel.makefile("rb")
     try:
@@ -37,9 +29,9 @@ def main(descriptor: int) -> int:
     except BaseException as error:  # noqa: BLE001 -- whatever the function's import raises is reported, once
         channel.sendall(messages.encode({"error": f"{type(error).__name__}: {error}"}))
         return 1
-    _silence()
+    hardening.silence()
     # From here on it yields to the runtime, and to a worker that is being started in a lost one's place.
-    os.nice(_NICE)
+    os.nice(hardening.NICE)
     channel.sendall(messages.encode({"ready": True}))
     while (message := messages.read(stream)) is not None:
         channel.sendall(_encoded(_answer(function, *message)))
@@ -69,26 +61,6 @@ def _encoded(answer: dict[str, Any]) -> bytes:
         return messages.encode(answer)
     except (TypeError, ValueError, RecursionError) as error:  # Not JSON, or too much of it: no reason to end.
         return messages.encode({"failure": type(error).__name__})
-
-
-def _harden() -> None:
-    """Die with the runtime, leave no core dump, be no debugger's."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the group; the runtime decides when to end.
-
-
-def _silence() -> None:
-    null = os.open(os.devnull, os.O_RDWR)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    if null > 2:
-        os.close(null)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,16 @@ import struct
 import subprocess
 import tempfile
 import zipfile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import rfc8785
 
+from enclave_runtime import archive as archives
 from enclave_runtime import function as functions
-from enclave_runtime.function import BadBundle, Function
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from enclave_runtime.archive import BadBundle
+from enclave_runtime.function import Function
 
 MANIFEST = {"version": "1", "name": "tiny", "trained": False, "labels": {"count": 3}}
 
@@ -45,10 +45,10 @@ def places(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     def recording(**options: Any) -> str:
         place = genuine(**options)
-        made.append(functions.Path(place))
+        made.append(Path(place))
         return place
 
-    monkeypatch.setattr(functions.tempfile, "mkdtemp", recording)
+    monkeypatch.setattr(archives.tempfile, "mkdtemp", recording)
     return made
 
 
@@ -119,7 +119,7 @@ def test_what_is_unpacked_is_what_was_measured(load, tmp_path, monkeypatch):
         (tmp_path / "function.zip").write_bytes(other)
         return genuine(file)
 
-    monkeypatch.setattr(functions.zipfile, "ZipFile", after_the_host_has_changed_it)
+    monkeypatch.setattr(archives.zipfile, "ZipFile", after_the_host_has_changed_it)
     function = load(measured)
     assert function.checksum == hashlib.sha256(measured).digest()
     assert (function.folder / "app.py").read_text() == "honest = True"
@@ -159,7 +159,7 @@ def test_a_name_that_is_not_what_it_says_is_refused(load, places):
 
 
 def test_too_many_entries_are_refused(load, places, monkeypatch):
-    monkeypatch.setattr(functions, "MAX_ENTRIES", 5)
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 5)
     assert load(good(a="", b="", c="")) is not None
     places.clear()
     assert "too many" in refused(load, good(a="", b="", c="", d=""), places)
@@ -167,13 +167,13 @@ def test_too_many_entries_are_refused(load, places, monkeypatch):
 
 
 def test_a_bomb_is_refused_by_what_it_announces(load, places, monkeypatch):
-    monkeypatch.setattr(functions, "MAX_UNPACKED_BYTES", 100_000)
+    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 100_000)
     assert "too many bytes" in refused(load, good(bomb=bytes(100_001)), places)
     assert places == []
 
 
 def test_a_bundle_too_large_to_be_unpacked_is_not_even_copied(load, places, monkeypatch):
-    monkeypatch.setattr(functions, "MAX_UNPACKED_BYTES", 100_000)
+    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 100_000)
     assert "too many bytes" in refused(load, good(noise=random.Random(0).randbytes(200_000)), places)
 
 

@@ -31,6 +31,15 @@ def test_an_impossible_length_is_refused(lengths):
         messages.read(io.BytesIO(messages.PREFIX.pack(*lengths)))
 
 
+def test_whoever_reads_sets_how_long_a_body_may_be():
+    message = messages.encode({}, bytes(9))
+    assert messages.read(io.BytesIO(message), max_body_bytes=9) == ({}, bytes(9))
+    with pytest.raises(ValueError, match="impossible length"):
+        messages.read(io.BytesIO(message), max_body_bytes=8)
+    huge = messages.PREFIX.pack(2, messages.MAX_BODY_BYTES + 1)
+    assert messages.lengths(huge, max_body_bytes=messages.MAX_BODY_BYTES * 2) == (2, messages.MAX_BODY_BYTES + 1)
+
+
 def test_the_longest_header_is_the_longest_that_is_read():
     room = messages.MAX_HEADER_BYTES - len('{"x":""}')
     assert messages.read(io.BytesIO(messages.encode({"x": "y" * room}))) == ({"x": "y" * room}, b"")

@@ -1,0 +1,126 @@
+"""Cape's envelope, for values that only an account's functions can read.
+
+    envelope = RSA-OAEP(key) || nonce (12) || AES-256-GCM ciphertext || tag (16)
+
+OAEP and its MGF1 use SHA-256, the label is empty; the RSA part is as long as the modulus. As text, a value is `cape:`
+and the envelope in standard base64; a deployed function is `cape:` and the raw envelope.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.ciphers import AEADDecryptionContext, Cipher, algorithms, modes
+
+from blindsight.cape.protocol import PREFIX
+from blindsight.errors import CapeError
+
+_KEY_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+_OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
+
+
+class Encryptor:
+    """Writes an envelope piece by piece: `start`, any number of `update`s, `finish`."""
+
+    def __init__(self, public_key: rsa.RSAPublicKey) -> None:
+        key, nonce = os.urandom(_KEY_BYTES), os.urandom(_NONCE_BYTES)
+        self.start: bytes = public_key.encrypt(key, _OAEP) + nonce
+        self._cipher = Cipher(algorithms.AES256(key), modes.GCM(nonce)).encryptor()
+
+    def update(self, plaintext: bytes) -> bytes:
+        return self._cipher.update(plaintext)
+
+    def finish(self) -> bytes:
+        return self._cipher.finalize() + self._cipher.tag
+
+
+class Decryptor:
+    """Reads an envelope piece by piece. What `update` gives is unproven until `finish` has not raised."""
+
+    def __init__(self, private_key: rsa.RSAPrivateKey) -> None:
+        self._private_key = private_key
+        self._held = bytearray()
+        self._cipher: AEADDecryptionContext | None = None
+
+    def update(self, piece: bytes) -> bytes:
+        """The plaintext that `piece` completes. Raises `CapeError` (`cannot_decrypt`)."""
+        self._held += piece
+        if self._cipher is None:
+            rsa_bytes = (self._private_key.key_size + 7) // 8
+            if len(self._held) < rsa_bytes + _NONCE_BYTES:
+                return b""
+            key = self._unwrap(bytes(self._held[:rsa_bytes]))
+            nonce = bytes(self._held[rsa_bytes : rsa_bytes + _NONCE_BYTES])
+            del self._held[: rsa_bytes + _NONCE_BYTES]
+            self._cipher = Cipher(algorithms.AES256(key), modes.GCM(nonce)).decryptor()
+        ready = len(self._held) - _TAG_BYTES  # The last bytes may be the tag.
+        if ready <= 0:
+            return b""
+        plaintext = self._cipher.update(bytes(self._held[:ready]))
+        del self._held[:ready]
+        return plaintext
+
+    def finish(self) -> None:
+        """Prove all that was read. Raises `CapeError` (`cannot_decrypt`)."""
+        if self._cipher is None or len(self._held) != _TAG_BYTES:
+            raise cannot_decrypt()
+        try:
+            self._cipher.finalize_with_tag(bytes(self._held))
+        except InvalidTag as error:
+            raise cannot_decrypt() from error
+
+    def _unwrap(self, wrapped: bytes) -> bytes:
+        try:
+            key = self._private_key.decrypt(wrapped, _OAEP)
+        except ValueError as error:
+            raise cannot_decrypt() from error
+        if len(key) != _KEY_BYTES:
+            raise cannot_decrypt()
+        return key
+
+
+def encrypt(public_key: rsa.RSAPublicKey, plaintext: bytes) -> bytes:
+    """`plaintext` as text: `cape:` and base64."""
+    writer = Encryptor(public_key)
+    return PREFIX + base64.b64encode(writer.start + writer.update(plaintext) + writer.finish())
+
+
+def decrypt(private_key: rsa.RSAPrivateKey, value: bytes) -> bytes:
+    """What `encrypt` was given, in any Cape client. White space at the end is ignored, as shells add it.
+
+    Raises `CapeError` (`cannot_decrypt`).
+    """
+    if not value.startswith(PREFIX):
+        raise cannot_decrypt()
+    try:
+        envelope = base64.b64decode(value[len(PREFIX) :].rstrip(b" \r\n\t"), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise cannot_decrypt() from error
+    reader = Decryptor(private_key)
+    plaintext = reader.update(envelope)
+    reader.finish()
+    return plaintext
+
+
+def cannot_decrypt() -> CapeError:
+    """The one error of every failure: which stage failed is no caller's business."""
+    return CapeError("cannot_decrypt", "the value cannot be decrypted with this function owner's key")
+
+
+def load_public_key(der: bytes) -> rsa.RSAPublicKey:
+    """A Cape Key from SubjectPublicKeyInfo in DER. Raises `CapeError` (`bad_cape_key`)."""
+    try:
+        key = serialization.load_der_public_key(der)
+    except ValueError as error:
+        raise CapeError("bad_cape_key", "key in unexpected format: not a public key") from error
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise CapeError("bad_cape_key", "key in unexpected format: not an RSA key")
+    return key

@@ -1,0 +1,130 @@
+"""Cape's text frames, each `{"message": …}` or `{"error": "…"}`, never both: clients take any `error` for one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from blindsight.errors import CapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def error(text: str) -> str:
+    """An error frame."""
+    return json.dumps({"error": text})
+
+
+def attestation(document: bytes) -> str:
+    """The frame that answers a start frame."""
+    return json.dumps({"message": {"type": "attestation_doc", "message": b64(document)}})
+
+
+def deployed(function_id: str) -> str:
+    """The frame that ends a deployment."""
+    return json.dumps({"message": {"id": function_id}})
+
+
+def nonce_of(frame: str) -> bytes:
+    """The nonce of a start frame, `{"message": {"nonce": "<base64>"}}`; whatever else stands there is ignored.
+
+    Old clients send eight bare digits, which happen to be base64; a missing nonce is empty. Raises `CapeError`.
+    """
+    message = _message(frame)
+    nonce = message.get("nonce", "")
+    if not isinstance(nonce, str):
+        raise _malformed("the nonce is not text")
+    try:
+        decoded = base64.b64decode(nonce, validate=True)
+    except (binascii.Error, ValueError) as problem:
+        raise _malformed("the nonce is not base64") from problem
+    if len(decoded) > MAX_NONCE_BYTES:
+        raise _malformed(f"the nonce has more than {MAX_NONCE_BYTES} bytes")
+    return decoded
+
+
+MAX_NONCE_BYTES = 512
+
+
+def function_of(frame: str) -> tuple[str, bool]:
+    """Name and public flag of the frame that opens a deployment. Raises `CapeError`."""
+    match _message(frame):
+        case {"function_name": str() as name, **others}:
+            public = others.get("public", False)
+            if isinstance(public, bool):
+                return name, public
+    raise _malformed("a deployment begins with function_name and public")
+
+
+@dataclass(frozen=True)
+class Checksums:
+    """SHA-256, 32 bytes each: of the input as the handler got it (decrypted), of the bundle, of the result's bytes."""
+
+    input: bytes
+    function: bytes
+    output: bytes
+
+    @classmethod
+    def of(cls, plaintext: bytes, function: bytes, output: bytes) -> Checksums:
+        return cls(hashlib.sha256(plaintext).digest(), function, hashlib.sha256(output).digest())
+
+    def members(self) -> dict[str, str]:
+        return {"input": b64(self.input), "function": b64(self.function), "output": b64(self.output)}
+
+    def preimage(self) -> bytes:
+        """What is signed: compact JSON in this order, and a line feed."""
+        return json.dumps(self.members(), separators=(",", ":")).encode() + b"\n"
+
+
+_PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
+
+
+def result(output: bytes, checksums: Checksums, signing_key: rsa.RSAPrivateKey) -> str:
+    """The frame that answers an input, with its signed checksums."""
+    signature = signing_key.sign(checksums.preimage(), _PSS, hashes.SHA256())
+    message = {
+        "type": "function_result",
+        "message": b64(output),
+        "checksums": checksums.members(),
+        "signed_checksums": b64(signature),
+    }
+    return json.dumps({"message": message})
+
+
+def pkcs1(key: rsa.RSAPublicKey) -> bytes:
+    """The form in which `signature_verification_public_key` is published."""
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
+
+
+def user_data(members: Mapping[str, bytes | str]) -> bytes:
+    """An attestation document's `user_data`: a JSON object, bytes as base64."""
+    encoded = {name: b64(value) if isinstance(value, bytes) else value for name, value in members.items()}
+    return json.dumps(encoded, separators=(",", ":")).encode()
+
+
+def b64(value: bytes) -> str:
+    """Standard base64 with padding, as everywhere in this protocol."""
+    return base64.b64encode(value).decode()
+
+
+def _message(frame: str) -> dict[str, Any]:
+    try:
+        content = json.loads(frame)
+    except (ValueError, RecursionError) as problem:
+        raise _malformed("the frame is not JSON") from problem
+    message = content.get("message") if isinstance(content, dict) else None
+    if not isinstance(message, dict):
+        raise _malformed('the frame is no object {"message": {…}}')
+    return message
+
+
+def _malformed(text: str) -> CapeError:
+    return CapeError("malformed_frame", text)

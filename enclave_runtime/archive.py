@@ -1,0 +1,94 @@
+"""Unpacking zip archives that nobody vouches for into private folders in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_ENTRIES: Final = 20_000
+MAX_UNPACKED_BYTES: Final = 1_000_000_000
+"""Largest function, unpacked: Cape's own limit for a deployment."""
+
+CHUNK: Final = 1 << 20
+PREFIX: Final = "blindsight-function-"
+"""Of the private folders' names; the runtime's process id follows."""
+
+
+class BadBundle(Exception):  # noqa: N818
+    """The bundle is not what was asked for, or not safe to unpack."""
+
+
+def memory() -> Path | None:
+    """The system's memory file system, if it has one; None stands for the usual place of temporary files."""
+    shm = Path("/dev/shm")  # noqa: S108 -- only fresh, private files and folders are made inside
+    return shm if shm.is_dir() else None
+
+
+def private_folder() -> Path:
+    """A fresh folder in memory that only this user can enter. Also removes what killed runtimes left behind."""
+    _remove_left_behind()
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=memory()))
+
+
+@contextlib.contextmanager
+def opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    """The archive in `file`. Raises `BadBundle`, also for what goes wrong while it is read inside the context."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        raise BadBundle(f"the bundle cannot be read: {str(error) or type(error).__name__}") from error
+    except RuntimeError as error:  # `zipfile` says so of encryption, and of versions that it does not know.
+        raise BadBundle("the bundle is encrypted or of an unknown zip version") from error
+
+
+def check(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The entries of an archive that may be unpacked, by what it announces. Raises `BadBundle`."""
+    entries = archive.infolist()
+    if len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
+        raise BadBundle("the bundle has too many files or too many bytes")
+    names = [entry.filename for entry in entries]
+    if len(set(names)) != len(names):
+        raise BadBundle("the bundle has two files of one name")
+    for entry in entries:
+        _check_entry(entry)
+    return entries
+
+
+def unpack(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Unpack into the empty `folder`. Raises `BadBundle`; the folder is then to be removed."""
+    for entry in check(archive):
+        if entry.is_dir():
+            continue
+        target = folder / PurePosixPath(entry.filename)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(entry) as source, target.open("xb") as sink:
+            shutil.copyfileobj(source, sink, CHUNK)
+
+
+def _check_entry(entry: zipfile.ZipInfo) -> None:
+    path = PurePosixPath(entry.filename)
+    mode = entry.external_attr >> 16
+    if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or (mode and stat.S_ISLNK(mode)):
+        raise BadBundle("the bundle has a file whose name leaves its folder, or a link")
+    # `zipfile` gives no more than an entry announces, but of bzip2 and LZMA it unpacks whole chunks first: a bomb.
+    if not entry.is_dir() and entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise BadBundle("the bundle has a file that is neither stored nor deflated")
+
+
+def _remove_left_behind() -> None:
+    """Remove the folders of runtimes that were killed: 100 MB of memory each that nobody else would give back."""
+    for place in (memory() or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
+        pid = place.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdecimal() and not Path("/proc", pid).exists():
+            shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Hosting Cape functions: accounts, sessions, and the processes that run them."""

@@ -1,0 +1,192 @@
+"""The Cape host in the enclave: answers questions about accounts and opens sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from blindsight.cape import envelope, ids, messages
+from blindsight.cape.protocol import RESULT_KEY_BITS
+from blindsight.errors import CapeError, TransportError
+from enclave_runtime.cape import accounts
+from enclave_runtime.cape.accounts import Account, AccountVault, FunctionEntry
+from enclave_runtime.cape.functions import BundleReader, LoadedFunction, LoadedFunctions
+from enclave_runtime.cape.process import HandlerLimits, HandlerProcess
+from enclave_runtime.cape.spares import Spares
+
+if TYPE_CHECKING:
+    from enclave_runtime.cape.rootsecret import RootSecret
+    from enclave_runtime.evidence.producer import EvidenceProducer
+
+_KEY_NONCE_BYTES = 16
+
+
+class OwnerKeys:
+    """What a function can do with its owner's Cape Key: Cape's in-function encryption, and no more."""
+
+    def __init__(self, vault: AccountVault, owner: Account) -> None:
+        self._key = vault.cape_key(owner)
+
+    def encrypt(self, plaintext: bytes) -> bytes:
+        return envelope.encrypt(self._key.public_key(), plaintext)
+
+    def decrypt(self, value: bytes) -> bytes:
+        return envelope.decrypt(self._key, value)
+
+
+class NoKeys:
+    """For code that its owner has not deployed: nothing can be encrypted or decrypted."""
+
+    def encrypt(self, plaintext: bytes) -> bytes:  # noqa: ARG002 -- as `OwnerKeys`
+        raise CapeError("forbidden", "this function may not use an account's key")
+
+    def decrypt(self, value: bytes) -> bytes:  # noqa: ARG002 -- as `OwnerKeys`
+        raise CapeError("forbidden", "this function may not use an account's key")
+
+
+class CapeHost:
+    """Accounts, loaded functions and their processes; one for the runtime's life."""
+
+    def __init__(
+        self, root: RootSecret, producer: EvidenceProducer, limits: HandlerLimits, *, classifier_checksum: bytes
+    ) -> None:
+        self.vault = AccountVault(root)
+        self.producer = producer
+        self.functions = LoadedFunctions()
+        self.spares = Spares()
+        self.result_key = rsa.generate_private_key(65537, RESULT_KEY_BITS)
+        self._limits = limits
+        self._classifier_checksum = classifier_checksum
+        self._granted: Account | None = None
+
+    async def aclose(self) -> None:
+        """End the spare processes and delete the functions."""
+        await self.spares.close()
+        self.functions.close()
+
+    async def call(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Answer a CAPE_CALL. Raises `CapeError`, and `TransportError` for fields that are none."""
+        match fields:
+            case {
+                "op": "create_account",
+                "username": str() as username,
+                "owner_public_key": bytes() as owner,
+                "proof": str() as proof,
+            }:
+                account = await asyncio.to_thread(accounts.create, username, owner, proof)
+                return {"record": self.vault.seal(account)}
+            case {"op": "user_key", "record": bytes() as record}:
+                return {"document": self.key_document(self.vault.open(record), None)}
+            case {
+                "op": "add_function",
+                "record": bytes() as record,
+                "token": str() as token,
+            }:
+                return self._add_function(self.vault.open(record), token)
+            case {
+                "op": "delete_function",
+                "record": bytes() as record,
+                "token": str() as token,
+                "function_id": str() as function_id,
+            }:
+                account = self._account(record, token)
+                return {"record": self.vault.seal(account.without_function(function_id))}
+            case {
+                "op": "revoke_token",
+                "record": bytes() as record,
+                "token": str() as token,
+                "token_id": str() as token_id,
+                "expires": int() | None as expires,
+            }:
+                account = self._account(record, token)
+                return {"record": self.vault.seal(account.with_revoked(token_id, expires, now=time.time()))}
+            case {"op": "commit", "record": bytes() as record}:
+                self.vault.commit(record)
+                return {}
+            case {"op": "grant", "record": bytes() as record, "token": str() as token}:
+                self._grant(self.vault.open(record), token)
+                return {}
+        raise TransportError("bad_frame", "This is no question about an account.")
+
+    def open_classifier_input(self, value: bytes) -> bytes:
+        """Decrypt a `cape:` value for the classifier, if its account's owner has allowed that. Raises `CapeError`."""
+        if self._granted is None:
+            raise CapeError("cannot_decrypt", "no account has allowed this classifier to decrypt for it")
+        return envelope.decrypt(self.vault.cape_key(self._granted), value)
+
+    def run_document(self, key: X25519PrivateKey, checksum: bytes | None, nonce: bytes) -> bytes:
+        """Evidence for a client of the function with `checksum`, if that is known, whose inputs are sealed to `key`."""
+        user_data: dict[str, bytes | str] = {} if checksum is None else {"func_checksum": checksum}
+        user_data["signature_verification_public_key"] = messages.pkcs1(self.result_key.public_key())
+        return self._attest(key, user_data, nonce)
+
+    def key_document(self, account: Account, nonce: bytes | None) -> bytes:
+        """Evidence for the account's Cape Key, beside its owner's; with a fresh nonce if nobody gave one."""
+        public_key = self.vault.cape_key(account).public_key()
+        user_data: dict[str, bytes | str] = {
+            "key": public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo),
+            "username": account.username,
+            "owner": account.owner_public_key,
+        }
+        return self._attest(
+            X25519PrivateKey.generate(), user_data, secrets.token_bytes(_KEY_NONCE_BYTES) if nonce is None else nonce
+        )
+
+    def _attest(self, key: X25519PrivateKey, user_data: dict[str, bytes | str], nonce: bytes) -> bytes:
+        return self.producer.attest(
+            nonce=nonce, user_data=messages.user_data(user_data), public_key=key.public_key().public_bytes_raw()
+        )
+
+    def check_bundle(self, account: Account, token: str, reader: BundleReader) -> dict[str, Any]:
+        """What a deploy token allows, of which `reader` has read the bundle. Raises `CapeError`."""
+        checksum, name, public = account.verify(token, "deploy").deploy
+        if reader.finish() != checksum:
+            raise CapeError("checksum_mismatch", "the bundle is not the one that the token allows")
+        accounts.check_function_name(name)
+        reader.check()
+        return {"name": name, "public": public, "checksum": checksum, "bytes": reader.bytes}
+
+    def _add_function(self, account: Account, token: str) -> dict[str, Any]:
+        """The owner's signature is what counts: a host that stores another bundle has one that nobody can run."""
+        verified = account.verify(token, "deploy")
+        checksum, name, public = verified.deploy
+        accounts.check_function_name(name)
+        function_id = ids.new()
+        entry = FunctionEntry(name, checksum, public)
+        changed = account.with_function(function_id, entry, verified, now=time.time())
+        return {"id": function_id, "record": self.vault.seal(changed)}
+
+    async def process(self, function: LoadedFunction, owner: Account) -> HandlerProcess:
+        """A fresh process of `owner`'s function. Raises `CapeError`."""
+        keys = OwnerKeys(self.vault, owner)
+        return await self.spares.take(
+            function.code, lambda: HandlerProcess.start(function.code, limits=self._limits, rpc=keys)
+        )
+
+    async def test_process(self, function: LoadedFunction, owner: Account | None) -> HandlerProcess:
+        """A process of code that is not deployed; without the keys of anybody unless `owner` allowed it."""
+        keys = OwnerKeys(self.vault, owner) if owner else NoKeys()
+        return await HandlerProcess.start(function.code, limits=self._limits, rpc=keys)
+
+    async def release(self, function: LoadedFunction) -> None:
+        """A session has ended."""
+        for unused in self.functions.release(function):
+            await self.spares.drop(unused.code)
+            unused.remove()
+
+    def _account(self, record: bytes, token: str) -> Account:
+        account = self.vault.open(record)
+        account.verify(token, "account")
+        return account
+
+    def _grant(self, account: Account, token: str) -> None:
+        checksum, _, _ = account.verify(token, "deploy").deploy
+        if checksum != self._classifier_checksum:
+            raise CapeError("checksum_mismatch", "the token allows another function than this classifier")
+        self._granted = account

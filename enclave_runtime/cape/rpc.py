@@ -1,0 +1,179 @@
+"""What a running function may ask of the runtime: to encrypt and decrypt with its owner's Cape Key.
+
+JSON-RPC 1.0 on a Unix socket, one request per connection. The published helper reads an answer with a single `recv`,
+so an answer is written with a single call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import json
+import logging
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from blindsight.errors import CapeError
+from enclave_runtime.cape.place import SOCKET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES: Final = 10 * 1024 * 1024
+"""Of a request, and of an answer: what the helper reads."""
+
+_MAX_CONNECTIONS = 16
+_MAX_ATTEMPTS = 16
+"""How often a request may look complete without being so; base64 has no braces."""
+_CHUNK = 1 << 20
+_CREDENTIALS = struct.Struct("3i")
+"""Process, user and group of a peer: unix(7), SO_PEERCRED."""
+
+
+class Rpc(Protocol):
+    """A function owner's key. Both raise `CapeError`, whose message the function is told, and may take a while."""
+
+    def encrypt(self, plaintext: bytes) -> bytes: ...
+
+    def decrypt(self, value: bytes) -> bytes: ...
+
+
+class RpcServer:
+    """Serves one function process, on `rpc.sock` in its place."""
+
+    def __init__(self, folder: Path, rpc: Rpc) -> None:
+        """Raises `OSError`."""
+        self._rpc = rpc
+        self._session: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+        self._server: asyncio.Server | None = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.setblocking(False)
+            _bind(self._socket, folder)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_unix_server(
+            self._accept, sock=self._socket, limit=_CHUNK, start_serving=False
+        )
+        await self._server.start_serving()
+
+    def admit(self, session: int) -> None:
+        """Serve processes of `session` only: paths of sockets are no secrets to rely on."""
+        self._session.set_result(session)
+
+    async def close(self) -> None:
+        """Close the socket and end what is in progress."""
+        if self._server is not None:
+            self._server.close()
+        self._socket.close()
+        self._session.cancel()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) >= _MAX_CONNECTIONS:
+            writer.close()
+            return
+        connection = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            peer: socket.socket = writer.get_extra_info("socket")
+            pid, _, _ = _CREDENTIALS.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+            if os.getsid(pid) != await asyncio.shield(self._session):
+                return
+            # As much as the system allows: what is queued at once, one `recv` can read at once.
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_MESSAGE_BYTES)
+            answer = _encoded(await self._answer(reader))
+            writer.write(answer)
+            await writer.drain()
+        except OSError:
+            pass  # The process has hung up or ended.
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader) -> dict[str, Any]:
+        number: object = None
+        try:
+            request = await _read(reader)
+            number = request.get("id")
+            async with self._turn:  # One at a time: a function must not take all of the runtime's threads.
+                result = await asyncio.to_thread(self._call, request)
+        except CapeError as error:
+            return _failure(number, str(error))
+        return {"id": _id(number), "result": result, "error": None}
+
+    def _call(self, request: dict[str, Any]) -> str:
+        match request:
+            case {"method": "CapeEncryptRPC.Encrypt" | "CapeEncryptRPC.Decrypt" as method, "params": [str() as text]}:
+                pass
+            case {"method": "CapeEncryptRPC.Encrypt" | "CapeEncryptRPC.Decrypt"}:
+                raise CapeError("malformed_frame", "params must be one text")
+            case _:
+                raise CapeError("malformed_frame", "there is no such method")
+        try:
+            if method == "CapeEncryptRPC.Encrypt":
+                return self._rpc.encrypt(base64.b64decode(text, validate=True)).decode()
+            return base64.b64encode(self._rpc.decrypt(text.encode())).decode()
+        except (binascii.Error, UnicodeError) as error:
+            raise CapeError("malformed_frame", "the parameter is not base64") from error
+        except CapeError:
+            raise
+        except Exception as error:
+            _log.error("a function's request failed", extra={"exception": type(error).__name__})
+            raise CapeError("function_failed", "internal error") from error
+
+
+def _bind(listener: socket.socket, folder: Path) -> None:
+    # By descriptor, because a socket's path has at most 107 bytes. The function's own is relative.
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        listener.bind(f"/proc/self/fd/{descriptor}/{SOCKET}")
+    finally:
+        os.close(descriptor)
+
+
+async def _read(reader: asyncio.StreamReader) -> dict[str, Any]:
+    """A request; nothing ends it but its being complete. Raises `CapeError`."""
+    received = bytearray()
+    attempts = 0
+    while chunk := await reader.read(_CHUNK):
+        received += chunk
+        if len(received) > MAX_MESSAGE_BYTES:
+            raise CapeError("too_large", f"a request has at most {MAX_MESSAGE_BYTES} bytes")
+        if received.rstrip().endswith(b"}") and attempts < _MAX_ATTEMPTS:
+            attempts += 1
+            with contextlib.suppress(ValueError, RecursionError):
+                request = await asyncio.to_thread(json.loads, bytes(received))
+                if isinstance(request, dict):
+                    return request
+    raise CapeError("malformed_frame", "the request is not a JSON object")
+
+
+def _encoded(answer: dict[str, Any]) -> bytes:
+    encoded = json.dumps(answer).encode()
+    if len(encoded) > MAX_MESSAGE_BYTES:
+        encoded = json.dumps(_failure(answer["id"], "the answer is too large")).encode()
+    return encoded
+
+
+def _failure(number: object, text: str) -> dict[str, Any]:
+    return {"id": _id(number), "result": None, "error": text}
+
+
+def _id(number: object) -> int | str | None:
+    return number if isinstance(number, int | str) else None
