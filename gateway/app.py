@@ -15,16 +15,24 @@ from gateway import errors
 from gateway.admission import Admission
 from gateway.api import attestation, classify, health, pages
 from gateway.api.models import ProblemDocument
+from gateway.cape import device, relay, rest
+from gateway.cape.bundles import Bundles
+from gateway.cape.enclave import RemoteCapeEnclave
+from gateway.cape.grant import ClassifierGrant
+from gateway.cape.services import CapeServices, Sessions
+from gateway.cape.store import Store
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
 from gateway.enclave.lane import SealedLane
 from gateway.metrics import Metrics
-from gateway.middleware import RequestMiddleware
-from gateway.services import Services
+from gateway.middleware import OneSlash, RequestMiddleware
+from gateway.services import Authenticator, Services
 from gateway.tokens import TokenStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from starlette.requests import Request
 
     from gateway.settings import Settings
 
@@ -35,13 +43,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watch = asyncio.create_task(services.enclave.watch())
-        try:
+        async with contextlib.AsyncExitStack() as running:
+            running.push_async_callback(services.connections.close)
+            await running.enter_async_context(_in_background(services.enclave.watch()))
+            if services.cape is not None:
+                await _start_cape(services, services.cape, running)
             yield
-        finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
-            await services.connections.close()
 
     app = FastAPI(
         title="Blindsight",
@@ -62,13 +69,56 @@ def create_app(settings: Settings) -> FastAPI:
         },
     )
     app.state.services = services
+    app.state.cape = services.cape
     app.add_middleware(RequestMiddleware, metrics=services.metrics)
+    app.add_middleware(OneSlash)
     errors.install(app)
     for module in (classify, attestation, health, pages):
         app.include_router(module.router)
+    if services.cape is not None:
+        for cape_module in (rest, device, relay):
+            app.include_router(cape_module.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     _describe(app, services)
     return app
+
+
+@contextlib.asynccontextmanager
+async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _start_cape(services: Services, cape: CapeServices, running: contextlib.AsyncExitStack) -> None:
+    running.push_async_callback(cape.store.close)
+    await cape.bundles.sweep(await cape.store.function_ids())
+    grant = services.settings.classifier_grant
+    if grant is not None:
+        await running.enter_async_context(_in_background(ClassifierGrant(grant, services.enclave, cape).watch()))
+
+
+def _cape(
+    settings: Settings,
+    enclave: AttestedEnclave,
+    connections: EnclaveConnections,
+    *,
+    metrics: Metrics,
+    authenticate: Callable[[Request], None],
+) -> CapeServices | None:
+    if settings.database is None or settings.bundles is None:
+        return None
+    return CapeServices(
+        store=Store(settings.database),
+        bundles=Bundles(settings.bundles),
+        enclave=RemoteCapeEnclave(enclave, connections),
+        api_token_required=authenticate,
+        sessions=Sessions(settings.max_sessions, metrics.sessions),
+        idle_seconds=settings.idle_seconds,
+    )
 
 
 def _services(settings: Settings) -> Services:
@@ -81,10 +131,14 @@ def _services(settings: Settings) -> Services:
         attest_interval=settings.attest_interval,
         status_interval=settings.status_interval,
     )
+    tokens = TokenStore.load(settings.tokens_file) if settings.tokens_file else None
+    authenticate = Authenticator(tokens, metrics).authenticate
     return Services(
         settings=settings,
         metrics=metrics,
-        tokens=TokenStore.load(settings.tokens_file) if settings.tokens_file else None,
+        tokens=tokens,
+        authenticate=authenticate,
+        cape=_cape(settings, enclave, connections, metrics=metrics, authenticate=authenticate),
         admission=Admission(settings.max_in_flight, metrics),
         connections=connections,
         enclave=enclave,

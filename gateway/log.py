@@ -45,5 +45,7 @@ def configure() -> None:
         logger = logging.getLogger(name)
         logger.handlers = []
         logger.propagate = True
+    # It tells of each WebSocket with the caller's address and path.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     # Its lines hold the caller's address and query; the request middleware logs its own.
     logging.getLogger("uvicorn.access").disabled = True

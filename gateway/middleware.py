@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +42,18 @@ SECURITY_HEADERS: Final = [
 
 _CALLER_GONE = 499
 """Recorded where no answer was sent because nobody waited for one; nginx's number for it."""
+
+
+class OneSlash:
+    """Takes `//v1/…` for `/v1/…`: Cape's clients keep the slash at the end of their base URL."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan" and "//" in scope["path"]:
+            scope = {**scope, "path": re.sub("/+", "/", scope["path"])}
+        await self._app(scope, receive, send)
 
 
 class RequestMiddleware:

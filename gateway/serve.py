@@ -14,6 +14,7 @@ import uvicorn
 from gateway.app import create_app
 from gateway.metrics import MetricsApp
 from gateway.protocol import BoundedHttp
+from gateway.websocket import StreamingWebSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +34,12 @@ class _Server(uvicorn.Server):
 
 
 async def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. Raises what `create_app` raises, and `OSError` if an address is taken."""
+    """Serve until SIGTERM or SIGINT. Raises what `create_app` raises, `StoreUnusable`, and `OSError` if an address is taken."""
     app = create_app(settings)
     services: Services = app.state.services
+    if services.cape is not None:
+        # Before anything listens: a store that cannot be used ends the start with one line.
+        await services.cape.store.upgrade()
     servers = [_server(app, settings.host, settings.port, drain=settings.drain_seconds)]
     if settings.tls_port is not None:
         tls = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key, "lifespan": "off"}
@@ -46,6 +50,8 @@ async def serve(settings: Settings) -> int:
     def stop() -> None:
         _log.info("draining")
         services.admission.draining = True
+        if services.cape is not None:
+            services.cape.sessions.draining.set()
         for server, _ in servers:
             server.should_exit = True
 
@@ -74,6 +80,9 @@ def _server(
         server_header=False,
         timeout_graceful_shutdown=int(drain),
         http=BoundedHttp,
+        ws=StreamingWebSocket,
+        # Clients ping us, and idle ones are closed; a ping of ours would wait behind a client's own long message.
+        ws_ping_interval=None,
         # The gateway is the outermost hop unless its operator says otherwise.
         proxy_headers=False,
         **options,

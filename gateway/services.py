@@ -8,15 +8,35 @@ from typing import TYPE_CHECKING, cast
 from blindsight.problems import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
 
     from gateway.admission import Admission
+    from gateway.cape.services import CapeServices
     from gateway.enclave.attested import AttestedEnclave
     from gateway.enclave.connection import EnclaveConnections
     from gateway.enclave.lane import SealedLane
     from gateway.metrics import Metrics
     from gateway.settings import Settings
     from gateway.tokens import TokenStore
+
+
+class Authenticator:
+    """Looks at API tokens."""
+
+    def __init__(self, tokens: TokenStore | None, metrics: Metrics) -> None:
+        self._tokens = tokens
+        self._metrics = metrics
+
+    def authenticate(self, request: Request) -> None:
+        """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""
+        if self._tokens is None:
+            return
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or self._tokens.name_of(token.strip()) is None:
+            self._metrics.rejected.labels("unauthenticated").inc()
+            raise Problem("unauthenticated", "Send an API token: `Authorization: Bearer bs_…`.")
 
 
 @dataclass(frozen=True)
@@ -30,15 +50,9 @@ class Services:
     connections: EnclaveConnections
     enclave: AttestedEnclave
     lane: SealedLane
-
-    def authenticate(self, request: Request) -> None:
-        """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""
-        if self.tokens is None:
-            return
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or self.tokens.name_of(token.strip()) is None:
-            self.metrics.rejected.labels("unauthenticated").inc()
-            raise Problem("unauthenticated", "Send an API token: `Authorization: Bearer bs_…`.")
+    cape: CapeServices | None
+    authenticate: Callable[[Request], None]
+    """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""
 
 
 def services_of(request: Request) -> Services:

@@ -29,6 +29,18 @@ class Settings(BaseSettings):
     attest_interval: float = Field(default=120, gt=0, description="Seconds between verifications of fresh evidence.")
     status_interval: float = Field(default=1, gt=0, description="Seconds between looks at the enclave's status.")
 
+    database: str | None = Field(
+        default=None, description="Database of the Cape host, `sqlite:///FILE` or `postgresql://…`; none: no Cape host."
+    )
+    bundles: Path | None = Field(default=None, description="Folder of the Cape host's function ciphertexts.")
+    max_sessions: int = Field(default=512, gt=0, description="Cape clients connected at once; further ones get 503.")
+    idle_seconds: float = Field(
+        default=60, gt=0, description="Seconds of silence after which a Cape client's connection is closed."
+    )
+    classifier_grant: Path | None = Field(
+        default=None, description="File of a deploy token: whose ciphertexts `/classify` takes."
+    )
+
     tokens_file: Path | None = Field(
         default=None, description="File of hashed API tokens; none: no token is asked for."
     )
@@ -46,6 +58,14 @@ class Settings(BaseSettings):
     def _tls_complete(self) -> Self:
         if self.tls_port is not None and (self.tls_certificate is None or self.tls_key is None):
             raise ValueError("BLINDSIGHT_TLS_PORT needs BLINDSIGHT_TLS_CERTIFICATE and BLINDSIGHT_TLS_KEY")
+        return self
+
+    @model_validator(mode="after")
+    def _cape_complete(self) -> Self:
+        if (self.database is None) != (self.bundles is None):
+            raise ValueError("BLINDSIGHT_DATABASE and BLINDSIGHT_BUNDLES go together")
+        if self.classifier_grant is not None and self.database is None:
+            raise ValueError("BLINDSIGHT_CLASSIFIER_GRANT needs BLINDSIGHT_DATABASE")
         return self
 
     @model_validator(mode="after")

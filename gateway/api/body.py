@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from blindsight.cape.protocol import PREFIX
 from blindsight.problems import Problem
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
 TENSOR_TYPE: Final = "application/octet-stream"
+CIPHERTEXT_TYPE: Final = "text/plain"
+"""Of a value that a Cape client encrypted for the account of the classifier."""
 _MULTIPART_ROOM: Final = 64 * 1024
 """Bytes of a form beside its files: boundaries, part headers, other fields."""
 
@@ -37,7 +40,7 @@ class Upload:
 
 
 async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
-    """Read the one image of a request: multipart field `file`, raw body, or JSON `{"image": "<base64>"}`.
+    """Read the one image of a request: multipart field `file`, raw body, JSON `{"image": "<base64>"}`, or ciphertext.
 
     `limit` is the largest image in bytes, `seconds` the time for the body to arrive. Raises `Problem`.
     """
@@ -53,12 +56,17 @@ async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
             upload = _from_json(await _read_all(request, limit=limit * 4 // 3 + _MULTIPART_ROOM, told=limit))
         elif media_type in IMAGE_TYPES or media_type == TENSOR_TYPE:
             upload = Upload(await _read_all(request, limit=limit, told=limit), media_type)
+        elif media_type == CIPHERTEXT_TYPE:
+            # Base64, as in JSON; what it is of is counted in the enclave again.
+            return _ciphertext(await _read_all(request, limit=limit * 4 // 3 + _MULTIPART_ROOM, told=limit))
         else:
             raise Problem(
                 "unsupported_media_type",
                 "Send multipart/form-data with a field 'file', image/jpeg, image/png, image/webp,"
-                " application/octet-stream or application/json.",
+                " application/octet-stream, application/json, or text/plain that begins with 'cape:'.",
             )
+    if upload.media_type == CIPHERTEXT_TYPE:
+        return upload
     return _checked(upload, limit)
 
 
@@ -173,14 +181,25 @@ def _declared(file: UploadFile) -> str:
     return declared if declared in IMAGE_TYPES else TENSOR_TYPE
 
 
+def _ciphertext(value: bytes) -> Upload:
+    if not value:
+        raise Problem("empty_body", "The body is empty.")
+    if not value.startswith(PREFIX):
+        raise Problem("cannot_decrypt", "The text is no Cape ciphertext: those begin with 'cape:'.")
+    return Upload(value, CIPHERTEXT_TYPE)
+
+
 def _from_json(body: bytes) -> Upload:
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Problem("bad_json", "The body is not JSON.") from error
     encoded = fields.get("image") if isinstance(fields, dict) else None
+    ciphertext = fields.get("ciphertext") if isinstance(fields, dict) else None
+    if encoded is None and isinstance(ciphertext, str):
+        return _ciphertext(ciphertext.encode())
     if not isinstance(encoded, str):
-        raise Problem("bad_json", 'The body must be an object {"image": "<base64>"}.')
+        raise Problem("bad_json", 'The body must be an object {"image": "<base64>"} or {"ciphertext": "cape:…"}.')
     try:
         return Upload(base64.b64decode(encoded, validate=True), TENSOR_TYPE)
     except (binascii.Error, ValueError) as error:

@@ -33,7 +33,8 @@ _BATCH_PARALLEL = 8
     responses=openapi.problems(
         "empty_body", "bad_multipart", "bad_json", "unauthenticated", "request_timeout", "image_too_large",
         "unsupported_media_type", "not_an_image", "truncated_image", "too_many_pixels", "too_many_images",
-        "invalid_tensor", "invalid_top_k", "overloaded", "draining", "worker_lost", "enclave_unavailable",
+        "invalid_tensor", "cannot_decrypt", "invalid_top_k", "overloaded", "draining", "worker_lost",
+        "enclave_unavailable",
         "evidence_refused", "deadline_exceeded", "internal",
     ),
     summary="Classify one image",
@@ -44,7 +45,8 @@ async def classify(request: Request) -> dict[str, Any]:
     `curl -F file=@dog.jpeg …/classify`, or `curl --data-binary @dog.jpeg -H 'Content-Type: image/jpeg' …/classify`.
 
     The gateway seals the photo to the attested enclave; only that decodes it. 602112 bytes that do not begin like an
-    image are taken as an already normalised (1, 3, 224, 224) float32 tensor.
+    image are taken as an already normalised (1, 3, 224, 224) float32 tensor. A Cape client's ciphertext for the
+    classifier's account (`text/plain`, or JSON `{"ciphertext": "cape:…"}`) is passed on unread.
     """
     services = services_of(request)
     services.authenticate(request)

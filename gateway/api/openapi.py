@@ -36,11 +36,17 @@ CLASSIFY: dict[str, Any] = {
             "image/png": _BINARY,
             "image/webp": _BINARY,
             "application/octet-stream": _BINARY,
+            "text/plain": {
+                "schema": {"type": "string", "pattern": "^cape:", "description": "Ciphertext of any Cape client."}
+            },
             "application/json": {
                 "schema": {
                     "type": "object",
-                    "required": ["image"],
-                    "properties": {"image": {"type": "string", "format": "byte", "description": "Standard base64."}},
+                    "properties": {
+                        "image": {"type": "string", "format": "byte", "description": "Standard base64."},
+                        "ciphertext": {"type": "string", "pattern": "^cape:", "description": "Instead of an image."},
+                    },
+                    "oneOf": [{"required": ["image"]}, {"required": ["ciphertext"]}],
                 },
                 "examples": {"tiny": {"summary": "A one-pixel PNG", "value": {"image": _TINY_PNG}}},
             },

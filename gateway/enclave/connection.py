@@ -46,6 +46,10 @@ class EnclaveConnections:
         except _Unanswered as error:
             raise TransportError("connection_lost", "The enclave hung up.") from error
 
+    async def dedicated(self) -> _Streams:
+        """A new connection that is the caller's until the caller closes it. Raises `TransportError`."""
+        return await self._connect()
+
     async def close(self) -> None:
         while self._idle:
             self._idle.pop()[1].close()

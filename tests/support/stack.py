@@ -52,11 +52,14 @@ def root_fingerprint(state: Path) -> str:
 class Stack:
     """A bundle, its policy, an enclave that runs it and a gateway before that.
 
-    The policy pins the root, PCR 0, 1, 2 and 16, the function and the model.
+    With `cape` it hosts Cape functions, too. The policy pins the root, PCR 0, 1, 2 and 16, the function and the model.
     """
 
-    def __init__(self, model: Path, folder: Path, *, workers: int = 2) -> None:
+    def __init__(self, model: Path, folder: Path, *, workers: int = 2, cape: bool = False) -> None:
         self.folder = folder
+        self.settings: dict[str, object] = (
+            {"database": f"sqlite:///{folder / 'cape.sqlite'}", "bundles": folder / "bundles"} if cape else {}
+        )
         self.state = folder / "state"
         self.policy_file = folder / "policy.json"
         self.bundle = folder / "bundle.zip"
@@ -95,7 +98,7 @@ class Stack:
     def start_gateway(self, **settings: object) -> Gateway:
         """Start a gateway before the stack's enclave; the caller waits and stops."""
         ours = {"policy": self.policy_file, "enclave_port": self.enclave_port}
-        gateway = Gateway(self._folder("gateway"), {**ours, **settings})
+        gateway = Gateway(self._folder("gateway"), {**ours, **self.settings, **settings})
         self._servers.append(gateway)
         return gateway
 
@@ -135,9 +138,9 @@ class Stack:
 
 
 @contextmanager
-def running_stack(model: Path, folder: Path, *, workers: int = 2) -> Iterator[Stack]:
-    """A stack for as long as the block lasts."""
-    stack = Stack(model, folder, workers=workers)
+def running_stack(model: Path, folder: Path, *, workers: int = 2, cape: bool = False) -> Iterator[Stack]:
+    """A stack for as long as the block lasts; with `cape` it is a Cape host, too."""
+    stack = Stack(model, folder, workers=workers, cape=cape)
     try:
         yield stack
     finally:

@@ -1,0 +1,131 @@
+"""Bodies in and out of the Cape endpoints: small JSON objects, and errors in the shape that every Cape client reads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from blindsight.errors import CapeError
+from gateway.errors import RETRY_AFTER_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import datetime
+
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
+
+MAX_BODY_BYTES: Final = 64 * 1024
+BODY_SECONDS: Final = 30.0
+"""In which a body must have arrived."""
+_MAX_TEXT_BYTES: Final = 400
+"""Of an error, which is said twice: Cape's command line reads 1024 bytes of a refusal."""
+
+
+class Failure(BaseModel):
+    """An error, under both names that Cape's clients look for."""
+
+    error: str = Field(examples=["unauthorized: authentication required"])
+    message: str = Field(description="The same.")
+
+
+class CapeRoute(APIRoute):
+    """A route whose refusals are Cape's JSON errors."""
+
+    _methods: ClassVar[defaultdict[str, set[str]]] = defaultdict(set)
+    """By path, of all such routes."""
+
+    def __init__(self, path: str, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 -- the framework's
+        super().__init__(path, *arguments, **options)
+        self._methods[path] |= self.methods or set()
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in (self.methods or ()):
+            # The framework would name this route's methods only, and not its neighbour's at the same path.
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(self._methods[self.path]))})
+        await super().handle(scope, receive, send)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_refusals(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except CapeError as error:
+                return refusal(request, error)
+            except RequestValidationError:
+                # Its text would quote the caller.
+                return refusal(request, CapeError("malformed_request", "a parameter of the request is not valid"))
+
+        return handle_refusals
+
+
+def refusal(request: HTTPConnection, error: CapeError) -> JSONResponse:
+    """The HTTP answer for `error`; its code goes to the log."""
+    request.state.problem_code = error.code
+    headers = {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    text = str(error).encode()[:_MAX_TEXT_BYTES].decode(errors="ignore")
+    return JSONResponse({"error": text, "message": text}, error.status, headers)
+
+
+def failures(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` entries of a route that may refuse with `codes`."""
+    by_status: dict[int | str, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(CapeError(code, "").status, []).append(code)
+    return {
+        status: {"model": Failure, "description": ", ".join(f"`{code}`" for code in found)}
+        for status, found in sorted(by_status.items(), key=str)
+    }
+
+
+async def read_body(request: Request) -> bytes:
+    """The body. Raises `CapeError` (`too_large`; `malformed_request` if it does not arrive in time)."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise CapeError("too_large", f"the body has more than {MAX_BODY_BYTES} bytes")
+    except TimeoutError as error:
+        raise CapeError("malformed_request", f"the body did not arrive within {BODY_SECONDS:g} s") from error
+    return bytes(body)
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The JSON object in the body, whatever its Content-Type. Raises `CapeError`."""
+    try:
+        content = json.loads(await read_body(request))
+    except (ValueError, RecursionError) as error:
+        raise CapeError("malformed_request", "the body is not JSON") from error
+    if not isinstance(content, dict):
+        raise CapeError("malformed_request", "the body is not a JSON object")
+    return content
+
+
+def text_member(body: dict[str, Any], name: str, *, default: str | None = None) -> str:
+    """The text that `body` holds as `name`; if absent, `default`, if any. Raises `CapeError` (`malformed_request`)."""
+    value = body.get(name, default)
+    if not isinstance(value, str):
+        raise CapeError("malformed_request", f"the member {name!r} is missing or not text")
+    return value
+
+
+def moment(value: datetime) -> str:
+    """RFC 3339, UTC."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,234 @@
+"""The ciphertexts of deployed functions, one file each, in a folder that gateways may share.
+
+<function id>                 a function: kept, synced, complete
+.upload-<pid>-<random>        an upload; locked (flock) for as long as its gateway lives and works on it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from blindsight.cape import ids
+from blindsight.cape.protocol import MAX_FUNCTION_BYTES
+from blindsight.errors import CapeError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Set
+    from io import FileIO
+    from pathlib import Path
+
+_log = logging.getLogger("gateway.bundles")
+
+CHUNK_BYTES: Final = 1024 * 1024
+ENVELOPE_ROOM: Final = 1024 * 1024
+"""What prefix, wrapped key and tag may add to a function, amply."""
+MAX_BUNDLE_BYTES: Final = MAX_FUNCTION_BYTES + ENVELOPE_ROOM
+ORPHAN_SECONDS: Final = 3600.0
+"""A file that no function belongs to is removed when it is this old: its function may be about to be stored."""
+
+_UNFINISHED: Final = ".upload-"
+
+
+class Upload:
+    """A bundle on its way in; made by `Bundles.receiving`. `size`: bytes so far."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+        # A cancelled caller leaves its thread running: nothing may close the file under it.
+        self._lock = threading.Lock()
+        self._path, self._descriptor = _create(folder)
+        self._open = True
+        self.size = 0
+
+    async def write(self, chunk: bytes) -> None:
+        """Append `chunk`. Raises `CapeError` (`too_large`; `overloaded` if the disk refuses)."""
+        if self.size + len(chunk) > self._limit:
+            raise CapeError("too_large", f"deployment exceeds size limit of {MAX_FUNCTION_BYTES} bytes")
+        self.size += len(chunk)
+        await asyncio.to_thread(self._write, chunk)
+
+    def _write(self, chunk: bytes) -> None:
+        with self._lock, _disk():
+            rest = memoryview(chunk)
+            while rest and self._open:
+                rest = rest[os.write(self._descriptor, rest) :]
+
+    async def keep(self, function_id: str) -> None:
+        """Make this the bundle of `function_id`, durably. Raises `CapeError` (`overloaded` if the disk refuses).
+
+        Called again, it renames it. It stays locked until the block of `receiving` ends: no orphan for a sweep.
+        """
+        if not ids.is_id(function_id):
+            raise ValueError("not a function's id")
+        await asyncio.to_thread(self._keep, function_id)
+
+    def _keep(self, function_id: str) -> None:
+        with self._lock, _disk():
+            if not self._open:
+                return
+            # An orphan's age counts from here, however long the upload took.
+            os.utime(self._descriptor)
+            os.fsync(self._descriptor)
+            kept = self._folder / function_id
+            self._path.rename(kept)
+            self._path = kept
+            _sync_folder(self._folder)
+
+    def close(self) -> None:
+        """End the upload, in a thread; the file goes unless it was kept."""
+        with self._lock:
+            self._open = False
+            # Removed while it is locked still: once it is free, its name might be another's.
+            try:
+                if self._path.name.startswith(_UNFINISHED):
+                    self._path.unlink(missing_ok=True)
+            finally:
+                os.close(self._descriptor)
+
+
+class Bundles:
+    """The folder of bundles. All of its work on files is done in threads."""
+
+    def __init__(self, folder: Path, *, limit: int = MAX_BUNDLE_BYTES) -> None:
+        """Makes `folder` (mode 0700) if it is not there. `limit`: bytes of the largest bundle."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        self._folder = folder
+        self._limit = limit
+
+    @contextlib.asynccontextmanager
+    async def receiving(self) -> AsyncIterator[Upload]:
+        """An upload, which is forgotten unless `keep` is called within the block.
+
+        Raises `CapeError` (`overloaded` if the disk refuses).
+        """
+        making = asyncio.ensure_future(asyncio.to_thread(Upload, self._folder, self._limit))
+        try:
+            with _disk():
+                upload = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_abandon)
+            raise
+        try:
+            yield upload
+        finally:
+            # Shielded: a second cancellation must not leave the file behind.
+            with _disk():
+                await asyncio.shield(asyncio.to_thread(upload.close))
+
+    async def chunks(self, function_id: str) -> AsyncIterator[bytes]:
+        """The bundle, a mebibyte at a time. Raises `CapeError` (`unknown_function`; `overloaded`)."""
+        if not ids.is_id(function_id):
+            raise _missing()
+        with _disk():
+            try:
+                file = await asyncio.to_thread((self._folder / function_id).open, "rb", buffering=0)
+            except FileNotFoundError as error:
+                raise _missing() from error
+        with file:
+            offset = 0
+            while True:
+                with _disk():
+                    chunk = await asyncio.to_thread(_read, file, offset)
+                if not chunk:
+                    return
+                offset += len(chunk)
+                yield chunk
+
+    async def delete(self, function_id: str) -> None:
+        """Remove a bundle, if it is there."""
+        if ids.is_id(function_id):
+            with _disk():
+                await asyncio.to_thread((self._folder / function_id).unlink, missing_ok=True)
+
+    async def sweep(self, known_ids: Set[str]) -> int:
+        """Remove what a crash left: unfinished uploads and, an hour old, bundles of no known function; how many.
+
+        What another gateway is working on is locked and stays. `known_ids` is to be read before.
+        """
+        return await asyncio.to_thread(self._sweep, known_ids)
+
+    def _sweep(self, known_ids: Set[str]) -> int:
+        removed = 0
+        for path in self._folder.iterdir():
+            unfinished = path.name.startswith(_UNFINISHED)
+            orphaned = ids.is_id(path.name) and path.name not in known_ids
+            if (unfinished or orphaned) and _remove_unlocked(path, 0 if unfinished else ORPHAN_SECONDS):
+                removed += 1
+        return removed
+
+
+def _abandon(making: asyncio.Future[Upload]) -> None:
+    if not making.cancelled() and making.exception() is None:
+        making.result().close()
+
+
+def _read(file: FileIO, offset: int) -> bytes:
+    # At an offset: if the caller is cancelled and closes the file, this must not read from a socket in its place.
+    return os.pread(file.fileno(), CHUNK_BYTES, offset)
+
+
+def _create(folder: Path) -> tuple[Path, int]:
+    """A new, empty, locked file."""
+    while True:
+        path = folder / f"{_UNFINISHED}{os.getpid()}-{secrets.token_hex(8)}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                return path, descriptor
+        except BlockingIOError:
+            pass
+        except OSError:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # Another gateway's sweep came between making and locking it.
+
+
+def _remove_unlocked(path: Path, seconds: float) -> bool:
+    """Remove a file that nobody has locked and that was not changed for `seconds`; whether it was."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False  # Finished, or removed by another sweep.
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if time.time() - os.fstat(descriptor).st_mtime < seconds:
+            return False
+        path.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        _log.error("bundle store failed", extra={"exception": type(error).__name__, "reason": error.strerror})
+        raise CapeError("overloaded", "the service cannot store or read the function now") from error
+
+
+def _missing() -> CapeError:
+    return CapeError("unknown_function", "there is no such function")

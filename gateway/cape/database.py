@@ -1,0 +1,144 @@
+"""The database behind the store: connections, transactions, and the upgrade at start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from blindsight.errors import CapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+    from sqlalchemy.engine import URL
+
+_log = logging.getLogger("gateway.store")
+
+T = TypeVar("T")
+
+_UPGRADE_LOCK: Final = 0x626C696E64
+"""Held while PostgreSQL's tables are upgraded, so that gateways that start together do it one after the other."""
+
+_BUSY_SECONDS: Final = 10
+"""How long a transaction waits for SQLite's one writer."""
+
+_upgrading = threading.Lock()
+"""Alembic keeps its context in globals."""
+
+
+class StoreUnusable(Exception):  # noqa: N818
+    """The store cannot be opened or upgraded; the message says why, without the URL, which may hold a password."""
+
+
+class Database:
+    """Runs transactions in threads."""
+
+    def __init__(self, url: str) -> None:
+        """`url`: `sqlite:///path` or `postgresql://…`. Raises `StoreUnusable`."""
+        try:
+            parsed = _with_driver(make_url(url))
+            sqlite = parsed.get_backend_name() == "sqlite"
+            # Statements' parameters are records and tokens, which an exception must not carry.
+            self._engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=not sqlite)
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise StoreUnusable("the store's URL is not usable: sqlite:///path or postgresql://host/name") from error
+        self._path = parsed.database if sqlite else None
+        if sqlite:
+            if not self._path or self._path == ":memory:":
+                raise StoreUnusable("the store needs a file: each connection would have a memory of its own")
+            event.listen(self._engine, "connect", self._on_connect)
+            event.listen(self._engine, "begin", _on_begin)
+        self._writing = self._engine.execution_options(writes=True)
+
+    def _on_connect(self, connection: Any, _: object) -> None:  # noqa: ANN401 -- sqlite3's, behind SQLAlchemy's
+        # Python's own transaction control would begin them late, at the first change.
+        connection.isolation_level = None
+        for setting in (
+            f"busy_timeout = {_BUSY_SECONDS * 1000}",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            "secure_delete = ON",
+        ):
+            connection.execute(f"PRAGMA {setting}")
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """What `work` finds, in a transaction that changes nothing. Raises `CapeError` (`overloaded`)."""
+        return await asyncio.to_thread(self._run, work, writes=False)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in one transaction: all of it, or, when it raises, nothing. Raises `CapeError` (`overloaded`).
+
+        `IntegrityError` passes through: only the caller knows what it means.
+        """
+        return await asyncio.to_thread(self._run, work, writes=True)
+
+    def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        try:
+            with (self._writing if writes else self._engine).begin() as connection:
+                return work(connection)
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            _log.error("store failed", extra={"exception": type(cause).__name__})
+            raise CapeError("overloaded", "the service cannot reach its store; try again") from error
+
+    async def upgrade(self) -> None:
+        """Bring the tables to this release's form. Raises `StoreUnusable`."""
+        await asyncio.to_thread(self._upgrade)
+
+    def _upgrade(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", "gateway.cape:migrations")
+        try:
+            if self._path:
+                # Made here, as SQLite would let everybody on the machine read it.
+                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            with _upgrading, self._writing.begin() as connection:
+                if not self._path:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except CommandError as error:
+            raise StoreUnusable("the store was made by a newer release; use that one") from error
+        except OSError as error:
+            raise StoreUnusable(f"the store cannot be opened: {error.strerror}") from error
+        except SQLAlchemyError as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            raise StoreUnusable(f"the store cannot be opened or upgraded: {type(cause).__name__}") from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await asyncio.to_thread(self._engine.dispose)
+
+
+def _with_driver(url: URL) -> URL:
+    if url.drivername in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise ArgumentError("another kind of database")
+    return url
+
+
+def _on_begin(connection: Connection) -> None:
+    # What reads first and writes then would fail, not wait, if another had written in between.
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

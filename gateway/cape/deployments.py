@@ -1,0 +1,68 @@
+"""A deployment on its way in: its ciphertext to the disk, its function into the owner's record.
+
+The order survives being cut off anywhere: the file is whole and durable before the function is in the store, and the
+enclave hears last. What is left is a file that no function names, which a sweep removes, or a complete function.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from blindsight.errors import CapeError
+from gateway.cape.enclave import unavailable
+from gateway.cape.store import FunctionRow
+
+if TYPE_CHECKING:
+    from gateway.cape.bundles import Upload
+    from gateway.cape.services import CapeServices
+
+_ATTEMPTS = 5
+"""Another deployment of the account may change its record at the same moment; so often in a row it does not."""
+
+
+class Deployment:
+    """One upload of one account."""
+
+    def __init__(self, services: CapeServices, upload: Upload, username: str, token: str) -> None:
+        self._services = services
+        self._upload = upload
+        self._username = username
+        self._token = token
+
+    async def take(self, piece: bytes) -> None:
+        """Store the next piece. Raises `CapeError` (`too_large`)."""
+        await self._upload.write(piece)
+
+    async def finish(self, accepted: dict[str, Any]) -> str:
+        """Store the function that the enclave has accepted; returns its id. Raises `CapeError`."""
+        match accepted:
+            case {"name": str() as name, "public": bool() as public, "checksum": bytes() as checksum}:
+                pass
+            case _:
+                raise unavailable()
+        for attempt in range(1, _ATTEMPTS + 1):
+            account = await self._services.store.account(self._username)
+            if account is None:
+                raise CapeError("unknown_account", "there is no such account")
+            function_id, record = await self._services.enclave.add_function(account.record, self._token)
+            await self._upload.keep(function_id)
+            row = FunctionRow(
+                id=function_id,
+                owner=account.username,
+                name=name,
+                public=public,
+                checksum=checksum,
+                size=self._upload.size,
+                created_at=datetime.now(UTC),
+            )
+            try:
+                await self._services.store.deploy_function(row, record, account.version)
+            except CapeError as error:
+                if error.code != "stale_record" or attempt == _ATTEMPTS:
+                    await self._services.bundles.delete(function_id)
+                    raise
+                continue
+            await self._services.enclave.commit(record)
+            return function_id
+        raise AssertionError("unreachable")

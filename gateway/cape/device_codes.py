@@ -1,0 +1,198 @@
+"""The codes of the device flow (RFC 8628): from a device's asking to the delivery of its tokens, once."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Literal
+
+from sqlalchemy import delete, func, insert, select, update
+
+from blindsight.errors import CapeError
+from gateway.cape.schema import device_codes
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
+
+    from gateway.cape.database import Database
+
+LIFETIME: Final = timedelta(minutes=10)
+INTERVAL: Final = 5
+"""Seconds between polls."""
+MAX_INTERVAL: Final = 60
+"""Seconds. Cape's command line does not pause after `slow_down`; without a bound it would never be let in again."""
+MAX_PENDING: Final = 1000
+"""Codes that are waiting at once: anybody may ask for one."""
+
+_EARLY: Final = timedelta(milliseconds=500)
+"""How much too early a poll may come: networks are not metronomes."""
+_REMEMBERED: Final = timedelta(minutes=10)
+"""How long an expired code is still known to have expired."""
+_LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
+"""No vowels, so no words (RFC 8628, 6.1)."""
+
+
+@dataclass(frozen=True)
+class NewCode:
+    """What a device is told. `device_code` is its secret, `user_code` is for its user to pass on."""
+
+    device_code: str
+    user_code: str
+
+    def __repr__(self) -> str:
+        return f"NewCode({self.user_code!r})"
+
+
+@dataclass(frozen=True)
+class CodeRow:
+    """A code as whoever decides about it may see it."""
+
+    user_code: str
+    created_at: datetime
+    expires_at: datetime
+    status: Literal["pending", "approved", "denied"]
+
+
+State = Literal["unknown", "slow_down", "pending", "denied", "expired", "approved"]
+
+
+@dataclass(frozen=True)
+class Poll:
+    """The answer to one poll; the tokens come with `approved`, and never again."""
+
+    state: State
+    access_token: str | None = None
+    id_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Poll({self.state!r})"
+
+
+class DeviceCodes:
+    """The store's device codes; a device code is kept as its hash only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, *, now: datetime | None = None) -> NewCode:
+        """A new code, good for ten minutes. Raises `CapeError` (`overloaded`) while too many are waiting."""
+        moment = now or datetime.now(UTC)
+        await self.purge_expired(now=moment)
+
+        def work(connection: Connection) -> NewCode:
+            waiting = (
+                select(func.count())
+                .select_from(device_codes)
+                .where(device_codes.c.status == "pending", device_codes.c.expires_at > moment)
+            )
+            if connection.execute(waiting).scalar_one() >= MAX_PENDING:
+                raise CapeError("overloaded", "too many logins are waiting to be approved; try again in a few minutes")
+            new = NewCode(secrets.token_urlsafe(32), _free_user_code(connection))
+            connection.execute(
+                insert(device_codes).values(
+                    code_hash=_hash(new.device_code),
+                    user_code=new.user_code,
+                    created_at=moment,
+                    expires_at=moment + LIFETIME,
+                    interval=INTERVAL,
+                    status="pending",
+                )
+            )
+            return new
+
+        return await self._database.write(work)
+
+    async def by_user_code(self, user_code: str, *, now: datetime | None = None) -> CodeRow | None:
+        """The code that a person was shown, unless it has expired. Case and the dash do not matter."""
+        moment = now or datetime.now(UTC)
+        query = select(
+            device_codes.c.user_code, device_codes.c.created_at, device_codes.c.expires_at, device_codes.c.status
+        ).where(device_codes.c.user_code == normalised(user_code), device_codes.c.expires_at > moment)
+
+        def work(connection: Connection) -> CodeRow | None:
+            row = connection.execute(query).first()
+            return None if row is None else CodeRow(*row)
+
+        return await self._database.read(work)
+
+    async def decide(
+        self,
+        user_code: str,
+        *,
+        allow: bool,
+        access_token: str | None = None,
+        id_token: str | None = None,
+        now: datetime | None = None,
+    ) -> None:
+        """Approve, with the tokens to deliver, or deny. Raises `CapeError` (`unknown_code`), also if it was decided."""
+        moment = now or datetime.now(UTC)
+        deciding = (
+            update(device_codes)
+            .where(
+                device_codes.c.user_code == normalised(user_code),
+                device_codes.c.status == "pending",
+                device_codes.c.expires_at > moment,
+            )
+            .values(
+                status="approved" if allow else "denied",
+                access_token=access_token if allow else None,
+                id_token=id_token if allow else None,
+            )
+        )
+        if await self._database.write(lambda connection: connection.execute(deciding).rowcount) == 0:
+            raise CapeError("unknown_code", "no login is waiting with this code")
+
+    async def poll(self, device_code: str, *, now: datetime | None = None) -> Poll:
+        """What a device learns. Polling faster than its interval doubles the interval, up to a minute."""
+        moment = now or datetime.now(UTC)
+        return await self._database.write(lambda connection: _poll(connection, _hash(device_code), moment))
+
+    async def purge_expired(self, *, now: datetime | None = None) -> None:
+        """Forget codes that expired a while ago."""
+        removing = delete(device_codes).where(device_codes.c.expires_at <= (now or datetime.now(UTC)) - _REMEMBERED)
+        await self._database.write(lambda connection: connection.execute(removing).close())
+
+
+def _poll(connection: Connection, code_hash: str, now: datetime) -> Poll:
+    this = device_codes.c.code_hash == code_hash
+    # Locked, so that of two polls at once only one is given the tokens.
+    row = connection.execute(select(device_codes).where(this).with_for_update()).first()
+    if row is None:
+        return Poll("unknown")
+    if row.expires_at <= now:
+        # Tokens that nobody fetched in time must not lie around.
+        connection.execute(update(device_codes).where(this).values(access_token=None, id_token=None))
+        return Poll("expired")
+    if row.last_poll_at is not None and now < row.last_poll_at + timedelta(seconds=row.interval) - _EARLY:
+        slower = min(row.interval * 2, MAX_INTERVAL)
+        connection.execute(update(device_codes).where(this).values(interval=slower))
+        return Poll("slow_down")
+    connection.execute(update(device_codes).where(this).values(last_poll_at=now))
+    return _decision(connection, row)
+
+
+def _decision(connection: Connection, row: Row[tuple[object, ...]]) -> Poll:
+    if row.status == "approved":
+        connection.execute(delete(device_codes).where(device_codes.c.code_hash == row.code_hash))
+        return Poll("approved", row.access_token, row.id_token)
+    return Poll("denied" if row.status == "denied" else "pending")
+
+
+def normalised(user_code: str) -> str:
+    """A user code as it is stored, however it was typed."""
+    letters = "".join(character for character in user_code[:20].upper() if character in _LETTERS)
+    return f"{letters[:4]}-{letters[4:]}"
+
+
+def _free_user_code(connection: Connection) -> str:
+    while True:
+        code = normalised("".join(secrets.choice(_LETTERS) for _ in range(8)))
+        taken = select(device_codes.c.user_code).where(device_codes.c.user_code == code)
+        if connection.execute(taken).first() is None:
+            return code
+
+
+def _hash(device_code: str) -> str:
+    return hashlib.sha256(device_code.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,161 @@
+"""The enclave as the Cape front door sees it: questions about accounts, and sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from blindsight.errors import CapeError, TransportError
+from blindsight.problems import Problem
+from blindsight.wire import cape, frames
+from blindsight.wire.protocol import Kind
+
+if TYPE_CHECKING:
+    import asyncio
+    from datetime import datetime
+    from types import TracebackType
+
+    from gateway.enclave.attested import AttestedEnclave
+    from gateway.enclave.connection import EnclaveConnections
+
+
+class RemoteCapeEnclave:
+    """Asks the enclave. Every method raises `CapeError`: the enclave's own, or `enclave_unavailable`."""
+
+    def __init__(self, enclave: AttestedEnclave, connections: EnclaveConnections) -> None:
+        self._enclave = enclave
+        self._connections = connections
+
+    async def create_account(self, username: str, owner_public_key: bytes, proof: str) -> bytes:
+        """The record of a new account."""
+        return await self._record("create_account", username=username, owner_public_key=owner_public_key, proof=proof)
+
+    async def user_key(self, record: bytes) -> bytes:
+        """The attestation document of an account's Cape Key."""
+        return await self._bytes("document", "user_key", record=record)
+
+    async def add_function(self, record: bytes, token: str) -> tuple[str, bytes]:
+        """The id of the function that a deploy token allows, and the record that has it."""
+        answer = await self._ask("add_function", record=record, token=token)
+        if not isinstance(answer.get("id"), str) or not isinstance(answer.get("record"), bytes):
+            raise unavailable()
+        return answer["id"], answer["record"]
+
+    async def delete_function(self, record: bytes, token: str, function_id: str) -> bytes:
+        """The record without the function."""
+        return await self._record("delete_function", record=record, token=token, function_id=function_id)
+
+    async def revoke_token(self, record: bytes, token: str, token_id: str, expires: datetime | None) -> bytes:
+        """The record in which the token is revoked."""
+        until = None if expires is None else int(expires.timestamp())
+        return await self._record("revoke_token", record=record, token=token, token_id=token_id, expires=until)
+
+    async def commit(self, record: bytes) -> None:
+        """Tell the enclave that this record is stored, so that it takes no older one."""
+        await self._ask("commit", record=record)
+
+    async def grant(self, record: bytes, token: str) -> None:
+        """Let the built-in classifier decrypt for the account."""
+        await self._ask("grant", record=record, token=token)
+
+    async def open(self, **fields: str | bytes) -> EnclaveSession:
+        """Begin a session; `fields` are CAPE_OPEN's."""
+        self._current()
+        try:
+            reader, writer = await self._connections.dedicated()
+        except TransportError as error:
+            raise unavailable() from error
+        session = EnclaveSession(reader, writer)
+        try:
+            await session.send(frames.encode(Kind.CAPE_OPEN, frames.pack(fields)))
+            await session.opened()
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    async def _record(self, op: str, **fields: str | bytes | int | None) -> bytes:
+        return await self._bytes("record", op, **fields)
+
+    async def _bytes(self, name: str, op: str, **fields: str | bytes | int | None) -> bytes:
+        value = (await self._ask(op, **fields)).get(name)
+        if not isinstance(value, bytes):
+            raise unavailable()
+        return value
+
+    async def _ask(self, op: str, **fields: str | bytes | int | None) -> dict[str, Any]:
+        self._current()
+        try:
+            kind, payload = await self._connections.exchange(Kind.CAPE_CALL, frames.pack({"op": op, **fields}))
+            if kind is Kind.CAPE_ERROR:
+                raise cape.error_of(payload)
+            if kind is not Kind.CAPE_ANSWER:
+                raise unavailable()
+            return frames.unpack(payload)
+        except TransportError as error:
+            raise unavailable() from error
+
+    def _current(self) -> None:
+        """No evidence, no traffic."""
+        try:
+            _ = self._enclave.current
+        except Problem as problem:
+            raise unavailable() from problem
+
+
+class EnclaveSession:
+    """One open session. `opened` and `receive` raise `CapeError`, `enclave_unavailable` once the enclave is gone."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.needs_function = False
+
+    async def __aenter__(self) -> EnclaveSession:
+        return self
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; the enclave then ends the session's process."""
+        self._writer.close()
+
+    async def send(self, frame: bytes) -> None:
+        """Send a frame, waiting while the enclave does not read."""
+        try:
+            self._writer.write(frame)
+            await self._writer.drain()
+        except OSError as error:
+            raise unavailable() from error
+
+    async def opened(self) -> None:
+        """Wait until the enclave says to go on."""
+        kind, payload = await self.receive()
+        if kind is not Kind.CAPE_OPENED:
+            raise unavailable()
+        self.needs_function = cast("bool", frames.unpack(payload).get("need_function", False))
+
+    async def receive(self) -> tuple[Kind, bytes]:
+        """The next frame; a long text is gathered. A reported error is raised."""
+        try:
+            frame = await frames.read(self._reader)
+            if frame is None:
+                raise unavailable()
+            kind, payload = frame
+            if kind is Kind.CAPE_ERROR:
+                raise cape.error_of(payload)
+            if kind is Kind.CAPE_TEXT:
+                payload = await cape.read_rest(self._reader, payload, kind=kind, limit=_MAX_TEXT_BYTES)
+        except (TransportError, OSError) as error:
+            raise unavailable() from error
+        return kind, payload
+
+
+_MAX_TEXT_BYTES = 100 * 1024 * 1024
+
+
+def unavailable() -> CapeError:
+    """The enclave was lost, or does not keep to the protocol."""
+    return CapeError("enclave_unavailable", "the enclave cannot be reached; it may be restarting")

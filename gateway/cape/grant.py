@@ -1,0 +1,53 @@
+"""Telling each new enclave whose ciphertexts `/classify` takes: the account whose owner signed that for this bundle."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from blindsight.cape import tokens
+from blindsight.errors import CapeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.cape.services import CapeServices
+    from gateway.enclave.attested import AttestedEnclave
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+
+
+class ClassifierGrant:
+    """Presents the deploy token in `file` to the enclave, and again whenever that has other keys than before."""
+
+    def __init__(self, file: Path, enclave: AttestedEnclave, services: CapeServices) -> None:
+        self._file = file
+        self._enclave = enclave
+        self._services = services
+        self._granted_to: bytes | None = None
+
+    async def watch(self) -> None:
+        """Until cancelled. The file may come, or change its mind, later."""
+        said = None
+        while True:
+            known = self._enclave.known
+            if known is not None and known.key_configs != self._granted_to:
+                try:
+                    await self._grant()
+                    self._granted_to, said = known.key_configs, None
+                except (CapeError, OSError) as error:
+                    reason = getattr(error, "code", type(error).__name__)
+                    if reason != said:
+                        _log.warning("classifier grant not accepted", extra={"reason": reason})
+                    said = reason
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _grant(self) -> None:
+        token = (await asyncio.to_thread(self._file.read_text, encoding="utf-8")).strip()
+        account = await self._services.store.account(tokens.peek(token).username)
+        if account is None:
+            raise CapeError("unknown_account", "there is no such account")
+        await self._services.enclave.grant(account.record, token)

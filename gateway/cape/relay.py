@@ -1,0 +1,285 @@
+"""Cape's WebSockets: what a client sends goes to the enclave unread, what the enclave says goes back as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final
+
+from fastapi import APIRouter, WebSocket
+from starlette.websockets import WebSocketDisconnect
+from uvicorn.protocols.utils import ClientDisconnected
+
+from blindsight.cape import messages, tokens
+from blindsight.cape.protocol import MAX_INPUT_BYTES, SUBPROTOCOLS
+from blindsight.errors import CapeError
+from blindsight.wire import cape, frames
+from blindsight.wire.protocol import Kind
+from gateway.cape.answers import refusal
+from gateway.cape.bearer import token_account, unauthenticated
+from gateway.cape.deployments import Deployment
+from gateway.cape.services import cape_of
+from gateway.cape.store import unknown_function
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+
+    from gateway.cape.enclave import EnclaveSession
+    from gateway.cape.services import CapeServices
+    from gateway.cape.store import FunctionRow
+
+router = APIRouter()
+
+_NORMAL, _GOING_AWAY, _INTERNAL = 1000, 1001, 1011
+_SCOPES: Final[dict[str, tokens.Scope]] = {"run": "run", "deploy": "deploy"}
+"""What a token must be good for; on the other routes any is."""
+_MOST_TOLD: Final = 64
+"""Unanswered inputs that are each told of the end; a client that sends more ahead knows after these."""
+_LOOK_SECONDS: Final = 5.0
+_DRAIN_LOOK_SECONDS: Final = 0.05
+
+_Ending = tuple[int, "list[str]"]
+"""A close code and the text frames to send before it."""
+
+
+@router.websocket("/v1/run/{function_id}")
+async def run_by_id(websocket: WebSocket, function_id: str) -> None:
+    """Run a function by its id."""
+    services = cape_of(websocket)
+    await _serve(websocket, services, lambda: services.store.function(function_id))
+
+
+@router.websocket("/v1/run/{username}/{name}")
+async def run_by_name(websocket: WebSocket, username: str, name: str) -> None:
+    """Run the newest function of that name."""
+    services = cape_of(websocket)
+    await _serve(websocket, services, lambda: services.store.function_named(username, name))
+
+
+@router.websocket("/v1/deploy")
+async def deploy(websocket: WebSocket) -> None:
+    """Deploy a function."""
+    await _serve(websocket, cape_of(websocket), None, route="deploy")
+
+
+@router.websocket("/v1/test")
+async def test(websocket: WebSocket) -> None:
+    """Run a bundle once, without storing it."""
+    await _serve(websocket, cape_of(websocket), None, route="test")
+
+
+@router.websocket("/v1/key")
+async def key(websocket: WebSocket) -> None:
+    """The caller's own Cape Key."""
+    await _serve(websocket, cape_of(websocket), None, route="key")
+
+
+async def _serve(
+    websocket: WebSocket,
+    services: CapeServices,
+    lookup: Callable[[], Awaitable[FunctionRow | None]] | None,
+    *,
+    route: str = "run",
+) -> None:
+    """Have the enclave accept the caller, then relay. A refusal before that is an HTTP response."""
+    opened = contextlib.AsyncExitStack()
+    async with opened:
+        try:
+            opened.enter_context(services.sessions.place())
+            token = _token(websocket)
+            # The enclave proves it again, by what it sealed itself.
+            claimed, caller = await token_account(token, services.store, _SCOPES.get(route, tokens.peek(token).scope))
+            fields: dict[str, str | bytes] = {"route": route, "token": token, "record": caller.record}
+            function = None
+            if lookup is not None:
+                function = await lookup()
+                owner = await services.store.account(function.owner) if function else None
+                if function is None or owner is None:
+                    raise unknown_function()
+                fields |= {"owner_record": owner.record, "function_id": function.id}
+            session = await opened.enter_async_context(await services.enclave.open(**fields))
+            deployment = None
+            if route == "deploy":
+                upload = await opened.enter_async_context(services.bundles.receiving())
+                deployment = Deployment(services, upload, caller.username, token)
+            await services.store.mark_token_used(claimed.id)
+        except CapeError as error:
+            await websocket.send_denial_response(refusal(websocket, error))
+            return
+        await websocket.accept(subprotocol=websocket.scope["subprotocols"][0])
+        conversation = _Conversation(websocket, services, session, deployment, inputs_each=2 if route == "test" else 1)
+        await conversation.run(function.id if function and session.needs_function else None)
+
+
+def _token(websocket: WebSocket) -> str:
+    """The second of the two subprotocols offered. Raises `CapeError`."""
+    offered = websocket.scope["subprotocols"]
+    if len(offered) < 2 or offered[0] not in SUBPROTOCOLS or not offered[1]:
+        raise unauthenticated()
+    return str(offered[1])
+
+
+class _Conversation:
+    """An accepted client and its session in the enclave, until either ends or falls silent."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        services: CapeServices,
+        session: EnclaveSession,
+        deployment: Deployment | None,
+        *,
+        inputs_each: int = 1,
+    ) -> None:
+        """`inputs_each`: binary messages of the client that one answer is for."""
+        self._websocket = websocket
+        self._services = services
+        self._session = session
+        self._deployment = deployment
+        self._frames: asyncio.Queue[bytes] = asyncio.Queue()
+        self._queued_bytes = 0
+        self._room = asyncio.Event()
+        self._outstanding = 0
+        """Inputs that have not been answered, a half-sent one among them."""
+        self._in_message = False
+        self._inputs_each = inputs_each
+        self._active = time.monotonic()
+
+    async def run(self, function_id: str | None) -> None:
+        """Relay all, with the function's ciphertext first if `function_id` is one that the enclave has not at hand."""
+        try:
+            if not await self._attest(function_id):
+                return
+        except CapeError as error:
+            await self._end(_INTERNAL, [messages.error(str(error))])
+            return
+        except WebSocketDisconnect:
+            return
+        parts: list[Coroutine[None, None, _Ending | None]]
+        parts = [self._hear_client(), self._pass_on(), self._hear_enclave(), self._watch()]
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                ending = task.result()
+                if ending is not None:
+                    await self._end(*ending)
+        except CapeError as error:
+            # Clients that wait would wait for ever: each is told before the connection closes.
+            await self._end(_INTERNAL, [messages.error(str(error))] * max(1, min(self._outstanding, _MOST_TOLD)))
+        except WebSocketDisconnect:
+            pass  # The client went away while it was being told something.
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _attest(self, function_id: str | None) -> bool:
+        """The start frame and its answer; False if the client went away instead."""
+        try:
+            async with asyncio.timeout(self._services.idle_seconds):
+                message = await self._websocket.receive()
+        except TimeoutError:
+            await self._end(_NORMAL)
+            return False
+        if message["type"] == "websocket.disconnect":
+            return False
+        nonce = messages.nonce_of(message.get("text") or "")
+        if function_id is not None:
+            async for chunk, last in _with_last(self._services.bundles.chunks(function_id)):
+                await self._session.send(cape.piece(Kind.CAPE_FUNCTION, chunk, last=last))
+            await self._session.opened()
+        await self._session.send(frames.encode(Kind.CAPE_NONCE, nonce))
+        _, text = await self._session.receive()
+        await self._websocket.send_text(text.decode())
+        return True
+
+    async def _hear_client(self) -> _Ending | None:
+        """Take what the client sends, as fast as it sends it, so that its pings are heard while an input is at work."""
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return None
+            self._active = time.monotonic()
+            piece = message.get("bytes")
+            if piece is None:
+                if self._deployment is None:
+                    raise CapeError("malformed_frame", "inputs are binary frames")
+                await self._send(frames.encode(Kind.CAPE_DEPLOYMENT, (message.get("text") or "").encode()))
+                continue
+            last = not message.get("more_body", False)
+            self._outstanding += not self._in_message
+            self._in_message = not last
+            if self._deployment is not None:
+                await self._deployment.take(piece)
+                await self._send(cape.piece(Kind.CAPE_INPUT, piece, last=last))
+                continue
+            while self._queued_bytes > MAX_INPUT_BYTES:
+                self._room.clear()
+                await self._room.wait()
+            self._queued_bytes += len(piece)
+            for frame in cape.pieces(Kind.CAPE_INPUT, piece, last=last):
+                self._frames.put_nowait(frame)
+
+    async def _pass_on(self) -> _Ending | None:
+        while True:
+            frame = await self._frames.get()
+            await self._send(frame)
+            self._queued_bytes -= len(frame)
+            self._room.set()
+
+    async def _send(self, frame: bytes) -> None:
+        """Send to the enclave; if it has hung up, what it said last is what the client has to hear."""
+        try:
+            await self._session.send(frame)
+        except CapeError:
+            await asyncio.Event().wait()
+
+    async def _hear_enclave(self) -> _Ending | None:
+        while True:
+            try:
+                kind, payload = await self._session.receive()
+                if kind is Kind.CAPE_DEPLOYED and self._deployment is not None:
+                    function_id = await self._deployment.finish(frames.unpack(payload))
+                    await self._websocket.send_text(messages.deployed(function_id))
+                else:
+                    await self._websocket.send_text(payload.decode())
+            except CapeError as error:
+                if error.code == "enclave_unavailable" or self._deployment is not None:
+                    raise
+                await self._websocket.send_text(messages.error(str(error)))
+            self._outstanding = max(0, self._outstanding - self._inputs_each)
+            self._active = time.monotonic()
+
+    async def _watch(self) -> _Ending:
+        """End a connection that is silent, or idle while the gateway shuts down."""
+        while True:
+            idle = time.monotonic() - self._active if not self._outstanding else 0.0
+            if self._services.sessions.draining.is_set() and not self._outstanding:
+                return _GOING_AWAY, []
+            left = self._services.idle_seconds - idle
+            if left <= 0:
+                return _NORMAL, []
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(_LOOK_SECONDS, left)):
+                    if self._services.sessions.draining.is_set():
+                        await asyncio.sleep(_DRAIN_LOOK_SECONDS)
+                    else:
+                        await self._services.sessions.draining.wait()
+
+    async def _end(self, code: int, texts: Sequence[str] = ()) -> None:
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, ClientDisconnected):
+            for text in texts:
+                await self._websocket.send_text(text)
+            await self._websocket.close(code)
+
+
+async def _with_last(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[bytes, bool]]:
+    """Each chunk, and whether it is the last."""
+    held = b""
+    async for chunk in chunks:
+        if held:
+            yield held, False
+        held = chunk
+    yield held, True

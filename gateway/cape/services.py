@@ -1,0 +1,105 @@
+"""What the Cape endpoints work with, made once per application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, cast
+
+from blindsight.cape.protocol import IDLE_SECONDS
+from blindsight.errors import CapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from prometheus_client import Gauge
+    from starlette.requests import HTTPConnection, Request
+
+    from gateway.cape.bundles import Bundles
+    from gateway.cape.enclave import EnclaveSession
+    from gateway.cape.store import Store
+
+
+class CapeEnclave(Protocol):
+    """What the endpoints ask of the enclave. A `record` is an account's state, sealed; a `token` proves the owner.
+
+    Every method may raise `CapeError`.
+    """
+
+    async def create_account(self, username: str, owner_public_key: bytes, proof: str) -> bytes:
+        """The first record, version 1. `proof`: a token of scope `account` that this key signed."""
+        ...
+
+    async def user_key(self, record: bytes) -> bytes:
+        """An attestation document that holds the account's Cape Key."""
+        ...
+
+    async def add_function(self, record: bytes, token: str) -> tuple[str, bytes]:
+        """The id of the function that a deploy `token` allows, and the next record, with it."""
+        ...
+
+    async def delete_function(self, record: bytes, token: str, function_id: str) -> bytes:
+        """The next record, without the function."""
+        ...
+
+    async def revoke_token(self, record: bytes, token: str, token_id: str, expires: datetime | None) -> bytes:
+        """The next record, in which the token is revoked until it expires anyway."""
+        ...
+
+    async def commit(self, record: bytes) -> None:
+        """Told that `record` is stored."""
+        ...
+
+    async def grant(self, record: bytes, token: str) -> None:
+        """Let the built-in classifier decrypt for the account, whose deploy `token` names its bundle."""
+        ...
+
+    async def open(self, **fields: str | bytes) -> EnclaveSession:
+        """Begin a client's session; `fields` are CAPE_OPEN's (`blindsight.wire.cape`)."""
+        ...
+
+
+class Sessions:
+    """Places for connected clients; `draining` tells them that the gateway is shutting down."""
+
+    def __init__(self, places: int, gauge: Gauge | None = None) -> None:
+        self._places = places
+        self._taken = 0
+        self._gauge = gauge
+        self.draining = asyncio.Event()
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place. Raises `CapeError` (`overloaded`)."""
+        if self._taken >= self._places or self.draining.is_set():
+            raise CapeError("overloaded", "the service takes no more connections now")
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._taken += change
+        if self._gauge is not None:
+            self._gauge.set(self._taken)
+
+
+@dataclass(frozen=True)
+class CapeServices:
+    """The parts of the Cape front door. `api_token_required` raises `Problem` where the gateway wants API tokens."""
+
+    store: Store
+    bundles: Bundles
+    enclave: CapeEnclave
+    api_token_required: Callable[[Request], None]
+    sessions: Sessions = field(default_factory=lambda: Sessions(512))
+    idle_seconds: float = IDLE_SECONDS
+    """Of silence, after which a connection is closed."""
+
+
+def cape_of(connection: HTTPConnection) -> CapeServices:
+    """The services of the application that this request or WebSocket came to."""
+    return cast("CapeServices", connection.app.state.cape)

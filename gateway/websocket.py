@@ -1,0 +1,81 @@
+"""uvicorn's WebSocket protocol, with long binary messages handed over in pieces and lesser ones whole.
+
+ASGI knows whole messages only; a function of 900 MB is one. Here a `websocket.receive` with `more_body` true is a piece
+of a binary message, as HTTP bodies have them. Text is small in every protocol that is spoken here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
+from websockets.server import ServerProtocol
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+    from websockets.frames import Frame
+
+MAX_FRAME_BYTES: Final = 80 * 1024 * 1024
+"""One WebSocket frame, which is held in memory until it is whole. Messages of several frames have no limit here."""
+
+MAX_TEXT_BYTES: Final = 64 * 1024
+
+_PIECE_BYTES: Final = 256 * 1024
+"""Fragments are gathered to pieces of at least this size; some clients send 4 KiB at a time."""
+
+
+class StreamingWebSocket(WebSocketsSansIOProtocol):
+    """See the module."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 -- uvicorn's
+        super().__init__(*arguments, **options)
+        # Clients may offer compression; sealed bytes do not compress.
+        self.conn = ServerProtocol(max_size=(None, MAX_FRAME_BYTES), logger=self.logger)
+        self._gathered = 0
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # uvicorn would complain that a refusal is no handshake.
+
+    def shutdown(self) -> None:
+        """Leave an open conversation to the application, which ends it in order once it drains."""
+        if not self.handshake_complete or self.close_sent:
+            super().shutdown()
+
+    def handle_text(self, event: Frame) -> None:
+        self._gathered = 0
+        super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        self.curr_msg_data_type = "bytes"
+        self.frames = []
+        self._gathered = 0
+        self._gather(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        if self.curr_msg_data_type == "bytes":
+            self._gather(event)
+            return
+        self._gathered += len(event.data)
+        if self._gathered > MAX_TEXT_BYTES:
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG)
+            self.handle_parser_exception()
+            return
+        super().handle_cont(event)
+
+    def _gather(self, event: Frame) -> None:
+        self.frames.append(cast("bytes", event.data))
+        self._gathered += len(event.data)
+        if not event.fin and self._gathered < _PIECE_BYTES:
+            return
+        piece = b"".join(self.frames)
+        self.frames, self._gathered = [], 0
+        if self.close_sent:
+            return  # As uvicorn does: what comes after our close is nobody's.
+        received = {"type": "websocket.receive", "bytes": piece, "more_body": not event.fin}
+        self.queue.put_nowait(cast("ASGIReceiveEvent", received))
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()

@@ -1,0 +1,218 @@
+"""The device flow, from a device's first request to its tokens."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway.cape import device_codes
+from gateway.cape.device import GRANT_TYPE
+from tests.support.problems import CANARY
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from tests.support.cape_front import Front, Owner
+
+_CLIENT = {"client_id": "oXITxpCdjvRYSDJtaMeycvveqE9qadUS"}
+
+
+async def _begin(front: Front) -> dict[str, Any]:
+    form = {**_CLIENT, "scope": "openid profile email offline_access", "audience": "https://app.capeprivacy.com/v1/"}
+    response = await front.client.post("/oauth/device/code", data=form)
+    assert response.status_code == 200
+    begun: dict[str, Any] = response.json()
+    return begun
+
+
+async def _poll(front: Front, device_code: str) -> httpx2.Response:
+    form = {"client_secret": "", **_CLIENT, "device_code": device_code, "grant_type": GRANT_TYPE}
+    return await front.client.post("/oauth/token", data=form)
+
+
+async def _decide(front: Front, someone: Owner, **members: Any) -> httpx2.Response:
+    return await front.client.post("/oauth/device/decision", json=members, headers=someone.bearer())
+
+
+def _error(response: httpx2.Response) -> str:
+    assert response.status_code == 400
+    body = response.json()
+    assert set(body) <= {"error", "error_description"}
+    assert CANARY not in response.text
+    assert response.headers["cache-control"] == "no-store"
+    error: str = body["error"]
+    return error
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Lets time pass for the codes."""
+
+    class Clock(datetime):
+        offset = timedelta(0)
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(UTC) + cls.offset
+
+    monkeypatch.setattr(device_codes, "datetime", Clock)
+    return Clock
+
+
+async def test_a_login(front: Front, clock: Any) -> None:
+    ada = await front.sign_up("Ada")
+    begun = await _begin(front)
+    assert set(begun) == {
+        "device_code", "user_code", "verification_uri", "verification_uri_complete", "expires_in", "interval",
+    }  # fmt: skip
+    assert re.fullmatch(r"[B-DF-HJ-NP-TV-XZ]{4}-[B-DF-HJ-NP-TV-XZ]{4}", begun["user_code"])
+    assert len(begun["device_code"]) >= 43
+    assert (begun["expires_in"], begun["interval"]) == (600, 5)
+    assert begun["verification_uri"] == "https://cape.test/device"
+    assert begun["verification_uri_complete"] == f"https://cape.test/device?user_code={begun['user_code']}"
+    assert _error(await _poll(front, begun["device_code"])) == "authorization_pending"
+    assert _error(await _poll(front, begun["device_code"])) == "slow_down"
+    access, identity = ada.token(lifetime=timedelta(days=30)), ada.token("run")
+    response = await _decide(
+        front, ada, user_code=begun["user_code"].lower(), allow=True, access_token=access, id_token=identity
+    )
+    assert (response.status_code, response.json()) == (200, {})
+    clock.offset = timedelta(seconds=10)
+    response = await _poll(front, begun["device_code"])
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "no-store"
+    body = response.json()
+    assert 30 * 86400 - 60 <= body.pop("expires_in") <= 30 * 86400
+    assert body == {"access_token": access, "id_token": identity, "token_type": "Bearer"}
+    # Once.
+    assert _error(await _poll(front, begun["device_code"])) == "invalid_grant"
+    # It works, too.
+    response = await front.client.get("/v1/functions", headers={"authorization": f"Bearer {body['access_token']}"})
+    assert response.status_code == 200
+
+
+async def test_the_access_token_names_the_user_too(front: Front) -> None:
+    ada = await front.sign_up("ada")
+    begun = await _begin(front)
+    access = ada.token(lifetime=None)
+    await _decide(front, ada, user_code=begun["user_code"], allow=True, access_token=access)
+    body = (await _poll(front, begun["device_code"])).json()
+    assert body == {"access_token": access, "id_token": access, "token_type": "Bearer"}
+
+
+async def test_denied(front: Front) -> None:
+    ada = await front.sign_up("ada")
+    begun = await _begin(front)
+    assert (await _decide(front, ada, user_code=begun["user_code"], allow=False)).status_code == 200
+    assert _error(await _poll(front, begun["device_code"])) == "access_denied"
+    late = await _decide(front, ada, user_code=begun["user_code"], allow=True, access_token=ada.token())
+    assert (late.status_code, set(late.json())) == (404, {"error", "message"})
+
+
+async def test_expired(front: Front, clock: Any) -> None:
+    ada = await front.sign_up("ada")
+    begun = await _begin(front)
+    clock.offset = timedelta(minutes=10)
+    late = await _decide(front, ada, user_code=begun["user_code"], allow=True, access_token=ada.token())
+    assert late.status_code == 404
+    assert _error(await _poll(front, begun["device_code"])) == "expired_token"
+
+
+async def test_decisions_that_are_none(front: Front) -> None:
+    ada, bob = await front.sign_up("ada"), await front.sign_up("bob")
+    code = (begun := await _begin(front))["user_code"]
+    right = ada.token()
+    for members, status in (
+        ({}, 400),
+        ({"user_code": code}, 400),
+        ({"user_code": code, "allow": "yes"}, 400),
+        ({"user_code": code, "allow": 1}, 400),
+        ({"user_code": code, "allow": True}, 400),
+        ({"user_code": code, "allow": True, "access_token": CANARY}, 400),
+        ({"user_code": code, "allow": True, "access_token": ada.token("run")}, 400),
+        ({"user_code": code, "allow": True, "access_token": bob.token()}, 400),
+        ({"user_code": code, "allow": True, "access_token": ada.token(lifetime=timedelta(seconds=-1))}, 400),
+        ({"user_code": code, "allow": True, "access_token": ada.token(username="bob")}, 400),
+        ({"user_code": code, "allow": True, "access_token": right, "id_token": 1}, 400),
+        ({"user_code": code, "allow": True, "access_token": right, "id_token": f"{CANARY} x"}, 400),
+        ({"user_code": code, "allow": True, "access_token": right, "id_token": "x" * 5000 + ".x.x"}, 400),
+        ({"user_code": CANARY, "allow": True, "access_token": right}, 404),
+        ({"user_code": "BCDF-GHJK", "allow": True, "access_token": right}, 404),
+        ({"user_code": "", "allow": False}, 404),
+        ({"user_code": "\0", "allow": False}, 404),
+    ):
+        response = await _decide(front, ada, **members)
+        assert response.status_code == status, members
+        assert set(response.json()) == {"error", "message"}
+        assert CANARY not in response.text
+    assert _error(await _poll(front, begun["device_code"])) == "authorization_pending"
+
+
+async def test_malformed_polls(front: Front) -> None:
+    async def error(**options: Any) -> str:
+        return _error(await front.client.post("/oauth/token", **options))
+
+    grant, code = {"grant_type": GRANT_TYPE}, {"device_code": CANARY}
+    assert await error() == "invalid_request"
+    assert await error(data=code) == "invalid_request"
+    assert await error(data=grant) == "invalid_request"
+    assert await error(json={**grant, **code}) == "invalid_request"
+    assert await error(data={**grant, "device_code": [CANARY, CANARY]}) == "invalid_request"
+    assert await error(data={**grant, **code}, files={"x": b"x"}) == "invalid_request"
+    assert await error(content=b"x", headers={"content-type": "multipart/form-data"}) == "invalid_request"
+    assert await error(data={"grant_type": "refresh_token", **code}) == "unsupported_grant_type"
+    assert await error(data={**grant, **code}) == "invalid_grant"
+    assert await error(content=b"grant_type=%s&device_code=%%ff%%00" % GRANT_TYPE.encode(), headers=_FORM) in {
+        "invalid_grant", "invalid_request",
+    }  # fmt: skip
+    many = b"&".join(b"a%d=1" % number for number in range(100))
+    assert await error(content=many, headers=_FORM) == "invalid_request"
+    large = await front.client.post("/oauth/token", content=b"a=" + b"x" * 70_000, headers=_FORM)
+    assert large.status_code == 413
+
+
+_FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+async def test_a_malformed_beginning(front: Front) -> None:
+    response = await front.client.post("/oauth/device/code", files={"x": b"x"})
+    assert (response.status_code, set(response.json())) == (400, {"error", "message"})
+    # The client is not told apart, so it need not say who it is.
+    assert (await front.client.post("/oauth/device/code")).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["[", "a b", "x:y", ""])
+async def test_odd_hosts(front: Front, host: str) -> None:
+    response = await front.client.post("/oauth/device/code", data=_CLIENT, headers={"host": host})
+    assert response.status_code in {200, 400}
+
+
+async def test_too_many_waiting(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_codes, "MAX_PENDING", 2)
+    for _ in range(2):
+        await _begin(front)
+    response = await front.client.post("/oauth/device/code", data=_CLIENT)
+    assert (response.status_code, set(response.json())) == (503, {"error", "message"})
+    assert response.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["", "<script>alert(1)</script>", "<b>XXXXXX", "bcdf-ghjk", "BCDF-GHJKL", "BCDF-GHJK\n", CANARY, "A<script>"],
+)
+async def test_the_page_repeats_nothing_but_codes(front: Front, given: str) -> None:
+    response = await front.client.get("/device", params={"user_code": given})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert "cape login --approve CODE</pre>" in response.text
+    assert "script" not in response.text
+    assert CANARY not in response.text
+
+
+async def test_the_page_says_how_to_approve(front: Front) -> None:
+    response = await front.client.get("/device?user_code=BCDF-GHJK")
+    assert "<pre>cape login --approve BCDF-GHJK</pre>" in response.text
+    assert "default-src 'self'" in response.headers["content-security-policy"]
