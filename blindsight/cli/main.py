@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import blindsight
-from blindsight.cli import attest, classify, doctor, units, up
+from blindsight.cli import attest, classify, doctor, localtrust, tls, units, up
 
 app = typer.Typer(
     name="blindsight",
@@ -19,6 +19,9 @@ app.command("up")(up.up)
 app.command("classify")(classify.classify)
 app.command("attest")(attest.attest)
 app.command("doctor")(doctor.doctor)
+app.command("tls")(tls.tls)
+
+app.command("with-local-trust", context_settings={"allow_interspersed_args": False})(localtrust.with_local_trust)
 
 _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 model = typer.Typer(help="Build and check the model (the unit model_build).", no_args_is_help=True)

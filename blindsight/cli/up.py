@@ -16,12 +16,14 @@ from rich.panel import Panel
 from rich.table import Table
 
 from blindsight.attestation.policy import Policy
-from blindsight.cli import localca, models, units
+from blindsight.cli import localca, models, provision, units
 from blindsight.cli.console import err, fail, out
 from blindsight.cli.supervisor import Supervisor, Unit
+from blindsight.local_trust import environment
 
 if TYPE_CHECKING:
     from blindsight.cli.models import Chosen
+    from blindsight.cli.provision import Provisioned
 
 _START_SECONDS = 120.0
 _POLL_SECONDS = 0.1
@@ -77,7 +79,11 @@ def _units(
         "BLINDSIGHT_ENCLAVE_PORT": str(enclave_port),
         "BLINDSIGHT_PORT": str(port),
         "BLINDSIGHT_METRICS_PORT": str(metrics_port),
+        "BLINDSIGHT_DATABASE": f"sqlite:///{state / 'gateway' / 'cape.sqlite'}",
+        "BLINDSIGHT_BUNDLES": str(state / "gateway" / "bundles"),
+        "BLINDSIGHT_CLASSIFIER_GRANT": str(provision.grant_file(state)),
     }
+    (state / "gateway").mkdir(mode=0o700, exist_ok=True)
     if tls_port:
         tls = localca.ensure(state / "tls", _TLS_NAMES)
         settings |= {
@@ -117,7 +123,15 @@ async def _serve(stack: list[Unit], chosen: Chosen, state: Path, *, port: int, t
             err.print(f"next:  look into {state / 'logs'}, or run `blindsight doctor`", markup=False)
             return 1
         supervisor.up = True
-        _banner(chosen, state, port=port, tls_port=tls_port, seconds=time.monotonic() - began)
+        seconds = time.monotonic() - began
+        prepared = None
+        if tls_port:  # pycape speaks nothing but TLS.
+            url = f"https://localhost:{tls_port}"
+            prepared = await asyncio.to_thread(provision.provision, state, state / "function.zip", url)
+        _banner(chosen, state, port=port, tls_port=tls_port, seconds=seconds)
+        if prepared is not None:
+            _cape_lines(prepared, state, tls_port=tls_port)
+        out.print("Ctrl-C stops everything.")
         await stop.wait()
         err.print("Stopping…")
         return 0
@@ -154,7 +168,20 @@ def _banner(chosen: Chosen, state: Path, *, port: int, tls_port: int, seconds: f
         out.print(chosen.remark, style="yellow")
     out.print("Try it:", end="\n\n")
     out.print(f"    curl -F file=@photo.jpg localhost:{port}/classify", end="\n\n", markup=False)
-    out.print("Ctrl-C stops everything.")
+
+
+def _cape_lines(prepared: Provisioned, state: Path, *, tls_port: int) -> None:
+    """For the scripts of Cape's example, to copy."""
+    out.print("For pycape and Cape's scripts (then `blindsight with-local-trust python script.py`):", end="\n\n")
+    for name, value in (
+        ("CAPE_ENCLAVE_HOST", f"https://localhost:{tls_port}"),
+        ("CAPE_LOCAL_CONFIG_DIR", environment.config_folder(state)),
+        ("FUNCTION_ID", prepared.function_id),
+        ("FUNCTION_CHECKSUM", prepared.function_checksum),
+        ("TOKEN", prepared.token),
+    ):
+        out.print(f"    export {name}={value}", markup=False, soft_wrap=True)
+    out.print()
 
 
 def _require_free(port: int) -> None:

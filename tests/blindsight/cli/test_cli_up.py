@@ -15,7 +15,10 @@ import httpx2
 import psutil
 import pytest
 
+from blindsight.local_trust import environment as local_trust
 from tests.support.images import plain
+from tests.support.models import label_of
+from tests.support.problems import check
 from tests.support.processes import environment
 from tests.support.waiting import wait_until
 from tests.support.wire import free_port
@@ -105,6 +108,49 @@ def test_https_is_served_under_the_machines_own_authority(up: Up) -> None:
     assert answer.status_code == 200
     assert (up.state / "tls" / "server.key").stat().st_mode & 0o777 == 0o600
     assert (up.state / "tls" / "ca.key").stat().st_mode & 0o777 == 0o600
+
+
+def exports(output: str) -> dict[str, str]:
+    """The variables that the banner says to export."""
+    lines = [line.strip() for line in output.splitlines() if line.strip().startswith("export ")]
+    return dict(line.removeprefix("export ").split("=", 1) for line in lines)
+
+
+def cape(up: Up, *arguments: str) -> str:
+    """What the `cape` command prints, in the environment that the banner tells of."""
+    said = exports(up.output())
+    variables = local_trust.trusting(up.state, said["CAPE_ENCLAVE_HOST"], {**environment(up.state.parent), **said})
+    command = [sys.executable, "-m", "blindsight.cape_cli.main", *arguments]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_the_banner_says_to_export_runs_the_classifier(up: Up, tmp_path: Path) -> None:
+    said = exports(up.output())
+    photo, sealed = tmp_path / "photo.png", tmp_path / "photo.cape"
+    photo.write_bytes(plain(623))
+    token = ("--token", said["TOKEN"], "--function-checksum", said["FUNCTION_CHECKSUM"])
+    answer = json.loads(cape(up, "run", said["FUNCTION_ID"], "--file", str(photo), *token))
+    assert next(iter(answer)) == label_of(623)
+    sealed.write_text(cape(up, "encrypt", "--file", str(photo)))
+    assert json.loads(cape(up, "run", "local/classifier", "--file", str(sealed), *token)) == answer
+
+
+def test_ciphertext_of_the_local_account_is_classified_and_other_text_is_not(up: Up, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(plain(717))
+    sealed = cape(up, "encrypt", "--file", str(photo)).strip()
+    text = {"content-type": "text/plain"}
+    with httpx2.Client(base_url=up.url, trust_env=False, timeout=30) as client:
+        for answer in (
+            client.post("/classify", content=sealed, headers=text),
+            client.post("/classify", json={"ciphertext": sealed}),
+        ):
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["predictions"][0]["class_id"] == 717
+        check(client.post("/classify", content=sealed[:-8], headers=text), "cannot_decrypt")
+        check(client.post("/classify", content="a photo", headers=text), "cannot_decrypt")
 
 
 def test_evidence_is_verified_by_the_command(up: Up, tmp_path: Path) -> None:
