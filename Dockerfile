@@ -19,7 +19,7 @@ RUN pip install --constraint requirements.txt '.[gateway]' && rm -rf build
 USER 10001:10001
 # Inside a container the listener faces the container's network, so tokens are required: BLINDSIGHT_TOKENS_FILE.
 ENV BLINDSIGHT_HOST=0.0.0.0 BLINDSIGHT_METRICS_HOST=0.0.0.0
-EXPOSE 8000 9000
+EXPOSE 8000 8443 9000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
 ENTRYPOINT ["python", "-m", "gateway"]

@@ -2,9 +2,10 @@
 
 The recipe is airbench94's (arXiv:2404.00498): stochastic gradient descent with Nesterov momentum, a triangular learning
 rate, label smoothing, alternating flip, shifts, faster biases, and Lookahead averaging; with a square of each picture
-cut out, since many epochs on small JPEG files would learn them by heart. Convolutions compute in bfloat16, which processors
-and GPUs of recent years do twice as fast; weights and averages are float32. It is deterministic: what an epoch draws
-depends only on the seed and the epoch's number, so a resumed training goes on exactly as an uninterrupted one would.
+cut out, since many epochs on small JPEG files would learn them by heart. Convolutions compute in bfloat16, which
+processors and GPUs of recent years do twice as fast; weights and averages are float32. It is deterministic: what an
+epoch draws depends only on the seed and the epoch's number, so a resumed training goes on exactly as an uninterrupted
+one would.
 """
 
 from __future__ import annotations
