@@ -8,6 +8,9 @@ PYTHON ?= python3
 
 VENV := .venv
 BIN := $(VENV)/bin
+# The published pycape in an environment of its own: its packages are not ours.
+PYCAPE_VENV := .venv-pycape
+PYCAPE_PINS := tests/cape/pycape-requirements.txt
 # The CPU builds of torch; everything else comes from the ordinary index. One retry, because it may be out of reach.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt
@@ -22,7 +25,7 @@ run: $(VENV)/installed-run ## build what is missing, start everything, serve unt
 	@$(BIN)/blindsight up --port $(PORT) --tls-port $(TLS_PORT) --metrics-port $(METRICS_PORT) --state $(STATE) \
 		$(if $(MODEL),--model $(MODEL))
 
-test: $(VENV)/installed-dev check ## lint, types, import rules and all tests
+test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest $(TESTS)
 
 check: lint types imports
@@ -45,7 +48,7 @@ lock: $(VENV)/installed-dev ## pin what is installed now
 	mv requirements.new requirements.txt
 
 clean: ## remove the environment and everything that was built
-	rm -rf $(VENV) $(STATE) benchmarks/out
+	rm -rf $(VENV) $(PYCAPE_VENV) $(STATE) benchmarks/out
 
 $(VENV)/installed-run: pyproject.toml requirements.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -59,3 +62,10 @@ $(VENV)/installed-dev: pyproject.toml requirements.txt
 	@$(PIP) --retries 1 --extra-index-url $(TORCH_INDEX) torch==2.13.0
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/installed-run
+
+$(PYCAPE_VENV)/installed: $(PYCAPE_PINS)
+	@test -x $(PYCAPE_VENV)/bin/python || $(PYTHON) -m venv $(PYCAPE_VENV)
+	@echo "Installing the published pycape, which is tested against, once…"
+	@$(PYCAPE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(PYCAPE_PINS) \
+		pycape numpy pillow geopy
+	@touch $@

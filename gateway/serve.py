@@ -34,7 +34,10 @@ class _Server(uvicorn.Server):
 
 
 async def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. Raises what `create_app` raises, `StoreUnusable`, and `OSError` if an address is taken."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises what `create_app` raises, `StoreUnusable`, and `OSError` if an address is taken.
+    """
     app = create_app(settings)
     services: Services = app.state.services
     if services.cape is not None:

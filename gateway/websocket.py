@@ -14,6 +14,7 @@ from websockets.server import ServerProtocol
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+    from websockets.datastructures import Headers
     from websockets.frames import Frame
 
 MAX_FRAME_BYTES: Final = 80 * 1024 * 1024
@@ -25,13 +26,23 @@ _PIECE_BYTES: Final = 256 * 1024
 """Fragments are gathered to pieces of at least this size; some clients send 4 KiB at a time."""
 
 
+class _Handshake(ServerProtocol):
+    """Leaves the offered subprotocols to the application, which refuses them in JSON.
+
+    Cape's command line offers an empty one where it has no token, and could not read websockets' own refusal.
+    """
+
+    def process_subprotocol(self, _: Headers) -> None:
+        return None
+
+
 class StreamingWebSocket(WebSocketsSansIOProtocol):
     """See the module."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 -- uvicorn's
         super().__init__(*arguments, **options)
         # Clients may offer compression; sealed bytes do not compress.
-        self.conn = ServerProtocol(max_size=(None, MAX_FRAME_BYTES), logger=self.logger)
+        self.conn = _Handshake(max_size=(None, MAX_FRAME_BYTES), logger=self.logger)
         self._gathered = 0
 
     async def send(self, message: ASGISendEvent) -> None:
@@ -45,7 +56,10 @@ class StreamingWebSocket(WebSocketsSansIOProtocol):
             super().shutdown()
 
     def handle_text(self, event: Frame) -> None:
-        self._gathered = 0
+        self._gathered = len(event.data)
+        if self._gathered > MAX_TEXT_BYTES:
+            self._refuse_long_text()
+            return
         super().handle_text(event)
 
     def handle_bytes(self, event: Frame) -> None:
@@ -60,10 +74,13 @@ class StreamingWebSocket(WebSocketsSansIOProtocol):
             return
         self._gathered += len(event.data)
         if self._gathered > MAX_TEXT_BYTES:
-            self.conn.fail(CloseCode.MESSAGE_TOO_BIG)
-            self.handle_parser_exception()
+            self._refuse_long_text()
             return
         super().handle_cont(event)
+
+    def _refuse_long_text(self) -> None:
+        self.conn.fail(CloseCode.MESSAGE_TOO_BIG)
+        self.handle_parser_exception()
 
     def _gather(self, event: Frame) -> None:
         self.frames.append(cast("bytes", event.data))

@@ -36,6 +36,7 @@ _SCOPES: Final[dict[str, tokens.Scope]] = {"run": "run", "deploy": "deploy"}
 """What a token must be good for; on the other routes any is."""
 _MOST_TOLD: Final = 64
 """Unanswered inputs that are each told of the end; a client that sends more ahead knows after these."""
+_DEPLOY_IDLE_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 5.0
 _DRAIN_LOOK_SECONDS: Final = 0.05
 
@@ -254,11 +255,13 @@ class _Conversation:
 
     async def _watch(self) -> _Ending:
         """End a connection that is silent, or idle while the gateway shuts down."""
+        # Between evidence and upload a client packs and encrypts its function, which takes as long as it takes.
+        limit = self._services.idle_seconds if self._deployment is None else _DEPLOY_IDLE_SECONDS
         while True:
             idle = time.monotonic() - self._active if not self._outstanding else 0.0
             if self._services.sessions.draining.is_set() and not self._outstanding:
                 return _GOING_AWAY, []
-            left = self._services.idle_seconds - idle
+            left = limit - idle
             if left <= 0:
                 return _NORMAL, []
             with contextlib.suppress(TimeoutError):

@@ -55,11 +55,11 @@ class Stack:
     With `cape` it hosts Cape functions, too. The policy pins the root, PCR 0, 1, 2 and 16, the function and the model.
     """
 
-    def __init__(self, model: Path, folder: Path, *, workers: int = 2, cape: bool = False) -> None:
+    def __init__(self, model: Path, folder: Path, *, workers: int = 2, cape: bool = False, **settings: object) -> None:
+        """`settings` are the gateway's."""
         self.folder = folder
-        self.settings: dict[str, object] = (
-            {"database": f"sqlite:///{folder / 'cape.sqlite'}", "bundles": folder / "bundles"} if cape else {}
-        )
+        host = {"database": f"sqlite:///{folder / 'cape.sqlite'}", "bundles": folder / "bundles"} if cape else {}
+        self.settings: dict[str, object] = {**host, **settings}
         self.state = folder / "state"
         self.policy_file = folder / "policy.json"
         self.bundle = folder / "bundle.zip"
@@ -138,9 +138,11 @@ class Stack:
 
 
 @contextmanager
-def running_stack(model: Path, folder: Path, *, workers: int = 2, cape: bool = False) -> Iterator[Stack]:
-    """A stack for as long as the block lasts; with `cape` it is a Cape host, too."""
-    stack = Stack(model, folder, workers=workers, cape=cape)
+def running_stack(
+    model: Path, folder: Path, *, workers: int = 2, cape: bool = False, **settings: object
+) -> Iterator[Stack]:
+    """A stack for as long as the block lasts; with `cape` it is a Cape host, too. `settings` are its gateway's."""
+    stack = Stack(model, folder, workers=workers, cape=cape, **settings)
     try:
         yield stack
     finally:

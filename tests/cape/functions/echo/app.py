@@ -1,0 +1,5 @@
+"""Returns its input."""
+
+
+def cape_handler(input_bytes):
+    return input_bytes
