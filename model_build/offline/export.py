@@ -17,9 +17,10 @@ from model_build.errors import ContractError
 from model_build.export import export_onnx
 from model_build.manifest import FILE_NAME, Labels, Manifest, Onnx, Output, Weights, file_sha256, installed_versions
 from model_build.offline.data import PREPROCESSING
-from model_build.offline.network import OfflineModel
+from model_build.offline.network import OfflineModel, eight_bits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import nn
@@ -29,30 +30,29 @@ if TYPE_CHECKING:
 ONNX_FILE = "offline.onnx"
 LABEL_FILE = "cifar10_classes.txt"
 _LARGE = 1024
-"""Values from which on it pays to store a tensor as float16."""
+"""Values from which on it pays to store a tensor as bytes."""
 LARGEST_ONNX = 5_000_000
 """Bytes. The file is kept in the repository."""
 
 NAME = "offline-cifar10"
-VERSION = "1"
+VERSION = "2"
 NOTICE = (
     "OFFLINE MODEL: a small one that knows ten classes only. For ImageNet's 1000, run once with network access, or give"
     " MODEL=path/to/model.onnx."
 )
 
 
-def export(network: Network, classes: tuple[str, ...], seed: int, out: Path) -> tuple[Manifest, Classifier]:
-    """Write the model directory `out` and return its manifest and the graph, loaded.
+def export(networks: Sequence[Network], classes: tuple[str, ...], seed: int, out: Path) -> tuple[Manifest, Classifier]:
+    """Write the model directory `out` of the networks together and return its manifest and the graph, loaded.
 
     Raises `ContractError` and `DifferenceError`; the manifest is written last, so without one `out` holds no model.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / FILE_NAME).unlink(missing_ok=True)
     path = out / ONNX_FILE
-    folded = network.folded()
-    module = OfflineModel(folded).eval()
+    module = OfflineModel([network.folded() for network in networks]).eval()
     export_onnx(module, path)
-    store_halves(path)
+    store_eight_bits(path)
     if path.stat().st_size > LARGEST_ONNX:
         raise ContractError(
             f"{path} has {path.stat().st_size} bytes, more than {LARGEST_ONNX}", "train a narrower network"
@@ -64,7 +64,7 @@ def export(network: Network, classes: tuple[str, ...], seed: int, out: Path) -> 
         name=NAME,
         version=VERSION,
         trained=True,
-        weights=Weights(name=f"{NAME}-seed{seed}", sha256=state_sha256(folded)),
+        weights=Weights(name=f"{NAME}-seed{seed}", sha256=state_sha256(module)),
         onnx=Onnx(file=ONNX_FILE, sha256=file_sha256(path), bytes=path.stat().st_size, opset=onnx_file.opset(path)),
         output=Output(shape=("N", len(classes))),
         preprocessing=PREPROCESSING,
@@ -76,21 +76,30 @@ def export(network: Network, classes: tuple[str, ...], seed: int, out: Path) -> 
     return manifest, classifier
 
 
-def store_halves(path: Path) -> None:
-    """Store the large weights of an ONNX file as float16 where that loses nothing; the graph casts them back."""
+def store_eight_bits(path: Path) -> None:
+    """Store the large weights of an ONNX file as bytes where that loses nothing; the graph multiplies them back.
+
+    A cast and a product of constants, which ONNX Runtime folds when it loads the graph, and not DequantizeLinear, which
+    it would keep for operators on integers.
+    """
     model = onnx.load(path)
-    casts = []
+    nodes, scales_of = [], []
     for tensor in model.graph.initializer:
         if tensor.data_type != onnx.TensorProto.FLOAT:
             continue
         values = numpy_helper.to_array(tensor)
-        halves = values.astype(np.float16)
-        if values.size < _LARGE or not np.array_equal(halves.astype(np.float32), values):
+        if values.size < _LARGE or values.ndim != 4:
+            continue
+        levels, scales = eight_bits(values)
+        if not np.array_equal(levels * scales, values):
             continue
         name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
-        casts.append(helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
+        tensor.CopyFrom(numpy_helper.from_array(levels.astype(np.int8), f"{name}.levels"))
+        scales_of.append(numpy_helper.from_array(scales, f"{name}.scales"))
+        nodes.append(helper.make_node("Cast", [f"{name}.levels"], [f"{name}.cast"], to=onnx.TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [f"{name}.cast", f"{name}.scales"], [name]))
+    model.graph.initializer.extend(scales_of)
+    nodes.extend(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     path.write_bytes(model.SerializeToString(deterministic=True))

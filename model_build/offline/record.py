@@ -18,11 +18,19 @@ FILE_NAME = "record.json"
 
 
 @dataclass(frozen=True)
-class Record:
-    """One training and its evaluation. `hardware` is that of the process that finished the training."""
+class Member:
+    """One network's training."""
 
     recipe: Recipe
     progress: Progress
+
+
+@dataclass(frozen=True)
+class Record:
+    """The networks' trainings and the evaluation of all together. `hardware` is that of the process that finished."""
+
+    seed: int
+    members: tuple[Member, ...]
     evaluation: Evaluation
     classes: tuple[str, ...]
     archive_sha256: str

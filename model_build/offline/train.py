@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,17 +21,16 @@ _DEFAULT_WORK = Path(".blindsight/offline_training")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options on `parser`."""
-    recipe = loop.Recipe()
     parser.add_argument(
         "--data", type=Path, required=True, metavar="ZIP", help="CIFAR-10 as train/<class>/*.jpg and test/<class>/*.jpg"
     )
     parser.add_argument(
         "--out", type=Path, default=_DEFAULT_OUT, metavar="DIR", help=f"the model directory (default {_DEFAULT_OUT})"
     )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random draw (default 0)")
     parser.add_argument(
-        "--seed", type=int, default=recipe.seed, metavar="N", help="decides every random draw (default 0)"
+        "--epochs", type=_positive, metavar="N", help="for each network, instead of its recipe's; for trying things out"
     )
-    parser.add_argument("--epochs", type=_positive, default=recipe.epochs, metavar="N", help=f"default {recipe.epochs}")
     parser.add_argument(
         "--device", default="auto", help="auto (a GPU if there is one), cpu, cuda or cuda:N (default auto)"
     )
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"for preprocessed pictures, checkpoints and the record of results (default {_DEFAULT_WORK})",
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the work folder, if any")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in the work folder, if any")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,16 +53,21 @@ def run(args: argparse.Namespace) -> int:
 
     device = _device(args.device)
     dataset = data.load(args.data, args.work, report)
-    recipe = loop.Recipe(seed=args.seed, epochs=args.epochs)
-    report(f"Training on {records.hardware(str(device))}, {recipe.epochs} epochs, seed {recipe.seed}")
-    network, progress = loop.train(dataset, recipe, device, args.work, resume=args.resume, report=report)
+    report(f"Training {len(loop.MEMBERS)} networks on {records.hardware(str(device))}, seed {args.seed}")
+    networks, members = [], []
+    for number, member in enumerate(loop.MEMBERS, start=1):
+        recipe = replace(member, seed=args.seed, epochs=args.epochs or member.epochs)
+        folder = args.work / f"network-{number}"
+        network, progress = loop.train(dataset, recipe, device, folder, resume=args.resume, report=report)
+        networks.append(network)
+        members.append(records.Member(recipe, progress))
     report("Exporting to ONNX and checking it against torch")
-    manifest, classifier = export(network, dataset.classes, recipe.seed, args.out)
+    manifest, classifier = export(networks, dataset.classes, args.seed, args.out)
     report(f"Classifying {len(dataset.test.labels)} test pictures with ONNX Runtime")
     evaluation = evaluate(classifier, args.data, dataset.classes)
     record = records.Record(
-        recipe=recipe,
-        progress=progress,
+        seed=args.seed,
+        members=tuple(members),
         evaluation=evaluation,
         classes=dataset.classes,
         archive_sha256=dataset.sha256,

@@ -14,8 +14,8 @@ from PIL import Image
 from model_build import check, cli, manifest
 from model_build.contract import relative_difference
 from model_build.errors import ContractError, DifferenceError
-from model_build.offline import card, data, evaluate, export, record
-from model_build.offline.network import Network, OfflineModel
+from model_build.offline import card, data, evaluate, export, loop, record
+from model_build.offline.network import Network, OfflineModel, eight_bits
 
 CLASSES = ("cat", "dog", "horse")
 
@@ -31,7 +31,7 @@ def network():
 @pytest.fixture(scope="module")
 def exported(network, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported")
-    return out, *export.export(network, CLASSES, 11, out)
+    return out, *export.export([network], CLASSES, 11, out)
 
 
 def test_network_gives_a_logit_a_class(network):
@@ -55,7 +55,7 @@ def test_logits_are_those_of_six_views(network):
     views = {"same": (small, 0.5), "up": (padded[..., :32, :32], 0.25), "down": (padded[..., 2:, 2:], 0.25)}
     with torch.inference_mode():
         expected = sum(weight * (network(view) + network(view.flip(-1))) / 2 for view, weight in views.values())
-        torch.testing.assert_close(OfflineModel(network).eval().logits(small), expected)
+        torch.testing.assert_close(OfflineModel([network]).eval().logits(small), expected)
 
 
 def test_folding_changes_no_more_than_rounding_does(network):
@@ -67,21 +67,40 @@ def test_folding_changes_no_more_than_rounding_does(network):
             module.bias.data.normal_()
     pictures = torch.randn(3, 3, 32, 32)
     with torch.inference_mode():
-        assert relative_difference(network(pictures).numpy(), network.folded()(pictures).numpy()) < 5e-3
+        assert relative_difference(network(pictures).numpy(), network.folded()(pictures).numpy()) < 2e-2
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.folded().modules())
 
 
-def test_weights_are_stored_as_halves_and_lose_nothing(network, exported):
+def test_weights_are_stored_as_bytes_and_lose_nothing(network, exported):
     out, _, _ = exported
-    stored = {
-        tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(out / "offline.onnx").graph.initializer
-    }
-    large = [values for values in stored.values() if values.size >= 1024 and values.shape[-1] == 3]
-    assert large
-    assert all(values.dtype == np.float16 for values in large)
-    weights = {tuple(p.shape): p.detach().numpy() for p in network.folded().parameters() if p.dim() == 4}
-    for values in large:
-        np.testing.assert_array_equal(values.astype(np.float32), weights[values.shape])
+    stored = {each.name: numpy_helper.to_array(each) for each in onnx.load(out / "offline.onnx").graph.initializer}
+    levels = {name.removesuffix(".levels"): values for name, values in stored.items() if name.endswith(".levels")}
+    weights = {tuple(p.shape): p.detach().numpy() for p in network.folded().parameters() if p.numel() >= 1024}
+    large = {shape: values for shape, values in weights.items() if len(shape) == 4}
+    assert {values.shape for values in levels.values()} == set(large)
+    for name, values in levels.items():
+        assert values.dtype == np.int8
+        product = values.astype(np.float32) * stored[f"{name}.scales"]
+        np.testing.assert_array_equal(product, large[values.shape])
+
+
+def test_eight_bits_of_eight_bits_are_the_same():
+    weights = np.random.default_rng(5).normal(0, 0.1, (40, 8, 3, 3)).astype(np.float32)
+    weights[7] = 0
+    levels, scales = eight_bits(weights)
+    assert np.abs(levels).max(axis=(1, 2, 3)).tolist() == [0 if channel == 7 else 127 for channel in range(40)]
+    assert np.abs(levels * scales - weights).max() <= scales.max() / 2 * 1.001
+    again, same = eight_bits(levels * scales)
+    np.testing.assert_array_equal(again * same, levels * scales)
+
+
+def test_the_logits_are_the_mean_over_the_networks(network):
+    torch.manual_seed(14)
+    other = Network(len(CLASSES), widths=(8, 8)).eval()
+    pictures = torch.randn(3, 3, 224, 224)
+    with torch.inference_mode():
+        alone = [OfflineModel([each]).eval()(pictures) for each in (network, other)]
+        torch.testing.assert_close(OfflineModel([network, other]).eval()(pictures), (alone[0] + alone[1]) / 2)
 
 
 @pytest.mark.parametrize("count", [1, 2, 9])
@@ -89,7 +108,7 @@ def test_onnxruntime_computes_what_torch_computes(network, exported, count):
     _, _, classifier = exported
     pictures = torch.randn(count, 3, 224, 224)
     with torch.inference_mode():
-        reference = OfflineModel(network.folded()).eval()(pictures).numpy()
+        reference = OfflineModel([network.folded()]).eval()(pictures).numpy()
     assert relative_difference(reference, classifier.logits(pictures.numpy())) < 1e-4
 
 
@@ -99,8 +118,11 @@ def test_manifest_describes_the_model_directory(network, exported):
     assert (out / "model.json").read_bytes() == made.canonical()
     content = json.loads((out / "model.json").read_bytes())
     assert content["format"] == "blindsight-model/1"
-    assert (content["name"], content["version"], content["trained"]) == ("offline-cifar10", "1", True)
-    assert content["weights"] == {"name": "offline-cifar10-seed11", "sha256": export.state_sha256(network.folded())}
+    assert (content["name"], content["version"], content["trained"]) == ("offline-cifar10", "2", True)
+    assert content["weights"] == {
+        "name": "offline-cifar10-seed11",
+        "sha256": export.state_sha256(OfflineModel([network.folded()])),
+    }
     assert content["onnx"]["file"] == "offline.onnx"
     assert content["output"] == {"name": "output", "shape": ["N", 3], "activation": "softmax"}
     assert content["labels"]["file"] == "cifar10_classes.txt"
@@ -110,7 +132,7 @@ def test_manifest_describes_the_model_directory(network, exported):
 
 def test_the_same_network_gives_the_same_files(network, exported, tmp_path):
     out, made, _ = exported
-    again, _ = export.export(network, CLASSES, 11, tmp_path)
+    again, _ = export.export([network], CLASSES, 11, tmp_path)
     assert again.digest() == made.digest()
     assert (tmp_path / "offline.onnx").read_bytes() == (out / "offline.onnx").read_bytes()
 
@@ -118,7 +140,7 @@ def test_the_same_network_gives_the_same_files(network, exported, tmp_path):
 def test_a_graph_that_computes_something_else_is_refused(exported):
     _, _, classifier = exported
     torch.manual_seed(12)
-    other = OfflineModel(Network(len(CLASSES), widths=(8, 16, 24))).eval()
+    other = OfflineModel([Network(len(CLASSES), widths=(8, 16, 24))]).eval()
     with pytest.raises(DifferenceError):
         export.compare_with_torch(other, classifier)
 
@@ -129,7 +151,7 @@ def test_a_graph_too_large_for_the_repository_leaves_no_manifest(exported, netwo
     monkeypatch.setattr(export, "export_onnx", lambda _module, path: path.write_bytes(graph))
     monkeypatch.setattr(export, "LARGEST_ONNX", 10_000)
     with pytest.raises(ContractError, match="more than 10000"):
-        export.export(network, CLASSES, 11, tmp_path)
+        export.export([network], CLASSES, 11, tmp_path)
     assert not (tmp_path / manifest.FILE_NAME).exists()
 
 
@@ -170,11 +192,11 @@ def test_command_goes_from_an_archive_to_a_model_with_a_card(archive, tmp_path, 
     made = check.check_directory(out)
     assert made.onnx.bytes <= 5_000_000
     lines = capsys.readouterr().err
-    assert "epoch 2/2" in lines
+    assert lines.count("epoch 2/2") == len(loop.MEMBERS)
     assert made.digest().hex() in lines
 
     measured = json.loads((work / record.FILE_NAME).read_text())
-    assert measured["recipe"]["seed"] == 7
+    assert measured["seed"] == 7
     assert measured["model_digest"] == made.digest().hex()
     assert sum(map(sum, measured["evaluation"]["confusion"])) == 8
     assert measured["archive_sha256"] == manifest.file_sha256(archive)
@@ -183,7 +205,7 @@ def test_command_goes_from_an_archive_to_a_model_with_a_card(archive, tmp_path, 
         measured["model_digest"],
         measured["archive_sha256"],
         f"**{measured['accuracy']:.2%}** of 8 test pictures",
-        "--seed 7 --epochs 2",
+        "--seed 7",
         "40 pictures train",
         measured["hardware"],
         f"| light | {measured['class_accuracies']['light']:.1%} |",

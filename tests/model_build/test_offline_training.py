@@ -59,7 +59,7 @@ def test_reduction_before_the_training_is_reduction_in_the_graph(noise):
         pixels = generator.integers(0, 256, (224, 224, 3), dtype=np.uint8)
     else:
         pixels = data.crop_pixels(Image.fromarray(generator.integers(0, 256, (40, 32, 3), dtype=np.uint8)))
-    in_graph = OfflineModel(Network(2, (8,))).reduce(torch.from_numpy(evaluate.normalise(pixels[np.newaxis])))
+    in_graph = OfflineModel([Network(2, (8,))]).reduce(torch.from_numpy(evaluate.normalise(pixels[np.newaxis])))
     before = loop.normalise(torch.from_numpy(data.reduce_pixels(pixels)).permute(2, 0, 1)[None])
     half_a_level = 0.5 / 255 / min(data.PREPROCESSING.std)
     assert (in_graph - before).abs().max() <= half_a_level + 1e-4

@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import model_build
+from model_build import contract
+from model_build.offline import data, evaluate
 from tests.support.images import plain
 from tests.support.problems import check
 from tests.support.processes import environment
@@ -21,6 +24,9 @@ from tests.support.wire import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+LEAST_ACCURACY = 0.88
+"""On 500 pictures; the card has the figure of all 10,000, which chance may exceed by three points."""
 
 OFFLINE_MODEL = Path(model_build.__file__).parent / "offline_model"
 
@@ -51,6 +57,34 @@ def test_a_public_sample_photo_of_a_cat_is_a_cat(offline_stack: Stack) -> None:
 def test_the_examples_photos(offline_stack: Stack, assets: Path, label: str) -> None:
     answer = classify(offline_stack, (assets / "images" / f"{label}.jpeg").read_bytes())
     assert answer["predictions"][0]["label"] == label
+
+
+def test_the_accuracy_of_the_card_through_the_service(offline_stack: Stack, assets: Path) -> None:
+    """JPEG files through `/classify/batch`; `BLINDSIGHT_TEST_EVERY=1` takes all 10,000 instead of every twentieth."""
+    every = int(os.environ.get("BLINDSIGHT_TEST_EVERY", "20"))
+    archive = assets / "datasets" / "cifar10_jpeg.zip"
+    with zipfile.ZipFile(archive) as opened:
+        names = sorted(name for name in opened.namelist() if name.startswith("test/") and name.endswith(".jpg"))[
+            ::every
+        ]
+        photos = [(name.split("/")[1], opened.read(name)) for name in names]
+    right = 0
+    for start in range(0, len(photos), 50):
+        batch = photos[start : start + 50]
+        answer = offline_stack.client.post("/classify/batch", files=[("files", photo) for _, photo in batch])
+        assert answer.status_code == 200, answer.text
+        results = answer.json()["results"]
+        assert len(results) == len(batch)
+        right += sum(
+            result["predictions"][0]["label"] == label for (label, _), result in zip(batch, results, strict=True)
+        )
+    alone = evaluate.evaluate_crops(
+        contract.Classifier(OFFLINE_MODEL / "offline.onnx"),
+        data.crops(archive, "test", data.class_names(archive), every),
+    )
+    print(f"{right} of {len(photos)} right through the service, {alone.accuracy:.2%} by ONNX Runtime alone")
+    assert right / len(photos) == pytest.approx(alone.accuracy, abs=0.002)
+    assert alone.accuracy >= LEAST_ACCURACY
 
 
 def test_the_answer_says_which_model_and_how_to_get_the_other(offline_stack: Stack) -> None:
@@ -96,5 +130,5 @@ def test_up_without_network_serves_it_and_says_so(tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGINT)
         process.wait(60)
     said = output.read_text()
-    assert "offline-cifar10 1, 10 classes, trained" in said
+    assert "offline-cifar10 2, 10 classes, trained" in said
     assert "The pretrained weights cannot be had now" in said
