@@ -54,8 +54,11 @@ def plain(model: Path, work: Path) -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def blindsight(model: Path, work: Path) -> Iterator[Service]:
-    """Enclave and gateway with default settings on a bundle of `model`, attested and warm. Raises `StackError`."""
+def blindsight(model: Path, work: Path, **more: object) -> Iterator[Service]:
+    """Enclave and gateway on a bundle of `model`, attested and warm. Raises `StackError`.
+
+    Settings are the default ones, and `more` of the gateway's.
+    """
     bundle = work / "bundle.zip"
     _run("enclave_function", "bundle", "build", "--model", str(model), "--out", str(bundle))
     measured = json.loads(_run("enclave_runtime", "measure", "--bundle", str(bundle)))
@@ -80,7 +83,7 @@ def blindsight(model: Path, work: Path) -> Iterator[Service]:
             "BLINDSIGHT_ENCLAVE_PORT": str(enclave_port),
             "BLINDSIGHT_PORT": str(port),
             "BLINDSIGHT_METRICS_PORT": str(metrics_port),
-        }
+        } | {f"BLINDSIGHT_{name.upper()}": str(value) for name, value in more.items()}
         with _process([sys.executable, "-m", "gateway"], work / "gateway.log", settings) as gateway:
             _wait_ready(port, gateway, work / "gateway.log")
             workers = {f"worker {number}": child for number, child in enumerate(enclave.children(), start=1)}

@@ -142,9 +142,9 @@ class Host:
             document = base64.b64decode(content["attestation_document"], validate=True)
         except (KeyError, TypeError, ValueError) as error:
             raise TransportError("unexpected_answer", "error parsing attestation document") from error
-        return cape_key(
-            evidence.verify_document(document, root=trust.root, nonce=None, at="leaf", pcrs=trust.pcrs).user_data
-        )
+        verified = evidence.verify_document(document, root=trust.root, nonce=None, at="leaf", pcrs=trust.pcrs)
+        _check_username(verified.user_data, username)
+        return cape_key(verified.user_data)
 
     def own_key(self, token: str, trust: Trust) -> bytes:
         """The Cape Key of the account that `token` belongs to: SubjectPublicKeyInfo in DER."""
@@ -253,6 +253,16 @@ def cape_key(user_data: bytes | None) -> bytes:
     if not key:
         raise CapeError("refused", "did not receive cape key")
     return key
+
+
+def _check_username(user_data: bytes | None, username: str) -> None:
+    """Refuse another account's key; a document that names no account is taken, as Cape's own named none."""
+    try:
+        named = json.loads(user_data or b"{}").get("username")
+    except (ValueError, AttributeError, RecursionError):
+        return
+    if named is not None and str(named).lower() != username.lower():
+        raise CapeError("refused", "the host shows the key of another account")
 
 
 def json_object(response: httpx2.Response) -> dict[str, Any]:

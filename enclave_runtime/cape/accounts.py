@@ -102,7 +102,7 @@ class AccountVault:
 
     def __init__(self, root: RootSecret) -> None:
         self._cipher = AESGCM(root.derive("account record"))
-        self._newest: dict[bytes, int] = {}
+        self._newest: dict[tuple[bytes, str], int] = {}
         self._keys: dict[bytes, rsa.RSAPrivateKey] = {}
 
     def seal(self, account: Account) -> bytes:
@@ -137,14 +137,22 @@ class AccountVault:
             functions={key: FunctionEntry(*entry) for key, entry in functions.items()},
             revoked=content["revoked"],
         )
-        if account.version < self._newest.get(account.owner_public_key, 0):
+        if account.version < self._newest.get(_name(account), 0):
             raise CapeError("stale_record", "the host showed an old state of the account")
         return account
 
     def commit(self, record: bytes) -> None:
         """From now on refuse records older than this one. Raises `CapeError`."""
         account = self.open(record)
-        self._newest[account.owner_public_key] = account.version
+        self._newest[_name(account)] = account.version
+
+    def check_new(self, username: str, owner_public_key: bytes) -> None:
+        """Refuse to begin an account anew: its first record would be one in which no token is revoked.
+
+        Raises `CapeError` (`refused`).
+        """
+        if (owner_public_key, username.lower()) in self._newest:
+            raise CapeError("refused", "this owner key has had an account of this name; sign up with another key")
 
     def cape_key(self, account: Account) -> rsa.RSAPrivateKey:
         """The account's Cape Key, parsed."""
@@ -186,6 +194,10 @@ def may_run(caller: Account, token: str, owner: Account, function_id: str) -> Fu
     if not entry.public and caller.owner_public_key != owner.owner_public_key:
         raise CapeError("forbidden", "the function is its owner's alone")
     return entry
+
+
+def _name(account: Account) -> tuple[bytes, str]:
+    return account.owner_public_key, account.username.lower()
 
 
 def check_function_name(name: str) -> None:

@@ -79,6 +79,7 @@ class CapeHost:
                 "owner_public_key": bytes() as owner,
                 "proof": str() as proof,
             }:
+                self.vault.check_new(username, owner)
                 account = await asyncio.to_thread(accounts.create, username, owner, proof)
                 return {"record": self.vault.seal(account)}
             case {"op": "user_key", "record": bytes() as record}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -13,7 +14,7 @@ from blindsight.errors import CapeError, SealingError, TransportError
 from blindsight.sealing import hpke
 from blindsight.wire import cape as pieces
 from blindsight.wire import frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
 from enclave_runtime.cape import accounts
 from enclave_runtime.cape.functions import BundleReader, LoadedFunction
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _SUITE = hpke.Suite(aead_id=hpke.AEAD_CHACHA20_POLY1305)
 _MAX_WAITING_FRAMES = 8
 """Frames of a client that are read ahead while one of its inputs is at work."""
+_HANG_UP_LOOK_SECONDS = 1.0
 _SLOW_BYTES = 1 << 20
 """From here on decryption is worth a thread of its own."""
 
@@ -45,9 +47,10 @@ async def serve(
     inbox: asyncio.Queue[tuple[Kind, bytes]] = asyncio.Queue(_MAX_WAITING_FRAMES)
     session = _Session(host, opening, inbox, writer)
     reading = asyncio.create_task(_read_ahead(reader, inbox))
+    hearing = asyncio.create_task(_hung_up(writer))
     working = asyncio.create_task(session.run())
     stopping = asyncio.create_task(session.idle_once(draining))
-    tasks = (working, reading, stopping)
+    tasks = (working, reading, hearing, stopping)
     try:
         # A gateway that hangs up, because its client did, ends the work at once.
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -64,6 +67,14 @@ async def serve(
 async def _read_ahead(reader: asyncio.StreamReader, inbox: asyncio.Queue[tuple[Kind, bytes]]) -> None:
     while (frame := await frames.read(reader)) is not None:
         await inbox.put(frame)
+
+
+async def _hung_up(writer: asyncio.StreamWriter) -> None:
+    """Wait until the gateway hangs up, though it may have sent more before than is read ahead."""
+    poll = select.poll()
+    poll.register(writer.get_extra_info("socket").fileno(), select.POLLRDHUP)
+    while not poll.poll(0):  # noqa: ASYNC110 -- no event tells of it behind unread bytes
+        await asyncio.sleep(_HANG_UP_LOOK_SECONDS)
 
 
 class _Session:
@@ -109,7 +120,7 @@ class _Session:
                 case {"route": "key"}:
                     caller.verify(token, "run", "account", "deploy")
                     await self._opened()
-                    nonce = await self._next(Kind.CAPE_NONCE)
+                    nonce = await self._nonce()
                     await self._text(messages.attestation(self._host.key_document(caller, nonce)))
                     await self._wait_for_end()
                 case _:
@@ -139,7 +150,7 @@ class _Session:
         if self._function is None:
             self._function = await self._load(owner, entry, function_id)
             await self._opened()
-        nonce = await self._next(Kind.CAPE_NONCE)
+        nonce = await self._nonce()
         await self._text(messages.attestation(self._host.run_document(self._key, entry.checksum, nonce)))
         while True:
             # An input that cannot be opened or answered fails alone; the client may go on.
@@ -174,7 +185,7 @@ class _Session:
 
     async def _deploy(self, caller: Account, token: str) -> None:
         await self._opened()
-        nonce = await self._next(Kind.CAPE_NONCE)
+        nonce = await self._nonce()
         document = self._host.key_document(caller, nonce)
         await self._text(messages.attestation(document))
         name, public = messages.function_of((await self._next(Kind.CAPE_DEPLOYMENT)).decode(errors="replace"))
@@ -189,7 +200,7 @@ class _Session:
 
     async def _test(self, caller: Account, token: str | None) -> None:
         await self._opened()
-        nonce = await self._next(Kind.CAPE_NONCE)
+        nonce = await self._nonce()
         document = self._host.run_document(self._key, None, nonce)
         await self._text(messages.attestation(document))
         archive = await self._input()
@@ -239,6 +250,12 @@ class _Session:
             return context.open(sealed[HPKE_ENC_BYTES:])
         except SealingError as error:
             raise CapeError("cannot_decrypt", "the input is not sealed to this connection's key") from error
+
+    async def _nonce(self) -> bytes:
+        nonce = await self._next(Kind.CAPE_NONCE)
+        if len(nonce) > MAX_NONCE_BYTES:
+            raise TransportError("bad_frame", f"A nonce has at most {MAX_NONCE_BYTES} bytes.")
+        return nonce
 
     async def _next(self, kind: Kind) -> bytes:
         if self._inbox.empty():

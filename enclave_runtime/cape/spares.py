@@ -34,10 +34,14 @@ class _Shelf:
 
 
 class Spares:
-    """Keeps `count` fresh processes of each function that is in use, for `idle_seconds` after the last was taken."""
+    """Keeps `count` fresh processes of each function that is in use, for `idle_seconds` after the last was taken.
 
-    def __init__(self, count: int = 1, *, idle_seconds: float = 600.0) -> None:
+    At most `functions` functions have a reserve: those whose processes were taken last.
+    """
+
+    def __init__(self, count: int = 1, *, functions: int = 32, idle_seconds: float = 600.0) -> None:
         self._count = count
+        self._functions = functions
         self._idle_seconds = idle_seconds
         self._shelves: dict[Path, _Shelf] = {}
         self._starting = asyncio.Semaphore(_STARTS)
@@ -66,6 +70,8 @@ class Spares:
         # Not for a function that was dropped meanwhile.
         if self._shelves.get(code) is shelf:
             self._renew(code, shelf)
+            self._shelves[code] = self._shelves.pop(code)
+            self._make_room()
             if shelf.filling is None or shelf.filling.done():
                 shelf.filling = asyncio.create_task(self._fill(shelf, start))
         return process
@@ -99,6 +105,11 @@ class Spares:
                 # The next client's own start will tell.
                 _log.warning("no spare process could be started", extra={"code": error.code})
                 return
+
+    def _make_room(self) -> None:
+        while len(self._shelves) > self._functions:
+            longest_unused = next(iter(self._shelves))
+            self._in_background(self._clear(self._shelves.pop(longest_unused)))
 
     def _renew(self, code: Path, shelf: _Shelf) -> None:
         if shelf.expiry is not None:

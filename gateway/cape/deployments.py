@@ -6,16 +6,19 @@ enclave hears last. What is left is a file that no function names, which a sweep
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from blindsight.errors import CapeError
 from gateway.cape.enclave import unavailable
-from gateway.cape.store import FunctionRow
+from gateway.cape.store import FunctionRow, unknown_account
 
 if TYPE_CHECKING:
     from gateway.cape.bundles import Upload
     from gateway.cape.services import CapeServices
+
+_log = logging.getLogger("gateway.cape")
 
 _ATTEMPTS = 5
 """Another deployment of the account may change its record at the same moment; so often in a row it does not."""
@@ -41,28 +44,43 @@ class Deployment:
                 pass
             case _:
                 raise unavailable()
-        for attempt in range(1, _ATTEMPTS + 1):
-            account = await self._services.store.account(self._username)
-            if account is None:
-                raise CapeError("unknown_account", "there is no such account")
-            function_id, record = await self._services.enclave.add_function(account.record, self._token)
-            await self._upload.keep(function_id)
-            row = FunctionRow(
-                id=function_id,
-                owner=account.username,
-                name=name,
-                public=public,
-                checksum=checksum,
-                size=self._upload.size,
-                created_at=datetime.now(UTC),
-            )
-            try:
-                await self._services.store.deploy_function(row, record, account.version)
-            except CapeError as error:
-                if error.code != "stale_record" or attempt == _ATTEMPTS:
-                    await self._services.bundles.delete(function_id)
-                    raise
-                continue
-            await self._services.enclave.commit(record)
-            return function_id
+        kept: str | None = None
+        try:
+            for attempt in range(1, _ATTEMPTS + 1):
+                account = await self._services.store.account(self._username)
+                if account is None:
+                    raise unknown_account()
+                function_id, record = await self._services.enclave.add_function(account.record, self._token)
+                await self._upload.keep(function_id)
+                kept = function_id
+                row = FunctionRow(
+                    id=function_id,
+                    owner=account.username,
+                    name=name,
+                    public=public,
+                    checksum=checksum,
+                    size=self._upload.size,
+                    created_at=datetime.now(UTC),
+                )
+                try:
+                    await self._services.store.deploy_function(row, record, account.version)
+                except CapeError as error:
+                    if error.code == "overloaded":
+                        kept = None  # It may have been stored; if not, the file is swept later.
+                    if error.code != "stale_record" or attempt == _ATTEMPTS:
+                        raise
+                    continue
+                await self._commit(record)
+                return function_id
+        except CapeError:
+            if kept is not None:
+                await self._services.bundles.delete(kept)
+            raise
         raise AssertionError("unreachable")
+
+    async def _commit(self, record: bytes) -> None:
+        """The function is stored, so the deployment has succeeded, even if the enclave has seen a newer record."""
+        try:
+            await self._services.enclave.commit(record)
+        except CapeError as error:
+            _log.warning("enclave not told of a stored record", extra={"code": error.code})

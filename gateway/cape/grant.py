@@ -30,7 +30,7 @@ class ClassifierGrant:
         self._granted_to: bytes | None = None
 
     async def watch(self) -> None:
-        """Until cancelled. The file may come, or change its mind, later."""
+        """Until cancelled. The file may come, or be mended, later."""
         said = None
         while True:
             known = self._enclave.known
@@ -38,7 +38,7 @@ class ClassifierGrant:
                 try:
                     await self._grant()
                     self._granted_to, said = known.key_configs, None
-                except (CapeError, OSError) as error:
+                except (CapeError, OSError, UnicodeError) as error:
                     reason = getattr(error, "code", type(error).__name__)
                     if reason != said:
                         _log.warning("classifier grant not accepted", extra={"reason": reason})

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import rfc8785
@@ -20,7 +20,9 @@ import rfc8785
 from enclave_runtime import archive as archives
 from enclave_runtime import function as functions
 from enclave_runtime.archive import BadBundle
-from enclave_runtime.function import Function
+
+if TYPE_CHECKING:
+    from enclave_runtime.function import Function
 
 MANIFEST = {"version": "1", "name": "tiny", "trained": False, "labels": {"count": 3}}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from blindsight.errors import CapeError
 from blindsight.problems import CATALOGUE, Problem
 from blindsight.sealing import bhttp
 from enclave_runtime.function import Function
@@ -36,11 +37,18 @@ class Recorder:
         return self._outcome
 
 
+def _opened(value: bytes) -> bytes:
+    """As the Cape host would open a ciphertext."""
+    if value == b"cape:refused":
+        raise CapeError("cannot_decrypt", SECRET)
+    return b"opened " + value
+
+
 @pytest.fixture
 def api_on() -> Callable[[Any], tuple[InnerApi, Recorder]]:
     def make(outcome: Any) -> tuple[InnerApi, Recorder]:
         pool = Recorder(outcome)
-        return InnerApi(FUNCTION, pool), pool  # type: ignore[arg-type] # all that it uses of the pool
+        return InnerApi(FUNCTION, pool, _opened), pool  # type: ignore[arg-type] # all that it uses of the pool
 
     return make
 
@@ -100,6 +108,23 @@ async def test_every_problem_goes_back_as_itself(api_on, code):
     api, _ = api_on(Problem(code, "Why.", limit_pixels=4))
     response = await api.respond(bhttp.Request("POST", "/classify"))
     assert assert_problem(response, code)["limit_pixels"] == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [(b"cape:text", b"opened cape:text"), (b"Cape:text", b"Cape:text"), (b" cape:text", b" cape:text"), (b"", b"")],
+)
+async def test_a_ciphertext_is_opened_before_the_function_sees_it(api_on, content, seen):
+    api, pool = api_on({})
+    assert (await api.respond(bhttp.Request("POST", "/classify", [], content))).status == 200
+    assert pool.calls == [(seen, 5)]
+
+
+async def test_a_ciphertext_that_cannot_be_opened_is_refused(api_on):
+    api, pool = api_on({})
+    response = await api.respond(bhttp.Request("POST", "/classify", [], b"cape:refused"))
+    assert SECRET not in str(assert_problem(response, "cannot_decrypt"))
+    assert pool.calls == []
 
 
 async def test_a_fault_is_an_answer_that_tells_nothing(api_on, caplog: pytest.LogCaptureFixture):

@@ -23,6 +23,9 @@ from blindsight.errors import EvidenceError
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from blindsight.wire import frames
 from blindsight.wire.protocol import MAX_FRAME_BYTES, Kind
+from enclave_runtime.cape.host import CapeHost
+from enclave_runtime.cape.process import HandlerLimits
+from enclave_runtime.cape.rootsecret import RootSecret
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from enclave_runtime.function import Function
 from enclave_runtime.inner import InnerApi
@@ -132,7 +135,9 @@ async def enclave(tmp_path: Path, state: Path) -> AsyncIterator[Enclave]:
     keys = LaneKeys()
     async with WorkerPool(folder, shared, PoolLimits(workers=1, processors=1)) as pool:
         await within(pool.wait_started())
-        server = EnclaveServer(function, keys, producer, pool, InnerApi(function, pool))
+        host = CapeHost(RootSecret(bytes(32)), producer, HandlerLimits(), classifier_checksum=function.checksum)
+        api = InnerApi(function, pool, host.open_classifier_input)
+        server = EnclaveServer(function, keys, producer, pool=pool, api=api, host=host)
         listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
         try:
             yield Enclave(server, function, producer, pool, keys, listener.sockets[0].getsockname()[1])
@@ -140,6 +145,7 @@ async def enclave(tmp_path: Path, state: Path) -> AsyncIterator[Enclave]:
             listener.close()
             await server.drain(5)
             await listener.wait_closed()
+            await host.aclose()
 
 
 async def test_the_evidence_verifies_and_covers_what_comes_with_it(enclave: Enclave):
@@ -272,9 +278,27 @@ async def test_the_status_counts(enclave: Enclave, gate: Gate):
         assert await peer.ask(Kind.STATUS_REQUEST) == (Kind.STATUS, {**quiet, "restarts": 1})
 
 
+async def test_a_cape_question_is_answered_or_its_error_reported(enclave: Enclave):
+    async with enclave.connection() as peer:
+        kind, fields = await peer.ask(Kind.CAPE_CALL, frames.pack({"op": "user_key", "record": b"no record"}))
+        assert (kind, fields["code"]) == (Kind.CAPE_ERROR, "damaged_record")
+        for payload in (frames.pack({"op": "user_key"}), frames.pack({}), frames.pack({"op": SECRET}), b"\xff"):
+            assert await peer.ask(Kind.CAPE_CALL, payload) == (Kind.REFUSAL, {"code": "bad_frame"})
+
+
+async def test_a_cape_session_has_its_connection_to_itself(enclave: Enclave):
+    """Refused or not, it is no connection for questions any more."""
+    async with enclave.connection() as peer:
+        kind, fields = await peer.ask(Kind.CAPE_OPEN, frames.pack({"route": "key", "token": "", "record": b""}))
+        assert (kind, fields["code"]) == (Kind.CAPE_ERROR, "damaged_record")
+        await peer.send(Kind.STATUS_REQUEST)
+        await enclave.server.drain(5)
+        assert await peer.ended()
+
+
 async def test_an_answer_is_no_question(enclave: Enclave):
     async with enclave.connection() as peer:
-        for kind in (Kind.EVIDENCE, Kind.SEALED_RESPONSE, Kind.STATUS, Kind.REFUSAL):
+        for kind in (Kind.EVIDENCE, Kind.SEALED_RESPONSE, Kind.STATUS, Kind.REFUSAL, Kind.CAPE_ANSWER, Kind.CAPE_INPUT):
             assert await peer.ask(kind, b"\xa0") == (Kind.REFUSAL, {"code": "bad_frame"})
 
 

@@ -23,6 +23,8 @@ METRICS = {
     "requests_rejected_total": {"reason"},
     "inference_stage_duration_seconds": {"stage"},
     "images_classified_total": set(),
+    "sealed_requests_relayed_total": set(),
+    "cape_sessions": set(),
     "enclave_up": set(),
     "evidence_verified_timestamp_seconds": set(),
     "evidence_refused_total": {"code"},

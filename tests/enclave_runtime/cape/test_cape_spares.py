@@ -240,3 +240,22 @@ async def test_with_real_processes(confinable: None, spares: Spares, tmp_path: P
         await within(process.close())
     await within(spares.drop(code))
     assert [path.name for path in code.parent.iterdir()] == [code.name]
+
+
+async def test_only_so_many_functions_have_a_reserve(starter: Starter):
+    """Else every function that was run once would have an idle process for minutes."""
+    spares = Spares(functions=2)
+    paths = [Path(f"/functions/{number}") for number in range(3)]
+    for number, path in enumerate(paths[:2], start=1):
+        await within(spares.take(path, starter))
+        await started(starter, 2 * number)
+    # The first is the last one used by now, with a third process in reserve.
+    await within(spares.take(paths[0], starter))
+    await started(starter, 5)
+    await within(spares.take(paths[2], starter))
+    await eventually(lambda: starter.started[3].closed)
+    await started(starter, 7)
+    assert [process.closed for process in starter.started] == [False, False, False, True, False, False, False]
+    assert await within(spares.take(paths[0], starter)) is starter.started[4]
+    await started(starter, 8)
+    await within(spares.close())

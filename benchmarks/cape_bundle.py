@@ -1,0 +1,283 @@
+"""`python -m benchmarks.cape_bundle --megabytes 900`: what a large function costs to deploy and to run first.
+
+Starts a stack, deploys a folder of random bytes with `cape`, runs it cold and at hand, and prints wall times and the
+peak memory of each process. What is held of a bundle, and where:
+
+- `cape`: a piece at a time; its zip lies in a temporary file on disk.
+- gateway: pieces on their way to the disk, and those that wait for the enclave.
+- enclave runtime: pieces; the decrypted zip lies in a private file in memory (/dev/shm), and so does what is unpacked
+  from it at the first run: so twice the bundle for as long as that takes, and once from then on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from benchmarks import stack
+from benchmarks.stack import ROOT, Service, StackError
+from blindsight.cape import tokens
+from blindsight.cape.client import Host, Trust
+from blindsight.cape.envelope import Encryptor, load_public_key
+from blindsight.cape.protocol import MAX_FUNCTION_BYTES, PREFIX
+from blindsight.errors import CapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+MODEL = ROOT / "model_build" / "offline_model"
+MARK = b"here"
+TOO_LARGE = 1_100_000_000
+
+_SHARED_MEMORY = Path("/dev/shm")
+_SAMPLE_SECONDS = 0.05
+_BLOCK = 1_000_000
+_USER = "bench"
+_APP = """
+import os
+
+
+def cape_handler(data):
+    return data if os.path.getsize("data.bin") == SIZE else b"the data are not all there"
+"""
+
+
+@dataclass
+class Measured:
+    """Bytes of memory before the deployment (`base`) and at the most, by process; wall times in seconds."""
+
+    megabytes: int
+    base: dict[str, int] = field(default_factory=dict)
+    peak: dict[str, int] = field(default_factory=dict)
+    memory_files: int = 0
+    """What /dev/shm held more, at the most."""
+    seconds: float = 0.0
+    cold_seconds: float = 0.0
+    warm_seconds: float = 0.0
+    output: bytes = b""
+    refusals: list[str] = field(default_factory=list)
+
+    @property
+    def growth(self) -> dict[str, int]:
+        return {name: self.peak[name] - base for name, base in self.base.items()}
+
+
+class Sampler:
+    """Watches memory while the block lasts; `watch` adds a process."""
+
+    def __init__(self, measured: Measured, processes: Mapping[str, psutil.Process]) -> None:
+        self._measured = measured
+        self._processes = dict(processes)
+        self._base = _shared_memory()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample_on)
+        measured.base = {name: process.memory_info().rss for name, process in processes.items()}
+        measured.peak = dict(measured.base)
+
+    def watch(self, name: str, process: psutil.Process) -> None:
+        self._processes = {**self._processes, name: process}
+
+    def __enter__(self) -> Sampler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _sample_on(self) -> None:
+        peak = self._measured.peak
+        while not self._stop.wait(_SAMPLE_SECONDS):
+            for name, process in self._processes.items():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    peak[name] = max(peak.get(name, 0), process.memory_info().rss)
+            self._measured.memory_files = max(self._measured.memory_files, _shared_memory() - self._base)
+
+
+class Command:
+    """`cape` as a user with an account of their own; watched by `sampler` once there is one."""
+
+    def __init__(self, work: Path, url: str, root: Path) -> None:
+        self.config = work / "cape"
+        (work / "tmp").mkdir()
+        self.sampler: Sampler | None = None
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CAPE_", "BLINDSIGHT_"))}
+        self._environment = kept | {
+            "CAPE_ENCLAVE_HOST": url,
+            "CAPE_ATTESTATION_ROOT": str(root),
+            "CAPE_LOCAL_CONFIG_DIR": str(self.config),
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(work / "tmp"),
+        }
+
+    def __call__(self, *arguments: str) -> bytes:
+        """Its standard output. Raises `StackError` with what it says if it fails."""
+        process = psutil.Popen(
+            [sys.executable, "-m", "blindsight.cape_cli.main", *arguments],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        if self.sampler is not None:
+            self.sampler.watch("cape", process)
+        output, error = process.communicate()
+        if process.returncode:
+            raise StackError(error.decode().strip())
+        return bytes(output)
+
+
+def measure(megabytes: int, work: Path, *, over_limit: bool) -> Measured:
+    """Deploy and run a function of so many million random bytes; with `over_limit`, be refused one that is too large.
+
+    Raises `StackError`.
+    """
+    measured = Measured(megabytes)
+    store = {"database": f"sqlite:///{work / 'cape.sqlite'}", "bundles": work / "bundles"}
+    with stack.blindsight(MODEL, work, **store) as service:
+        root = _root(work)
+        cape = Command(work, f"http://127.0.0.1:{service.port}", root)
+        cape("signup", _USER)
+        folder = _function(work / "big", megabytes * 1_000_000)
+        with Sampler(measured, _watched(service)) as sampler:
+            cape.sampler = sampler
+            measured.seconds, deployed = _timed(cape, "deploy", str(folder), "--output", "json")
+            function_id = json.loads(deployed)["function_id"]
+            measured.cold_seconds, output = _timed(cape, "run", function_id, MARK.decode())
+            measured.warm_seconds, _ = _timed(cape, "run", function_id, MARK.decode())
+            measured.output = output.rstrip(b"\n")
+        shutil.rmtree(folder)
+        if over_limit:
+            cape.sampler = None
+            measured.refusals = [_refused_by_command(cape, work), _refused_by_host(cape, service, root)]
+    return measured
+
+
+def _watched(service: Service) -> dict[str, psutil.Process]:
+    return {name: service.processes[name] for name in ("gateway", "enclave runtime")}
+
+
+def _timed(cape: Command, *arguments: str) -> tuple[float, bytes]:
+    began = time.monotonic()
+    output = cape(*arguments)
+    return time.monotonic() - began, output
+
+
+def _function(folder: Path, size: int) -> Path:
+    folder.mkdir()
+    (folder / "app.py").write_text(_APP.replace("SIZE", str(size)))
+    with (folder / "data.bin").open("wb") as file:
+        for start in range(0, size, _BLOCK):
+            file.write(os.urandom(min(_BLOCK, size - start)))
+    return folder
+
+
+def _root(work: Path) -> Path:
+    certificate = x509.load_pem_x509_certificate((work / "simulated_root.pem").read_bytes())
+    path = work / "root.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def _refused_by_command(cape: Command, work: Path) -> str:
+    """The command counts before it reads: holes in a file are enough."""
+    folder = work / "too-large"
+    folder.mkdir()
+    (folder / "app.py").write_text(_APP)
+    with (folder / "data.bin").open("wb") as file:
+        file.truncate(TOO_LARGE)
+    try:
+        cape("deploy", str(folder))
+    except StackError as error:
+        return str(error)
+    finally:
+        shutil.rmtree(folder)
+    raise StackError("`cape` deployed more than the limit")
+
+
+def _refused_by_host(cape: Command, service: Service, root: Path) -> str:
+    """A client that does not count is stopped by the host."""
+    key = serialization.load_pem_private_key((cape.config / "owner.key").read_bytes(), None)
+    token = tokens.mint(
+        _ed25519(key), _USER, "deploy", lifetime=tokens.DEPLOY_LIFETIME, func_checksum="0" * 64,
+        function_name="too-large", public=False,
+    )  # fmt: skip
+    host = Host(f"http://127.0.0.1:{service.port}")
+    trust = Trust(x509.load_pem_x509_certificate(root.read_bytes()))
+    try:
+        with host.connect("/v1/deploy", token, trust) as connection:
+            own_key = host.user_key(_USER, trust)
+            connection.deploy("too-large", public=False, pieces=_zeros(own_key))
+    except CapeError as error:
+        return str(error)
+    raise StackError("the host took more than the limit")
+
+
+def _ed25519(key: object) -> Ed25519PrivateKey:
+    return key  # type: ignore[return-value]  # what `cape signup` makes
+
+
+def _zeros(key: bytes) -> Iterator[bytes]:
+    writer = Encryptor(load_public_key(key))
+    yield PREFIX + writer.start
+    for _ in range(TOO_LARGE // _BLOCK):
+        yield writer.update(bytes(_BLOCK))
+    yield writer.finish()
+
+
+def _shared_memory() -> int:
+    return shutil.disk_usage(_SHARED_MEMORY).used if _SHARED_MEMORY.is_dir() else 0
+
+
+def report(measured: Measured) -> str:
+    """The figures as text."""
+    size = measured.megabytes
+    lines = [
+        f"bundle of {size} MB of random bytes",
+        f"deploy        {measured.seconds:7.1f} s  ({size / measured.seconds:.0f} MB/s, zipping and hashing included)",
+        f"first run     {measured.cold_seconds:7.1f} s  (the host's copy to the enclave, decrypted and unpacked)",
+        f"second run    {measured.warm_seconds:7.1f} s",
+        "peak resident memory, and how much of that came with the bundle:",
+    ]
+    for name, peak in measured.peak.items():
+        grown = f"{measured.growth[name] / 1e6:+7.0f} MB" if name in measured.growth else ""
+        lines.append(f"  {name:16} {peak / 1e6:7.0f} MB  {grown}")
+    lines.append(f"  {'/dev/shm':16} {measured.memory_files / 1e6:7.0f} MB more at the most")
+    lines += [f"{TOO_LARGE / 1e6:.0f} MB refused: {refusal}" for refusal in measured.refusals]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure, print; one line on standard error says what went wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cape_bundle", description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=int, default=900, help="of random bytes (default %(default)s)")
+    options = parser.parse_args()
+    if not 0 < options.megabytes * 1_000_000 < MAX_FUNCTION_BYTES:
+        parser.error("a function has less than 1000 megabytes")
+    try:
+        with tempfile.TemporaryDirectory(prefix="cape-bundle-") as work:
+            print(report(measure(options.megabytes, Path(work), over_limit=True)))
+    except (StackError, OSError, psutil.Error) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""A Cape host behind a listener in this process, and the gateway's end of its sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from blindsight.attestation import cose
+from blindsight.attestation.document import AttestationDocument
+from blindsight.cape import ids
+from blindsight.errors import CapeError
+from blindsight.wire import cape, frames
+from blindsight.wire.protocol import Kind
+from enclave_runtime.cape.accounts import Account, FunctionEntry
+from tests.enclave_runtime.cape.handler_sources import within
+from tests.enclave_runtime.workers.fake_function import eventually
+from tests.support.cape_front import owner
+from tests.support.cape_guest import enveloped, sealed, zipped
+from tests.support.fake_cape_host import rsa_key
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from enclave_runtime.cape.host import CapeHost
+    from tests.support.cape_front import Owner
+
+OBEDIENT = """
+import os, time
+
+def cape_handler(data):
+    if data == b"wait":
+        open("busy", "w").close()
+        while not os.path.exists("go"):
+            time.sleep(0.01)
+    if data == b"fail":
+        raise ValueError("secret")
+    if data == b"exit":
+        os._exit(3)
+    if data == b"pid":
+        return str(os.getpid())
+    return data
+"""
+ARCHIVE = zipped(OBEDIENT)
+CHECKSUM = hashlib.sha256(ARCHIVE).digest()
+PRIVATE, PUBLIC = ids.new(), ids.new()
+ADA, BOB = owner("ada"), owner("bob")
+CLASSIFIER = hashlib.sha256(b"the classifier").digest()
+
+
+def account(who: Owner, **fields: Any) -> Account:
+    key = rsa_key(who.username).private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    functions = {PRIVATE: FunctionEntry("private", CHECKSUM, public=False)} if who is ADA else {}
+    return Account(who.username, who.public, key, functions=functions, **fields)
+
+
+def key_of(who: Owner) -> bytes:
+    return rsa_key(who.username).public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )  # fmt: skip
+
+
+def deploy_token(archive: bytes = ARCHIVE, name: str = "fn", *, public: bool = False, **options: Any) -> str:
+    checksum = hashlib.sha256(archive).hexdigest()
+    return ADA.token("deploy", func_checksum=checksum, function_name=name, public=public, **options)
+
+
+def refused(code: str) -> AbstractContextManager[Any]:
+    return pytest.raises(CapeError, check=lambda error: error.code == code)
+
+
+class Peer:
+    """A gateway's end of a session."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.key = b""
+
+    async def send(self, kind: Kind, payload: bytes = b"") -> None:
+        self.writer.write(frames.encode(kind, payload))
+        await self.writer.drain()
+
+    async def send_long(self, kind: Kind, content: bytes) -> None:
+        for frame in cape.pieces(kind, content):
+            self.writer.write(frame)
+        await self.writer.drain()
+
+    async def receive(self, kind: Kind) -> bytes:
+        """The next frame's payload. Raises `CapeError`; `EOFError` when the enclave has hung up."""
+        frame = await within(frames.read(self.reader))
+        if frame is None:
+            raise EOFError
+        if frame[0] is Kind.CAPE_ERROR:
+            raise cape.error_of(frame[1])
+        assert frame[0] is kind
+        if kind is Kind.CAPE_TEXT:
+            return await cape.read_rest(self.reader, frame[1], kind=kind, limit=1 << 30)
+        return bytes(frame[1])
+
+    async def wanted(self) -> bool:
+        return bool(frames.unpack(await self.receive(Kind.CAPE_OPENED))["need_function"])
+
+    async def attested(self, nonce: bytes = b"nonce") -> AttestationDocument:
+        await self.send(Kind.CAPE_NONCE, nonce)
+        frame = json.loads(await self.receive(Kind.CAPE_TEXT))
+        assert frame["message"]["type"] == "attestation_doc"
+        payload = cose.parse(base64.b64decode(frame["message"]["message"]), step=1).payload
+        document = AttestationDocument.parse(payload, step=2)
+        assert document.nonce == nonce
+        assert document.public_key is not None
+        self.key = document.public_key
+        return document
+
+    async def invoke(self, plaintext: bytes) -> None:
+        await self.send_long(Kind.CAPE_INPUT, sealed(self.key, plaintext))
+
+    async def output(self) -> bytes:
+        message = json.loads(await self.receive(Kind.CAPE_TEXT))["message"]
+        assert message["type"] == "function_result"
+        return base64.b64decode(message["message"])
+
+    async def hung_up(self) -> bool:
+        return await within(self.reader.read()) == b""
+
+
+@dataclass
+class Runtime:
+    """A listener with a Cape host behind it. `ends` is how each session ended: None, or what was raised."""
+
+    host: CapeHost
+    port: int
+    memory: Path
+    draining: asyncio.Event
+    ends: list[BaseException | None] = field(default_factory=list)
+
+    def record(self, who: Owner, **fields: Any) -> bytes:
+        return self.host.vault.seal(account(who, **fields))
+
+    @contextlib.asynccontextmanager
+    async def open(self, **opening: Any) -> AsyncIterator[Peer]:
+        peer = Peer(*await asyncio.open_connection("127.0.0.1", self.port))
+        await peer.send(Kind.CAPE_OPEN, frames.pack(opening))
+        try:
+            yield peer
+        finally:
+            peer.writer.close()
+            await asyncio.gather(peer.writer.wait_closed(), return_exceptions=True)
+
+    @contextlib.asynccontextmanager
+    async def running(self, token: str | None = None, **changes: Any) -> AsyncIterator[Peer]:
+        """A session of ada's function, ready for its first input."""
+        opening = {
+            "route": "run", "token": token or ADA.token("run"), "record": self.record(ADA),
+            "owner_record": self.record(ADA), "function_id": PRIVATE, **changes,
+        }  # fmt: skip
+        async with self.open(**opening) as peer:
+            if await peer.wanted():
+                await peer.send_long(Kind.CAPE_FUNCTION, enveloped(key_of(ADA), ARCHIVE))
+                assert not await peer.wanted()
+            await peer.attested()
+            yield peer
+
+    def made(self, name: str) -> list[Path]:
+        """Files of this name that handlers have made."""
+        return list(self.memory.glob(f"*/run-*/*/{name}"))
+
+    async def one_busy(self) -> Path:
+        """Wait until a handler waits; returns its folder."""
+        await eventually(lambda: self.made("busy"))
+        return self.made("busy")[0].parent
+
+
+def content(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+def handlers() -> list[int]:
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "enclave_runtime.cape.handler" in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child.pid)
+    return found
