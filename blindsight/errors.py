@@ -254,6 +254,8 @@ class SealingError(BlindsightError):
             "unknown_key": "The keys have rotated: fetch and verify the key configurations again and seal anew.",
             "unsupported_suite": "Use one of the key configurations and cipher suites that the enclave offers.",
             "malformed_message": "Check that the whole message was sent, unchanged and in the stated format.",
+            "not_sealed": "Believe nothing of the answer: only the enclave could know it. Ask the operator.",
+            "answer_not_genuine": "Believe nothing of the answer: it was changed, or is another request's. Try again.",
         }
     )
 

@@ -1,13 +1,16 @@
 """The catalogue of problems (RFC 9457): one entry per stable code, shared by gateway and enclave.
 
-A problem's `type` is a relative reference to its paragraph in the gateway's own documentation; `retry` says that the
-same request may succeed later.
+A problem's `type` is a relative reference to its paragraph in the gateway's own documentation, unless a standard names
+it; `retry` says that the same request may succeed later.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -20,10 +23,12 @@ class Kind:
     status: int
     title: str
     retry: bool = False
+    registered: str | None = None
+    """The type's URI, where a standard has registered one."""
 
     @property
     def type(self) -> str:
-        return f"/problems#{self.code}"
+        return self.registered or f"/problems#{self.code}"
 
 
 _KINDS = (
@@ -42,6 +47,12 @@ _KINDS = (
     Kind("too_many_pixels", 422, "The image has too many pixels"),
     Kind("too_many_images", 422, "The batch has too many images"),
     Kind("cannot_decrypt", 422, "The ciphertext cannot be decrypted here"),
+    Kind(
+        "ohttp_key",
+        422,
+        "The message is sealed to a key that the enclave does not have",
+        registered="https://iana.org/assignments/http-problem-types#ohttp-key",
+    ),
     Kind("invalid_tensor", 422, "The tensor is not of the model's input"),
     Kind("invalid_top_k", 422, "top_k is out of range"),
     Kind("invalid_parameter", 422, "A parameter is invalid"),
@@ -56,6 +67,8 @@ _KINDS = (
 
 CATALOGUE: Final = {kind.code: kind for kind in _KINDS}
 
+_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "retryable"})
+
 
 class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it a problem
     """A problem on its way to the caller. `detail` and `extra` never quote what the caller sent."""
@@ -64,7 +77,14 @@ class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it a problem
         super().__init__(detail)
         self.kind = CATALOGUE[code]
         self.detail = detail
-        self.extra = extra
+        self.extra: Mapping[str, Any] = extra
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> Problem:
+        """The problem that a problem document states. Raises `KeyError` for a code that the catalogue lacks."""
+        problem = cls(str(content.get("code")), str(content.get("detail", "")))
+        problem.extra = {name: value for name, value in content.items() if name not in _MEMBERS}
+        return problem
 
     def body(self) -> dict[str, Any]:
         """The members of the problem document, without `instance`, which is the gateway's."""

@@ -13,7 +13,7 @@ import blindsight
 from blindsight.attestation.policy import Policy
 from gateway import errors
 from gateway.admission import Admission
-from gateway.api import attestation, classify, health, pages
+from gateway.api import attestation, classify, health, pages, sealed
 from gateway.api.models import ProblemDocument
 from gateway.cape import device, relay, rest
 from gateway.cape.bundles import Bundles
@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestMiddleware, metrics=services.metrics)
     app.add_middleware(OneSlash)
     errors.install(app)
-    for module in (classify, attestation, health, pages):
+    for module in (classify, sealed, attestation, health, pages):
         app.include_router(module.router)
     if services.cape is not None:
         for cape_module in (rest, device, relay):
@@ -158,7 +158,7 @@ def _describe(app: FastAPI, services: Services) -> None:
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, operations in schema["paths"].items():
             for operation in operations.values():
-                _correct(operation, services, classifies=path.startswith("/classify"))
+                _correct(operation, services, classifies=path.startswith(("/classify", "/ohttp")))
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema

@@ -35,6 +35,11 @@ class Metrics:
             registry=registry,
         )
         self.images = Counter("images_classified_total", "Images answered with classes.", registry=registry)
+        self.relayed = Counter(
+            "sealed_requests_relayed_total",
+            "Requests that callers sealed, answered; with what, only they and the enclave know.",
+            registry=registry,
+        )
         self.sessions = Gauge("cape_sessions", "Cape clients connected.", registry=registry)
         self.enclave_up = Gauge("enclave_up", "1 if the enclave is verified and warm.", registry=registry)
         self.evidence_time = Gauge(

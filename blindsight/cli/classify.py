@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations
 from typing import Annotated, Any
 
@@ -12,32 +15,45 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from blindsight.cli import sealed as sealed_lane
 from blindsight.cli.console import err, fail, out
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_SECONDS = 60.0
 
+_Ask = Callable[[bytes, int], dict[str, Any]]
+"""The answer to an image and a number of classes, or `{"problem": …}`."""
 
-def classify(
+
+def classify(  # noqa: PLR0917 -- typer passes them by name
     files: Annotated[list[Path], typer.Argument(help="JPEG, PNG or WebP files.")],
     url: Annotated[str, typer.Option(help="The gateway.", envvar="BLINDSIGHT_URL")] = DEFAULT_URL,
     top_k: Annotated[int, typer.Option(min=1, help="Classes per photo.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    sealed: Annotated[bool, typer.Option("--sealed", help="Seal the photos here: the gateway sees none.")] = False,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --sealed: which enclaves you accept.",
+            envvar="BLINDSIGHT_POLICY",
+            show_default=str(sealed_lane.DEFAULT_POLICY),
+        ),
+    ] = None,
 ) -> None:
-    """Classify photos through a gateway, which seals each to its enclave.
+    """Classify photos through a gateway, which seals each to its enclave; or, with --sealed, only passes them on.
 
     An API token is read from BLINDSIGHT_TOKEN. Exit status: 0 if every photo was answered, 1 if not.
     """
     token = os.environ.get("BLINDSIGHT_TOKEN")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    lane = _sealed_lane(url, token, policy) if sealed else _plain_lane(url, token)
     failed = 0
     notices: set[str] = set()
     with (
-        httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS) as client,
+        lane as ask,
         Progress(console=err, transient=True, disable=not err.is_terminal) as progress,
     ):
         for file in progress.track(files, description="Classifying"):
-            answer = _ask(client, file, top_k)
+            answer = _ask_file(ask, file, top_k)
             failed += "problem" in answer
             if answer.get("notice"):
                 notices.add(answer["notice"])
@@ -51,11 +67,28 @@ def classify(
         fail(f"{failed} of {len(files)} photos were not answered", "see above; `retryable` ones may be sent again")
 
 
-def _ask(client: httpx2.Client, file: Path, top_k: int) -> dict[str, Any]:
+def _ask_file(ask: _Ask, file: Path, top_k: int) -> dict[str, Any]:
     try:
         content = file.read_bytes()
     except OSError as error:
         return {"problem": {"title": "The file cannot be read", "detail": f"{error.strerror}."}}
+    return ask(content, top_k)
+
+
+@contextlib.contextmanager
+def _sealed_lane(url: str, token: str | None, policy: Path | None) -> Iterator[_Ask]:
+    with sealed_lane.connect(url, policy=policy, token=token, timeout=TIMEOUT_SECONDS) as client:
+        yield functools.partial(sealed_lane.ask, client)
+
+
+@contextlib.contextmanager
+def _plain_lane(url: str, token: str | None) -> Iterator[_Ask]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS) as client:
+        yield functools.partial(_ask, client)
+
+
+def _ask(client: httpx2.Client, content: bytes, top_k: int) -> dict[str, Any]:
     try:
         response = client.post(
             "/classify",

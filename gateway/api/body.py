@@ -26,6 +26,8 @@ CIPHERTEXT_TYPE: Final = "text/plain"
 """Of a value that a Cape client encrypted for the account of the classifier."""
 _MULTIPART_ROOM: Final = 64 * 1024
 """Bytes of a form beside its files: boundaries, part headers, other fields."""
+_ENVELOPE_ROOM: Final = 4096
+"""Bytes of a sealed request beside its image: the request around it, and the encapsulation."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
 
     `limit` is the largest image in bytes, `seconds` the time for the body to arrive. Raises `Problem`.
     """
-    media_type = _media_type(request)
+    media_type = media_type_of(request)
     async with _body_timeout(seconds):
         if media_type == "multipart/form-data":
             uploads = await _read_form(request, "file", limit=limit + _MULTIPART_ROOM, told=limit, most=1)
@@ -63,11 +65,17 @@ async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
             raise Problem(
                 "unsupported_media_type",
                 "Send multipart/form-data with a field 'file', image/jpeg, image/png, image/webp,"
-                " application/octet-stream, application/json, or text/plain that begins with 'cape:'.",
+                " application/octet-stream, application/json, message/ohttp-req, or text/plain beginning with 'cape:'.",
             )
     if upload.media_type == CIPHERTEXT_TYPE:
         return upload
     return _checked(upload, limit)
+
+
+async def read_sealed(request: Request, *, limit: int, seconds: float) -> bytes:
+    """Read a `message/ohttp-req` that may hold an image of `limit` bytes. Raises `Problem`."""
+    async with _body_timeout(seconds):
+        return await _read_all(request, limit=limit + _ENVELOPE_ROOM, told=limit)
 
 
 async def read_images(request: Request, *, limit: int, most: int, total: int, seconds: float) -> list[Upload | Problem]:
@@ -75,7 +83,7 @@ async def read_images(request: Request, *, limit: int, most: int, total: int, se
 
     Raises `Problem` for what concerns the whole form: no form, no image, more than `most`, more than `total` bytes.
     """
-    if _media_type(request) != "multipart/form-data":
+    if media_type_of(request) != "multipart/form-data":
         raise Problem("unsupported_media_type", "Send multipart/form-data with one or more fields called 'files'.")
     async with _body_timeout(seconds):
         uploads = await _read_form(request, "files", limit=total, told=total, most=most)
@@ -102,7 +110,8 @@ def _too_large(limit: int) -> Problem:
     return Problem("image_too_large", f"The image has more than {limit} bytes.", limit_bytes=limit)
 
 
-def _media_type(request: Request) -> str:
+def media_type_of(request: Request) -> str:
+    """The body's media type, lower-case, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
@@ -194,10 +203,13 @@ def _from_json(body: bytes) -> Upload:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Problem("bad_json", "The body is not JSON.") from error
+    if isinstance(fields, dict) and fields.keys() >= {"image", "ciphertext"}:
+        raise Problem("bad_json", "Send one of the members 'image' and 'ciphertext', not both.")
     encoded = fields.get("image") if isinstance(fields, dict) else None
     ciphertext = fields.get("ciphertext") if isinstance(fields, dict) else None
     if encoded is None and isinstance(ciphertext, str):
-        return _ciphertext(ciphertext.encode())
+        # JSON can escape half a surrogate pair, which is no character and no base64.
+        return _ciphertext(ciphertext.encode(errors="replace"))
     if not isinstance(encoded, str):
         raise Problem("bad_json", 'The body must be an object {"image": "<base64>"} or {"ciphertext": "cape:…"}.')
     try:

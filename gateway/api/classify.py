@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from blindsight.problems import Problem
-from gateway.api import openapi
+from gateway.api import openapi, sealed
 from gateway.api.body import Upload, read_image, read_images
 from gateway.api.models import Answer, BatchAnswer
 from gateway.services import services_of
@@ -30,27 +30,33 @@ _BATCH_PARALLEL = 8
     response_model=Answer,
     response_model_exclude_unset=True,
     openapi_extra=openapi.CLASSIFY,
-    responses=openapi.problems(
-        "empty_body", "bad_multipart", "bad_json", "unauthenticated", "request_timeout", "image_too_large",
-        "unsupported_media_type", "not_an_image", "truncated_image", "too_many_pixels", "too_many_images",
-        "invalid_tensor", "cannot_decrypt", "invalid_top_k", "overloaded", "draining", "worker_lost",
-        "enclave_unavailable",
-        "evidence_refused", "deadline_exceeded", "internal",
-    ),
+    responses={
+        200: {"content": openapi.SEALED_ANSWER},
+        **openapi.problems(
+            "bad_request", "empty_body", "bad_multipart", "bad_json", "unauthenticated", "request_timeout",
+            "image_too_large", "unsupported_media_type", "not_an_image", "truncated_image", "too_many_pixels",
+            "too_many_images", "invalid_tensor", "cannot_decrypt", "ohttp_key", "invalid_top_k", "overloaded",
+            "draining", "worker_lost", "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal",
+        ),
+    },
     summary="Classify one image",
 )  # fmt: skip
-async def classify(request: Request) -> dict[str, Any]:
+async def classify(request: Request) -> dict[str, Any] | Response:
     """Send a photo as a form, as a raw body or as base64 JSON; get its most likely classes, best first.
 
     `curl -F file=@dog.jpeg …/classify`, or `curl --data-binary @dog.jpeg -H 'Content-Type: image/jpeg' …/classify`.
 
     The gateway seals the photo to the attested enclave; only that decodes it. 602112 bytes that do not begin like an
     image are taken as an already normalised (1, 3, 224, 224) float32 tensor. A Cape client's ciphertext for the
-    classifier's account (`text/plain`, or JSON `{"ciphertext": "cape:…"}`) is passed on unread.
+    classifier's account (`text/plain`, or JSON `{"ciphertext": "cape:…"}`) is passed on unread, and so is a request
+    that the caller sealed (`message/ohttp-req`), as at `/ohttp`; `top_k` is then inside.
     """
     services = services_of(request)
     services.authenticate(request)
     with services.admission.place():
+        if sealed.is_sealed(request):
+            # The enclave's own answer as it comes: only its caller can open it.
+            return await sealed.relay(request, services)
         attested = services.enclave.current
         top_k = _top_k(request, attested)
         settings = services.settings
@@ -140,10 +146,4 @@ def _top_k(request: Request, attested: Attested) -> int:
 
 def _vouched(attested: Attested) -> dict[str, Any]:
     """What the gateway itself says about the enclave behind an answer."""
-    enclave = {
-        "kind": attested.verified.kind,
-        "verified": True,
-        "function_checksum": attested.function_checksum,
-        "measurements": attested.measurements,
-    }
-    return {"enclave": enclave} | ({"notice": attested.notice} if attested.notice else {})
+    return {"enclave": attested.summary()} | ({"notice": attested.notice} if attested.notice else {})

@@ -66,6 +66,8 @@ async def info(request: Request) -> dict[str, Any]:
         "links": {
             "classify": "/classify",
             "batch": "/classify/batch",
+            "sealed": "/ohttp",
+            "keys": "/.well-known/ohttp-gateway",
             "attestation": "/attestation",
             "ready": "/readyz",
             "docs": "/docs",

@@ -1,13 +1,18 @@
-"""What OpenAPI cannot infer: three body forms on one route, examples for each, and every documented problem."""
+"""What OpenAPI cannot infer: the body forms on one route, examples for each, and every documented problem."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from blindsight.problems import CATALOGUE, MEDIA_TYPE
+from blindsight.sealing import ohttp
 from gateway.api.models import ProblemDocument
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+SEALED_ANSWER = {ohttp.RESPONSE_MEDIA_TYPE: BINARY}
+
+OHTTP: dict[str, Any] = {"requestBody": {"required": True, "content": {ohttp.REQUEST_MEDIA_TYPE: BINARY}}}
 
 _TOP_K = {
     "name": "top_k",
@@ -32,10 +37,11 @@ CLASSIFY: dict[str, Any] = {
                     "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP."}},
                 }
             },
-            "image/jpeg": _BINARY,
-            "image/png": _BINARY,
-            "image/webp": _BINARY,
-            "application/octet-stream": _BINARY,
+            "image/jpeg": BINARY,
+            "image/png": BINARY,
+            "image/webp": BINARY,
+            "application/octet-stream": BINARY,
+            ohttp.REQUEST_MEDIA_TYPE: BINARY,
             "text/plain": {
                 "schema": {"type": "string", "pattern": "^cape:", "description": "Ciphertext of any Cape client."}
             },

@@ -30,7 +30,7 @@ async def docs() -> FileResponse:
 
 @router.get("/problems")
 async def problems() -> HTMLResponse:
-    """What each problem code means; the target of every problem's `type`."""
+    """What each problem code means; the target of every `type` that no standard has registered."""
     rows = "".join(
         f'<dt id="{kind.code}">{kind.code} ({kind.status})</dt><dd>{html.escape(kind.title)}.'
         f"{' The same request may succeed later.' if kind.retry else ''}</dd>"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 import time
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from blindsight.attestation import verifier
+from blindsight.attestation.recipient import Recipient, verify_recipient
 from blindsight.errors import BlindsightError, EvidenceError, SealingError, TransportError
 from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
@@ -19,10 +18,7 @@ from blindsight.wire import frames
 from blindsight.wire.protocol import Kind
 
 if TYPE_CHECKING:
-    from blindsight.attestation.claims import Claims
     from blindsight.attestation.policy import Policy
-    from blindsight.attestation.report import Verified
-    from blindsight.sealing.keyconfig import KeyConfig
     from gateway.enclave.connection import EnclaveConnections
     from gateway.metrics import Metrics
 
@@ -34,14 +30,9 @@ _RETRY_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
-class Attested:
-    """An enclave whose evidence was accepted: whom to seal to, and what is known of it."""
+class Attested(Recipient):
+    """The recipient of all requests, and since when."""
 
-    config: KeyConfig
-    verified: Verified
-    document: bytes
-    key_configs: bytes
-    manifest: dict[str, Any]
     at: float
     """`time.monotonic()` of the verification."""
 
@@ -50,34 +41,9 @@ class Attested:
         return int(self.manifest["labels"]["count"])
 
     @property
-    def function_checksum(self) -> str:
-        """SHA-256 of the bundle, hex, as attested."""
-        return self._claims.func_checksum.hex()
-
-    @property
-    def model_digest(self) -> str:
-        """SHA-256 of the canonical manifest, hex, as attested."""
-        return self._claims.model_sha256.hex()
-
-    @property
-    def measurements(self) -> dict[str, str]:
-        """PCR index to hex, without the PCRs that nothing was measured into."""
-        return {str(index): value.hex() for index, value in sorted(self.verified.document.pcrs.items()) if any(value)}
-
-    @property
     def notice(self) -> str | None:
         """What every answer must say, if anything."""
-        notices = [self.manifest["notice"]] if "notice" in self.manifest else []
-        if not self.manifest["trained"]:
-            notices.append("UNTRAINED WEIGHTS: this model has learnt nothing and its answers are noise.")
-        if self.verified.kind == "simulated":
-            notices.append("SIMULATED ENCLAVE: the evidence proves nothing about the host that runs it.")
-        return " ".join(notices) or None
-
-    @property
-    def _claims(self) -> Claims:
-        assert self.verified.claims is not None  # noqa: S101 -- check_key_configs has refused a document without
-        return self.verified.claims
+        return " ".join(self.notices) or None
 
 
 class AttestedEnclave:
@@ -174,21 +140,15 @@ class AttestedEnclave:
         return fields
 
     def _verify(self, fields: dict[str, Any], nonce: bytes) -> Attested:
-        verified = verifier.verify(fields["document"], policy=self.policy, nonce=nonce, now=datetime.now(UTC))
-        # What the verifier leaves to its caller: that the keys and the manifest at hand are the attested ones.
-        verifier.check_key_configs(verified, fields["key_configs"])
-        verifier.check_model(verified, fields["model"])
-        configs = keyconfig.decode_list(fields["key_configs"])
-        if not configs:
-            raise SealingError("unsupported_suite", "The enclave offers no key configuration that is known here.")
-        return Attested(
-            config=configs[0],
-            verified=verified,
-            document=fields["document"],
-            key_configs=fields["key_configs"],
-            manifest=json.loads(fields["model"]),
-            at=time.monotonic(),
+        recipient = verify_recipient(
+            fields["document"],
+            fields["key_configs"],
+            fields["model"],
+            policy=self.policy,
+            nonce=nonce,
+            now=datetime.now(UTC),
         )
+        return Attested(**vars(recipient), at=time.monotonic())
 
     async def _look(self) -> None:
         try:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blindsight.errors import BlindsightError, EvidenceError, TransportError
-from blindsight.problems import CATALOGUE, Problem
-from blindsight.sealing import bhttp, ohttp
+from blindsight.errors import BlindsightError, EvidenceError, SealingError, TransportError
+from blindsight.problems import Problem
+from blindsight.sealing import bhttp, keyconfig, ohttp
 from blindsight.wire import frames
 from blindsight.wire.protocol import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from gateway.enclave.attested import Attested, AttestedEnclave
     from gateway.enclave.connection import EnclaveConnections
     from gateway.metrics import Metrics
@@ -33,7 +36,7 @@ class _UnknownKey(Exception):  # noqa: N818
 
 
 class SealedLane:
-    """Seals each request to the enclave's attested key and opens the answer."""
+    """Seals requests to the enclave's attested key and opens the answers; passes on those that callers sealed."""
 
     def __init__(
         self, enclave: AttestedEnclave, connections: EnclaveConnections, metrics: Metrics, *, deadline: float
@@ -47,13 +50,36 @@ class SealedLane:
         """Classify one image. Raises `Problem`."""
         request = bhttp.Request("POST", f"/classify?top_k={top_k}", [("content-type", media_type)], image).encode()
         attested = self._enclave.current
+        async with self._in_time():
+            try:
+                return await self._exchange(request, attested)
+            except _UnknownKey:
+                # Its keys changed, as after a restart: verify the new evidence and seal anew, once.
+                return await self._exchange(request, await self._enclave.attest(instead_of=attested))
+
+    async def relay(self, sealed: bytes) -> bytes:
+        """Pass a caller's own `message/ohttp-req` on, and its `message/ohttp-res` back, neither of which opens here.
+
+        A message that the enclave cannot open is its caller's to seal anew. Raises `Problem`.
+        """
+        started = time.perf_counter()
+        async with self._in_time():
+            try:
+                answer = await self._ask(sealed)
+            except _UnknownKey as error:
+                raise Problem("ohttp_key", "Fetch and verify the key configurations, and seal anew.") from error
+            except SealingError as error:
+                raise Problem("bad_request", "The body is not an encapsulated request.") from error
+        self._metrics.stage_seconds.labels("enclave").observe(time.perf_counter() - started)
+        self._metrics.relayed.inc()
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """The deadline; what goes wrong with the enclave is a `Problem`."""
         try:
             async with asyncio.timeout(self._deadline):
-                try:
-                    return await self._exchange(request, attested)
-                except _UnknownKey:
-                    # Its keys changed, as after a restart: verify the new evidence and seal anew, once.
-                    return await self._exchange(request, await self._enclave.attest(instead_of=attested))
+                yield
         except TimeoutError as error:
             raise Problem("deadline_exceeded", f"The enclave did not answer within {self._deadline:g} s.") from error
         except EvidenceError as error:
@@ -65,12 +91,8 @@ class SealedLane:
         started = time.perf_counter()
         sealed, opener = ohttp.encapsulate(attested.config, request)
         sent = time.perf_counter()
-        kind, payload = await self._connections.exchange(Kind.SEALED_REQUEST, sealed)
+        payload = await self._ask(sealed)
         answered = time.perf_counter()
-        if kind is Kind.REFUSAL:
-            raise _UnknownKey if frames.unpack(payload).get("code") in {"unknown_key", "cannot_open"} else _unexpected()
-        if kind is not Kind.SEALED_RESPONSE:
-            raise _unexpected()
         response = bhttp.decode_response(opener.open(payload))
         content = _content(response)
         opened = time.perf_counter()
@@ -85,6 +107,18 @@ class SealedLane:
         timings["enclave"] = round((answered - sent) * 1000, 3)
         return Answer(content, attested)
 
+    async def _ask(self, sealed: bytes) -> bytes:
+        """The sealed answer. Raises `_UnknownKey`, `SealingError` (`malformed_message`) or `TransportError`."""
+        kind, payload = await self._connections.exchange(Kind.SEALED_REQUEST, sealed)
+        if kind is Kind.SEALED_RESPONSE:
+            return payload
+        code = frames.unpack(payload).get("code") if kind is Kind.REFUSAL else None
+        if code in {"unknown_key", "cannot_open"}:
+            raise _UnknownKey
+        if code == "malformed_message":
+            raise keyconfig.malformed("The enclave found no encapsulated request.")
+        raise _unexpected()
+
 
 def _content(response: bhttp.Response) -> dict[str, Any]:
     try:
@@ -97,11 +131,10 @@ def _content(response: bhttp.Response) -> dict[str, Any]:
 
 
 def _problem(content: dict[str, Any]) -> Problem:
-    code = content.get("code")
-    if code not in CATALOGUE:
+    try:
+        return Problem.parse(content)
+    except KeyError:
         return Problem("internal", "The enclave answered with an unknown problem.")
-    members = {"type", "title", "status", "detail", "code", "retryable"}
-    return Problem(code, str(content.get("detail", "")), **{k: v for k, v in content.items() if k not in members})
 
 
 def _unexpected() -> TransportError:

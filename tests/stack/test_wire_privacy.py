@@ -7,7 +7,9 @@ import json
 from typing import TYPE_CHECKING
 
 import httpx2
+import pytest
 
+from blindsight import Client, Problem
 from tests.support.images import noisy, tensor
 from tests.support.wire import Recorder
 
@@ -88,6 +90,27 @@ def test_the_same_search_finds_them_in_front_of_the_gateway(tiny_stack: Stack) -
     assert finds(recording, tensor_bytes)
     assert b"predictions" in recording
     assert all(json.dumps(label).encode() in recording for label in labels)
+
+
+def test_a_recording_in_front_of_the_gateway_holds_nothing_of_what_the_caller_sealed(
+    tiny_stack: Stack, colour_model: TinyModel
+) -> None:
+    image, tensor_bytes = noisy(IMAGE_CLASS), tensor(TENSOR_CLASS)
+    with Recorder(tiny_stack.gateway.port) as recorder:
+        with Client(f"http://127.0.0.1:{recorder.port}", policy=tiny_stack.policy_file) as client:
+            answers = [client.classify(content) for content in (image, tensor_bytes)]
+            with pytest.raises(Problem, match="not a JPEG"):
+                client.classify(b"no picture" * 9)
+        recording = b"\n".join(recorder.streams())
+    assert len(recording) > len(image) + len(tensor_bytes)
+    labels = {prediction.label for answer in answers for prediction in answer.predictions}
+    assert {colour_model.labels[IMAGE_CLASS], colour_model.labels[TENSOR_CLASS]} <= labels
+    assert not finds(recording, image)
+    assert not finds(recording, tensor_bytes)
+    for secret in {*labels, "predictions", "not_an_image", "no picture", "top_k"}:
+        assert secret.encode() not in recording, secret
+    assert recording.count(b"POST /classify HTTP/1.1") == 3  # One connection, three requests that look alike.
+    assert len(recorder.streams()) == 2
 
 
 def test_the_log_holds_nothing_either(tiny_stack: Stack, colour_model: TinyModel) -> None:

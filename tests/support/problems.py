@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 CANARY = "zQ4nary7f3d"
 """Put into everything that a caller chooses: it must come back nowhere."""
 
+REGISTERED = {"ohttp_key": "https://iana.org/assignments/http-problem-types#ohttp-key"}
+"""Types that a standard has named (RFC 9458, 5.3)."""
+
 
 def check(response: Response, code: str) -> dict[str, Any]:
     """The problem document of `response`, which must be `code` of the catalogue in every respect."""
@@ -22,7 +25,7 @@ def check(response: Response, code: str) -> dict[str, Any]:
     problem: dict[str, Any] = response.json()
     assert problem["code"] == code
     assert problem["status"] == kind.status
-    assert problem["type"] == f"/problems#{code}"
+    assert problem["type"] == REGISTERED.get(code, f"/problems#{code}")
     assert problem["title"] == kind.title
     assert problem["retryable"] is kind.retry
     assert problem["detail"].endswith((".", "?"))

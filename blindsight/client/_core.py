@@ -1,0 +1,198 @@
+"""The client without its I/O, which is one class for blocking and one for asynchronous callers.
+
+What has to happen is written as generators: they yield a `Call` and are sent its `Reply`, or yield a `Renew` and are
+sent the `Recipient` to use. The two kinds of client only carry that out.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import rfc8785
+
+from blindsight.attestation.policy import Policy
+from blindsight.attestation.recipient import verify_recipient
+from blindsight.attestation.verifier import CALLERS_STEP
+from blindsight.client.answers import GATEWAYS_OWN, Classification, GatewayProblem
+from blindsight.errors import EvidenceClaimsError, SealingError, TransportError
+from blindsight.problems import CATALOGUE, Problem
+from blindsight.sealing import bhttp, ohttp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from blindsight.attestation.recipient import Recipient
+
+DEFAULT_TIMEOUT: Final = 60.0
+DEFAULT_EVIDENCE_AGE: Final = 120.0
+"""Seconds for which verified evidence is relied on: what the gateway itself does."""
+
+_NONCE_BYTES = 32
+_JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to the gateway."""
+
+    method: str
+    path: str
+    headers: dict[str, str] = field(repr=False)
+    content: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the gateway answered, of which nothing is believed yet."""
+
+    status: int
+    media_type: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Renew:
+    """Evidence is needed in the place of `outdated`: verify, unless somebody else just has."""
+
+    outdated: Recipient | None
+
+
+class Core:
+    """What is believed, and every decision about it. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        policy: Policy | Path,
+        api_token: str | None,
+        max_evidence_age: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises `PolicyError`, and `TypeError` for what is no policy: there is no way to accept just anything."""
+        self._policy = Policy.load(policy) if isinstance(policy, Path) else policy
+        if not isinstance(self._policy, Policy):
+            raise TypeError("policy must be a Policy or the path of a policy file")
+        self._authorization = {"Authorization": f"Bearer {api_token}"} if api_token else {}
+        self._max_age = max_evidence_age
+        self._clock = clock
+        self._accepted: tuple[Recipient, float] | None = None
+
+    @property
+    def recipient(self) -> Recipient | None:
+        """The enclave that was verified last, if its evidence is young enough to rely on."""
+        accepted = self._accepted
+        if accepted is None or self._clock() - accepted[1] > self._max_age:
+            return None
+        return accepted[0]
+
+    def renewed(self, renew: Renew) -> Recipient | None:
+        """What somebody else has verified since `renew` was asked for."""
+        recipient = self.recipient
+        return None if recipient is renew.outdated else recipient
+
+    def verify(self) -> Generator[Call | Renew, Any, Recipient]:
+        """Fetch evidence with a fresh nonce and verify it. What was accepted before counts no more."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        self._accepted = None
+        started = self._clock()
+        reply: Reply = yield Call("GET", f"/attestation?nonce={nonce.hex()}", {"Accept": _JSON})
+        if reply.status != 200:
+            raise _refusal(reply)
+        fields = _json_object(reply.content)
+        document, key_configs = _decoded(fields, "document"), _decoded(fields, "key_configs")
+        manifest = _canonical(fields.get("model"))
+        recipient = verify_recipient(
+            document, key_configs, manifest, policy=self._policy, nonce=nonce, now=datetime.now(UTC)
+        )
+        self._accepted = recipient, started
+        return recipient
+
+    def classify(self, image: bytes, top_k: int, media_type: str) -> Generator[Call | Renew, Any, Classification]:
+        """Seal one image, open its answer; once more with new evidence if the keys have changed."""
+        request = bhttp.Request("POST", f"/classify?top_k={top_k:d}", [("content-type", media_type)], image).encode()
+        recipient: Recipient = self.recipient or (yield Renew(None))
+        try:
+            return (yield from self._exchange(request, recipient))
+        except _KeysChangedError:
+            recipient = yield Renew(recipient)
+            return (yield from self._exchange(request, recipient))
+
+    def _exchange(self, request: bytes, recipient: Recipient) -> Generator[Call | Renew, Any, Classification]:
+        sealed, opener = ohttp.encapsulate(recipient.config, request)
+        headers = {"Content-Type": ohttp.REQUEST_MEDIA_TYPE, "Accept": ohttp.RESPONSE_MEDIA_TYPE}
+        reply: Reply = yield Call("POST", "/classify", headers | self._authorization, sealed)
+        if reply.status != 200:
+            raise _refusal(reply)
+        if reply.media_type != ohttp.RESPONSE_MEDIA_TYPE:
+            raise SealingError("not_sealed", "The gateway answered in the enclave's place, unsealed.")
+        try:
+            response = bhttp.decode_response(opener.open(reply.content))
+        except SealingError as error:
+            raise SealingError("answer_not_genuine", "The answer is not the enclave's to this request.") from error
+        content = _json_object(response.content)
+        try:
+            if response.status != 200:
+                raise Problem.parse(content)
+            return Classification.parse(content, recipient)
+        except (KeyError, TypeError, ValueError) as error:
+            raise unexpected("The enclave's answer is of a form that is not known here.") from error
+
+
+class _KeysChangedError(SealingError):
+    """The message was sealed to keys that the enclave does not have any more, says the gateway."""
+
+    def __init__(self) -> None:
+        super().__init__("unknown_key", "The enclave's keys have changed.")
+
+
+def _refusal(reply: Reply) -> Exception:
+    """What an unsealed answer that is no success means. Nothing in it is authenticated."""
+    if reply.media_type == "application/problem+json":
+        content = _json_object(reply.content)
+        if reply.status == 422 and content.get("type") == CATALOGUE["ohttp_key"].type:
+            return _KeysChangedError()
+        if content.get("code") in GATEWAYS_OWN:
+            return GatewayProblem.parse(content)
+        if content.get("code") in CATALOGUE:
+            return SealingError("not_sealed", "The gateway refused in the enclave's place, unsealed.")
+    if reply.status in {502, 503, 504}:
+        return TransportError("unavailable", f"The gateway answered with status {reply.status}.")
+    return unexpected(f"The gateway answered with status {reply.status}.")
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise unexpected("The answer is not JSON.") from error
+    if not isinstance(value, dict):
+        raise unexpected("The answer is not a JSON object.")
+    return value
+
+
+def _decoded(fields: dict[str, Any], name: str) -> bytes:
+    try:
+        return base64.b64decode(fields[name], validate=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise unexpected(f"The gateway's evidence has no usable {name!r}.") from error
+
+
+def _canonical(manifest: object) -> bytes:
+    try:
+        return rfc8785.dumps(manifest)  # type: ignore[arg-type]  # whatever JSON holds
+    except (ValueError, RecursionError) as error:
+        # No canonical form, so no digest: it cannot be what an enclave attests.
+        raise EvidenceClaimsError(
+            "model_mismatch", "The model manifest is not the attested one.", step=CALLERS_STEP
+        ) from error
+
+
+def unexpected(message: str) -> TransportError:
+    return TransportError("unexpected_answer", message)

@@ -1,0 +1,77 @@
+"""What a caller gets: classes, or problems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blindsight.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from blindsight.attestation.recipient import Recipient
+    from blindsight.attestation.report import VerificationReport
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class; `rank` 1 is the best, `score` its softmax probability."""
+
+    rank: int
+    class_id: int
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """An answer that only the verified enclave can have sealed.
+
+    `image` is the upright picture's `width` and `height` (None for a tensor), `timings` the enclave's milliseconds by
+    stage, `enclave` who answered.
+    """
+
+    predictions: tuple[Prediction, ...]
+    model: Mapping[str, Any]
+    image: Mapping[str, int] | None
+    timings: Mapping[str, float]
+    enclave: Recipient
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What to know before relying on it."""
+        return self.enclave.notices
+
+    @property
+    def evidence(self) -> VerificationReport:
+        """How the enclave was verified, step by step."""
+        return self.enclave.report
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any], recipient: Recipient) -> Classification:
+        """Raises `KeyError`, `TypeError` or `ValueError` for content of another shape."""
+        return cls(
+            predictions=tuple(
+                Prediction(int(each["rank"]), int(each["class_id"]), str(each["label"]), float(each["score"]))
+                for each in content["predictions"]
+            ),
+            model=dict(content["model"]),
+            image=None if content["image"] is None else dict(content["image"]),
+            timings=dict(content["timings_ms"]),
+            enclave=recipient,
+        )
+
+
+class GatewayProblem(Problem):
+    """A refusal that came unsealed: the gateway's word, or anybody's between here and there."""
+
+
+GATEWAYS_OWN = frozenset(
+    {
+        "bad_request", "unauthenticated", "not_found", "method_not_allowed", "request_timeout", "image_too_large",
+        "unsupported_media_type", "invalid_parameter", "internal", "overloaded", "draining", "enclave_unavailable",
+        "evidence_refused", "deadline_exceeded",
+    }
+)  # fmt: skip
+"""Problems that a gateway can have with a message that it cannot read. Any other is the enclave's to state, sealed."""

@@ -1,0 +1,100 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx2
+
+from blindsight.client._core import DEFAULT_EVIDENCE_AGE, DEFAULT_TIMEOUT, Call, Core, Reply
+from blindsight.client._http import HEADERS, Body, failures
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+    from types import TracebackType
+
+    from blindsight.attestation.policy import Policy
+    from blindsight.attestation.recipient import Recipient
+    from blindsight.attestation.report import VerificationReport
+    from blindsight.client._core import Renew
+    from blindsight.client.answers import Classification
+
+_Result = TypeVar("_Result")
+
+
+class AsyncClient:
+    """Verifies the enclave behind the gateway at `url` and seals images to it. Tasks may share one.
+
+    `policy` says which enclaves are accepted: a `Policy`, or the path of a policy file. Evidence is relied on for
+    `max_evidence_age` seconds; `timeout` is in seconds, too. `blindsight.client` says what is raised.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        policy: Policy | Path,
+        api_token: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        max_evidence_age: float = DEFAULT_EVIDENCE_AGE,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._core = Core(policy=policy, api_token=api_token, max_evidence_age=max_evidence_age)
+        self._timeout = timeout
+        self._renewing = asyncio.Lock()
+        with failures():
+            self._http = httpx2.AsyncClient(base_url=url, headers=HEADERS, timeout=timeout, transport=transport)
+
+    @property
+    def enclave(self) -> Recipient | None:
+        """The enclave that images are sealed to now; None before it is verified, and when its evidence is too old."""
+        return self._core.recipient
+
+    async def verify(self) -> VerificationReport:
+        """Verify the enclave now. What was accepted before counts no more, whatever the outcome."""
+        async with self._renewing:
+            return (await self._run(self._core.verify())).report
+
+    async def classify(
+        self, image: bytes, *, top_k: int = 5, media_type: str = "application/octet-stream"
+    ) -> Classification:
+        """Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which."""
+        return await self._run(self._core.classify(image, top_k, media_type))
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, steps: Generator[Call | Renew, Any, _Result]) -> _Result:
+        answer: Reply | Recipient | None = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as end:
+                result: _Result = end.value
+                return result
+            answer = await (self._send(step) if isinstance(step, Call) else self._renew(step))
+
+    async def _renew(self, renew: Renew) -> Recipient:
+        async with self._renewing:
+            renewed = self._core.renewed(renew)
+            return await self._run(self._core.verify()) if renewed is None else renewed
+
+    async def _send(self, call: Call) -> Reply:
+        with failures():
+            async with self._http.stream(
+                call.method, call.path, headers=call.headers, content=call.content
+            ) as response:
+                body = Body(response, self._timeout)
+                async for chunk in response.aiter_bytes():
+                    body.add(chunk)
+        return body.reply()

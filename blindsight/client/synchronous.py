@@ -1,0 +1,98 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx2
+
+from blindsight.client._core import DEFAULT_EVIDENCE_AGE, DEFAULT_TIMEOUT, Call, Core, Reply
+from blindsight.client._http import HEADERS, Body, failures
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+    from types import TracebackType
+
+    from blindsight.attestation.policy import Policy
+    from blindsight.attestation.recipient import Recipient
+    from blindsight.attestation.report import VerificationReport
+    from blindsight.client._core import Renew
+    from blindsight.client.answers import Classification
+
+_Result = TypeVar("_Result")
+
+
+class Client:
+    """Verifies the enclave behind the gateway at `url` and seals images to it. Threads may share one.
+
+    `policy` says which enclaves are accepted: a `Policy`, or the path of a policy file. Evidence is relied on for
+    `max_evidence_age` seconds; `timeout` is in seconds, too. `blindsight.client` says what is raised.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        policy: Policy | Path,
+        api_token: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        max_evidence_age: float = DEFAULT_EVIDENCE_AGE,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._core = Core(policy=policy, api_token=api_token, max_evidence_age=max_evidence_age)
+        self._timeout = timeout
+        self._renewing = threading.Lock()
+        with failures():
+            self._http = httpx2.Client(base_url=url, headers=HEADERS, timeout=timeout, transport=transport)
+
+    @property
+    def enclave(self) -> Recipient | None:
+        """The enclave that images are sealed to now; None before it is verified, and when its evidence is too old."""
+        return self._core.recipient
+
+    def verify(self) -> VerificationReport:
+        """Verify the enclave now. What was accepted before counts no more, whatever the outcome."""
+        with self._renewing:
+            return self._run(self._core.verify()).report
+
+    def classify(self, image: bytes, *, top_k: int = 5, media_type: str = "application/octet-stream") -> Classification:
+        """Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which."""
+        return self._run(self._core.classify(image, top_k, media_type))
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, steps: Generator[Call | Renew, Any, _Result]) -> _Result:
+        answer: Reply | Recipient | None = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as end:
+                result: _Result = end.value
+                return result
+            answer = self._send(step) if isinstance(step, Call) else self._renew(step)
+
+    def _renew(self, renew: Renew) -> Recipient:
+        with self._renewing:
+            renewed = self._core.renewed(renew)
+            return self._run(self._core.verify()) if renewed is None else renewed
+
+    def _send(self, call: Call) -> Reply:
+        with (
+            failures(),
+            self._http.stream(call.method, call.path, headers=call.headers, content=call.content) as response,
+        ):
+            body = Body(response, self._timeout)
+            for chunk in response.iter_bytes():
+                body.add(chunk)
+        return body.reply()

@@ -1,0 +1,81 @@
+"""The relay of Oblivious HTTP (RFC 9458): what callers seal to the enclave goes on unread, and its answer back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request, Response
+
+from blindsight.problems import Problem
+from blindsight.sealing import keyconfig, ohttp
+from gateway.api import openapi
+from gateway.api.body import media_type_of, read_sealed
+from gateway.services import services_of
+
+if TYPE_CHECKING:
+    from gateway.services import Services
+
+router = APIRouter(tags=["sealed"])
+
+
+class _Keys(Response):
+    media_type = keyconfig.MEDIA_TYPE
+
+
+class _Sealed(Response):
+    media_type = ohttp.RESPONSE_MEDIA_TYPE
+
+
+@router.get(
+    "/.well-known/ohttp-gateway",
+    response_class=_Keys,
+    responses={
+        200: {"description": "The enclave's key configurations", "content": {keyconfig.MEDIA_TYPE: openapi.BINARY}},
+        **openapi.problems("enclave_unavailable", "evidence_refused", "internal"),
+    },
+    summary="The enclave's key configurations",
+)
+async def key_configurations(request: Request) -> Response:
+    """The list whose digest the evidence claims. Seal to nothing that you have not verified: see `/attestation`."""
+    return _Keys(services_of(request).enclave.current.key_configs, headers={"Cache-Control": "no-store"})
+
+
+@router.post(
+    "/ohttp",
+    response_class=_Sealed,
+    openapi_extra=openapi.OHTTP,
+    responses={
+        200: {"description": "The enclave's answer, or its problem, sealed", "content": openapi.SEALED_ANSWER},
+        **openapi.problems(
+            "bad_request", "unauthenticated", "request_timeout", "image_too_large", "unsupported_media_type",
+            "ohttp_key", "overloaded", "draining", "enclave_unavailable", "evidence_refused", "deadline_exceeded",
+            "internal",
+        ),
+    },
+    summary="Pass a sealed request on to the enclave",
+)  # fmt: skip
+async def ohttp_request(request: Request) -> Response:
+    """Send a binary HTTP request, sealed to the enclave's attested key; get its answer, sealed to you.
+
+    Inside is `POST /classify`, as it is outside. The gateway opens neither; `POST /classify` takes the same message.
+    """
+    services = services_of(request)
+    services.authenticate(request)
+    with services.admission.place():
+        if not is_sealed(request):
+            raise Problem("unsupported_media_type", f"Send {ohttp.REQUEST_MEDIA_TYPE}.")
+        return await relay(request, services)
+
+
+def is_sealed(request: Request) -> bool:
+    """Whether the caller says that the body is an encapsulated request."""
+    return media_type_of(request) == ohttp.REQUEST_MEDIA_TYPE
+
+
+async def relay(request: Request, services: Services) -> Response:
+    """Pass the body on; the caller has a place. Raises `Problem`."""
+    if services.enclave.known is None:
+        raise services.enclave.refusal
+    settings = services.settings
+    sealed = await read_sealed(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
+    return _Sealed(await services.lane.relay(sealed))
