@@ -18,6 +18,7 @@ from enclave_runtime.archive import BadBundle
 from enclave_runtime.cape.process import HandlerLimits
 from enclave_runtime.evidence.measure import measurements
 from enclave_runtime.evidence.simulated import SimulatedProducer
+from enclave_runtime.keys import KEY_SECONDS
 from enclave_runtime.serve import Options, serve
 from enclave_runtime.workers.process import FunctionBroken
 
@@ -37,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--call-seconds", type=float, default=15.0, help="replace a worker that takes longer (default %(default)s)"
+    )
+    command.add_argument(
+        "--key-seconds", type=float, default=KEY_SECONDS, help="replace the sealing keys after (default %(default)s)"
     )
     command.add_argument(
         "--handler-seconds",
@@ -89,6 +93,7 @@ def main() -> int:
             workers=arguments.workers,
             queue=arguments.queue,
             call_seconds=arguments.call_seconds,
+            key_seconds=arguments.key_seconds,
             handlers=HandlerLimits(
                 call_seconds=arguments.handler_seconds,
                 memory_bytes=arguments.handler_memory,

@@ -38,6 +38,12 @@ class Function:
         """SHA-256 of the canonical manifest."""
         return hashlib.sha256(self.canonical_manifest).digest()
 
+    @property
+    def longest_label(self) -> int:
+        """Bytes, in JSON, of the model's longest label: answers are padded so that none shows."""
+        labels = (self.folder / str(self.manifest["labels"]["file"])).read_text("utf-8").split("\n")
+        return max(len(json.dumps(label)) for label in labels)
+
     def remove(self) -> None:
         """Delete the unpacked files."""
         shutil.rmtree(self.folder.parent, ignore_errors=True)

@@ -3,66 +3,107 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
-from blindsight import problems
+from blindsight import problems, receipts
 from blindsight.cape.protocol import PREFIX
-from blindsight.errors import CapeError
+from blindsight.errors import CapeError, SealingError
 from blindsight.problems import Problem
-from blindsight.sealing import bhttp
+from blindsight.receipts import Receipt
+from blindsight.sealing import bhttp, padding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from blindsight.receipts import ReceiptKey
     from enclave_runtime.function import Function
+    from enclave_runtime.keys import Opened
     from enclave_runtime.workers.pool import WorkerPool
 
 _log = logging.getLogger(__name__)
 
+MAX_CLOCK_SECONDS: Final = 300.0
+"""By which the request's date may differ from the enclave's clock: how long a host can hold a request back."""
+
 _DEFAULT_TOP_K = 5
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What a request asks for. It alone settles the length of the answer."""
+
+    top_k: int
+    evidence: str | None
+    """SHA-256, in hex, of the attestation document that the receipt is to name; None if none is asked for."""
 
 
 class InnerApi:
     """Answers `POST /classify`. Every outcome is a response, so that even a refusal goes back sealed."""
 
-    def __init__(self, function: Function, pool: WorkerPool, decrypt: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self, function: Function, pool: WorkerPool, decrypt: Callable[[bytes], bytes], receipt_key: ReceiptKey
+    ) -> None:
         """`decrypt` opens a `cape:` value, and raises `CapeError` if it cannot or may not."""
         self._pool = pool
         self._decrypt = decrypt
+        self._receipt_key = receipt_key
         manifest = function.manifest
+        self._classes = int(manifest["labels"]["count"])
+        self._longest_label = function.longest_label
         self._model = {
             "name": manifest["name"],
             "version": manifest["version"],
             "digest": function.model_digest.hex(),
             "trained": manifest["trained"],
         }
+        self._digests = {
+            "func_checksum": function.checksum.hex(),
+            "model_sha256": function.model_digest.hex(),
+            "weights_sha256": str(manifest["onnx"]["sha256"]),
+        }
 
-    async def respond(self, request: bhttp.Request) -> bhttp.Response:
+    async def respond(self, opened: Opened) -> bytes:
+        """The binary HTTP response, padded to a length that tells nothing of the answer."""
+        top_k = _DEFAULT_TOP_K
         try:
-            return _json(200, "application/json", await self._route(request))
+            request = _request(opened)
+            question = _question(request)
+            if question.top_k <= self._classes:
+                top_k = question.top_k
+            response = _json(200, "application/json", await self._answer(request, question))
         except Problem as problem:
-            failed = problem
+            response = _refusal(problem)
         except Exception as error:  # noqa: BLE001 -- a fault here must not pass for a lost connection, which is retried
             _log.error("request failed", extra={"exception": type(error).__name__})
-            failed = Problem("internal", "The request could not be answered.")
-        return _json(failed.kind.status, problems.MEDIA_TYPE, failed.body())
+            response = _refusal(Problem("internal", "The request could not be answered."))
+        return padding.padded(response.encode(), padding.answer_length(top_k, self._longest_label))
 
-    async def _route(self, request: bhttp.Request) -> dict[str, Any]:
-        path, _, query = request.path.partition("?")
-        if path != "/classify":
-            raise Problem("not_found", "The enclave answers POST /classify.")
-        if request.method != "POST":
-            raise Problem("method_not_allowed", "The enclave answers POST /classify.")
-        content, top_k = request.content, _top_k(query)
-        if content.startswith(PREFIX):
-            content = await self._opened(content)
-        result = await self._pool.classify(content, top_k)
-        return {**result, "model": self._model}
+    async def _answer(self, request: bhttp.Request, question: _Question) -> dict[str, Any]:
+        image = request.content
+        result = await self._pool.classify(
+            await self._opened(image) if image.startswith(PREFIX) else image, question.top_k
+        )
+        answer = {**result, "model": self._model}
+        if question.evidence is not None:
+            receipt = Receipt(
+                iat=int(datetime.now(UTC).timestamp()),
+                input_sha256=hashlib.sha256(image).hexdigest(),
+                output_sha256=receipts.output_digest(answer),
+                evidence_sha256=question.evidence,
+                **self._digests,
+            )
+            answer["receipt"] = self._receipt_key.sign(receipt)
+        return answer
 
     async def _opened(self, value: bytes) -> bytes:
         try:
@@ -71,12 +112,51 @@ class InnerApi:
             raise Problem("cannot_decrypt", "The ciphertext is not for the account of this classifier.") from error
 
 
+def _request(opened: Opened) -> bhttp.Request:
+    if opened.replayed:
+        raise Problem("replayed", "Seal the image anew: a message is answered once.")
+    try:
+        request = bhttp.decode_request(opened.request)
+    except SealingError as error:
+        # Found after decapsulation, so the answer is sealed (RFC 9458, section 5.2).
+        raise Problem("bad_request", "The sealed message is not a binary HTTP request.") from error
+    _check_date(request.header("date"))
+    return request
+
+
+def _check_date(text: str | None) -> None:
+    """RFC 9458, section 6.5.1."""
+    try:
+        date = parsedate_to_datetime(text or "")
+        off = abs((date.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError, TypeError) as error:
+        raise Problem("date", "The request needs a field 'date', as in RFC 9110, 5.6.7.") from error
+    if off > MAX_CLOCK_SECONDS:
+        raise Problem("date", f"The date is more than {MAX_CLOCK_SECONDS:g} s from the enclave's clock.")
+
+
+def _question(request: bhttp.Request) -> _Question:
+    path, _, query = request.path.partition("?")
+    if path != "/classify":
+        raise Problem("not_found", "The enclave answers POST /classify.")
+    if request.method != "POST":
+        raise Problem("method_not_allowed", "The enclave answers POST /classify.")
+    evidence = request.header(receipts.EVIDENCE_FIELD)
+    if evidence is not None and not _DIGEST.fullmatch(evidence):
+        raise Problem("bad_request", f"{receipts.EVIDENCE_FIELD} must be a SHA-256 in lower-case hexadecimal.")
+    return _Question(_top_k(query), evidence)
+
+
 def _top_k(query: str) -> int:
     values = parse_qs(query, keep_blank_values=True).get("top_k", [str(_DEFAULT_TOP_K)])
     # `int` alone would take "1_0", " 5" and digits of other scripts.
     if len(values) != 1 or not _WHOLE.fullmatch(values[0]):
         raise Problem("invalid_top_k", "top_k must be one whole number.")
     return int(values[0])
+
+
+def _refusal(problem: Problem) -> bhttp.Response:
+    return _json(problem.kind.status, problems.MEDIA_TYPE, problem.body())
 
 
 def _json(status: int, media_type: str, content: dict[str, Any]) -> bhttp.Response:

@@ -1,31 +1,124 @@
-"""The sealed lane's key: made at start, never stored, never leaving this process."""
+"""The sealed lane's keys: made here, replaced on a schedule, never stored, never leaving this process."""
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from blindsight.sealing import keyconfig, ohttp
-from blindsight.sealing.keyconfig import KeyConfig
+from blindsight.sealing.kem import MLKEM768_X25519, X25519_HKDF_SHA256, HybridPrivateKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY_SECONDS: Final = 3600.0
+"""Life of a pair of keys: what a stolen one opens (RFC 9458, section 6.6)."""
+
+GRACE_SECONDS: Final = 300.0
+"""For which replaced keys still open: callers rely on evidence for two minutes."""
+
+MAX_OPENED: Final = 1 << 19
+"""Messages opened with one pair of keys, all of which are remembered (some 50 MB); then it is replaced early."""
+
+_FINGERPRINT_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An opened `message/ohttp-req`: the binary HTTP request, what seals its answer, and whether it came before."""
+
+    request: bytes = field(repr=False)
+    sealer: ohttp.ResponseSealer = field(repr=False)
+    replayed: bool
+
+
+class _Generation:
+    """A pair of keys, and what was opened with them. The replay window is their life, so no clock is trusted for it."""
+
+    def __init__(self, taken: set[int], now: float) -> None:
+        hybrid, x25519 = HybridPrivateKey.generate(), X25519PrivateKey.generate()
+        # Random ids let the gateway tell most stale keys from damaged messages.
+        first, second = secrets.SystemRandom().sample(sorted(set(range(256)) - taken), 2)
+        self.public_key = x25519.public_key().public_bytes_raw()
+        self.keys = {
+            first: ohttp.RecipientKey(keyconfig.offered(first, hybrid.public_bytes(), MLKEM768_X25519), hybrid),
+            second: ohttp.RecipientKey(keyconfig.offered(second, self.public_key, X25519_HKDF_SHA256), x25519),
+        }
+        self.encoded_configs = keyconfig.encode_list([key.config for key in self.keys.values()])
+        self.made = now
+        self._opened: set[bytes] = set()
+
+    @property
+    def used_up(self) -> bool:
+        return len(self._opened) >= MAX_OPENED
+
+    def open(self, request: bytes) -> Opened:
+        enc, opened, sealer = ohttp.decapsulate(self.keys[ohttp.key_id_of(request)], request)
+        # Counted only after it opened: garbage must not fill the memory.
+        fingerprint = hashlib.sha256(enc).digest()[:_FINGERPRINT_BYTES]
+        replayed = fingerprint in self._opened
+        self._opened.add(fingerprint)
+        return Opened(opened, sealer, replayed)
 
 
 class LaneKeys:
-    """The key pair that requests are sealed to, and its published configuration."""
+    """The keys that requests are sealed to, and their published configurations. Rotates by itself, at any use.
 
-    def __init__(self) -> None:
-        private_key = X25519PrivateKey.generate()
-        # A random id lets the gateway tell most stale keys from damaged messages.
-        config = KeyConfig(secrets.randbelow(256), private_key.public_key().public_bytes_raw())
-        self._key = ohttp.RecipientKey(config, private_key)
-        self.encoded_configs = keyconfig.encode_list([config])
+    Used in one thread. `clock` gives monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        key_seconds: float = KEY_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._key_seconds = key_seconds
+        self._grace_seconds = grace_seconds
+        self._clock = clock
+        self._current = _Generation(set(), clock())
+        self._retired: dict[_Generation, float] = {}
+        """Replaced generations, and when they are erased."""
+
+    @property
+    def published(self) -> tuple[bytes, bytes]:
+        """What to seal to now: the `application/ohttp-keys` list, and of its X25519 key the 32 bytes raw."""
+        self._rotate()
+        return self._current.encoded_configs, self._current.public_key
+
+    @property
+    def encoded_configs(self) -> bytes:
+        return self.published[0]
 
     @property
     def public_key(self) -> bytes:
-        """The X25519 public key, 32 bytes raw: the evidence's `public_key`."""
-        return self._key.config.public_key
+        return self.published[1]
 
-    def open(self, request: bytes) -> tuple[bytes, ohttp.ResponseSealer]:
-        """Open a `message/ohttp-req`: the binary HTTP request, and what seals its answer. Raises `SealingError`."""
-        _, opened, sealer = ohttp.decapsulate(self._key, request)
-        return opened, sealer
+    def open(self, request: bytes) -> Opened:
+        """Open a `message/ohttp-req`. Raises `SealingError`."""
+        self._rotate()
+        key_id = ohttp.key_id_of(request)
+        for generation in (self._current, *self._retired):
+            if key_id in generation.keys:
+                return generation.open(request)
+        raise ohttp.unknown_key()
+
+    def _rotate(self) -> None:
+        now = self._clock()
+        self._retired = {generation: until for generation, until in self._retired.items() if now < until}
+        if now - self._current.made < self._key_seconds and not self._current.used_up:
+            return
+        taken = {key_id for generation in (self._current, *self._retired) for key_id in generation.keys}
+        if len(taken) > 250:
+            # Only a flood fills generations faster than they are erased; the oldest goes before its time.
+            oldest = next(iter(self._retired))
+            taken -= oldest.keys.keys()
+            del self._retired[oldest]
+        self._retired[self._current] = now + self._grace_seconds
+        self._current = _Generation(taken, now)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blindsight.attestation.claims import pcr16_extension
+from blindsight.receipts import ReceiptKey
 from enclave_runtime import function as functions
 from enclave_runtime.cape.host import CapeHost
 from enclave_runtime.cape.rootsecret import RootSecret
@@ -45,6 +46,7 @@ class Options:
     workers: int
     queue: int
     call_seconds: float
+    key_seconds: float
     handlers: HandlerLimits
 
 
@@ -73,8 +75,16 @@ async def serve(options: Options) -> int:
             classifier_checksum=function.checksum,
         )
         async with WorkerPool(function.folder, function.shared, limits) as pool, contextlib.aclosing(host):
-            api = InnerApi(function, pool, host.open_classifier_input)
-            enclave = EnclaveServer(function, LaneKeys(), producer, pool=pool, api=api, host=host)
+            receipt_key = ReceiptKey()
+            enclave = EnclaveServer(
+                function,
+                LaneKeys(key_seconds=options.key_seconds),
+                producer,
+                pool=pool,
+                api=InnerApi(function, pool, host.open_classifier_input, receipt_key),
+                host=host,
+                receipt_key=receipt_key.thumbprint,
+            )
             # The socket opens before the workers are warm: evidence and status can be asked for at once.
             server = await asyncio.start_server(enclave.handle, options.host, options.port)
             _log.info("listening", extra={"function_checksum": function.checksum.hex(), "evidence": producer.kind})

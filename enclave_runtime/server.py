@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from blindsight import problems
 from blindsight.attestation.claims import Claims
 from blindsight.errors import CapeError, SealingError, TransportError
-from blindsight.problems import Problem
-from blindsight.sealing import bhttp, keyconfig
+from blindsight.sealing import keyconfig
 from blindsight.wire import cape, frames
 from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
 from enclave_runtime.cape import session
@@ -39,18 +37,21 @@ class EnclaveServer:
         pool: WorkerPool,
         api: InnerApi,
         host: CapeHost,
+        receipt_key: bytes,
     ) -> None:
+        """`receipt_key` is the thumbprint of the key that `api` signs receipts with, 32 bytes."""
         self._host = host
         self._keys = keys
         self._producer = producer
         self._pool = pool
         self._api = api
         self._model = function.canonical_manifest
-        self._user_data = Claims(
+        self._claims = Claims(
             func_checksum=function.checksum,
             key_configs_sha256=keyconfig.digest(keys.encoded_configs),
             model_sha256=function.model_digest,
-        ).to_json()
+            receipt_key_sha256=receipt_key,
+        )
         self._connections: set[asyncio.Task[None]] = set()
         self._answering = 0
         self._draining = asyncio.Event()
@@ -129,22 +130,18 @@ class EnclaveServer:
             return frames.encode(Kind.REFUSAL, frames.pack({"code": error.code}))
 
     async def _answer_sealed(self, payload: bytes) -> bytes:
-        encoded, sealer = self._keys.open(payload)
-        try:
-            response = await self._api.respond(bhttp.decode_request(encoded))
-        except SealingError:
-            # Found after decapsulation, so the answer is sealed (RFC 9458, section 5.2).
-            problem = Problem("bad_request", "The sealed message is not a binary HTTP request.")
-            content = json.dumps(problem.body()).encode()
-            response = bhttp.Response(problem.kind.status, [("content-type", problems.MEDIA_TYPE)], content)
-        return sealer.seal(response.encode())
+        opened = self._keys.open(payload)
+        return opened.sealer.seal(await self._api.respond(opened))
 
     def _evidence(self, payload: bytes) -> dict[str, Any]:
         nonce = frames.unpack(payload).get("nonce")
         if nonce is not None and not (isinstance(nonce, bytes) and len(nonce) <= MAX_NONCE_BYTES):
             raise TransportError("bad_frame", "A nonce is at most 512 bytes.")
-        document = self._producer.attest(nonce=nonce, user_data=self._user_data, public_key=self._keys.public_key)
-        return {"document": document, "key_configs": self._keys.encoded_configs, "model": self._model}
+        # Read once: the keys may be replaced between two uses.
+        configs, public_key = self._keys.published
+        claims = replace(self._claims, key_configs_sha256=keyconfig.digest(configs))
+        document = self._producer.attest(nonce=nonce, user_data=claims.to_json(), public_key=public_key)
+        return {"document": document, "key_configs": configs, "model": self._model}
 
     def _status(self) -> dict[str, Any]:
         return {

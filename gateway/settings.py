@@ -9,6 +9,8 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from blindsight.wire.protocol import MAX_FRAME_BYTES
+
 
 class Settings(BaseSettings):
     """Everything an operator can set. Durations in seconds, sizes in bytes."""
@@ -44,7 +46,9 @@ class Settings(BaseSettings):
     tokens_file: Path | None = Field(
         default=None, description="File of hashed API tokens; none: no token is asked for."
     )
-    max_image_bytes: int = Field(default=20 * 1024 * 1024, gt=0, description="Largest encoded image, bytes.")
+    max_image_bytes: int = Field(
+        default=20 * 1024 * 1024, gt=0, le=MAX_FRAME_BYTES - (2 << 20), description="Largest encoded image, bytes."
+    )
     max_batch_images: int = Field(default=64, gt=0, description="Most images in one batch.")
     max_batch_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="Largest body of a batch, bytes.")
     max_in_flight: int = Field(

@@ -1,7 +1,7 @@
-"""What an enclave says of itself in `user_data`: its function, its model and its sealing keys.
+"""What an enclave says of itself in `user_data`: its function, its model, its sealing keys and its receipt key.
 
-Canonical JSON (RFC 8785) of three members, each the standard base64 of 32 bytes:
-`{"func_checksum": ..., "key_configs_sha256": ..., "model_sha256": ...}`. PCR 16 measures the first and the last.
+Canonical JSON (RFC 8785) of four members, each the standard base64 of 32 bytes: `{"func_checksum": ...,
+"key_configs_sha256": ..., "model_sha256": ..., "receipt_key_sha256": ...}`. PCR 16 measures function and model.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ CLAIMS_PCR = 16
 """The first PCR that an application may extend."""
 
 _CLAIM_BYTES = 32
-_MEMBERS = ("func_checksum", "key_configs_sha256", "model_sha256")
-_OURS = ("key_configs_sha256", "model_sha256")
+_MEMBERS = ("func_checksum", "key_configs_sha256", "model_sha256", "receipt_key_sha256")
+_OURS = _MEMBERS[1:]
 """The members that mark `user_data` as Blindsight's: Cape's own documents have `func_checksum` too."""
 
 
 @dataclass(frozen=True)
 class Claims:
-    """Three SHA-256 values of 32 bytes: of the function bundle, the encoded key configurations and `model.json`."""
+    """SHA-256 values, 32 bytes each: of the function bundle, the encoded key configurations, the canonical
+    `model.json`, and the receipt key's canonical JWK (its thumbprint, RFC 7638)."""
 
     func_checksum: bytes
     key_configs_sha256: bytes
     model_sha256: bytes
+    receipt_key_sha256: bytes
 
     def to_json(self) -> bytes:
         """Encode as `user_data`."""
@@ -39,7 +41,7 @@ class Claims:
 
     @classmethod
     def parse(cls, user_data: bytes | None, *, step: int) -> Claims | None:
-        """Parse `user_data`; None if it is someone else's. Members beside the three are ignored.
+        """Parse `user_data`; None if it is someone else's. Members beside the four are ignored.
 
         Raises `EvidenceClaimsError` `malformed_claims`, marked with `step`.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -38,12 +39,12 @@ class Recipient:
     @property
     def function_checksum(self) -> str:
         """SHA-256 of the bundle, hex, as attested."""
-        return self._claims.func_checksum.hex()
+        return self.claims.func_checksum.hex()
 
     @property
     def model_digest(self) -> str:
         """SHA-256 of the canonical manifest, hex, as attested."""
-        return self._claims.model_sha256.hex()
+        return self.claims.model_sha256.hex()
 
     @property
     def measurements(self) -> dict[str, str]:
@@ -70,7 +71,13 @@ class Recipient:
         }
 
     @property
-    def _claims(self) -> Claims:
+    def document_sha256(self) -> str:
+        """SHA-256 of the attestation document, hex: what a receipt names."""
+        return hashlib.sha256(self.document).hexdigest()
+
+    @property
+    def claims(self) -> Claims:
+        """What the document claims."""
         assert self.verified.claims is not None  # noqa: S101 -- check_key_configs has refused a document without
         return self.verified.claims
 
@@ -99,4 +106,6 @@ def verify_recipient(
         verifier.CALLERS_STEP, "Binding", "key configurations and model manifest", "their attested digests", "passed"
     )
     report = replace(verified.report, steps=(*verified.report.steps, bound))
-    return Recipient(configs[0], replace(verified, report=report), document, key_configs, json.loads(manifest))
+    return Recipient(
+        keyconfig.preferred(configs), replace(verified, report=report), document, key_configs, json.loads(manifest)
+    )

@@ -42,6 +42,7 @@ from blindsight.cape import evidence, messages
 from blindsight.cape.protocol import PREFIX, RUNTIME_SUBPROTOCOL, TOKEN_EXPIRED
 from blindsight.errors import CapeError, TransportError
 from blindsight.sealing import hpke
+from blindsight.sealing.kem import X25519_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -185,7 +186,7 @@ class Connection:
     def send_sealed(self, plaintext: bytes) -> None:
         """Send `plaintext` so that only the attested enclave can read it."""
         key = self.document.public_key
-        if key is None or len(key) != hpke.N_ENC:
+        if key is None or len(key) != X25519_BYTES:
             raise TransportError("unexpected_answer", "the evidence has no key to encrypt to")
         enc, context = hpke.setup_sender(key, b"", _INPUT_SUITE)
         self._send(enc + context.seal(plaintext))

@@ -15,6 +15,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from blindsight.cli import receipt
 from blindsight.cli import sealed as sealed_lane
 from blindsight.cli.console import err, fail, out
 
@@ -39,13 +40,21 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
             show_default=str(sealed_lane.DEFAULT_POLICY),
         ),
     ] = None,
+    receipts: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep each answer with the enclave's receipt in this folder.")
+    ] = None,
 ) -> None:
     """Classify photos through a gateway, which seals each to its enclave; or, with --sealed, only passes them on.
 
     An API token is read from BLINDSIGHT_TOKEN. Exit status: 0 if every photo was answered, 1 if not.
     """
     token = os.environ.get("BLINDSIGHT_TOKEN")
-    lane = _sealed_lane(url, token, policy) if sealed else _plain_lane(url, token)
+    with_receipt = receipts is not None
+    lane = (
+        _sealed_lane(url, token, policy, with_receipt=with_receipt)
+        if sealed
+        else _plain_lane(url, token, with_receipt=with_receipt)
+    )
     failed = 0
     notices: set[str] = set()
     with (
@@ -57,6 +66,8 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
             failed += "problem" in answer
             if answer.get("notice"):
                 notices.add(answer["notice"])
+            if receipts and "receipt" in answer:
+                receipt.save(receipts, file, answer)
             if as_json:
                 typer.echo(json.dumps({"file": str(file), **answer}))
             else:
@@ -76,23 +87,23 @@ def _ask_file(ask: _Ask, file: Path, top_k: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _sealed_lane(url: str, token: str | None, policy: Path | None) -> Iterator[_Ask]:
+def _sealed_lane(url: str, token: str | None, policy: Path | None, *, with_receipt: bool) -> Iterator[_Ask]:
     with sealed_lane.connect(url, policy=policy, token=token, timeout=TIMEOUT_SECONDS) as client:
-        yield functools.partial(sealed_lane.ask, client)
+        yield functools.partial(sealed_lane.ask, client, with_receipt=with_receipt)
 
 
 @contextlib.contextmanager
-def _plain_lane(url: str, token: str | None) -> Iterator[_Ask]:
+def _plain_lane(url: str, token: str | None, *, with_receipt: bool) -> Iterator[_Ask]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     with httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS) as client:
-        yield functools.partial(_ask, client)
+        yield functools.partial(_ask, client, with_receipt=with_receipt)
 
 
-def _ask(client: httpx2.Client, content: bytes, top_k: int) -> dict[str, Any]:
+def _ask(client: httpx2.Client, content: bytes, top_k: int, *, with_receipt: bool) -> dict[str, Any]:
     try:
         response = client.post(
             "/classify",
-            params={"top_k": top_k},
+            params={"top_k": top_k, **({"receipt": "true"} if with_receipt else {})},
             content=content,
             headers={"Content-Type": "application/octet-stream"},
         )

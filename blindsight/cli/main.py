@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import blindsight
-from blindsight.cli import attest, classify, doctor, localtrust, tls, units, up
+from blindsight.cli import attest, classify, doctor, localtrust, receipt, tls, units, up
 
 app = typer.Typer(
     name="blindsight",
@@ -17,7 +17,8 @@ app = typer.Typer(
 
 app.command("up")(up.up)
 app.command("classify")(classify.classify)
-app.command("attest")(attest.attest)
+app.add_typer(attest.app, name="attest")
+app.add_typer(receipt.app, name="receipt")
 app.command("doctor")(doctor.doctor)
 app.command("tls")(tls.tls)
 

@@ -41,10 +41,10 @@ def connect(url: str, *, policy: Path | None, token: str | None, timeout: float)
     return client
 
 
-def ask(client: Client, content: bytes, top_k: int) -> dict[str, Any]:
+def ask(client: Client, content: bytes, top_k: int, *, with_receipt: bool) -> dict[str, Any]:
     """The answer in the plain lane's form, or `{"problem": …}`. Exits where no other photo could fare better."""
     try:
-        return _render(client.classify(content, top_k=top_k))
+        return _render(client.classify(content, top_k=top_k, with_receipt=with_receipt))
     except Problem as problem:
         return {"problem": problem.body()}
     except BlindsightError as error:
@@ -64,5 +64,6 @@ def _render(answer: Classification) -> dict[str, Any]:
         "image": answer.image,
         "timings_ms": answer.timings,
         "enclave": answer.enclave.summary(),
+        **{name: answer.archive[name] for name in ("receipt", "evidence") if answer.archive},
         **({"notice": " ".join(answer.notices)} if answer.notices else {}),
     }

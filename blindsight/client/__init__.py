@@ -14,6 +14,7 @@ Raises, besides `PolicyError` when it is made:
     Problem           the enclave's refusal of this image or request, from inside the envelope
     GatewayProblem    a refusal by the gateway (or by whoever is between), such as `unauthenticated` or `overloaded`
     SealingError      the answer is not the enclave's: `not_sealed`, `answer_not_genuine`; or its keys keep changing
+    ReceiptError      the receipt that was asked for does not vouch for the answer
     TransportError    the gateway was not reached or speaks something else
 """
 

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import rfc8785
 
+from blindsight import receipts
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.recipient import verify_recipient
 from blindsight.attestation.verifier import CALLERS_STEP
 from blindsight.client.answers import GATEWAYS_OWN, Classification, GatewayProblem
 from blindsight.errors import EvidenceClaimsError, SealingError, TransportError
 from blindsight.problems import CATALOGUE, Problem
-from blindsight.sealing import bhttp, ohttp
+from blindsight.sealing import bhttp, ohttp, padding
+from blindsight.sealing.inner import classify_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -36,6 +38,16 @@ DEFAULT_EVIDENCE_AGE: Final = 120.0
 
 _NONCE_BYTES = 32
 _JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Question:
+    """An image, and what is wanted of it."""
+
+    image: bytes = field(repr=False)
+    top_k: int
+    media_type: str
+    with_receipt: bool
 
 
 @dataclass(frozen=True)
@@ -114,18 +126,25 @@ class Core:
         self._accepted = recipient, started
         return recipient
 
-    def classify(self, image: bytes, top_k: int, media_type: str) -> Generator[Call | Renew, Any, Classification]:
+    def classify(self, question: Question) -> Generator[Call | Renew, Any, Classification]:
         """Seal one image, open its answer; once more with new evidence if the keys have changed."""
-        request = bhttp.Request("POST", f"/classify?top_k={top_k:d}", [("content-type", media_type)], image).encode()
         recipient: Recipient = self.recipient or (yield Renew(None))
         try:
-            return (yield from self._exchange(request, recipient))
+            return (yield from self._exchange(question, recipient))
         except _KeysChangedError:
             recipient = yield Renew(recipient)
-            return (yield from self._exchange(request, recipient))
+            return (yield from self._exchange(question, recipient))
 
-    def _exchange(self, request: bytes, recipient: Recipient) -> Generator[Call | Renew, Any, Classification]:
-        sealed, opener = ohttp.encapsulate(recipient.config, request)
+    def _exchange(self, question: Question, recipient: Recipient) -> Generator[Call | Renew, Any, Classification]:
+        request = classify_request(
+            question.image,
+            question.media_type,
+            question.top_k,
+            now=datetime.now(UTC),
+            receipt_evidence=recipient.document_sha256 if question.with_receipt else None,
+        ).encode()
+        padded = padding.padded(request, padding.request_length(len(request)))
+        sealed, opener = ohttp.encapsulate(recipient.config, padded)
         headers = {"Content-Type": ohttp.REQUEST_MEDIA_TYPE, "Accept": ohttp.RESPONSE_MEDIA_TYPE}
         reply: Reply = yield Call("POST", "/classify", headers | self._authorization, sealed)
         if reply.status != 200:
@@ -140,9 +159,23 @@ class Core:
         try:
             if response.status != 200:
                 raise Problem.parse(content)
-            return Classification.parse(content, recipient)
+            archive = _checked_archive(content, question, recipient) if question.with_receipt else None
+            return Classification.parse(content, recipient, archive)
         except (KeyError, TypeError, ValueError) as error:
             raise unexpected("The enclave's answer is of a form that is not known here.") from error
+
+
+def _checked_archive(content: dict[str, Any], question: Question, recipient: Recipient) -> dict[str, Any]:
+    """The answer with its evidence, once the receipt holds. Raises `ReceiptError`."""
+    receipt = receipts.check(
+        content.get("receipt"),
+        content,
+        document=recipient.document,
+        claims=recipient.claims,
+        manifest=recipient.manifest,
+    )
+    receipts.check_image(receipt, question.image)
+    return receipts.archive(content, document=recipient.document, manifest=recipient.manifest)
 
 
 class _KeysChangedError(SealingError):

@@ -29,7 +29,8 @@ class Classification:
     """An answer that only the verified enclave can have sealed.
 
     `image` is the upright picture's `width` and `height` (None for a tensor), `timings` the enclave's milliseconds by
-    stage, `enclave` who answered.
+    stage, `enclave` who answered. `archive`, if a receipt was asked for, is JSON to keep: `blindsight receipt verify`
+    and `blindsight.receipts.verify` take it.
     """
 
     predictions: tuple[Prediction, ...]
@@ -37,6 +38,7 @@ class Classification:
     image: Mapping[str, int] | None
     timings: Mapping[str, float]
     enclave: Recipient
+    archive: Mapping[str, Any] | None = None
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -49,7 +51,9 @@ class Classification:
         return self.enclave.report
 
     @classmethod
-    def parse(cls, content: Mapping[str, Any], recipient: Recipient) -> Classification:
+    def parse(
+        cls, content: Mapping[str, Any], recipient: Recipient, archive: Mapping[str, Any] | None = None
+    ) -> Classification:
         """Raises `KeyError`, `TypeError` or `ValueError` for content of another shape."""
         return cls(
             predictions=tuple(
@@ -60,6 +64,7 @@ class Classification:
             image=None if content["image"] is None else dict(content["image"]),
             timings=dict(content["timings_ms"]),
             enclave=recipient,
+            archive=archive,
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 
-from blindsight.client._core import DEFAULT_EVIDENCE_AGE, DEFAULT_TIMEOUT, Call, Core, Reply
+from blindsight.client._core import DEFAULT_EVIDENCE_AGE, DEFAULT_TIMEOUT, Call, Core, Question, Reply
 from blindsight.client._http import HEADERS, Body, failures
 
 if TYPE_CHECKING:
@@ -58,10 +58,18 @@ class AsyncClient:
             return (await self._run(self._core.verify())).report
 
     async def classify(
-        self, image: bytes, *, top_k: int = 5, media_type: str = "application/octet-stream"
+        self,
+        image: bytes,
+        *,
+        top_k: int = 5,
+        media_type: str = "application/octet-stream",
+        with_receipt: bool = False,
     ) -> Classification:
-        """Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which."""
-        return await self._run(self._core.classify(image, top_k, media_type))
+        """Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which.
+
+        With `with_receipt` the answer's `archive` is what to keep; its receipt has been checked.
+        """
+        return await self._run(self._core.classify(Question(image, top_k, media_type, with_receipt)))
 
     async def close(self) -> None:
         await self._http.aclose()

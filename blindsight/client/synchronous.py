@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 
-from blindsight.client._core import DEFAULT_EVIDENCE_AGE, DEFAULT_TIMEOUT, Call, Core, Reply
+from blindsight.client._core import DEFAULT_EVIDENCE_AGE, DEFAULT_TIMEOUT, Call, Core, Question, Reply
 from blindsight.client._http import HEADERS, Body, failures
 
 if TYPE_CHECKING:
@@ -57,9 +57,19 @@ class Client:
         with self._renewing:
             return self._run(self._core.verify()).report
 
-    def classify(self, image: bytes, *, top_k: int = 5, media_type: str = "application/octet-stream") -> Classification:
-        """Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which."""
-        return self._run(self._core.classify(image, top_k, media_type))
+    def classify(
+        self,
+        image: bytes,
+        *,
+        top_k: int = 5,
+        media_type: str = "application/octet-stream",
+        with_receipt: bool = False,
+    ) -> Classification:
+        """Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which.
+
+        With `with_receipt` the answer's `archive` is what to keep; its receipt has been checked.
+        """
+        return self._run(self._core.classify(Question(image, top_k, media_type, with_receipt)))
 
     def close(self) -> None:
         self._http.close()

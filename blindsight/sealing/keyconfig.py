@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from blindsight.errors import SealingError
 from blindsight.sealing import hpke
+from blindsight.sealing.kem import KEMS, MLKEM768_X25519, X25519_HKDF_SHA256
+
+if TYPE_CHECKING:
+    from blindsight.sealing.kem import Kem
 
 MEDIA_TYPE = "application/ohttp-keys"
+
+_AEADS = {
+    # A hybrid is for those who fear tomorrow's computers, so its AEAD has the longer key.
+    MLKEM768_X25519: (hpke.AEAD_AES_256_GCM, hpke.AEAD_CHACHA20_POLY1305, hpke.AEAD_AES_128_GCM),
+    X25519_HKDF_SHA256: (hpke.AEAD_AES_128_GCM, hpke.AEAD_AES_256_GCM, hpke.AEAD_CHACHA20_POLY1305),
+}
 
 _HEADER = struct.Struct(">BH")
 _LENGTH = struct.Struct(">H")
 _SUITE = struct.Struct(">HH")
 
-OFFERED = (
-    hpke.Suite(aead_id=hpke.AEAD_AES_128_GCM),
-    hpke.Suite(aead_id=hpke.AEAD_AES_256_GCM),
-    hpke.Suite(aead_id=hpke.AEAD_CHACHA20_POLY1305),
-)
-
 
 @dataclass(frozen=True)
 class KeyConfig:
-    """One key configuration: who can open (`key_id`, `public_key`, 32 bytes raw X25519) and with which ciphers."""
+    """One key configuration: who can open (`key_id`, `public_key`, raw) and with which cipher suites of one KEM."""
 
     key_id: int
     public_key: bytes
-    suites: tuple[hpke.Suite, ...] = field(default=OFFERED)
+    suites: tuple[hpke.Suite, ...]
+
+    @property
+    def kem(self) -> Kem:
+        return self.suites[0].kem
 
     def encode(self) -> bytes:
         """Encode without the length prefix that a list gives it (section 3.1)."""
         suites = b"".join(_SUITE.pack(suite.kdf_id, suite.aead_id) for suite in self.suites)
-        header = _HEADER.pack(self.key_id, hpke.KEM_X25519_HKDF_SHA256)
+        header = _HEADER.pack(self.key_id, self.kem.identifier)
         return header + self.public_key + _LENGTH.pack(len(suites)) + suites
 
     @classmethod
@@ -46,9 +55,10 @@ class KeyConfig:
             key_id, kem_id = _HEADER.unpack_from(data)
         except struct.error as error:
             raise malformed("A key configuration is cut short.") from error
-        if kem_id != hpke.KEM_X25519_HKDF_SHA256:
+        kem = KEMS.get(kem_id)
+        if kem is None:
             return None
-        start = _HEADER.size + hpke.N_ENC
+        start = _HEADER.size + kem.public_bytes
         if len(data) < start + _LENGTH.size:
             raise malformed("A key configuration is cut short.")
         (length,) = _LENGTH.unpack_from(data, start)
@@ -56,11 +66,24 @@ class KeyConfig:
         if len(suites) != length or length < _SUITE.size or length % _SUITE.size:
             raise malformed("A key configuration's cipher list has the wrong length.")
         known = tuple(
-            hpke.Suite(kdf_id, aead_id)
+            hpke.Suite(kdf_id, aead_id, kem_id)
             for kdf_id, aead_id in _SUITE.iter_unpack(suites)
             if kdf_id == hpke.KDF_HKDF_SHA256 and aead_id in hpke.AEAD_KEY_BYTES
         )
         return cls(key_id, data[_HEADER.size : start], known) if known else None
+
+
+def offered(key_id: int, public_key: bytes, kem_id: int) -> KeyConfig:
+    """The configuration that an enclave publishes for a key: every cipher, in its order of preference."""
+    return KeyConfig(
+        key_id, public_key, tuple(hpke.Suite(aead_id=aead_id, kem_id=kem_id) for aead_id in _AEADS[kem_id])
+    )
+
+
+def preferred(configs: list[KeyConfig]) -> KeyConfig:
+    """The configuration to seal to, whatever the list's order: with the best KEM that is known here."""
+    order = list(KEMS)
+    return min(configs, key=lambda config: order.index(config.kem.identifier))
 
 
 def encode_list(configs: list[KeyConfig]) -> bytes:

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Final
 from cryptography.exceptions import InvalidTag
 
 from blindsight.errors import SealingError
-from blindsight.sealing import hpke
+from blindsight.sealing import hpke, labeled
+from blindsight.sealing.kem import KEMS, cannot_open
 from blindsight.sealing.keyconfig import KeyConfig, malformed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    from blindsight.sealing.kem import PrivateKey
 
 REQUEST_MEDIA_TYPE: Final = "message/ohttp-req"
 RESPONSE_MEDIA_TYPE: Final = "message/ohttp-res"
@@ -27,8 +30,10 @@ _REQUEST_LABEL = b"message/bhttp request"
 _RESPONSE_LABEL = b"message/bhttp response"
 _HEADER = struct.Struct(">BHHH")
 
-REQUEST_OVERHEAD: Final = _HEADER.size + hpke.N_ENC + hpke.N_TAG
-"""Bytes that encapsulation adds to a binary HTTP request: 7 + 32 + 16."""
+MAX_REQUEST_OVERHEAD: Final = _HEADER.size + max(kem.enc_bytes for kem in KEMS.values()) + hpke.N_TAG
+"""Bytes that encapsulation adds to a binary HTTP request, at the most: 7 + 1120 + 16."""
+
+_MIN_REQUEST_BYTES = _HEADER.size + min(kem.enc_bytes for kem in KEMS.values()) + hpke.N_TAG
 
 
 class _ResponseSecrets:
@@ -41,9 +46,9 @@ class _ResponseSecrets:
         self._secret = context.export(_RESPONSE_LABEL, self._nonce_bytes)
 
     def _aead(self, response_nonce: bytes) -> tuple[hpke.Aead, bytes]:
-        key = hpke.extract(self._enc + response_nonce, self._secret)
-        aead_key = hpke.expand(key, b"key", self._suite.key_bytes)
-        return self._suite.aead(aead_key), hpke.expand(key, b"nonce", hpke.N_NONCE)
+        key = labeled.hkdf_extract(self._enc + response_nonce, self._secret)
+        aead_key = labeled.hkdf_expand(key, b"key", self._suite.key_bytes)
+        return self._suite.aead(aead_key), labeled.hkdf_expand(key, b"nonce", hpke.N_NONCE)
 
 
 class ResponseOpener(_ResponseSecrets):
@@ -56,7 +61,7 @@ class ResponseOpener(_ResponseSecrets):
         try:
             return aead.decrypt(aead_nonce, ciphertext, b"")
         except InvalidTag as error:
-            raise hpke.cannot_open() from error
+            raise cannot_open() from error
 
 
 class ResponseSealer(_ResponseSecrets):
@@ -81,7 +86,7 @@ def encapsulate(
     `suite` defaults to the first that the configuration offers; `ephemeral` is for test vectors only.
     """
     suite = suite or config.suites[0]
-    header = _HEADER.pack(config.key_id, hpke.KEM_X25519_HKDF_SHA256, suite.kdf_id, suite.aead_id)
+    header = _HEADER.pack(config.key_id, suite.kem_id, suite.kdf_id, suite.aead_id)
     enc, context = hpke.setup_sender(config.public_key, _REQUEST_LABEL + b"\x00" + header, suite, ephemeral=ephemeral)
     return header + enc + context.seal(request), ResponseOpener(context, enc)
 
@@ -91,7 +96,7 @@ class RecipientKey:
     """A private key and the key configuration that is published for it."""
 
     config: KeyConfig
-    private_key: X25519PrivateKey
+    private_key: PrivateKey
 
     def __repr__(self) -> str:
         return f"RecipientKey(key_id={self.config.key_id})"
@@ -109,14 +114,16 @@ def decapsulate(key: RecipientKey, request: bytes) -> tuple[bytes, bytes, Respon
     Raises `SealingError`: `unknown_key` if the message is for another key or cipher, else `cannot_open`.
     """
     key_id, kem_id, kdf_id, aead_id = _parse_header(request)
-    if key_id != key.config.key_id or kem_id != hpke.KEM_X25519_HKDF_SHA256:
+    offered = {(suite.kem_id, suite.kdf_id, suite.aead_id): suite for suite in key.config.suites}
+    suite = offered.get((kem_id, kdf_id, aead_id))
+    if key_id != key.config.key_id or suite is None:
         raise unknown_key()
-    suite = next((suite for suite in key.config.suites if (suite.kdf_id, suite.aead_id) == (kdf_id, aead_id)), None)
-    if suite is None:
-        raise unknown_key()
-    header, enc = request[: _HEADER.size], request[_HEADER.size : _HEADER.size + hpke.N_ENC]
+    at = _HEADER.size + suite.kem.enc_bytes
+    if len(request) < at + hpke.N_TAG:
+        raise malformed("The encapsulated request is cut short.")
+    header, enc = request[: _HEADER.size], request[_HEADER.size : at]
     context = hpke.setup_recipient(enc, key.private_key, _REQUEST_LABEL + b"\x00" + header, suite)
-    return enc, context.open(request[_HEADER.size + hpke.N_ENC :]), ResponseSealer(context, enc)
+    return enc, context.open(request[at:]), ResponseSealer(context, enc)
 
 
 def unknown_key() -> SealingError:
@@ -125,7 +132,7 @@ def unknown_key() -> SealingError:
 
 
 def _parse_header(request: bytes) -> tuple[int, int, int, int]:
-    if len(request) < REQUEST_OVERHEAD:
+    if len(request) < _MIN_REQUEST_BYTES:
         raise malformed("The encapsulated request is cut short.")
     key_id, kem_id, kdf_id, aead_id = _HEADER.unpack_from(request)
     return key_id, kem_id, kdf_id, aead_id

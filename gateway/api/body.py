@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from blindsight.cape.protocol import PREFIX
 from blindsight.problems import Problem
+from blindsight.sealing import ohttp, padding
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -27,7 +28,7 @@ CIPHERTEXT_TYPE: Final = "text/plain"
 _MULTIPART_ROOM: Final = 64 * 1024
 """Bytes of a form beside its files: boundaries, part headers, other fields."""
 _ENVELOPE_ROOM: Final = 4096
-"""Bytes of a sealed request beside its image: the request around it, and the encapsulation."""
+"""Bytes of a sealed request beside its image, before it is padded: the request around it."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
 async def read_sealed(request: Request, *, limit: int, seconds: float) -> bytes:
     """Read a `message/ohttp-req` that may hold an image of `limit` bytes. Raises `Problem`."""
     async with _body_timeout(seconds):
-        return await _read_all(request, limit=limit + _ENVELOPE_ROOM, told=limit)
+        longest = padding.request_length(limit + _ENVELOPE_ROOM) + ohttp.MAX_REQUEST_OVERHEAD
+        return await _read_all(request, limit=longest, told=limit)
 
 
 async def read_images(request: Request, *, limit: int, most: int, total: int, seconds: float) -> list[Upload | Problem]:

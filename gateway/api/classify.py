@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
 
+from blindsight import receipts
 from blindsight.problems import Problem
 from gateway.api import openapi, sealed
 from gateway.api.body import Upload, read_image, read_images
@@ -35,7 +36,8 @@ _BATCH_PARALLEL = 8
         **openapi.problems(
             "bad_request", "empty_body", "bad_multipart", "bad_json", "unauthenticated", "request_timeout",
             "image_too_large", "unsupported_media_type", "not_an_image", "truncated_image", "too_many_pixels",
-            "too_many_images", "invalid_tensor", "cannot_decrypt", "ohttp_key", "invalid_top_k", "overloaded",
+            "too_many_images", "invalid_tensor", "cannot_decrypt", "ohttp_key", "invalid_top_k", "invalid_parameter",
+            "overloaded",
             "draining", "worker_lost", "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
@@ -60,13 +62,13 @@ async def classify(request: Request) -> dict[str, Any] | Response:
         attested = services.enclave.current
         top_k = _top_k(request, attested)
         settings = services.settings
+        receipt = _receipt(request)
         upload = await read_image(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
-        answer = await services.lane.classify(upload.content, upload.media_type, top_k)
-    return {
-        "request_id": request.state.request_id,
-        **answer.content,
-        **_vouched(answer.attested),
-    }
+        answer = await services.lane.classify(upload.content, upload.media_type, top_k, receipt=receipt)
+    content, attested = answer.content, answer.attested
+    if receipt:
+        content = receipts.archive(content, document=attested.document, manifest=attested.manifest)
+    return {"request_id": request.state.request_id, **content, **_vouched(attested)}
 
 
 @router.post(
@@ -142,6 +144,14 @@ def _top_k(request: Request, attested: Attested) -> int:
             maximum=attested.classes,
         )
     return int(text)
+
+
+def _receipt(request: Request) -> bool:
+    """The query parameter `receipt`."""
+    values = request.query_params.getlist("receipt")
+    if values not in ([], ["true"], ["false"]):
+        raise Problem("invalid_parameter", "receipt must be true or false, once.")
+    return values == ["true"]
 
 
 def _vouched(attested: Attested) -> dict[str, Any]:

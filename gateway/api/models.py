@@ -59,6 +59,8 @@ class Answer(_Shape):
         description="decode, preprocess, run: in the worker; enclave: the sealed exchange."
     )
     notice: str | None = Field(default=None, description="What the caller must know about this answer.")
+    receipt: str | None = Field(default=None, description="If asked for: the enclave's signature, a compact JWS.")
+    evidence: dict[str, Any] | None = Field(default=None, description="With it: the document and the model manifest.")
 
 
 class ProblemDocument(_Shape):

@@ -22,11 +22,19 @@ _TOP_K = {
     "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 5},
 }
 
+_RECEIPT = {
+    "name": "receipt",
+    "in": "query",
+    "required": False,
+    "description": "Answer with a receipt that the enclave signed, and the evidence to verify it by.",
+    "schema": {"type": "boolean", "default": False},
+}
+
 # A 1 x 1 grey PNG: small enough to read, real enough to be tried from the page.
 _TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 
 CLASSIFY: dict[str, Any] = {
-    "parameters": [_TOP_K],
+    "parameters": [_TOP_K, _RECEIPT],
     "requestBody": {
         "required": True,
         "content": {

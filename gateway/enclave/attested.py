@@ -112,8 +112,8 @@ class AttestedEnclave:
         Raises `EvidenceError`, `SealingError` or `TransportError`; the enclave is then not used any more.
         """
         async with self._attesting:
-            if instead_of is not None and self._attested not in {None, instead_of}:
-                return self.current
+            if instead_of is not None and self._attested is not None and self._attested is not instead_of:
+                return self._attested
             nonce = secrets.token_bytes(_NONCE_BYTES)
             try:
                 attested = self._verify(await self.evidence(nonce), nonce)

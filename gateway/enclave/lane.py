@@ -7,11 +7,13 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from blindsight.errors import BlindsightError, EvidenceError, SealingError, TransportError
 from blindsight.problems import Problem
 from blindsight.sealing import bhttp, keyconfig, ohttp
+from blindsight.sealing.inner import classify_request
 from blindsight.wire import frames
 from blindsight.wire.protocol import Kind
 
@@ -46,16 +48,16 @@ class SealedLane:
         self._metrics = metrics
         self._deadline = deadline
 
-    async def classify(self, image: bytes, media_type: str, top_k: int) -> Answer:
-        """Classify one image. Raises `Problem`."""
-        request = bhttp.Request("POST", f"/classify?top_k={top_k}", [("content-type", media_type)], image).encode()
+    async def classify(self, image: bytes, media_type: str, top_k: int, *, receipt: bool = False) -> Answer:
+        """Classify one image, with a receipt if wanted. Raises `Problem`."""
         attested = self._enclave.current
         async with self._in_time():
             try:
-                return await self._exchange(request, attested)
+                return await self._exchange(image, media_type, top_k, attested, receipt=receipt)
             except _UnknownKey:
                 # Its keys changed, as after a restart: verify the new evidence and seal anew, once.
-                return await self._exchange(request, await self._enclave.attest(instead_of=attested))
+                attested = await self._enclave.attest(instead_of=attested)
+                return await self._exchange(image, media_type, top_k, attested, receipt=receipt)
 
     async def relay(self, sealed: bytes) -> bytes:
         """Pass a caller's own `message/ohttp-req` on, and its `message/ohttp-res` back, neither of which opens here.
@@ -87,9 +89,13 @@ class SealedLane:
         except (_UnknownKey, BlindsightError) as error:
             raise Problem("enclave_unavailable", "The enclave was lost while it held this image.") from error
 
-    async def _exchange(self, request: bytes, attested: Attested) -> Answer:
+    async def _exchange(
+        self, image: bytes, media_type: str, top_k: int, attested: Attested, *, receipt: bool
+    ) -> Answer:
         started = time.perf_counter()
-        sealed, opener = ohttp.encapsulate(attested.config, request)
+        evidence = attested.document_sha256 if receipt else None
+        request = classify_request(image, media_type, top_k, now=datetime.now(UTC), receipt_evidence=evidence)
+        sealed, opener = ohttp.encapsulate(attested.config, request.encode())
         sent = time.perf_counter()
         payload = await self._ask(sealed)
         answered = time.perf_counter()
@@ -99,7 +105,11 @@ class SealedLane:
         for stage, seconds in (("seal", sent - started), ("enclave", answered - sent), ("open", opened - answered)):
             self._metrics.stage_seconds.labels(stage).observe(seconds)
         if response.status != 200:
-            raise _problem(content)
+            problem = _problem(content)
+            if problem.kind.code == "replayed":
+                # Sent twice because the connection was lost under it; whether it was answered is not known.
+                raise TransportError("connection_lost", "The enclave hung up.")
+            raise problem
         self._metrics.images.inc()
         timings = content["timings_ms"]
         for stage in ("decode", "preprocess", "run"):

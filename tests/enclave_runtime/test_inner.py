@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import logging
-from pathlib import Path
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import rfc8785
 
 from blindsight.errors import CapeError
 from blindsight.problems import CATALOGUE, Problem
-from blindsight.sealing import bhttp
+from blindsight.receipts import ReceiptKey
+from blindsight.sealing import bhttp, padding
 from enclave_runtime.function import Function
 from enclave_runtime.inner import InnerApi
+from enclave_runtime.keys import Opened
+from tests.support.dates import dated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-MANIFEST = {"name": "tiny", "version": "7", "trained": True, "labels": {"count": 3}}
-FUNCTION = Function(Path("function"), Path("shared"), bytes(32), MANIFEST, b"the canonical manifest")
+MANIFEST = {
+    "name": "tiny",
+    "version": "7",
+    "trained": True,
+    "onnx": {"sha256": "cd" * 32},
+    "labels": {"count": 300, "file": "labels.txt"},
+}
+ANSWER = {"predictions": [{"class": "cat", "score": 0.9}], "image": None, "timings_ms": {"run": 1.5}}
+EVIDENCE = "ef" * 32
 SECRET = "passport-number-4711"
 
 
@@ -44,11 +59,32 @@ def _opened(value: bytes) -> bytes:
     return b"opened " + value
 
 
+class Api:
+    """The API, asked with plain requests; `padded` is the last answer as it would be sealed."""
+
+    def __init__(self, folder: Path, outcome: Any, *, labels: str = "cat\ndog") -> None:
+        (folder / "labels.txt").write_text(labels, "utf-8")
+        self.function = Function(folder, folder, bytes(32), MANIFEST, b"the canonical manifest")
+        self.pool = Recorder(outcome)
+        self.key = ReceiptKey()
+        self._api = InnerApi(self.function, self.pool, _opened, self.key)  # type: ignore[arg-type] # all that it uses
+
+    async def respond(
+        self, request: bhttp.Request, *, date: float | None = 0, replayed: bool = False
+    ) -> bhttp.Response:
+        fields = [*request.fields, *([] if date is None else dated(date))]
+        return await self.respond_to(replace(request, fields=fields).encode(), replayed=replayed)
+
+    async def respond_to(self, encoded: bytes, *, replayed: bool = False) -> bhttp.Response:
+        self.padded = await self._api.respond(Opened(encoded, None, replayed))  # type: ignore[arg-type] # not sealed here
+        return bhttp.decode_response(self.padded)
+
+
 @pytest.fixture
-def api_on() -> Callable[[Any], tuple[InnerApi, Recorder]]:
-    def make(outcome: Any) -> tuple[InnerApi, Recorder]:
-        pool = Recorder(outcome)
-        return InnerApi(FUNCTION, pool, _opened), pool  # type: ignore[arg-type] # all that it uses of the pool
+def api_on(tmp_path: Path) -> Callable[..., tuple[Api, Recorder]]:
+    def make(outcome: Any, **options: Any) -> tuple[Api, Recorder]:
+        api = Api(tmp_path, outcome, **options)
+        return api, api.pool
 
     return make
 
@@ -61,7 +97,7 @@ async def test_a_classification_is_answered_with_the_model(api_on):
     assert response.fields == [("content-type", "application/json")]
     assert json.loads(response.content) == {
         "predictions": [{"class": "cat", "score": 0.9}],
-        "model": {"name": "tiny", "version": "7", "trained": True, "digest": FUNCTION.model_digest.hex()},
+        "model": {"name": "tiny", "version": "7", "trained": True, "digest": api.function.model_digest.hex()},
     }
 
 
@@ -136,6 +172,90 @@ async def test_a_fault_is_an_answer_that_tells_nothing(api_on, caplog: pytest.Lo
     assert SECRET not in str(body)
     assert [record.exception for record in caplog.records] == ["KeyError"]
     assert SECRET not in str([vars(record) for record in caplog.records])
+
+
+@pytest.mark.parametrize("seconds", [-299, 0, 299])
+async def test_a_date_within_the_window_is_taken(api_on, seconds):
+    api, pool = api_on({})
+    assert (await api.respond(bhttp.Request("POST", "/classify"), date=seconds)).status == 200
+    assert len(pool.calls) == 1
+
+
+@pytest.mark.parametrize("seconds", [-302, 302, -86_400 * 365, 86_400 * 365])
+async def test_a_date_outside_of_it_is_refused(api_on, seconds):
+    api, pool = api_on({})
+    response = await api.respond(bhttp.Request("POST", "/classify"), date=seconds)
+    assert assert_problem(response, "date")["type"] == "https://iana.org/assignments/http-problem-types#date"
+    assert pool.calls == []
+
+
+@pytest.mark.parametrize("text", [None, "", "now", "Wed, 99 Nov 2026 06:23:03 GMT", "-1", "9" * 400, "0"])
+async def test_a_date_that_is_none_is_refused(api_on, text):
+    api, pool = api_on({})
+    fields = [] if text is None else [("date", text)]
+    assert_problem(await api.respond(bhttp.Request("POST", "/classify", fields), date=None), "date")
+    assert pool.calls == []
+
+
+async def test_a_message_that_came_before_is_refused(api_on):
+    api, pool = api_on({})
+    assert_problem(await api.respond(bhttp.Request("POST", "/classify"), replayed=True), "replayed")
+    assert pool.calls == []
+
+
+async def test_a_receipt_is_given_if_asked_for(api_on):
+    api, _ = api_on(ANSWER)
+    request = bhttp.Request("POST", "/classify", [("receipt-evidence", EVIDENCE)], b"image")
+    answer = json.loads((await api.respond(request)).content)
+    header, payload = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in answer["receipt"].split(".")[:2])
+    assert hashlib.sha256(rfc8785.dumps(header["jwk"])).digest() == api.key.thumbprint
+    assert abs(payload.pop("iat") - time.time()) < 30
+    signed = {"image": None, "model": answer["model"], "predictions": ANSWER["predictions"]}
+    assert payload == {
+        "schema": "blindsight-receipt/1",
+        "input_sha256": hashlib.sha256(b"image").hexdigest(),
+        "output_sha256": hashlib.sha256(rfc8785.dumps(signed)).hexdigest(),
+        "func_checksum": "00" * 32,
+        "model_sha256": api.function.model_digest.hex(),
+        "weights_sha256": "cd" * 32,
+        "evidence_sha256": EVIDENCE,
+    }
+    assert "receipt" not in json.loads((await api.respond(replace(request, fields=[]))).content)
+
+
+@pytest.mark.parametrize("evidence", ["", "ef" * 31, "EF" * 32, "ef" * 32 + " ", "xy" * 32])
+async def test_a_receipt_needs_the_digest_of_evidence(api_on, evidence):
+    api, pool = api_on(ANSWER)
+    request = bhttp.Request("POST", "/classify", [("receipt-evidence", evidence)], b"image")
+    assert_problem(await api.respond(request), "bad_request")
+    assert pool.calls == []
+
+
+async def test_the_length_of_an_answer_is_the_requests_to_settle(api_on):
+    """Not the label's, the receipt's or the problem's."""
+    labels = ["x", "y" * 300, "\u00fc" * 40]
+    lengths = set()
+    for label in labels:
+        for outcome in (ANSWER | {"predictions": [{"label": label}]}, Problem("not_an_image", label), KeyError(label)):
+            api, _ = api_on(outcome, labels="\n".join(labels))
+            for fields in ([], [("receipt-evidence", EVIDENCE)], [("receipt-evidence", "bad")]):
+                await api.respond(bhttp.Request("POST", "/classify", fields, b"image"))
+                lengths.add(len(api.padded))
+            await api.respond(bhttp.Request("POST", "/elsewhere"))
+            await api.respond_to(b"no binary HTTP")
+            lengths.add(len(api.padded))
+    assert lengths == {8192}
+
+
+@pytest.mark.parametrize(
+    ("top_k", "length"), [(1, 8192), (20, 8192), (21, 16384), (300, 65536), (301, 8192), (-1, 8192)]
+)
+async def test_the_length_grows_with_the_classes_asked_for(api_on, top_k, length):
+    for outcome in (ANSWER, Problem("not_an_image", "Why.")):
+        api, _ = api_on(outcome)
+        await api.respond(bhttp.Request("POST", f"/classify?top_k={top_k}", [], b"image"))
+        assert len(api.padded) == length
+    assert padding.answer_length(top_k if top_k <= 300 else 5, 3) == length
 
 
 def assert_problem(response: bhttp.Response, code: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The sealed lane's key."""
+"""The sealed lane's keys: two KEMs, a schedule, and a memory of what was opened."""
 
 from __future__ import annotations
 
@@ -6,38 +6,124 @@ import pytest
 
 from blindsight.errors import SealingError
 from blindsight.sealing import keyconfig, ohttp
+from enclave_runtime import keys as lane_keys
 from enclave_runtime.keys import LaneKeys
 
 
-def test_what_is_sealed_to_the_published_configuration_opens():
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def keys(clock: Clock) -> LaneKeys:
+    return LaneKeys(key_seconds=100, grace_seconds=10, clock=clock)
+
+
+def sealed(keys: LaneKeys, kem: int = 0, content: bytes = b"question") -> bytes:
+    return ohttp.encapsulate(keyconfig.decode_list(keys.encoded_configs)[kem], content)[0]
+
+
+def refusal(keys: LaneKeys, message: bytes) -> str:
+    with pytest.raises(SealingError) as refused:
+        keys.open(message)
+    return refused.value.code
+
+
+def test_what_is_sealed_to_a_published_configuration_opens() -> None:
     keys = LaneKeys()
-    (config,) = keyconfig.decode_list(keys.encoded_configs)
-    assert config.public_key == keys.public_key
-    assert config.suites == keyconfig.OFFERED
-    for suite in config.suites:
-        sealed, opener = ohttp.encapsulate(config, b"question", suite=suite)
-        opened, sealer = keys.open(sealed)
-        assert opened == b"question"
-        assert opener.open(sealer.seal(b"answer")) == b"answer"
+    configs = keyconfig.decode_list(keys.encoded_configs)
+    assert [config.kem.identifier for config in configs] == [0x647A, 0x0020]
+    assert configs[1].public_key == keys.public_key
+    assert configs[0].key_id != configs[1].key_id
+    for config in configs:
+        assert len(config.suites) == 3
+        for suite in config.suites:
+            message, opener = ohttp.encapsulate(config, b"question", suite=suite)
+            opened = keys.open(message)
+            assert opened.request == b"question"
+            assert not opened.replayed
+            assert opener.open(opened.sealer.seal(b"answer")) == b"answer"
 
 
-def test_every_start_has_a_key_of_its_own():
+def test_every_start_has_keys_of_its_own() -> None:
     first, second = LaneKeys(), LaneKeys()
     assert first.public_key != second.public_key
-    (config,) = keyconfig.decode_list(first.encoded_configs)
-    sealed, _ = ohttp.encapsulate(config, b"question")
-    with pytest.raises(SealingError) as refused:
-        second.open(sealed)
-    assert refused.value.code in {"unknown_key", "cannot_open"}
+    for kem in (0, 1):
+        assert refusal(second, sealed(first, kem)) in {"unknown_key", "cannot_open"}
 
 
-def test_key_ids_differ_between_starts():
+def test_key_ids_differ_between_starts() -> None:
     """So that a stale key is mostly told from a damaged message."""
-    assert len({LaneKeys().encoded_configs[2] for _ in range(64)}) > 16
+    assert len({keyconfig.decode_list(LaneKeys().encoded_configs)[0].key_id for _ in range(64)}) > 16
 
 
-def test_neither_form_of_the_keys_shows_the_private_one():
-    keys = LaneKeys()
-    raw = keys._key.private_key.private_bytes_raw()
-    assert raw not in keys.encoded_configs
-    assert raw.hex() not in repr(keys) + repr(vars(keys)) + str(vars(keys))
+def test_keys_are_replaced_on_schedule_and_erased_after_their_grace(keys: LaneKeys, clock: Clock) -> None:
+    published, message, another = keys.encoded_configs, sealed(keys), sealed(keys)
+    clock.now += 99
+    assert keys.encoded_configs == published
+    clock.now += 1
+    assert keys.encoded_configs != published
+    assert keys.open(message).request == b"question"
+    clock.now += 9
+    assert keys.open(message).replayed
+    clock.now += 1
+    assert refusal(keys, another) == "unknown_key"
+    # What is erased is nowhere: not even whoever holds this process could open it.
+    assert not keys._retired
+
+
+def test_key_ids_of_retired_keys_are_not_given_anew(clock: Clock) -> None:
+    keys = LaneKeys(key_seconds=1, grace_seconds=50, clock=clock)
+    seen = []
+    for _ in range(40):
+        seen += [config.key_id for config in keyconfig.decode_list(keys.encoded_configs)]
+        clock.now += 1
+    assert len(set(seen)) == len(seen)
+
+
+def test_more_generations_than_ids(clock: Clock) -> None:
+    keys = LaneKeys(key_seconds=1, grace_seconds=10_000, clock=clock)
+    for _ in range(300):
+        assert keys.open(sealed(keys)).request == b"question"
+        clock.now += 1
+
+
+@pytest.mark.parametrize("kem", [0, 1])
+def test_a_message_is_new_once(keys: LaneKeys, kem: int) -> None:
+    first, second = sealed(keys, kem), sealed(keys, kem)
+    assert [keys.open(message).replayed for message in (first, first, second, first)] == [False, True, False, True]
+
+
+def test_a_damaged_copy_does_not_use_up_the_message(keys: LaneKeys) -> None:
+    """Or anybody between could have the true one refused by sending a copy first."""
+    message = sealed(keys)
+    assert refusal(keys, message[:-1] + bytes([message[-1] ^ 1])) == "cannot_open"
+    assert not keys.open(message).replayed
+
+
+def test_a_full_memory_brings_new_keys_instead_of_forgetting(keys: LaneKeys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_keys, "MAX_OPENED", 3)
+    published = keys.encoded_configs
+    messages = [sealed(keys) for _ in range(3)]
+    for message in messages:
+        keys.open(message)
+    assert keys.encoded_configs != published
+    assert all(keys.open(message).replayed for message in messages)
+
+
+def test_no_form_of_the_keys_shows_a_private_one(keys: LaneKeys) -> None:
+    opened = keys.open(sealed(keys, content=b"a photo"))
+    shown = repr(keys) + repr(vars(keys)) + repr(vars(keys._current)) + repr(opened)
+    assert "a photo" not in shown
+    for key in keys._current.keys.values():
+        private = getattr(key.private_key, "x25519", key.private_key).private_bytes_raw()
+        assert private not in keys.encoded_configs
+        assert private.hex() not in shown

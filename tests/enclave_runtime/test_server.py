@@ -20,6 +20,7 @@ import rfc8785
 
 from blindsight.attestation import Policy, check_key_configs, check_model, pcr16_extension, verify
 from blindsight.errors import EvidenceError
+from blindsight.receipts import ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from blindsight.wire import frames
 from blindsight.wire.protocol import MAX_FRAME_BYTES, Kind
@@ -34,6 +35,7 @@ from enclave_runtime.server import EnclaveServer
 from enclave_runtime.workers.pool import PoolLimits, WorkerPool
 from tests.enclave_runtime.workers import fake_function
 from tests.enclave_runtime.workers.fake_function import Gate, call, eventually, within
+from tests.support.dates import dated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,7 +43,13 @@ if TYPE_CHECKING:
 
     from blindsight.sealing.keyconfig import KeyConfig
 
-MANIFEST = {"name": "tiny", "version": "7", "trained": False}
+MANIFEST = {
+    "name": "tiny",
+    "version": "7",
+    "trained": False,
+    "onnx": {"sha256": "ab" * 32},
+    "labels": {"count": 1000, "file": "labels.txt"},
+}
 PCRS = {index: bytes([index + 1]) * 48 for index in range(3)}
 SECRET = "passport-number-4711"
 
@@ -105,8 +113,12 @@ class Enclave:
             peer.writer.close()
             await asyncio.gather(peer.writer.wait_closed(), return_exceptions=True)
 
+    def seal(self, **members: Any) -> bytes:
+        request = bhttp.Request("POST", "/classify", dated(), call(**members)).encode()
+        return ohttp.encapsulate(self.config, request)[0]
+
     async def classify(self, peer: Peer, path: str = "/classify", **members: Any) -> bhttp.Response:
-        sealed, opener = ohttp.encapsulate(self.config, bhttp.Request("POST", path, [], call(**members)).encode())
+        sealed, opener = ohttp.encapsulate(self.config, bhttp.Request("POST", path, dated(), call(**members)).encode())
         await peer.send(Kind.SEALED_REQUEST, sealed)
         answer = await peer.receive()
         assert answer is not None
@@ -128,6 +140,7 @@ async def gate() -> AsyncIterator[Gate]:
 @pytest.fixture
 async def enclave(tmp_path: Path, state: Path) -> AsyncIterator[Enclave]:
     folder, shared = fake_function.write(tmp_path)
+    (folder / "labels.txt").write_text("cat\ndog\n")
     function = Function(folder, shared, b"\x07" * 32, MANIFEST, rfc8785.dumps(MANIFEST))
     producer = SimulatedProducer(state, PCRS)
     producer.extend_pcr(16, pcr16_extension(function.checksum, function.model_digest))
@@ -136,8 +149,11 @@ async def enclave(tmp_path: Path, state: Path) -> AsyncIterator[Enclave]:
     async with WorkerPool(folder, shared, PoolLimits(workers=1, processors=1)) as pool:
         await within(pool.wait_started())
         host = CapeHost(RootSecret(bytes(32)), producer, HandlerLimits(), classifier_checksum=function.checksum)
-        api = InnerApi(function, pool, host.open_classifier_input)
-        server = EnclaveServer(function, keys, producer, pool=pool, api=api, host=host)
+        receipt_key = ReceiptKey()
+        api = InnerApi(function, pool, host.open_classifier_input, receipt_key)
+        server = EnclaveServer(
+            function, keys, producer, pool=pool, api=api, host=host, receipt_key=receipt_key.thumbprint
+        )
         listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
         try:
             yield Enclave(server, function, producer, pool, keys, listener.sockets[0].getsockname()[1])
@@ -161,7 +177,7 @@ async def test_the_evidence_verifies_and_covers_what_comes_with_it(enclave: Encl
     assert verified.claims is not None
     assert verified.claims.func_checksum == enclave.function.checksum
     assert verified.claims.key_configs_sha256 == keyconfig.digest(fields["key_configs"])
-    assert verified.document.public_key == keyconfig.decode_list(fields["key_configs"])[0].public_key
+    assert verified.document.public_key == keyconfig.decode_list(fields["key_configs"])[1].public_key
     assert json.loads(fields["model"]) == MANIFEST
     with pytest.raises(EvidenceError):
         verify(fields["document"], policy=enclave.policy, nonce=secrets.token_bytes(32), now=datetime.now(UTC))
@@ -204,7 +220,7 @@ async def test_a_sealed_request_is_answered_sealed(enclave: Enclave):
 async def test_every_offered_cipher_is_served(enclave: Enclave):
     async with enclave.connection() as peer:
         for suite in enclave.config.suites:
-            request = bhttp.Request("POST", "/classify", [], call(value=suite.aead_id)).encode()
+            request = bhttp.Request("POST", "/classify", dated(), call(value=suite.aead_id)).encode()
             sealed, opener = ohttp.encapsulate(enclave.config, request, suite=suite)
             await peer.send(Kind.SEALED_REQUEST, sealed)
             answer = await peer.receive()
@@ -215,13 +231,13 @@ async def test_every_offered_cipher_is_served(enclave: Enclave):
 
 async def test_what_cannot_be_opened_is_refused_in_the_open(enclave: Enclave):
     """RFC 9458, 5.2: before decapsulation there is nothing to seal an answer with."""
-    sealed, _ = ohttp.encapsulate(enclave.config, bhttp.Request("POST", "/classify").encode())
+    sealed, _ = ohttp.encapsulate(enclave.config, bhttp.Request("POST", "/classify", dated()).encode())
     other_id = bytes([sealed[0] ^ 1]) + sealed[1:]
     for payload, code in (
         (other_id, "unknown_key"),
         (sealed[:5] + b"\xff\xff" + sealed[7:], "unknown_key"),
         (sealed[:-1] + bytes([sealed[-1] ^ 1]), "cannot_open"),
-        (sealed[:7] + bytes(32) + sealed[39:], "cannot_open"),
+        (sealed[:7] + bytes(1120) + sealed[1127:], "cannot_open"),
         (sealed[:1] + secrets.token_bytes(100), "unknown_key"),
         (sealed[:20], "malformed_message"),
         (b"", "malformed_message"),
@@ -232,7 +248,7 @@ async def test_what_cannot_be_opened_is_refused_in_the_open(enclave: Enclave):
 
 
 async def test_what_is_wrong_inside_is_said_inside(enclave: Enclave):
-    cut = bhttp.Request("POST", "/").encode()[:-4]
+    cut = bhttp.Request("POST", "/", dated()).encode()[:-4]
     async with enclave.connection() as peer:
         for inner in (b"", b"\x05", b"not binary HTTP", bhttp.Response(200).encode(), cut):
             sealed, opener = ohttp.encapsulate(enclave.config, inner)
@@ -303,7 +319,9 @@ async def test_an_answer_is_no_question(enclave: Enclave):
 
 
 async def test_a_question_out_of_turn_ends_the_connection(enclave: Enclave, gate: Gate):
-    sealed, _ = ohttp.encapsulate(enclave.config, bhttp.Request("POST", "/classify", [], call(gate=gate.name)).encode())
+    sealed, _ = ohttp.encapsulate(
+        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
+    )
     async with enclave.connection() as peer, enclave.connection() as other:
         await peer.send(Kind.SEALED_REQUEST, sealed)
         await gate.arrived()
@@ -324,7 +342,7 @@ async def test_who_hangs_up_gives_a_waiting_question_up(enclave: Enclave, gate: 
     async with enclave.connection() as busy:
         running = asyncio.create_task(enclave.classify(busy, gate=gate.name, value="mine"))
         await gate.arrived()
-        sealed, _ = ohttp.encapsulate(enclave.config, bhttp.Request("POST", "/classify", [], call()).encode())
+        sealed = enclave.seal()
         async with enclave.connection() as impatient:
             await impatient.send(Kind.SEALED_REQUEST, sealed)
             await eventually(lambda: enclave.pool.queued == 1)
@@ -335,7 +353,9 @@ async def test_who_hangs_up_gives_a_waiting_question_up(enclave: Enclave, gate: 
 
 
 async def test_who_hangs_up_during_the_call_costs_no_worker(enclave: Enclave, gate: Gate):
-    sealed, _ = ohttp.encapsulate(enclave.config, bhttp.Request("POST", "/classify", [], call(gate=gate.name)).encode())
+    sealed, _ = ohttp.encapsulate(
+        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
+    )
     async with enclave.connection() as impatient:
         await impatient.send(Kind.SEALED_REQUEST, sealed)
         await gate.arrived()
@@ -347,7 +367,9 @@ async def test_who_hangs_up_during_the_call_costs_no_worker(enclave: Enclave, ga
 
 
 async def test_a_connection_reset_is_no_error_of_ours(enclave: Enclave, gate: Gate, caplog: pytest.LogCaptureFixture):
-    sealed, _ = ohttp.encapsulate(enclave.config, bhttp.Request("POST", "/classify", [], call(gate=gate.name)).encode())
+    sealed, _ = ohttp.encapsulate(
+        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
+    )
     async with enclave.connection() as peer:
         await peer.send(Kind.SEALED_REQUEST, sealed)
         await gate.arrived()
@@ -398,7 +420,9 @@ async def test_a_drain_lets_answers_finish_and_takes_nothing_new(enclave: Enclav
 
 
 async def test_a_drain_waits_only_so_long(enclave: Enclave, gate: Gate):
-    sealed, _ = ohttp.encapsulate(enclave.config, bhttp.Request("POST", "/classify", [], call(gate=gate.name)).encode())
+    sealed, _ = ohttp.encapsulate(
+        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
+    )
     async with enclave.connection() as peer:
         await peer.send(Kind.SEALED_REQUEST, sealed)
         await gate.arrived()

@@ -40,7 +40,7 @@ def test_our_own_mistake(
 ) -> None:
     """An exception nobody foresaw is a problem like any other, and what it quotes stays in the process."""
 
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError(CANARY)
 
     monkeypatch.setattr(running.services.lane, "classify", fail)

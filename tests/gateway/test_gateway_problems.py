@@ -138,6 +138,8 @@ STRICT_CASES: list[tuple[str, str, dict[str, Any]]] = [
 ELSEWHERE = {
     "request_timeout": "test_slow_body",
     "ohttp_key": "test_gateway_sealed.py",
+    "replayed": "test_gateway_sealed.py",
+    "date": "test_gateway_sealed.py",
     "unauthenticated": "test_gateway_tokens.py",
     "overloaded": "test_overload",
     "draining": "test_gateway_inprocess.py",

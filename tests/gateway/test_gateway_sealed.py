@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from blindsight.sealing import bhttp, keyconfig, ohttp
+from blindsight import receipts
+from blindsight.errors import ReceiptError
+from blindsight.sealing import bhttp, keyconfig, ohttp, padding
+from blindsight.sealing.kem import HybridPrivateKey
 from blindsight.wire.protocol import Kind
 from gateway import tokens
 from gateway.api.body import _ENVELOPE_ROOM
 from tests.gateway.conftest import STRICT
 from tests.support import images
+from tests.support.dates import dated
 from tests.support.inprocess import running_app
 from tests.support.models import label_of
 from tests.support.problems import CANARY, check
@@ -43,8 +47,9 @@ def key_config(client: httpx2.Client) -> KeyConfig:
 
 
 def seal(config: KeyConfig, content: bytes, *, path: str = "/classify") -> tuple[bytes, ohttp.ResponseOpener]:
-    request = bhttp.Request("POST", path, [("content-type", "application/octet-stream")], content)
-    return ohttp.encapsulate(config, request.encode())
+    """As our client seals, padding included."""
+    request = bhttp.Request("POST", path, [("content-type", "application/octet-stream"), *dated()], content).encode()
+    return ohttp.encapsulate(config, padding.padded(request, padding.request_length(len(request))))
 
 
 def opened(response: httpx2.Response, opener: ohttp.ResponseOpener) -> tuple[int, dict[str, Any]]:
@@ -63,8 +68,9 @@ def test_the_keys_are_the_attested_ones(tiny_stack: Stack) -> None:
     assert response.headers["cache-control"] == "no-store"
     evidence = tiny_stack.client.get("/attestation").json()
     assert response.content == base64.b64decode(evidence["key_configs"])
-    (config,) = keyconfig.decode_list(response.content)
-    assert config.suites == keyconfig.OFFERED
+    configs = keyconfig.decode_list(response.content)
+    assert [config.kem.name for config in configs] == ["MLKEM768-X25519", "DHKEM(X25519, HKDF-SHA256)"]
+    assert all(len(config.suites) == 3 for config in configs)
 
 
 @BOTH
@@ -81,13 +87,13 @@ def test_the_answer_is_the_plain_one_sealed(tiny_stack: Stack, path: str) -> Non
 
 @BOTH
 def test_every_suite_and_a_media_type_with_parameters(tiny_stack: Stack, path: str) -> None:
-    config = key_config(tiny_stack.client)
-    request = bhttp.Request("POST", "/classify", [], images.plain(CLASS)).encode()
+    request = bhttp.Request("POST", "/classify", dated(), images.plain(CLASS)).encode()
     headers = {"content-type": "Message/OHTTP-Req; charset=x"}
-    for suite in config.suites:
-        message, opener = ohttp.encapsulate(config, request, suite=suite)
-        _, answer = opened(tiny_stack.client.post(path, content=message, headers=headers), opener)
-        assert answer["predictions"][0]["class_id"] == CLASS
+    for config in keyconfig.decode_list(tiny_stack.client.get(KEYS).content):
+        for suite in config.suites:
+            message, opener = ohttp.encapsulate(config, request, suite=suite)
+            _, answer = opened(tiny_stack.client.post(path, content=message, headers=headers), opener)
+            assert answer["predictions"][0]["class_id"] == CLASS
 
 
 @BOTH
@@ -121,7 +127,7 @@ def test_other_keys(tiny_stack: Stack, path: str) -> None:
     photo = images.plain(CLASS)
     for other in (
         replace(config, key_id=config.key_id ^ 1),
-        replace(config, public_key=bytes([9]) + bytes(31)),
+        replace(config, public_key=HybridPrivateKey.generate().public_bytes()),
     ):
         response = tiny_stack.client.post(path, content=seal(other, photo)[0], headers=HEADERS)
         problem = check(response, "ohttp_key")
@@ -136,6 +142,41 @@ def test_other_keys(tiny_stack: Stack, path: str) -> None:
 @pytest.mark.parametrize("content", [b"", b"x", bytes(54)], ids=len)
 def test_what_is_no_encapsulated_request(tiny_stack: Stack, path: str, content: bytes) -> None:
     check(tiny_stack.client.post(path, content=content, headers=HEADERS), "bad_request")
+
+
+@BOTH
+def test_a_message_is_answered_once(tiny_stack: Stack, path: str) -> None:
+    """The second time the answer is a problem, sealed and of the same length: who replays it learns nothing."""
+    message, opener = seal(key_config(tiny_stack.client), images.plain(CLASS))
+    first, second = (tiny_stack.client.post(path, content=message, headers=HEADERS) for _ in range(2))
+    assert opened(first, opener)[0] == 200
+    status, problem = opened(second, opener)
+    assert (status, problem["code"]) == (409, "replayed")
+    assert len(first.content) == len(second.content)
+
+
+@BOTH
+@pytest.mark.parametrize("seconds", [None, -400, 400])
+def test_a_request_of_another_time(tiny_stack: Stack, path: str, seconds: float | None) -> None:
+    fields = [] if seconds is None else dated(seconds)
+    request = bhttp.Request("POST", "/classify", fields, images.plain(CLASS)).encode()
+    message, opener = ohttp.encapsulate(key_config(tiny_stack.client), request)
+    status, problem = opened(tiny_stack.client.post(path, content=message, headers=HEADERS), opener)
+    assert (status, problem["code"]) == (400, "date")
+
+
+def test_a_receipt_in_the_plain_lane(tiny_stack: Stack) -> None:
+    photo = images.plain(CLASS)
+    answer = tiny_stack.client.post("/classify?receipt=true", files={"file": photo}).json()
+    policy = tiny_stack.policy
+    verified = receipts.verify(answer, policy=policy, image=photo)
+    assert verified.receipt.weights_sha256 == answer["evidence"]["model"]["onnx"]["sha256"]
+    with pytest.raises(ReceiptError):
+        receipts.verify(answer | {"image": None}, policy=policy)
+    without = tiny_stack.client.post("/classify?receipt=false", files={"file": photo}).json()
+    assert not without.keys() & {"receipt", "evidence"}
+    for wrong in ("receipt=1", "receipt=", "receipt=true&receipt=true"):
+        check(tiny_stack.client.post(f"/classify?{wrong}", files={"file": photo}), "invalid_parameter")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +195,8 @@ def test_limits(strict_gateway: Gateway, path: str) -> None:
     message, opener = seal(config, images.padded(CLASS, limit))
     _, answer = opened(strict_gateway.client.post(path, content=message, headers=HEADERS), opener)
     assert answer["predictions"][0]["class_id"] == CLASS
-    message, _ = seal(config, np.random.default_rng(1).bytes(limit + _ENVELOPE_ROOM))
+    longest = padding.request_length(limit + _ENVELOPE_ROOM)
+    message, _ = seal(config, np.random.default_rng(1).bytes(longest + 1))
     problem = check(strict_gateway.client.post(path, content=message, headers=HEADERS), "image_too_large")
     assert problem["limit_bytes"] == limit
     check(strict_gateway.client.post(path, content=iter([message]), headers=HEADERS), "image_too_large")
@@ -186,8 +228,8 @@ def test_a_token_is_needed_for_requests_but_not_for_keys(tiny_stack: Stack, tmp_
     file = tmp_path / "tokens"
     token = tokens.create("alice", file)
     with tiny_stack.another_gateway(tokens_file=file) as gateway:
-        message, opener = seal(key_config(gateway.client), images.plain(CLASS))
         for path in ("/classify", "/ohttp"):
+            message, opener = seal(key_config(gateway.client), images.plain(CLASS))
             check(gateway.client.post(path, content=message, headers=HEADERS), "unauthenticated")
             headers = HEADERS | {"authorization": f"Bearer {token}"}
             assert opened(gateway.client.post(path, content=message, headers=headers), opener)[0] == 200

@@ -27,6 +27,7 @@ CLAIMS = Claims(
     func_checksum=hashlib.sha256(b"bundle").digest(),
     key_configs_sha256=hashlib.sha256(KEY_CONFIGS).digest(),
     model_sha256=hashlib.sha256(MANIFEST).digest(),
+    receipt_key_sha256=hashlib.sha256(b"receipt key").digest(),
 )
 PCRS = {index: bytes(48) for index in range(16)} | {index: bytes([index + 1]) * 48 for index in range(3)}
 PCRS[16] = expected_pcr16(CLAIMS.func_checksum, CLAIMS.model_sha256)

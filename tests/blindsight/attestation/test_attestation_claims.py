@@ -23,10 +23,11 @@ def code(forge: Forge, document: bytes, **changes: object) -> str:
 
 
 def test_user_data_is_canonical_json() -> None:
-    claims = Claims(bytes([1]) * 32, bytes([2]) * 32, bytes([3]) * 32)
-    one, two, three = (b64encode(bytes([number]) * 32).decode() for number in (1, 2, 3))
+    claims = Claims(bytes([1]) * 32, bytes([2]) * 32, bytes([3]) * 32, bytes([4]) * 32)
+    one, two, three, four = (b64encode(bytes([number]) * 32).decode() for number in (1, 2, 3, 4))
     assert claims.to_json().decode() == (
-        f'{{"func_checksum":"{one}","key_configs_sha256":"{two}","model_sha256":"{three}"}}'
+        f'{{"func_checksum":"{one}","key_configs_sha256":"{two}","model_sha256":"{three}",'
+        f'"receipt_key_sha256":"{four}"}}'
     )
     assert Claims.parse(claims.to_json(), step=8) == claims
 

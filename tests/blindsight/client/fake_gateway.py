@@ -15,6 +15,7 @@ import rfc8785
 from blindsight import AsyncClient, Client
 from blindsight.attestation import Claims, Policy, pcr16_extension
 from blindsight.problems import CATALOGUE, MEDIA_TYPE, Problem
+from blindsight.receipts import ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from enclave_runtime.keys import LaneKeys
@@ -48,6 +49,7 @@ class FakeGateway:
         """Seconds by which the enclave's clock is ahead."""
         self.manifest: Any = MANIFEST
         self.attested_manifest = rfc8785.dumps(MANIFEST)
+        self.receipt_key = ReceiptKey()
         self.requests: list[httpx2.Request] = []
         self.inner: list[bhttp.Request] = []
         self.tricks: dict[str, Callable[[httpx2.Request], httpx2.Response]] = {}
@@ -87,7 +89,12 @@ class FakeGateway:
 
     def evidence(self, nonce: bytes | None, **changes: Any) -> httpx2.Response:
         configs = self.keys.encoded_configs
-        claims = Claims(CHECKSUM, keyconfig.digest(configs), keyconfig.digest(self.attested_manifest))
+        claims = Claims(
+            CHECKSUM,
+            keyconfig.digest(configs),
+            keyconfig.digest(self.attested_manifest),
+            self.receipt_key.thumbprint,
+        )
         document = self.producer.attest(nonce=nonce, user_data=claims.to_json(), public_key=self.keys.public_key)
         fields = {"document": encoded(document), "key_configs": encoded(configs), "model": self.manifest}
         return httpx2.Response(200, content=json.dumps(fields | changes), headers={"content-type": "application/json"})
@@ -95,12 +102,12 @@ class FakeGateway:
     def classify(self, request: httpx2.Request) -> httpx2.Response:
         assert request.headers["content-type"] == ohttp.REQUEST_MEDIA_TYPE
         try:
-            opened, sealer = self.keys.open(request.content)
+            opened = self.keys.open(request.content)
         except Exception:  # noqa: BLE001 -- like the gateway, it tells nothing apart
             return problem("ohttp_key")
-        message = bhttp.decode_request(opened)
+        message = bhttp.decode_request(opened.request)
         self.inner.append(message)
-        return sealed(sealer.seal(self.respond(message).encode()))
+        return sealed(opened.sealer.seal(self.respond(message).encode()))
 
 
 def encoded(data: bytes) -> str:

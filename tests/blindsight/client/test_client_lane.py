@@ -57,7 +57,8 @@ def test_what_is_sent(caller: Caller) -> None:
     caller.client(api_token="bs_secret").classify(IMAGE, top_k=7, media_type="image/jpeg")
     (asked,) = caller.gateway.inner
     assert (asked.method, asked.path, asked.content) == ("POST", "/classify?top_k=7", IMAGE)
-    assert asked.fields == [("content-type", "image/jpeg")]
+    assert [name for name, _ in asked.fields] == ["content-type", "date"]
+    assert asked.header("content-type") == "image/jpeg"
     evidence, sealed = caller.gateway.requests
     assert (evidence.method, evidence.url.path, len(evidence.url.params["nonce"])) == ("GET", "/attestation", 64)
     assert (sealed.method, str(sealed.url)) == ("POST", "https://gateway.example/classify")

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blindsight.errors import SealingError
-from blindsight.sealing import hpke
+from blindsight.sealing import hpke, kem
+from blindsight.sealing.kem import X25519_BYTES, HybridPrivateKey, cannot_open
 
 brief = settings(deadline=None, max_examples=40)  # The processor is shared; time is not what is tested.
 
@@ -87,8 +88,8 @@ def test_we_open_what_cryptography_seals(suite, plaintext, info):
     key = X25519PrivateKey.generate()
     other = theirs.Suite(theirs.KEM.X25519, theirs.KDF.HKDF_SHA256, THEIR_AEADS[suite.aead_id])
     sealed = other.encrypt(plaintext, key.public_key(), info)
-    context = hpke.setup_recipient(sealed[: hpke.N_ENC], key, info, suite)
-    assert context.open(sealed[hpke.N_ENC :]) == plaintext
+    context = hpke.setup_recipient(sealed[:X25519_BYTES], key, info, suite)
+    assert context.open(sealed[X25519_BYTES:]) == plaintext
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=str)
@@ -118,9 +119,9 @@ def test_any_change_is_one_indistinct_refusal(suite, data):
         case "other aad":
             aad = b""
     with pytest.raises(SealingError) as refusal:
-        hpke.setup_recipient(message[: hpke.N_ENC], key, info, suite).open(message[hpke.N_ENC :], aad)
+        hpke.setup_recipient(message[:X25519_BYTES], key, info, suite).open(message[X25519_BYTES:], aad)
     assert refusal.value.code == "cannot_open"
-    assert str(refusal.value) == str(hpke.cannot_open())
+    assert str(refusal.value) == str(cannot_open())
 
 
 def test_a_failed_opening_does_not_count():
@@ -175,3 +176,45 @@ def test_the_comparison_partner_refuses_damage_too():
     with pytest.raises(InvalidTag):
         other.decrypt(enc + context.seal(b"x")[:-1], key, b"")
     assert isinstance(key.public_key(), X25519PublicKey)
+
+
+HYBRIDS = [hpke.Suite(aead_id=aead_id, kem_id=kem.MLKEM768_X25519) for aead_id in hpke.AEAD_KEY_BYTES]
+HYBRID_ENC = 1120
+
+
+def their_hybrid(suite: hpke.Suite) -> theirs.Suite:
+    return theirs.Suite(theirs.KEM.MLKEM768_X25519, theirs.KDF.HKDF_SHA256, THEIR_AEADS[suite.aead_id])
+
+
+def their_key(key: HybridPrivateKey) -> theirs.MLKEM768X25519PrivateKey:
+    return theirs.MLKEM768X25519PrivateKey(key.mlkem, key.x25519)
+
+
+@pytest.mark.parametrize("suite", HYBRIDS, ids=str)
+def test_cryptography_and_we_open_each_others_hybrid(suite):
+    key = HybridPrivateKey.generate()
+    enc, context = hpke.setup_sender(key.public_bytes(), b"info", suite)
+    assert len(enc) == HYBRID_ENC
+    assert their_hybrid(suite).decrypt(enc + context.seal(b"ours"), their_key(key), b"info") == b"ours"
+    sealed = their_hybrid(suite).encrypt(b"theirs", their_key(key).public_key(), b"info")
+    opening = hpke.setup_recipient(sealed[:HYBRID_ENC], key, b"info", suite)
+    assert opening.open(sealed[HYBRID_ENC:]) == b"theirs"
+
+
+def test_each_half_of_the_hybrid_counts():
+    """Another ML-KEM ciphertext, another X25519 share: neither alone opens anything."""
+    suite, key = HYBRIDS[0], HybridPrivateKey.generate()
+    (enc, context), (other, _) = (hpke.setup_sender(key.public_bytes(), b"", suite) for _ in range(2))
+    sealed = context.seal(b"secret")
+    for mixed in (enc[:1088] + other[1088:], other[:1088] + enc[1088:], other):
+        with pytest.raises(SealingError) as refusal:
+            hpke.setup_recipient(mixed, key, b"", suite).open(sealed)
+        assert refusal.value.code == "cannot_open"
+    assert hpke.setup_recipient(enc, key, b"", suite).open(sealed) == b"secret"
+
+
+def test_a_hybrid_key_comes_from_its_seed_and_is_not_printed():
+    first, second = HybridPrivateKey(bytes(32)), HybridPrivateKey(bytes(32))
+    assert first.public_bytes() == second.public_bytes() != HybridPrivateKey(bytes(31) + b"\x01").public_bytes()
+    assert "secret" in repr(first)
+    assert first.x25519.private_bytes_raw().hex() not in repr(first) + str(vars(first))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from blindsight.errors import SealingError
 from blindsight.sealing import hpke, keyconfig
+from blindsight.sealing.kem import KEMS, MLKEM768_X25519, X25519_HKDF_SHA256
 from blindsight.sealing.keyconfig import KeyConfig
 
 brief = settings(deadline=None, max_examples=40)  # The processor is shared; time is not what is tested.
@@ -18,12 +19,15 @@ RFC_9458_CONFIG = bytes.fromhex(
     "01002031e1f05a740102115220e9af918f738674aec95f54db6e04eb705aae8e79815500080001000100010003"
 )
 KEY = bytes(range(32))
+OFFERED = {identifier: keyconfig.offered(0, b"", identifier).suites for identifier in KEMS}
 
-configs = st.builds(
-    KeyConfig,
-    st.integers(0, 255),
-    st.binary(min_size=32, max_size=32),
-    st.lists(st.sampled_from(keyconfig.OFFERED), min_size=1, max_size=5).map(tuple),
+configs = st.sampled_from(list(KEMS.values())).flatmap(
+    lambda kem: st.builds(
+        KeyConfig,
+        st.integers(0, 255),
+        st.binary(min_size=kem.public_bytes, max_size=kem.public_bytes),
+        st.lists(st.sampled_from(OFFERED[kem.identifier]), min_size=1, max_size=5).map(tuple),
+    )
 )
 
 
@@ -64,7 +68,7 @@ def test_lists_come_back_in_order(some):
 
 def test_an_unknown_kem_is_skipped_whatever_follows_it():
     unknown = b"\x07\x00\x10" + b"P-256, with a key of a length that is nobody's business here"
-    known = KeyConfig(3, KEY)
+    known = keyconfig.offered(3, KEY, X25519_HKDF_SHA256)
     assert keyconfig.decode_list(prefixed(unknown) + prefixed(known.encode())) == [known]
 
 
@@ -94,7 +98,7 @@ def test_unknown_ciphers_are_dropped_and_a_configuration_of_only_such_is_skipped
     ],
 )
 def test_one_malformed_configuration_refuses_the_whole_list(bad):
-    good = prefixed(KeyConfig(1, KEY).encode())
+    good = prefixed(keyconfig.offered(1, KEY, X25519_HKDF_SHA256).encode())
     for data in (prefixed(bad), good + prefixed(bad), prefixed(bad) + good):
         assert refused(data) == "malformed_message"
 
@@ -116,14 +120,22 @@ def test_garbage_is_decoded_or_refused(data):
     else:
         refused = None
     assert refused in {None, "malformed_message"}
-    assert all(len(config.public_key) == 32 and config.suites for config in decoded)
+    assert all(len(config.public_key) == config.kem.public_bytes and config.suites for config in decoded)
 
 
 def test_a_long_list_is_read_in_linear_time():
     """Its length is the sender's to choose; reading it by slicing off the front would take minutes here."""
     unknown = prefixed(b"\x07\x00\x10")
-    known = KeyConfig(9, KEY)
+    known = keyconfig.offered(9, KEY, X25519_HKDF_SHA256)
     assert keyconfig.decode_list(unknown * 200_000 + prefixed(known.encode())) == [known]
+
+
+def test_the_hybrid_is_preferred_wherever_it_stands():
+    classic = keyconfig.offered(1, KEY, X25519_HKDF_SHA256)
+    hybrid = keyconfig.offered(2, bytes(1216), MLKEM768_X25519)
+    assert keyconfig.preferred([classic, hybrid]) == keyconfig.preferred([hybrid, classic]) == hybrid
+    assert keyconfig.preferred([classic]) == classic
+    assert hybrid.suites[0].aead_id == hpke.AEAD_AES_256_GCM
 
 
 def test_the_digest_is_of_the_bytes():

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blindsight.errors import SealingError
-from blindsight.sealing import bhttp, hpke, keyconfig, ohttp
+from blindsight.sealing import bhttp, hpke, keyconfig, labeled, ohttp
+from blindsight.sealing.kem import KEMS, MLKEM768_X25519, X25519_HKDF_SHA256, HybridPrivateKey
 from blindsight.sealing.keyconfig import KeyConfig
 
 brief = settings(deadline=None, max_examples=40)  # The processor is shared; time is not what is tested.
@@ -33,7 +34,8 @@ AEAD_KEY = "5d0172a080e428b16d298c4ea0db620d"
 AEAD_NONCE = "f6bf1aeb88d6df87007fa263"
 ENCAPSULATED_RESPONSE = RESPONSE_NONCE + "86f9013e404feea014e7be4a441f234f857fbd"
 
-suites = st.sampled_from(keyconfig.OFFERED)
+OFFERED = {identifier: keyconfig.offered(0, b"", identifier).suites for identifier in KEMS}
+suites = st.sampled_from([suite for offered in OFFERED.values() for suite in offered])
 
 
 def rfc_key() -> ohttp.RecipientKey:
@@ -42,9 +44,13 @@ def rfc_key() -> ohttp.RecipientKey:
     return ohttp.RecipientKey(config, X25519PrivateKey.from_private_bytes(bytes.fromhex(SK_R)))
 
 
-def new_key(key_id: int = 7) -> ohttp.RecipientKey:
+def new_key(kem_id: int = X25519_HKDF_SHA256) -> ohttp.RecipientKey:
+    if kem_id == MLKEM768_X25519:
+        hybrid = HybridPrivateKey.generate()
+        return ohttp.RecipientKey(keyconfig.offered(7, hybrid.public_bytes(), kem_id), hybrid)
     private_key = X25519PrivateKey.generate()
-    return ohttp.RecipientKey(KeyConfig(key_id, private_key.public_key().public_bytes_raw()), private_key)
+    public_key = private_key.public_key().public_bytes_raw()
+    return ohttp.RecipientKey(keyconfig.offered(7, public_key, kem_id), private_key)
 
 
 def refusal(key: ohttp.RecipientKey, request: bytes) -> str:
@@ -78,18 +84,18 @@ def test_appendix_a_intermediate_values():
     context = hpke.setup_recipient(bytes.fromhex(ENC), key.private_key, bytes.fromhex(INFO), key.config.suites[0])
     secret = context.export(b"message/bhttp response", 16)
     assert secret.hex() == SECRET
-    prk = hpke.extract(bytes.fromhex(ENC + RESPONSE_NONCE), secret)
+    prk = labeled.hkdf_extract(bytes.fromhex(ENC + RESPONSE_NONCE), secret)
     assert prk.hex() == PRK
-    assert hpke.expand(prk, b"key", 16).hex() == AEAD_KEY
-    assert hpke.expand(prk, b"nonce", 12).hex() == AEAD_NONCE
+    assert labeled.hkdf_expand(prk, b"key", 16).hex() == AEAD_KEY
+    assert labeled.hkdf_expand(prk, b"nonce", 12).hex() == AEAD_NONCE
 
 
 @brief
 @given(suites, st.binary(max_size=400), st.binary(max_size=400))
 def test_round_trip(suite, request, response):
-    key = new_key()
+    key = new_key(suite.kem_id)
     sealed, opener = ohttp.encapsulate(key.config, request, suite=suite)
-    assert len(sealed) == len(request) + ohttp.REQUEST_OVERHEAD
+    assert len(sealed) == len(request) + 7 + suite.kem.enc_bytes + 16 <= len(request) + ohttp.MAX_REQUEST_OVERHEAD
     assert ohttp.key_id_of(sealed) == 7
     _, opened, sealer = ohttp.decapsulate(key, sealed)
     assert opened == request
@@ -110,7 +116,7 @@ def test_two_answers_to_one_request_share_no_nonce():
 @brief
 @given(suites, st.data())
 def test_every_changed_request_is_refused(suite, data):
-    key = new_key()
+    key = new_key(suite.kem_id)
     sealed, _ = ohttp.encapsulate(key.config, b"a request", suite=suite)
     assert refusal(key, _changed(sealed, data)) in {"unknown_key", "cannot_open", "malformed_message"}
 
@@ -118,7 +124,7 @@ def test_every_changed_request_is_refused(suite, data):
 @brief
 @given(suites, st.data())
 def test_every_changed_response_is_refused(suite, data):
-    key = new_key()
+    key = new_key(suite.kem_id)
     sealed, opener = ohttp.encapsulate(key.config, b"a request", suite=suite)
     _, _, sealer = ohttp.decapsulate(key, sealed)
     with pytest.raises(SealingError) as refused:
@@ -179,9 +185,19 @@ def test_a_request_too_short_to_be_one_is_malformed(length):
     assert refusal(new_key(), sealed[:length]) == "malformed_message"
 
 
-def test_sealing_to_a_low_order_key_is_refused():
+@pytest.mark.parametrize("kem_id", KEMS)
+def test_sealing_to_a_low_order_key_is_refused(kem_id):
+    config = new_key(kem_id).config
+    with pytest.raises(SealingError) as refused:
+        ohttp.encapsulate(replace(config, public_key=config.public_key[:-32] + bytes(32)), b"q")
+    assert refused.value.code == "cannot_open"
+
+
+def test_a_hybrid_public_key_that_is_none_is_refused():
+    """FIPS 203, 7.2: coefficients at or above the modulus."""
+    config = new_key(MLKEM768_X25519).config
     with pytest.raises(SealingError):
-        ohttp.encapsulate(KeyConfig(1, bytes(32)), b"q")
+        ohttp.encapsulate(replace(config, public_key=b"\xff" * 1184 + config.public_key[1184:]), b"q")
 
 
 def test_private_keys_are_not_printed():

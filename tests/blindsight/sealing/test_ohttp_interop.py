@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from pyhpke import AEADId, CipherSuite, KDFId, KEMId
 
-from blindsight.sealing import hpke, ohttp
-from blindsight.sealing.keyconfig import KeyConfig
+from blindsight.sealing import hpke, keyconfig, ohttp
+from blindsight.sealing.kem import X25519_HKDF_SHA256
 
 
 @pytest.mark.parametrize("aead_id", [1, 2, 3])
 def test_others_open_our_request_and_we_their_answer(aead_id: int) -> None:
     private_key = X25519PrivateKey.generate()
-    config = KeyConfig(7, private_key.public_key().public_bytes_raw())
+    config = keyconfig.offered(7, private_key.public_key().public_bytes_raw(), X25519_HKDF_SHA256)
     sealed, opener = ohttp.encapsulate(config, b"a question", suite=hpke.Suite(aead_id=aead_id))
 
     suite = CipherSuite.new(KEMId.DHKEM_X25519_HKDF_SHA256, KDFId.HKDF_SHA256, AEADId(aead_id))

@@ -79,7 +79,7 @@ def certificates(document: bytes) -> list[x509.Certificate]:
 
 def test_document_verifies_with_all_steps(producer: SimulatedProducer, clock: Clock) -> None:
     key_configs = b"key configurations"
-    claims = Claims(b"\x01" * 32, hashlib.sha256(key_configs).digest(), b"\x03" * 32)
+    claims = Claims(b"\x01" * 32, hashlib.sha256(key_configs).digest(), b"\x03" * 32, b"\x04" * 32)
     producer.extend_pcr(16, pcr16_extension(claims.func_checksum, claims.model_sha256))
     producer.lock_pcr(16)
     document = attest(producer, user_data=claims.to_json())

@@ -1,0 +1,460 @@
+"""Makes the JSON vectors of docs/protocol.md: `python -m tests.support.vectors` writes tests/vectors anew."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import asdict, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cbor2
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from blindsight import receipts
+from blindsight.attestation import Claims, expected_pcr16
+from blindsight.receipts import Receipt, ReceiptKey
+from blindsight.sealing import bhttp, keyconfig, ohttp, padding
+from blindsight.sealing.inner import classify_request
+from blindsight.sealing.kem import MLKEM768_X25519, X25519_HKDF_SHA256, HybridPrivateKey
+from tests.blindsight.attestation import attestation_forge as forging
+from tests.blindsight.attestation.attestation_forge import NONCE, NOW, PCRS, Forge, party
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FOLDER = Path(__file__).parents[1] / "vectors"
+
+Case = dict[str, Any]
+
+SEED = bytes(range(32))
+X25519_KEY = bytes(range(32, 64))
+MANIFEST: dict[str, Any] = {
+    "format": "blindsight-model/1",
+    "name": "vectors",
+    "version": "1",
+    "trained": True,
+    "onnx": {"file": "model.onnx", "sha256": "ab" * 32, "bytes": 3},
+    "labels": {"file": "labels.txt", "count": 2, "sha256": "cd" * 32},
+    "preprocessing": {"mean": [0.485, 0.456, 1e-07], "note": "caf\u00e9 \u20ac \U0001f600"},
+}
+IMAGE = b"\xff\xd8\xff not much of a photo"
+PREDICTIONS = [
+    {"rank": 1, "class_id": 207, "label": "golden retriever", "score": 0.9807},
+    {"rank": 2, "class_id": 1, "label": "caf\u00e9 \u2028", "score": 1.5e-07},
+]
+
+
+class _Enclave:
+    """Keys, claims and evidence that belong together."""
+
+    def __init__(self) -> None:
+        hybrid, x25519 = HybridPrivateKey(SEED), X25519PrivateKey.from_private_bytes(X25519_KEY)
+        self.keys = {
+            17: ohttp.RecipientKey(keyconfig.offered(17, hybrid.public_bytes(), MLKEM768_X25519), hybrid),
+            18: ohttp.RecipientKey(
+                keyconfig.offered(18, x25519.public_key().public_bytes_raw(), X25519_HKDF_SHA256), x25519
+            ),
+        }
+        self.configs = keyconfig.encode_list([key.config for key in self.keys.values()])
+        self.receipt_key = ReceiptKey()
+        self.forge = Forge()
+        self.claims = Claims(
+            func_checksum=hashlib.sha256(b"the bundle").digest(),
+            key_configs_sha256=keyconfig.digest(self.configs),
+            model_sha256=hashlib.sha256(rfc8785.dumps(MANIFEST)).digest(),
+            receipt_key_sha256=self.receipt_key.thumbprint,
+        )
+
+    def pcrs(self) -> dict[int, bytes]:
+        return PCRS | {16: expected_pcr16(self.claims.func_checksum, self.claims.model_sha256)}
+
+    def document(self, forge: Forge | None = None, **changes: Any) -> bytes:
+        fields = {"user_data": self.claims.to_json(), "pcrs": self.pcrs()} | changes
+        return (forge or self.forge).document(**fields)
+
+    def policy(self, **changes: Any) -> dict[str, Any]:
+        names = {
+            "function_checksums": frozenset([self.claims.func_checksum.hex()]),
+            "model_digests": frozenset([self.claims.model_sha256.hex()]),
+        }
+        policy: dict[str, Any] = json.loads(self.forge.policy(**names).to_json())
+        return policy | changes
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def evidence() -> list[Case]:
+    enclave = _Enclave()
+    forge = enclave.forge
+    good: Case = {
+        "document": _b64(enclave.document()),
+        "key_configs": _b64(enclave.configs),
+        "model": MANIFEST,
+        "policy": enclave.policy(),
+        "nonce": NONCE.hex(),
+        "now": NOW.isoformat(),
+    }
+    accepted = {"kind": "simulated", "kem_id": MLKEM768_X25519}
+    cases: list[Case] = [
+        {"name": "genuine", **good, "expect": accepted},
+        {"name": "tagged as COSE_Sign1", **good, "document": _b64(b"\xd2" + enclave.document()), "expect": accepted},
+        {"name": "archived", **good, "nonce": None, "now": None, "expect": accepted},
+        {
+            "name": "an unknown KEM first",
+            **good,
+            "document": _b64(_with_configs(enclave, _UNKNOWN_KEM + enclave.configs)),
+            "key_configs": _b64(_UNKNOWN_KEM + enclave.configs),
+            "expect": accepted,
+        },
+        {
+            "name": "X25519 first",
+            **good,
+            "document": _b64(_with_configs(enclave, _reversed(enclave))),
+            "key_configs": _b64(_reversed(enclave)),
+            "expect": accepted,
+        },
+    ]
+
+    def refused(name: str, code: str, step: int, **changes: Any) -> None:
+        documents = {key: _b64(value) if isinstance(value, bytes) else value for key, value in changes.items()}
+        cases.append({"name": name, **good, **documents, "expect": {"error": code, "step": step}})
+
+    document, message = enclave.document(), cbor2.loads(enclave.document())
+    payload = message[2]
+    flipped = cbor2.dumps([*message[:3], message[3][:-1] + bytes([message[3][-1] ^ 1])])
+    stranger, expired = Forge(), party(forge.parties[-1], "leaf", ca=False, end=NOW - timedelta(seconds=1))
+    sha256 = party(forge.parties[-1], "leaf", ca=False, digest=forging.hashes.SHA256())
+    authority = party(forge.parties[-1], "leaf", ca=True)
+    zeros = enclave.pcrs() | dict.fromkeys(range(3), bytes(48))
+    without = {index: value for index, value in enclave.pcrs().items() if index != 2}
+    twice = bytes([payload[0] + 1]) + payload[1:] + cbor2.dumps("nonce") + cbor2.dumps(b"x" * 32)
+    refused("cut short", "malformed_cbor", 1, document=document[:-1])
+    refused("a byte too many", "trailing_bytes", 1, document=document + b"\x00")
+    refused("ES256 in the header", "wrong_algorithm", 1, document=forge.envelope(payload, protected=b"\xa1\x01\x26"))
+    refused("a header unprotected", "unprotected_header", 1, document=forge.envelope(payload, unprotected={1: -35}))
+    refused("a field twice", "duplicate_key", 2, document=forge.envelope(twice))
+    refused("no certificate", "missing_field", 2, document=enclave.document(certificate=...))
+    refused("PCR 32", "invalid_pcr_index", 2, document=enclave.document(pcrs=enclave.pcrs() | {32: bytes(48)}))
+    refused("PCR of SHA-256", "invalid_pcr_length", 2, document=enclave.document(pcrs=enclave.pcrs() | {3: bytes(32)}))
+    refused("SHA-256 for a digest", "unsupported_digest", 2, document=enclave.document(digest="SHA256"))
+    refused("another root", "root_not_pinned", 3, document=enclave.document(stranger))
+    refused(
+        "an expired leaf",
+        "certificate_expired",
+        4,
+        document=enclave.document(Forge(forge.root, forge.parties, expired)),
+    )
+    refused(
+        "a leaf signed with SHA-256",
+        "certificate_algorithm",
+        4,
+        document=enclave.document(Forge(forge.root, forge.parties, sha256)),
+    )
+    refused(
+        "an authority as leaf",
+        "invalid_chain",
+        4,
+        document=enclave.document(Forge(forge.root, forge.parties, authority)),
+    )
+    refused(
+        "the pinned root before another's chain",
+        "invalid_chain",
+        4,
+        document=enclave.document(stranger, cabundle=[forge.root.der, *stranger.bundle[1:]]),
+    )
+    refused(
+        "bundle in another order",
+        "chain_order",
+        4,
+        document=enclave.document(cabundle=[forge.bundle[0], *forge.bundle[:0:-1]]),
+    )
+    refused("a bit of the signature", "invalid_signature", 5, document=flipped)
+    refused("debug mode", "debug_document", 6, document=enclave.document(pcrs=zeros))
+    refused("a PCR missing", "pcr_missing", 7, document=enclave.document(pcrs=without))
+    refused("other code", "pcr_mismatch", 7, document=enclave.document(pcrs=enclave.pcrs() | {2: b"\x77" * 48}))
+    refused(
+        "claims that PCR 16 does not measure",
+        "claims_pcr_mismatch",
+        8,
+        document=enclave.document(pcrs=enclave.pcrs() | {16: b"\x77" * 48}),
+    )
+    refused(
+        "a claim of zeros",
+        "malformed_claims",
+        8,
+        document=enclave.document(user_data=replace(enclave.claims, receipt_key_sha256=bytes(32)).to_json()),
+    )
+    refused("no receipt key", "malformed_claims", 8, document=enclave.document(user_data=_without_receipt_key(enclave)))
+    refused("no claims", "claims_missing", 9, document=enclave.document(user_data=None))
+    refused("another function", "function_not_accepted", 9, policy=enclave.policy(function_checksums=["12" * 32]))
+    refused("another model", "model_not_accepted", 9, policy=enclave.policy(model_digests=["12" * 32]))
+    refused("no nonce", "nonce_missing", 10, document=enclave.document(nonce=None))
+    refused("another nonce", "nonce_mismatch", 10, document=enclave.document(nonce=bytes(32)))
+    refused("old", "evidence_too_old", 10, now=(NOW + timedelta(seconds=301)).isoformat())
+    refused("of the future", "evidence_from_future", 10, now=(NOW - timedelta(seconds=61)).isoformat())
+    refused("other keys", "key_configs_mismatch", 11, key_configs=enclave.configs[:-1] + b"\x01")
+    refused("another manifest", "model_mismatch", 11, model=MANIFEST | {"trained": False})
+    return cases
+
+
+_UNKNOWN_KEM = b"\x00\x09\x07\x00\x10 P-256"
+
+
+def _with_configs(enclave: _Enclave, configs: bytes) -> bytes:
+    return enclave.document(user_data=replace(enclave.claims, key_configs_sha256=keyconfig.digest(configs)).to_json())
+
+
+def _reversed(enclave: _Enclave) -> bytes:
+    return keyconfig.encode_list([key.config for key in reversed(enclave.keys.values())])
+
+
+def _without_receipt_key(enclave: _Enclave) -> bytes:
+    members = json.loads(enclave.claims.to_json())
+    del members["receipt_key_sha256"]
+    return rfc8785.dumps(members)
+
+
+def requests() -> list[Case]:
+    enclave = _Enclave()
+    common = {
+        "key_configs": _b64(enclave.configs),
+        "private_keys": {"17": SEED.hex(), "18": X25519_KEY.hex()},
+    }
+    cases: list[Case] = []
+    for key_id, key in enclave.keys.items():
+        for suite in key.config.suites:
+            for size in (len(IMAGE), 40_000) if suite is key.config.suites[0] else (len(IMAGE),):
+                request = classify_request(
+                    IMAGE.ljust(size, b"."),
+                    "image/jpeg",
+                    5,
+                    now=NOW,
+                    receipt_evidence="12" * 32 if size > 100 else None,
+                )
+                inner = request.encode()
+                inner = padding.padded(inner, padding.request_length(len(inner)))
+                sealed, _ = ohttp.encapsulate(key.config, inner, suite=suite)
+                cases.append(
+                    {
+                        "name": f"key {key_id}, AEAD {suite.aead_id}, {size} bytes",
+                        **common,
+                        "inner": _b64(inner),
+                        "request": _shown(request),
+                        "sealed": _b64(sealed),
+                        "expect": "opens",
+                    }
+                )
+    changes: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+        "a key id that is not offered": ("unknown_key", lambda sealed: b"\x63" + sealed[1:]),
+        "an AEAD that is not offered": ("unknown_key", lambda sealed: sealed[:5] + b"\xff\xff" + sealed[7:]),
+        "another AEAD than it was sealed with": ("cannot_open", lambda sealed: sealed[:6] + b"\x03" + sealed[7:]),
+        "a bit of enc": ("cannot_open", lambda sealed: sealed[:20] + bytes([sealed[20] ^ 1]) + sealed[21:]),
+        "a bit of the end": ("cannot_open", lambda sealed: sealed[:-1] + bytes([sealed[-1] ^ 1])),
+        "cut by a byte": ("cannot_open", lambda sealed: sealed[:-1]),
+        "cut to its header": ("malformed_message", lambda sealed: sealed[:7]),
+    }
+    for base in (cases[0], cases[4]):
+        sealed = base64.b64decode(base["sealed"])
+        for name, (code, change) in changes.items():
+            cases.append(
+                base
+                | {
+                    "name": f"{base['name']}: {name}",
+                    "inner": "",
+                    "sealed": _b64(change(sealed)),
+                    "expect": {"error": code},
+                }
+            )
+    return cases
+
+
+def responses() -> list[Case]:
+    enclave = _Enclave()
+    answer = bhttp.Response(200, [("content-type", "application/json")], b'{"predictions": []}')
+    problem = bhttp.Response(422, [("content-type", "application/problem+json")], b'{"code": "not_an_image"}')
+    cases: list[Case] = []
+    for key in enclave.keys.values():
+        for suite in key.config.suites:
+            for response in (answer, problem):
+                sealed, opener = ohttp.encapsulate(key.config, b"a question", suite=suite)
+                sealer = ohttp.decapsulate(key, sealed)[2]
+                encoded = padding.padded(response.encode(), padding.SMALLEST_ANSWER)
+                cases.append(
+                    {
+                        "name": f"KEM {suite.kem_id:#06x}, AEAD {suite.aead_id}, status {response.status}",
+                        "suite": {"kem_id": suite.kem_id, "kdf_id": suite.kdf_id, "aead_id": suite.aead_id},
+                        "secret": opener._secret.hex(),
+                        "enc": opener._enc.hex(),
+                        "sealed": _b64(sealer.seal(encoded)),
+                        "expect": {
+                            "status": response.status,
+                            "fields": [list(field) for field in response.fields],
+                            "content": _b64(response.content),
+                        },
+                    }
+                )
+    changes: dict[str, Callable[[bytes], bytes]] = {
+        "cut by a byte": lambda sealed: sealed[:-1],
+        "cut to its nonce": lambda sealed: sealed[:16],
+        "empty": lambda _: b"",
+        "a bit of the nonce": lambda sealed: bytes([sealed[0] ^ 1]) + sealed[1:],
+        "a bit of the content": lambda sealed: sealed[:50] + bytes([sealed[50] ^ 1]) + sealed[51:],
+        "longer": lambda sealed: sealed + b"\x00",
+    }
+    for base in (cases[0], cases[6]):
+        sealed = base64.b64decode(base["sealed"])
+        for name, change in changes.items():
+            cases.append(
+                base
+                | {
+                    "name": f"{base['name']}: {name}",
+                    "sealed": _b64(change(sealed)),
+                    "expect": {"error": "cannot_open"},
+                }
+            )
+        other = next(case for case in cases if case["suite"] == base["suite"] and case["enc"] != base["enc"])
+        cases.append(
+            base
+            | {
+                "name": f"{base['name']}: another's answer",
+                "sealed": other["sealed"],
+                "expect": {"error": "cannot_open"},
+            }
+        )
+    return cases
+
+
+def receipt_cases() -> list[Case]:
+    enclave = _Enclave()
+    document = enclave.document()
+    answer: dict[str, Any] = {
+        "predictions": PREDICTIONS,
+        "image": {"width": 640, "height": 480},
+        "timings_ms": {"run": 12.5},
+        "model": {"name": "vectors", "version": "1", "digest": enclave.claims.model_sha256.hex(), "trained": True},
+    }
+    right = Receipt(
+        iat=int(NOW.timestamp()) + 5,
+        input_sha256=hashlib.sha256(IMAGE).hexdigest(),
+        output_sha256=receipts.output_digest(answer),
+        func_checksum=enclave.claims.func_checksum.hex(),
+        model_sha256=enclave.claims.model_sha256.hex(),
+        weights_sha256=MANIFEST["onnx"]["sha256"],
+        evidence_sha256=hashlib.sha256(document).hexdigest(),
+    )
+    signed = enclave.receipt_key.sign(right)
+    kept = receipts.archive(answer | {"receipt": signed}, document=document, manifest=MANIFEST)
+    good: Case = {"answer": kept, "policy": enclave.policy(), "image": _b64(IMAGE)}
+    cases: list[Case] = [
+        {"name": "genuine", **good, "expect": {"iat": right.iat}},
+        {"name": "without the image", **good, "image": None, "expect": {"iat": right.iat}},
+        {
+            "name": "other timings, which are not signed",
+            **good,
+            "answer": kept | {"timings_ms": {}},
+            "expect": {"iat": right.iat},
+        },
+    ]
+
+    def refused(name: str, code: str, answer: dict[str, Any] | None = None, **changes: Any) -> None:
+        cases.append(
+            {
+                "name": name,
+                **good,
+                **({"answer": kept | answer} if answer else {}),
+                **changes,
+                "expect": {"error": code},
+            }
+        )
+
+    def resigned(key: ReceiptKey = enclave.receipt_key, **changes: Any) -> dict[str, Any]:
+        return {"receipt": key.sign(replace(right, **changes))}
+
+    header, payload, signature = signed.split(".")
+    other = _text({**asdict(right), "iat": right.iat + 1})
+    refused("no receipt", "malformed_receipt", {"receipt": None})
+    refused("two parts", "malformed_receipt", {"receipt": f"{header}.{payload}"})
+    refused("padded base64", "malformed_receipt", {"receipt": f"{header}.{payload}=.{signature}"})
+    refused("no evidence", "malformed_receipt", {"evidence": None})
+    refused("alg none", "malformed_receipt", {"receipt": f"{_header(header, alg='none')}.{payload}."})
+    refused("alg HS256", "malformed_receipt", {"receipt": f"{_header(header, alg='HS256')}.{payload}.{signature}"})
+    refused("another type", "malformed_receipt", {"receipt": f"{_header(header, typ='JWT')}.{payload}.{signature}"})
+    refused(
+        "a header member more", "malformed_receipt", {"receipt": f"{_header(header, kid='1')}.{payload}.{signature}"}
+    )
+    refused("another's key", "receipt_key_mismatch", resigned(ReceiptKey()))
+    refused("a payload changed", "receipt_signature_invalid", {"receipt": f"{header}.{other}.{signature}"})
+    refused("another schema", "malformed_receipt", resigned(schema="blindsight-receipt/2"))
+    refused("a digest in capitals", "malformed_receipt", resigned(input_sha256=right.input_sha256.upper()))
+    refused("a time that is none", "malformed_receipt", resigned(iat=True))
+    refused("other evidence", "receipt_evidence_mismatch", resigned(evidence_sha256="12" * 32))
+    refused("another function", "receipt_function_mismatch", resigned(func_checksum="12" * 32))
+    refused("another model", "receipt_model_mismatch", resigned(model_sha256="12" * 32))
+    refused("other weights", "receipt_model_mismatch", resigned(weights_sha256="12" * 32))
+    refused("another output signed", "receipt_output_mismatch", resigned(output_sha256="12" * 32))
+    refused(
+        "another label", "receipt_output_mismatch", {"predictions": [PREDICTIONS[0] | {"label": "cat"}, PREDICTIONS[1]]}
+    )
+    refused(
+        "a score changed",
+        "receipt_output_mismatch",
+        {"predictions": [PREDICTIONS[0] | {"score": 0.98}, PREDICTIONS[1]]},
+    )
+    refused("another size", "receipt_output_mismatch", {"image": None})
+    refused("another model in the answer", "receipt_output_mismatch", {"model": kept["model"] | {"trained": False}})
+    refused("another image", "receipt_input_mismatch", image=_b64(IMAGE + b"."))
+    refused("a minute too early", "receipt_time_implausible", resigned(iat=int(NOW.timestamp()) - 61))
+    refused("a day too late", "receipt_time_implausible", resigned(iat=int(NOW.timestamp()) + 86_401))
+    refused("another manifest", "model_mismatch", {"evidence": kept["evidence"] | {"model": MANIFEST | {"name": "x"}}})
+    refused(
+        "a policy that does not accept it",
+        "function_not_accepted",
+        policy=enclave.policy(function_checksums=["12" * 32]),
+    )
+    refused(
+        "a debug enclave",
+        "debug_document",
+        {
+            "evidence": kept["evidence"]
+            | {"document": _b64(enclave.document(pcrs=enclave.pcrs() | dict.fromkeys(range(3), bytes(48))))}
+        },
+    )
+    return cases
+
+
+def _text(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(rfc8785.dumps(value)).rstrip(b"=").decode()
+
+
+def _header(header: str, **changes: str) -> str:
+    return _text(json.loads(base64.urlsafe_b64decode(header + "==")) | changes)
+
+
+def _shown(request: bhttp.Request) -> dict[str, Any]:
+    fields = [list(field) for field in request.fields]
+    return {"method": request.method, "path": request.path, "fields": fields, "content": _b64(request.content)}
+
+
+FILES: dict[str, Callable[[], list[Case]]] = {
+    "evidence.json": evidence,
+    "request.json": requests,
+    "response.json": responses,
+    "receipt.json": receipt_cases,
+}
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name, make in FILES.items():
+        text = json.dumps({"cases": make()}, indent=1, ensure_ascii=True)
+        (FOLDER / name).write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
