@@ -88,6 +88,12 @@ class Policy:
         return self.roots.get(fingerprint)
 
     @classmethod
+    def expecting(cls, measurements: Mapping[int, str]) -> Policy:
+        """Accept genuine Nitro enclaves with these measurements: PCR index to SHA-384 in hex. Raises `PolicyError`."""
+        pcrs = {index: frozenset({value}) for index, value in measurements.items()}
+        return cls(roots={AWS_NITRO_ROOT_G1: "nitro"}, pcrs=pcrs)
+
+    @classmethod
     def load(cls, path: Path) -> Policy:
         """Read a policy file. Raises `PolicyError`."""
         try:

@@ -29,6 +29,16 @@ def test_file_round_trip(tmp_path: Path) -> None:
     assert Policy.load(path) == POLICY
 
 
+def test_expected_measurements_alone_mean_genuine_enclaves() -> None:
+    policy = Policy.expecting({0: "AA" * 48, 2: "bb" * 48})
+    assert policy == Policy(
+        roots={AWS_NITRO_ROOT_G1: "nitro"}, pcrs={0: frozenset(["aa" * 48]), 2: frozenset(["bb" * 48])}
+    )
+    for none in ({}, {0: ""}, {0: "00" * 48}):
+        with pytest.raises(PolicyError):
+            Policy.expecting(none)
+
+
 def test_absent_limits_and_lists_take_their_defaults() -> None:
     names = ("function_checksums", "model_digests", "max_age_seconds", "max_future_skew_seconds")
     policy = Policy.from_json(json.dumps(members(**dict.fromkeys(names, ...))))
