@@ -16,7 +16,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports check bench lock clean
+.PHONY: help run test lint types imports check bench web lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,10 @@ imports: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev ## measure against a bare loop and a plain service; results in benchmarks/out
 	$(BIN)/python -m benchmarks run $(BENCH)
+
+web: ## build the page of gateway/web into gateway/static/app, with the pinned tools
+	npm ci --silent --no-audit --no-fund --prefix gateway/web
+	npm run --silent --prefix gateway/web build
 
 lock: $(VENV)/installed-dev ## pin what is installed now
 	{ sed -n 1p requirements.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > requirements.new
