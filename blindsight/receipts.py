@@ -143,6 +143,12 @@ def check_image(receipt: Receipt, image: bytes) -> None:
         raise ReceiptError("receipt_input_mismatch", "The receipt is for another image.")
 
 
+def check_time(receipt: Receipt, evidence: datetime) -> None:
+    """Raises `ReceiptError` (`receipt_time_implausible`) if it does not fit the time of its evidence."""
+    if not -_BEFORE_EVIDENCE <= receipt.issued - evidence <= _AFTER_EVIDENCE:
+        raise ReceiptError("receipt_time_implausible", "The receipt's time does not fit its evidence.")
+
+
 def archive(answer: Mapping[str, Any], *, document: bytes, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The answer with the evidence that its receipt needs: what to keep."""
     evidence = {"document": base64.b64encode(document).decode(), "model": dict(manifest)}
@@ -162,9 +168,7 @@ def verify(answer: Mapping[str, Any], *, policy: Policy, image: bytes | None = N
     receipt = check(answer.get("receipt"), answer, document=document, claims=verified.claims, manifest=manifest)
     if image is not None:
         check_image(receipt, image)
-    after = receipt.issued - verified.document.timestamp
-    if not -_BEFORE_EVIDENCE <= after <= _AFTER_EVIDENCE:
-        raise ReceiptError("receipt_time_implausible", "The receipt's time does not fit its evidence.")
+    check_time(receipt, verified.document.timestamp)
     return VerifiedReceipt(receipt, verified.report, image is not None)
 
 

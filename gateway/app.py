@@ -21,6 +21,7 @@ from gateway.cape.enclave import RemoteCapeEnclave
 from gateway.cape.grant import ClassifierGrant
 from gateway.cape.services import CapeServices, Sessions
 from gateway.cape.store import Store
+from gateway.cors import SharedWithPages
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
 from gateway.enclave.lane import SealedLane
@@ -71,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     app.state.cape = services.cape
     app.add_middleware(RequestMiddleware, metrics=services.metrics)
+    app.add_middleware(SharedWithPages)
     app.add_middleware(OneSlash)
     errors.install(app)
     for module in (classify, sealed, attestation, health, pages):

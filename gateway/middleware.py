@@ -80,9 +80,11 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status, answering = message["status"], True
                 no_store = [(b"cache-control", b"no-store")] if scope["method"] == "POST" else []
+                given = message.get("headers", [])
+                stricter = {name for name, _ in given if name == b"content-security-policy"}
                 message["headers"] = [
-                    *message.get("headers", []),
-                    *SECURITY_HEADERS,
+                    *given,
+                    *(header for header in SECURITY_HEADERS if header[0] not in stricter),
                     *no_store,
                     (b"x-request-id", request_id.encode()),
                 ]

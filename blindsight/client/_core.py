@@ -175,6 +175,7 @@ def _checked_archive(content: dict[str, Any], question: Question, recipient: Rec
         manifest=recipient.manifest,
     )
     receipts.check_image(receipt, question.image)
+    receipts.check_time(receipt, recipient.verified.document.timestamp)
     return receipts.archive(content, document=recipient.document, manifest=recipient.manifest)
 
 

@@ -1,4 +1,4 @@
-"""The pages: a landing page, Swagger UI from our own files, and what each problem code means."""
+"""The pages: the sealed one, built from gateway/web; Swagger UI from our own files; what each problem code means."""
 
 from __future__ import annotations
 
@@ -6,20 +6,42 @@ import html
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 
 from blindsight.problems import CATALOGUE
+from gateway.services import services_of
 
 STATIC: Final = Path(__file__).parents[1] / "static"
+
+_PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+    " require-trusted-types-for 'script'; trusted-types 'none'"
+)
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
 async def index() -> FileResponse:
-    """The landing page."""
-    return FileResponse(STATIC / "index.html")
+    """The page that verifies the enclave, seals a photo to it and opens the answer, all in the browser."""
+    headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"}
+    return FileResponse(STATIC / "app" / "index.html", headers=headers)
+
+
+@router.get("/blindsight.html")
+async def single_file() -> FileResponse:
+    """The same page in one file, to keep and to open from disk."""
+    file = STATIC / "app" / "blindsight.html"
+    return FileResponse(file, filename="blindsight.html", headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/policy")
+async def policy(request: Request) -> Response:
+    """The policy that this gateway accepts enclaves by. Whoever checks the gateway has a policy of their own."""
+    text = services_of(request).enclave.policy.to_json()
+    return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 @router.get("/docs")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
+import shutil
+import subprocess
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import blindsight
+import gateway
+from blindsight.attestation import Policy
 from blindsight.problems import CATALOGUE
 from gateway.api.pages import STATIC
 from tests.support.problems import CANARY
@@ -20,7 +26,15 @@ if TYPE_CHECKING:
 SWAGGER = STATIC / "swagger-ui"
 PAGES = ("/", "/docs", "/problems")
 OURS = sorted(path.name for path in STATIC.iterdir() if path.is_file())
-SUMS = [line.split() for line in (SWAGGER / "SHA256SUMS").read_text().splitlines()]
+APP = STATIC / "app"
+ROOT = Path(gateway.__file__).parents[1]
+WEB = ROOT / "gateway" / "web"
+SUMS = [
+    (folder.name, *line.split())
+    for folder in (SWAGGER, APP)
+    for line in (folder / "SHA256SUMS").read_text().splitlines()
+]
+SHARED = ("/attestation", "/.well-known/ohttp-gateway", "/ohttp")
 
 _ABSOLUTE_URL = re.compile(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}", re.IGNORECASE)
 
@@ -42,14 +56,84 @@ def test_our_static_files_name_no_third_party(tiny_stack: Stack, name: str) -> N
     assert not _ABSOLUTE_URL.search(response.text)
 
 
-@pytest.mark.parametrize(("sha256", "name"), SUMS)
-def test_swagger_ui_is_served_as_its_sums_say(tiny_stack: Stack, sha256: str, name: str) -> None:
-    response = tiny_stack.client.get(f"/static/swagger-ui/{name}")
+@pytest.mark.parametrize(("folder", "sha256", "name"), SUMS)
+def test_what_was_built_is_served_as_its_sums_say(tiny_stack: Stack, folder: str, sha256: str, name: str) -> None:
+    response = tiny_stack.client.get(f"/static/{folder}/{name}")
     assert hashlib.sha256(response.content).hexdigest() == sha256
 
 
-def test_swagger_ui_sums_cover_every_file() -> None:
-    assert {name for _, name in SUMS} == {path.name for path in SWAGGER.iterdir()} - {"SHA256SUMS"}
+@pytest.mark.parametrize("folder", [SWAGGER, APP], ids=lambda folder: folder.name)
+def test_the_sums_cover_every_file(folder: Path) -> None:
+    assert {name for place, _, name in SUMS if place == folder.name} == {path.name for path in folder.iterdir()} - {
+        "SHA256SUMS"
+    }
+
+
+def test_the_committed_page_is_what_its_sources_give(tmp_path: Path) -> None:
+    """With the pinned tools, in a copy, byte for byte; and the sources' own checks pass."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed, so the page cannot be built anew")
+    sources = tmp_path / "gateway" / "web"
+    shutil.copytree(WEB, sources, ignore=shutil.ignore_patterns("node_modules"))
+    for name in ("blindsight", "tests"):
+        (tmp_path / name).symlink_to(ROOT / name)
+
+    def run(*command: str) -> None:
+        done = subprocess.run([npm, *command], cwd=sources, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    run("ci", "--silent", "--no-audit", "--no-fund")
+    run("run", "--silent", "check")
+    run("run", "--silent", "build", "--", str(tmp_path / "app"))
+    built = {path.name: path.read_bytes() for path in (tmp_path / "app").iterdir()}
+    assert built == {path.name: path.read_bytes() for path in APP.iterdir()}
+    run("test")
+
+
+def test_the_page_has_a_policy_of_its_own(tiny_stack: Stack) -> None:
+    policies = tiny_stack.client.get("/").headers.get_list("content-security-policy")
+    assert len(policies) == 1
+    assert "unsafe" not in policies[0]
+    for part in ("default-src 'none'", "script-src 'self'", "connect-src 'self'", "trusted-types 'none'"):
+        assert part in policies[0]
+
+
+def test_the_single_file_needs_nothing_else(tiny_stack: Stack) -> None:
+    response = tiny_stack.client.get("/blindsight.html")
+    assert response.headers["content-disposition"] == 'attachment; filename="blindsight.html"'
+    page = response.text
+    for kind in ("script", "style"):
+        (content,) = re.findall(rf"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in page
+    assert not re.findall(r'<(?:script|link|img)[^>]* (?:src|href)="', page)
+
+
+def test_the_gateways_policy_is_stated(tiny_stack: Stack) -> None:
+    response = tiny_stack.client.get("/policy")
+    assert Policy.from_json(response.text) == tiny_stack.policy
+    assert response.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", SHARED)
+def test_the_sealed_lane_is_open_to_pages_of_any_origin(tiny_stack: Stack, path: str) -> None:
+    asked = {"origin": "null", "access-control-request-method": "POST"}
+    preflight = tiny_stack.client.options(path, headers=asked)
+    assert preflight.status_code == 204
+    assert preflight.headers["access-control-allow-headers"] == "authorization, content-type"
+    for response in (preflight, tiny_stack.client.get(path), tiny_stack.client.post(path, content=b"x")):
+        assert response.headers.get_list("access-control-allow-origin") == ["*"]
+        assert response.headers.get_list("cross-origin-resource-policy") == ["cross-origin"]
+        assert "access-control-allow-credentials" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/classify", "/policy", "/ohttp/", "/v1/key", "/info"])
+def test_nothing_else_is(tiny_stack: Stack, path: str) -> None:
+    asked = {"origin": "https://other.example", "access-control-request-method": "POST"}
+    for method in ("GET", "POST", "OPTIONS"):
+        headers = tiny_stack.client.request(method, path, headers=asked).headers
+        assert not [name for name in headers if name.startswith("access-control")]
 
 
 def test_problem_page_has_every_code(tiny_stack: Stack) -> None:
@@ -116,5 +200,5 @@ def test_openapi_describes_every_form_and_problem(tiny_stack: Stack) -> None:
         for response in classify["responses"].values()
         for code in response.get("content", {}).get("application/problem+json", {}).get("examples", {})
     }
-    elsewhere = {"not_found", "method_not_allowed", "invalid_parameter"}
+    elsewhere = {"not_found", "method_not_allowed", "date", "replayed"}
     assert documented == set(CATALOGUE) - elsewhere

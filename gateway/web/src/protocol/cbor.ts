@@ -1,0 +1,140 @@
+/**
+ * Decode the part of CBOR (RFC 8949) that attestation documents use, and nothing else.
+ *
+ * Integers, byte and text strings, arrays, maps with integer or text keys, null and booleans; definite lengths in their
+ * shortest form; no tags, floats or duplicate keys; nothing after the value.
+ */
+
+import { fromUtf8, type Bytes } from "./bytes.ts";
+import { refusal, type Code, type Refusal } from "./errors.ts";
+
+/** Integers that a number cannot hold exactly are bigints. */
+export type CborValue = number | bigint | Bytes | string | boolean | null | CborValue[] | CborMap;
+export type CborKey = number | bigint | string;
+export interface CborMap extends Map<CborKey, CborValue> {}
+
+/** Nested arrays and maps. An attestation payload has two: a map that holds a map (pcrs) and an array (cabundle). */
+export const MAX_DEPTH = 4;
+
+const SIMPLE: ReadonlyMap<number | bigint, boolean | null> = new Map([
+  [20, false],
+  [21, true],
+  [22, null],
+]);
+
+/** Decode the one value that `data` consists of. Throws `Refusal`, marked with `step`. */
+export function decode(data: Bytes, step: number): CborValue {
+  const decoder = new Decoder(data, step);
+  const value = decoder.value(0);
+  if (!decoder.done) throw refusal("trailing_bytes", "Bytes follow the end of the CBOR value.", step);
+  return value;
+}
+
+/** The encoded byte string `content`: its head, then itself. */
+export function byteStringHead(length: number): Bytes {
+  if (length < 24) return Uint8Array.of(0x40 | length);
+  if (length < 0x100) return Uint8Array.of(0x58, length);
+  if (length < 0x10000) return Uint8Array.of(0x59, length >> 8, length & 0xff);
+  throw new RangeError("no document holds a byte string of this length");
+}
+
+class Decoder {
+  #at = 0;
+  readonly #data: Bytes;
+  readonly #step: number;
+
+  constructor(data: Bytes, step: number) {
+    this.#data = data;
+    this.#step = step;
+  }
+
+  get done(): boolean {
+    return this.#at === this.#data.length;
+  }
+
+  value(depth: number): CborValue {
+    if (depth > MAX_DEPTH) throw this.#error("nesting_too_deep", `More than ${MAX_DEPTH} nested arrays or maps.`);
+    const [major, argument] = this.#head();
+    switch (major) {
+      case 0:
+        return argument;
+      case 1:
+        return exact(-1n - BigInt(argument));
+      case 2:
+        return this.#take(argument);
+      case 3:
+        return this.#text(argument);
+      case 4: {
+        // A forged length cannot make this long: every element takes a byte, and the document is small.
+        const items: CborValue[] = [];
+        for (let count = 0; count < argument; count++) items.push(this.value(depth + 1));
+        return items;
+      }
+      case 5:
+        return this.#map(argument, depth);
+      case 6:
+        throw this.#error("unexpected_tag", `CBOR tag ${argument} where none is allowed.`);
+      default: {
+        const simple = SIMPLE.get(argument);
+        if (simple === undefined) {
+          throw this.#error("malformed_cbor", "A floating-point number or an unassigned simple value.");
+        }
+        return simple;
+      }
+    }
+  }
+
+  #map(count: number | bigint, depth: number): CborMap {
+    const entries: CborMap = new Map<CborKey, CborValue>();
+    for (let entry = 0; entry < count; entry++) {
+      const key = this.value(depth + 1);
+      if (typeof key !== "number" && typeof key !== "bigint" && typeof key !== "string") {
+        throw this.#error("malformed_cbor", "A map key is neither an integer nor text.");
+      }
+      if (entries.has(key)) throw this.#error("duplicate_key", "A map has the same key twice.");
+      entries.set(key, this.value(depth + 1));
+    }
+    return entries;
+  }
+
+  #text(length: number | bigint): string {
+    const text = fromUtf8(this.#take(length));
+    if (text === undefined) throw this.#error("malformed_cbor", "A text string is not UTF-8.");
+    return text;
+  }
+
+  /** Read a data item head: major type 0-7 and argument (RFC 8949, section 3). */
+  #head(): [number, number | bigint] {
+    const initial = this.#take(1)[0] ?? 0;
+    const major = initial >> 5;
+    const info = initial & 31;
+    if (info < 24) return [major, info];
+    if (info === 31) throw this.#error("indefinite_length", "An indefinite length or a break.");
+    if (info > 27) throw this.#error("malformed_cbor", "A reserved length encoding.");
+    const size = 1 << (info - 24);
+    let argument = 0n;
+    for (const byte of this.#take(size)) argument = (argument << 8n) | BigInt(byte);
+    if (major === 7 || argument < (size === 1 ? 24n : 1n << BigInt(4 * size))) {
+      throw this.#error("malformed_cbor", "A number not in its shortest form, or a floating-point number.");
+    }
+    return [major, exact(argument)];
+  }
+
+  #take(count: number | bigint): Bytes {
+    if (count > this.#data.length - this.#at) {
+      throw this.#error("malformed_cbor", "The document ends in the middle of a value.");
+    }
+    const start = this.#at;
+    this.#at += Number(count);
+    return this.#data.subarray(start, this.#at);
+  }
+
+  #error(code: Code, message: string): Refusal {
+    return refusal(code, message, this.#step);
+  }
+}
+
+function exact(value: bigint): number | bigint {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}

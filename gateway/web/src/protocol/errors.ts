@@ -1,0 +1,145 @@
+/**
+ * Everything the library refuses: one class, told apart by a stable `code` (the same as in blindsight/errors.py).
+ *
+ * The message is for people, `nextStep` says what to do now, `step` is the verification step that refused evidence.
+ * Messages never quote secrets, images or answers. Misuse by a programmer is a `RangeError` instead.
+ */
+
+const NOT_A_DOCUMENT = "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
+const NOT_GENUINE = "Do not use this service: the evidence was changed, or no such enclave made it.";
+
+const NEXT_STEPS = {
+  // Steps 1 and 2: not a well-formed attestation document.
+  document_too_large: NOT_A_DOCUMENT,
+  malformed_cbor: NOT_A_DOCUMENT,
+  trailing_bytes: NOT_A_DOCUMENT,
+  duplicate_key: NOT_A_DOCUMENT,
+  indefinite_length: NOT_A_DOCUMENT,
+  nesting_too_deep: NOT_A_DOCUMENT,
+  unexpected_tag: NOT_A_DOCUMENT,
+  not_cose_sign1: NOT_A_DOCUMENT,
+  wrong_algorithm: NOT_A_DOCUMENT,
+  unprotected_header: NOT_A_DOCUMENT,
+  missing_field: NOT_A_DOCUMENT,
+  invalid_field: NOT_A_DOCUMENT,
+  unsupported_digest: NOT_A_DOCUMENT,
+  invalid_pcr_index: NOT_A_DOCUMENT,
+  invalid_pcr_length: NOT_A_DOCUMENT,
+  // Steps 3 and 4: not from a pinned root, or not valid at that time.
+  root_not_pinned: "Check which roots the policy lists; a simulated one passes only when listed as such.",
+  simulated_root: "List this root with kind 'simulated' for a test set-up; never use it in production.",
+  malformed_certificate: NOT_GENUINE,
+  certificate_algorithm: NOT_GENUINE,
+  certificate_expired: "Fetch new evidence; if that is refused too, check this machine's clock.",
+  certificate_not_yet_valid: "Check this machine's clock, then fetch new evidence.",
+  invalid_chain: NOT_GENUINE,
+  chain_order: NOT_GENUINE,
+  // Step 5.
+  invalid_signature: NOT_GENUINE,
+  // Step 6.
+  debug_document: "Ask the operator to start the enclave without --debug-mode.",
+  // Step 7: other code than the policy accepts.
+  pcr_missing: "Ask the operator which PCRs this release locks, and correct the policy.",
+  pcr_mismatch: "Compare the measurements with a build of the release you trust, then update the policy.",
+  // Steps 8, 9 and 11: another function, model or key than accepted or attested.
+  malformed_claims: "The enclave attests no usable claims; ask the operator for a working release.",
+  claims_missing: "This evidence names no function, model or keys; fetch the enclave's own evidence.",
+  claims_pcr_missing: "The claims are not measured, so nothing vouches for them; do not use this service.",
+  claims_pcr_mismatch: "The claims differ from what was measured; do not use this service.",
+  function_not_accepted: "Compare the function checksum with your bundle's, then update the policy.",
+  model_not_accepted: "Compare the model digest with your model.json's, then update the policy.",
+  model_mismatch: "The manifest was changed on its way; do not believe what it says of the model.",
+  key_configs_mismatch: "Fetch evidence and key configurations again, once; if they differ still, stop.",
+  // Step 10: not made for this caller, now.
+  nonce_missing: "Ask for evidence with a nonce of your own; this document answers nobody's.",
+  nonce_mismatch: "Ask again with a new nonce; if it happens again, the document is replayed.",
+  evidence_too_old: "Fetch new evidence; if it is still too old, check both clocks.",
+  evidence_from_future: "Check this machine's clock, then fetch new evidence.",
+  // A policy that must not be used.
+  unreadable_policy: "Check the path and that the file is JSON in UTF-8.",
+  invalid_policy: "Correct the named entry; docs/architecture.md describes the format.",
+  unknown_policy_key: "Remove or correct the named key: a misspelt rule would not be enforced.",
+  no_roots: "List at least one root of trust.",
+  no_measurements: "List at least one PCR with at least one accepted value.",
+  empty_allow_list: "List at least one accepted value, or leave the whole entry out.",
+  zero_measurement: "Take the measurements from a release build: zero is what a debug enclave shows.",
+  not_a_certificate_fingerprint: "Pin the SHA-256 of the root certificate's DER bytes.",
+  // A sealed message that was refused.
+  cannot_open: "Fetch and verify the key configurations again and seal the message anew.",
+  unknown_key: "The keys have rotated: fetch and verify the key configurations again and seal anew.",
+  unsupported_suite: "Use one of the key configurations and cipher suites that the enclave offers.",
+  malformed_message: "Check that the whole message was sent, unchanged and in the stated format.",
+  not_sealed: "Believe nothing of the answer: only the enclave could know it. Ask the operator.",
+  answer_not_genuine: "Believe nothing of the answer: it was changed, or is another request's. Try again.",
+  // A receipt that proves nothing.
+  malformed_receipt: "Give the whole answer as it was saved, with its receipt and evidence.",
+  receipt_key_mismatch: "The receipt is not the attested enclave's; do not rely on it.",
+  receipt_signature_invalid: "The receipt was changed after it was signed; do not rely on it.",
+  receipt_evidence_mismatch: "Look for the attestation document that the receipt was made for.",
+  receipt_function_mismatch: "The receipt names another function than was attested; do not rely on it.",
+  receipt_model_mismatch: "The receipt names another model than was attested; do not rely on it.",
+  receipt_output_mismatch: "The answer is not the one that was signed; do not rely on it.",
+  receipt_input_mismatch: "The receipt is for another image; check which file was sent.",
+  receipt_time_implausible: "The receipt's time does not fit its evidence; do not rely on it.",
+  // The gateway was not reached or did not answer in full.
+  unreachable: "Check the address and that the service runs, then try again.",
+  timed_out: "Try again; if it stays slow, ask the operator.",
+  connection_lost: "Try again.",
+  unavailable: "The service is starting or busy: try again in a few seconds.",
+  unexpected_answer: "Check that the address is a Blindsight service, then try again.",
+  // Only here: what this browser lacks. Nothing weaker is done instead.
+  no_webcrypto: "Open the page over HTTPS, or from localhost: browsers give cryptography to no other page.",
+  unsupported_platform: "Update this browser, or use another: it lacks the X25519 key exchange.",
+} as const;
+
+export type Code = keyof typeof NEXT_STEPS;
+
+/** Codes of a failed exchange, which is safe to try again unchanged. */
+const RETRYABLE: ReadonlySet<string> = new Set<Code>([
+  "unreachable",
+  "timed_out",
+  "connection_lost",
+  "unavailable",
+  "unexpected_answer",
+]);
+
+/** Whose word a refusal is: this library's own finding, the gateway's (unauthenticated), or the enclave's (sealed). */
+export type Origin = "here" | "gateway" | "enclave";
+
+/** Something was refused; nothing may be relied on. `retryable`: the same call may succeed unchanged. */
+export class Refusal extends Error {
+  override readonly name = "Refusal";
+  readonly step?: number;
+
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly nextStep: string,
+    readonly retryable = false,
+    readonly origin: Origin = "here",
+    step?: number,
+  ) {
+    super(message);
+    if (step !== undefined) this.step = step;
+  }
+
+  /** The gateway refused, or whoever is between. */
+  get fromGateway(): boolean {
+    return this.origin === "gateway";
+  }
+
+  /** The enclave refused, inside the envelope. */
+  get fromEnclave(): boolean {
+    return this.origin === "enclave";
+  }
+}
+
+/** A refusal by this library; `step` is the step of verification, for evidence. */
+export function refusal(code: Code, message: string, step?: number): Refusal {
+  return new Refusal(code, message, NEXT_STEPS[code], RETRYABLE.has(code), "here", step);
+}
+
+/** What is said to do next for every code. */
+export function nextSteps(): Readonly<Record<string, string>> {
+  return NEXT_STEPS;
+}

@@ -1,0 +1,230 @@
+"""The page at /, used as a person would: verified, sealed and opened in a real browser.
+
+With BLINDSIGHT_SCREENSHOTS=folder the pictures for the README are taken.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from blindsight import receipts
+from gateway.api.pages import STATIC
+from tests.browser.conftest import screenshot
+from tests.support.images import plain
+from tests.support.models import label_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Locator, Page, Request
+
+    from tests.support.stack import Stack
+
+CLASS = 905
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    file = tmp_path / "photo.png"
+    file.write_bytes(plain(CLASS))
+    return file
+
+
+@pytest.fixture
+def other_policy(tiny_stack: Stack, tmp_path: Path) -> Path:
+    """A policy that wants other code."""
+    policy = json.loads(tiny_stack.policy.to_json())
+    policy["pcrs"]["2"] = ["ab" * 48]
+    file = tmp_path / "other-policy.json"
+    file.write_text(json.dumps(policy))
+    return file
+
+
+def bars(page: Page) -> Locator:
+    return page.get_by_label("Classes, most likely first").get_by_role("listitem")
+
+
+def verdict(page: Page) -> Locator:
+    return page.locator("#verdict")
+
+
+def test_from_the_page_to_five_bars(tiny_stack: Stack, page: Page, requested: list[str], photo: Path) -> None:
+    bodies: list[bytes] = []
+
+    def note(request: Request) -> None:
+        if request.method == "POST":
+            bodies.append(request.post_data_buffer or b"")
+
+    page.on("request", note)
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(page.get_by_role("alert")).to_contain_text("SIMULATED")
+    expect(verdict(page)).to_contain_text("Verified, but SIMULATED")
+    page.locator("#file").set_input_files(photo)
+    expect(bars(page)).to_have_count(5)
+    expect(bars(page).first).to_contain_text(label_of(CLASS))
+    expect(page.locator("#receipt")).to_contain_text("Receipt verified")
+    expect(page.locator("#traffic")).to_contain_text("bytes")
+    page.get_by_text("What was checked, step by step").click()
+    expect(page.locator("#steps tr")).to_have_count(11)
+    expect(page.locator("#facts")).to_contain_text("post-quantum")
+    assert all(address.startswith((tiny_stack.gateway.url, "blob:")) for address in requested)
+    # One request carried the photo, sealed to the hybrid key and padded, and nothing of it in the open.
+    (body,) = bodies
+    assert body[1:3] == b"\x64\x7a"
+    assert len(body) == 7 + 1120 + 32 * 1024 + 16
+    assert photo.read_bytes() not in body
+
+
+def test_the_saved_receipt_verifies_offline(tiny_stack: Stack, page: Page, photo: Path) -> None:
+    page.goto(f"{tiny_stack.gateway.url}/")
+    page.locator("#file").set_input_files(photo)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the receipt").click()
+    assert download.value.suggested_filename == "blindsight-receipt.json"
+    answer: dict[str, Any] = json.loads(download.value.path().read_bytes())
+    verified = receipts.verify(answer, policy=tiny_stack.policy, image=photo.read_bytes())
+    assert verified.image_checked
+    assert answer["predictions"][0]["class_id"] == CLASS
+
+
+def test_an_enclave_that_the_policy_refuses(tiny_stack: Stack, page: Page, photo: Path, other_policy: Path) -> None:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(verdict(page)).to_contain_text("Verified")
+    page.locator("#policy-file").set_input_files(other_policy)
+    refusal = page.locator("#refusal")
+    expect(refusal).to_have_attribute("data-refusal-code", "pcr_mismatch")
+    expect(refusal).to_contain_text("step 7")
+    page.locator("#file").set_input_files(photo)
+    expect(page.locator("#status")).to_contain_text("Not sent")
+    expect(bars(page)).to_have_count(0)
+    assert "POST" not in sent
+    # It stays refused when the page is opened again, until the policy is forgotten.
+    page.reload()
+    expect(refusal).to_have_attribute("data-refusal-code", "pcr_mismatch")
+    page.get_by_role("button", name="Forget it").click()
+    expect(verdict(page)).to_contain_text("Verified")
+    expect(refusal).to_be_hidden()
+
+
+def test_a_policy_that_the_gateway_changed(tiny_stack: Stack, page: Page) -> None:
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(page.locator("#policy-source")).to_contain_text("came from the very gateway")
+    changed = json.loads(tiny_stack.policy.to_json()) | {"max_age_seconds": 299}
+    page.route("**/policy", lambda route: route.fulfill(json=changed))
+    page.reload()
+    expect(page.locator("#refusal")).to_have_attribute("data-refusal-code", "policy_changed")
+    page.get_by_role("button", name="Accept the changed policy").click()
+    expect(verdict(page)).to_contain_text("Verified")
+    page.reload()
+    expect(verdict(page)).to_contain_text("Verified")
+
+
+def test_what_is_no_photo_is_the_enclaves_to_refuse(tiny_stack: Stack, page: Page, photo: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "notes.png"
+    wrong.write_text("no picture")
+    page.goto(f"{tiny_stack.gateway.url}/")
+    page.locator("#file").set_input_files(photo)
+    expect(bars(page)).to_have_count(5)
+    page.locator("#file").set_input_files(wrong)
+    problem = page.locator("#problem")
+    expect(problem).to_contain_text("The enclave says")
+    expect(problem).to_have_attribute("data-refusal-code", "not_an_image")
+    expect(bars(page)).to_have_count(0)
+    page.locator("#file").set_input_files(photo)
+    expect(bars(page)).to_have_count(5)
+    expect(problem).to_be_hidden()
+
+
+def test_a_policy_file_that_is_none(tiny_stack: Stack, page: Page, tmp_path: Path) -> None:
+    wrong = tmp_path / "policy.json"
+    wrong.write_text('{"schema": "blindsight-policy/1", "roots": [], "pcrs": {}}')
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(verdict(page)).to_contain_text("Verified")
+    page.locator("#policy-file").set_input_files(wrong)
+    expect(page.locator("#refusal")).to_have_attribute("data-refusal-code", "no_roots")
+    page.reload()
+    expect(verdict(page)).to_contain_text("Verified")
+
+
+def test_by_drop_and_by_paste(tiny_stack: Stack, page: Page, photo: Path) -> None:
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(verdict(page)).to_contain_text("Verified")
+    transfer = page.evaluate_handle(
+        """bytes => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], "photo.png", { type: "image/png" }));
+            return transfer;
+        }""",
+        list(photo.read_bytes()),
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+    expect(bars(page).first).to_contain_text(label_of(CLASS))
+    page.reload()
+    expect(bars(page)).to_have_count(0)
+    page.evaluate(
+        """bytes => {
+            const clipboardData = new DataTransfer();
+            clipboardData.items.add(new File([new Uint8Array(bytes)], "photo.png", { type: "image/png" }));
+            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+        }""",
+        list(photo.read_bytes()),
+    )
+    expect(bars(page).first).to_contain_text(label_of(CLASS))
+
+
+def test_by_keyboard_alone(tiny_stack: Stack, page: Page, photo: Path) -> None:
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(verdict(page)).to_contain_text("Verified")
+    reached = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+        if reached[-1] == "file":
+            break
+    assert {"policy-file", "again", "SUMMARY", "file"} <= set(reached)
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(photo)
+    expect(bars(page)).to_have_count(5)
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_on_a_phone(tiny_stack: Stack, page: Page, photo: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 740})
+    page.goto(f"{tiny_stack.gateway.url}/")
+    page.get_by_text("What was checked, step by step").click()
+    page.locator("#file").set_input_files(photo)
+    expect(bars(page)).to_have_count(5)
+    screenshot(page, f"phone-{width}.png", full=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_every_field_has_a_name(tiny_stack: Stack, page: Page) -> None:
+    page.goto(f"{tiny_stack.gateway.url}/")
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("input, button")]
+            .filter(field => !field.labels?.length && !field.textContent.trim()).map(field => field.id)"""
+    )
+    assert nameless == []
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert page.get_by_role("heading", level=1).count() == 1
+
+
+def test_the_single_file_from_disk(tiny_stack: Stack, page: Page, requested: list[str], photo: Path) -> None:
+    page.goto((STATIC / "app" / "blindsight.html").as_uri())
+    expect(verdict(page)).to_contain_text("load your policy to begin")
+    page.get_by_label("The gateway’s address").fill(tiny_stack.gateway.url)
+    page.locator("#policy-file").set_input_files(tiny_stack.policy_file)
+    expect(verdict(page)).to_contain_text("Verified, but SIMULATED")
+    page.locator("#file").set_input_files(photo)
+    expect(bars(page).first).to_contain_text(label_of(CLASS))
+    asked = {address.rpartition("/")[2].partition("?")[0] for address in requested if address.startswith("http")}
+    assert asked == {"attestation", "ohttp"}
+    page.get_by_role("button", name="Forget it").click()
+    expect(verdict(page)).to_contain_text("load your policy to begin")
