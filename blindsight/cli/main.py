@@ -33,6 +33,14 @@ bundle = typer.Typer(help="Build and inspect function bundles (the unit enclave_
 bundle.command("build", context_settings=_PASS_ON, help="Build a bundle; see --help.")(units.bundle_build)
 bundle.command("inspect", context_settings=_PASS_ON, help="Show what is in a bundle; see --help.")(units.bundle_inspect)
 app.add_typer(bundle, name="bundle")
+demo = typer.Typer(help="Demonstrations.", no_args_is_help=True)
+demo.callback()(lambda: None)
+demo.command(
+    "evil-gateway",
+    context_settings=_PASS_ON,
+    help="A hostile gateway plays its tricks on the client, which refuses them; see --help.",
+)(units.evil_gateway)
+app.add_typer(demo, name="demo")
 
 
 @app.callback(invoke_without_command=True)

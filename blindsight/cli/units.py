@@ -31,6 +31,11 @@ def bundle_inspect(context: typer.Context) -> None:
     _pass_on("enclave_function", "bundle", "inspect", *context.args)
 
 
+def evil_gateway(context: typer.Context) -> None:
+    """Play the evil gateway's tricks."""
+    _pass_on("evil_gateway", *context.args)
+
+
 def run(module: str, *arguments: str, python: str = sys.executable) -> None:
     """Run a unit's command, showing its progress; exit with status 1 if it fails. Its own last line says why."""
     if subprocess.run([python, "-m", module, *arguments], check=False, stdout=subprocess.DEVNULL).returncode:

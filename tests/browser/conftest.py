@@ -54,8 +54,8 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def _is_fault(message: ConsoleMessage) -> bool:
-    # Chromium notes an answered problem (4xx) as an error, too; the tests look at those themselves.
-    return message.type == "error" and "the server responded with a status of" not in message.text
+    # Chromium notes an answered problem (4xx) or a refused redirect, too; the tests look at those themselves.
+    return message.type == "error" and "Failed to load resource" not in message.text
 
 
 @pytest.fixture

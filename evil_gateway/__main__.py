@@ -1,0 +1,85 @@
+"""`python -m evil_gateway`: play tricks on the client, or serve one for a browser."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from pathlib import Path
+
+import httpx2
+
+from blindsight.attestation import Policy
+from blindsight.errors import BlindsightError
+from evil_gateway import demo
+from evil_gateway.app import EvilGateway
+from evil_gateway.tricks import TRICKS
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="blindsight demo evil-gateway", description=__doc__)
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="the honest gateway (default %(default)s)")
+    parser.add_argument(
+        "--policy", type=Path, default=Path(".blindsight/policy.json"), help="the client's (default %(default)s)"
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=Path(".blindsight/enclave"),
+        help="folder of the simulated root, for what only its host can play (default %(default)s)",
+    )
+    parser.add_argument("--photo", type=Path, help="the photo to send (default: a grey square)")
+    parser.add_argument("--trick", choices=list(TRICKS), metavar="NAME", help="this one only; see --list")
+    parser.add_argument("--list", action="store_true", help="name the tricks and end")
+    parser.add_argument("--serve", action="store_true", help="serve --trick, to open in a browser, until Ctrl-C")
+    parser.add_argument("--port", type=int, default=8666, help="of --serve (default %(default)s)")
+    return parser
+
+
+def main() -> int:
+    """Run one command; exit status 0 if every trick was refused for its reason."""
+    options = _parser().parse_args()
+    if options.list:
+        for trick in TRICKS.values():
+            print(f"{trick.name:24} {trick.story}")  # noqa: T201 -- the command's output
+        return 0
+    tricks = [TRICKS[options.trick]] if options.trick else list(TRICKS.values())
+    state = options.state if options.state.is_dir() else None
+    try:
+        httpx2.get(f"{options.url}/livez", trust_env=False, timeout=10).raise_for_status()
+        evil = EvilGateway(options.url, state)
+        if options.serve:
+            return _serve(evil, options.trick, options.port)
+        played = [trick for trick in tricks if state is not None or not trick.needs_root]
+        photo = options.photo.read_bytes() if options.photo else demo.PHOTO
+        outcomes = demo.run(evil, played, Policy.load(options.policy), photo)
+    except httpx2.HTTPError as error:
+        return _fail(f"{options.url} does not answer ({type(error).__name__}); start it with `blindsight up`")
+    except (BlindsightError, OSError) as error:
+        return _fail(str(error))
+    demo.show(outcomes)
+    if len(played) < len(tricks):
+        print(f"{len(tricks) - len(played)} tricks need --state, the folder of the simulated root.")  # noqa: T201
+    return 0 if all(outcome.as_expected for outcome in outcomes) else 1
+
+
+def _serve(evil: EvilGateway, name: str | None, port: int) -> int:
+    if name is None:
+        return _fail("--serve plays one trick: name it with --trick; --list shows them")
+    evil.play(TRICKS[name])
+    with demo.serving(evil, port) as url:
+        print(f"{url} {TRICKS[name].story}. Ctrl-C ends it.", flush=True)  # noqa: T201 -- the command's output
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return 0
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"evil_gateway: {message}", file=sys.stderr)  # noqa: T201 -- the command's error line
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

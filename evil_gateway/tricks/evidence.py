@@ -1,0 +1,131 @@
+"""Tricks with the evidence that any gateway can play."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import cbor2
+
+from blindsight.attestation import cose
+from enclave_runtime.keys import LaneKeys
+from evil_gateway.forger import payload_of, resigned, unsigned
+from evil_gateway.stage import JSON, Reply, Trick
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from evil_gateway.stage import Act, Ask, Stage
+
+
+async def _swapped_keys(stage: Stage, ask: Ask) -> Reply:
+    return (await stage.forward(ask)).with_fields(key_configs=LaneKeys().encoded_configs)
+
+
+async def _replayed(stage: Stage, ask: Ask) -> Reply:
+    if "kept" not in stage.memory:
+        stage.memory["kept"] = await stage.evidence(os.urandom(32))
+    kept: Reply = stage.memory["kept"]
+    return kept
+
+
+async def _without_nonce(stage: Stage, ask: Ask) -> Reply:
+    return await stage.evidence(None)
+
+
+async def _other_model(stage: Stage, ask: Ask) -> Reply:
+    reply = await stage.forward(ask)
+    return reply.with_fields(model=reply.fields["model"] | {"trained": True, "name": "a better model", "notice": ""})
+
+
+async def _nothing(stage: Stage, ask: Ask) -> Reply:
+    return Reply(200, JSON, b"{}")
+
+
+def _document(change: Callable[[bytes], bytes]) -> Act:
+    """Changes the document, which it cannot sign."""
+
+    async def act(stage: Stage, ask: Ask) -> Reply:
+        reply = await stage.forward(ask)
+        return reply.with_fields(document=change(reply.document))
+
+    return act
+
+
+def _flipped(document: bytes) -> bytes:
+    message = cose.parse(document, step=0)
+    return cose.assemble(message.payload, message.signature[:-1] + bytes([message.signature[-1] ^ 1]))
+
+
+def _header(protected: bytes, unprotected: dict[int, int]) -> Callable[[bytes], bytes]:
+    def change(document: bytes) -> bytes:
+        message = cose.parse(document, step=0)
+        return cbor2.dumps([protected, unprotected, message.payload, message.signature])
+
+    return change
+
+
+def _without_certificate(document: bytes) -> bytes:
+    payload = payload_of(document)
+    del payload["certificate"]
+    return unsigned(document, cbor2.dumps(payload))
+
+
+def _nonce_twice(document: bytes) -> bytes:
+    payload = cose.parse(document, step=0).payload
+    return unsigned(document, bytes([payload[0] + 1]) + payload[1:] + cbor2.dumps("nonce") + cbor2.dumps(bytes(32)))
+
+
+def _shuffled(document: bytes) -> bytes:
+    payload = payload_of(document)
+    root, *others = payload["cabundle"]
+    return unsigned(document, cbor2.dumps(payload | {"cabundle": [root, *reversed(others)]}))
+
+
+async def _own_root(stage: Stage, ask: Ask) -> Reply:
+    reply = await stage.forward(ask)
+    return reply.with_fields(document=resigned(payload_of(reply.document), stage.forger.own_chain()))
+
+
+async def _pinned_root_in_front(stage: Stage, ask: Ask) -> Reply:
+    reply = await stage.forward(ask)
+    payload, chain = payload_of(reply.document), stage.forger.own_chain()
+    bundle = [payload["cabundle"][0], *chain.cabundle[1:]]
+    return reply.with_fields(document=resigned(payload, chain, cabundle=bundle))
+
+
+async def _other_policy(stage: Stage, ask: Ask) -> Reply:
+    reply = await stage.forward(ask)
+    policy = json.loads(reply.body)
+    stage.memory["asked"] = stage.memory.get("asked", 0) + 1
+    if stage.memory["asked"] > 1:
+        policy["pcrs"] = {"0": [base64.b16encode(os.urandom(48)).decode().lower()]}
+    return replace(reply, body=json.dumps(policy).encode())
+
+
+TRICKS = (
+    Trick("swapped-keys", "offers its own keys beside the enclave's true evidence", "key_configs_mismatch",
+          _swapped_keys),
+    Trick("replayed-evidence", "shows evidence that was made for somebody else", "nonce_mismatch", _replayed),
+    Trick("evidence-without-nonce", "shows true evidence that answers nobody's nonce", "nonce_missing", _without_nonce),
+    Trick("better-model", "says that the enclave runs a better model than it does", "model_mismatch", _other_model),
+    Trick("no-evidence", "answers the question for evidence with nothing", "unexpected_answer", _nothing),
+    Trick("cut-document", "cuts the document short", "malformed_cbor", _document(lambda document: document[:-40])),
+    Trick("trailing-bytes", "appends to the document", "trailing_bytes", _document(lambda document: document + b"\0")),
+    Trick("weaker-algorithm", "names another signature algorithm", "wrong_algorithm",
+          _document(_header(b"\xa1\x01\x26", {}))),
+    Trick("second-header", "states the algorithm where it is not signed", "unprotected_header",
+          _document(_header(cose.PROTECTED_ES384, {1: -7}))),
+    Trick("no-certificate", "strips the signer's certificate", "missing_field", _document(_without_certificate)),
+    Trick("field-twice", "states the nonce twice, hoping that the last one counts", "duplicate_key",
+          _document(_nonce_twice)),
+    Trick("shuffled-bundle", "puts the certificates into another order", "chain_order", _document(_shuffled)),
+    Trick("flipped-signature", "changes a bit of the signature", "invalid_signature", _document(_flipped)),
+    Trick("own-enclave", "shows an enclave of its own, under a root of its own", "root_not_pinned", _own_root),
+    Trick("borrowed-root", "puts the pinned root before a chain of its own", "invalid_chain", _pinned_root_in_front),
+    Trick("changed-policy", "states another policy to the page the second time it is asked", None,
+          policy=_other_policy, page_code="policy_changed"),
+)  # fmt: skip

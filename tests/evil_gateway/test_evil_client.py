@@ -1,0 +1,91 @@
+"""The Python client before the evil gateway: every trick is refused for its own reason."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blindsight import Client
+from evil_gateway import demo
+from evil_gateway.tricks import TRICKS
+from tests.support.images import plain
+from tests.support.models import label_of
+from tests.support.processes import environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evil_gateway.app import EvilGateway
+    from evil_gateway.stage import Trick
+    from tests.support.stack import Stack
+
+CLASS = 427
+ON_CLIENT = [trick for trick in TRICKS.values() if trick.code is not None]
+
+
+@pytest.mark.parametrize("trick", ON_CLIENT, ids=lambda trick: trick.name)
+def test_the_trick_is_refused(tiny_stack: Stack, evil: EvilGateway, evil_url: str, trick: Trick) -> None:
+    evil.play(trick)
+    assert demo.meet(trick, evil_url, tiny_stack.policy, plain(CLASS)).code == trick.code
+
+
+def test_without_a_trick_it_is_a_gateway_like_any_other(tiny_stack: Stack, evil: EvilGateway, evil_url: str) -> None:
+    """So what is refused above is refused for the trick."""
+    evil.play(None)
+    with Client(evil_url, policy=tiny_stack.policy) as client:
+        for _ in range(2):
+            answer = client.classify(plain(CLASS), with_receipt=True)
+            assert answer.predictions[0].label == label_of(CLASS)
+
+
+def test_there_are_enough_and_they_differ() -> None:
+    assert len(ON_CLIENT) >= 20
+    assert len({trick.code for trick in ON_CLIENT}) >= 20
+    assert len([trick for trick in TRICKS.values() if trick.code_on_page is not None]) >= 20
+    assert len({trick.code for trick in ON_CLIENT if not trick.needs_root}) >= 20
+
+
+def command(tiny_stack: Stack, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "blindsight.cli.main", "demo", "evil-gateway"]
+    return subprocess.run(
+        [*program, "--url", tiny_stack.gateway.url, "--policy", str(tiny_stack.policy_file), *arguments],
+        cwd=folder,
+        env={**environment(folder), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_the_demonstration(tiny_stack: Stack, tmp_path: Path) -> None:
+    done = command(tiny_stack, tmp_path, "--state", str(tiny_stack.state))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(ON_CLIENT)} of {len(ON_CLIENT)} tricks were refused, each for its reason." in done.stdout
+    assert "refuses at step 10: nonce_mismatch" in done.stdout
+    assert "BELIEVES" not in done.stdout
+
+
+def test_the_demonstration_notices_what_is_believed(tiny_stack: Stack, tmp_path: Path) -> None:
+    """A policy that accepts the debug enclave's registers... cannot be made; one without PCR 2 accepts other code."""
+    policy = tmp_path / "weak.json"
+    policy.write_text(
+        tiny_stack.policy.to_json().replace(f'"{tiny_stack.policy.pcrs[2].__iter__().__next__()}"', f'"{"66" * 48}"')
+    )
+    done = command(
+        tiny_stack, tmp_path, "--state", str(tiny_stack.state), "--trick", "other-code", "--policy", str(policy)
+    )
+    assert done.returncode == 1
+    assert "BELIEVES IT" in done.stdout
+
+
+def test_what_it_says_when_it_cannot_play(tiny_stack: Stack, tmp_path: Path) -> None:
+    assert "swapped-keys" in command(tiny_stack, tmp_path, "--list").stdout
+    done = command(tiny_stack, tmp_path, "--trick", "debug-enclave")
+    assert "tricks need --state" in done.stdout
+    for arguments in (["--serve"], ["--url", "http://127.0.0.1:9"], ["--policy", str(tmp_path / "none")]):
+        done = command(tiny_stack, tmp_path, *arguments)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
