@@ -125,8 +125,6 @@ def damaged(receipt: str) -> str:
     return f"{signed}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
 
 
-Reply = "Callable[[FakeGateway, bhttp.Request], Change]"
-
 WRONG: dict[str, tuple[str, Callable[[FakeGateway, bhttp.Request], Change]]] = {
     "missing": ("malformed_receipt", lambda _, __: {}),
     "null": ("malformed_receipt", lambda _, __: {"receipt": None}),
