@@ -50,6 +50,8 @@ class EvilGateway:
         """Play this trick from now on, with no memory of any other."""
         self._trick = trick
         self._stage = Stage(self._upstream, self._forger)
+        self.sealed_requests = 0
+        """Sealed requests that came since: after evidence that is refused, none."""
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -82,12 +84,12 @@ class EvilGateway:
         return Response(reply.body, reply.status, headers=reply.headers | media_type)
 
     def _act(self, ask: Ask) -> Act | None:
+        sealed = ask.method == "POST" and ask.headers.get("content-type") == ohttp.REQUEST_MEDIA_TYPE
+        self.sealed_requests += sealed
         if self._trick is None:
             return None
         if ask.path == "/attestation" and ask.method == "GET":
             return self._trick.evidence
         if ask.path == "/policy":
             return self._trick.policy
-        if ask.method == "POST" and ask.headers.get("content-type") == ohttp.REQUEST_MEDIA_TYPE:
-            return self._trick.sealed
-        return None
+        return self._trick.sealed if sealed else None

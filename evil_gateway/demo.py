@@ -66,13 +66,13 @@ def serving(evil: EvilGateway, port: int = 0) -> Iterator[str]:
 
 
 def meet(trick: Trick, url: str, policy: Policy, photo: bytes) -> Outcome:
-    """Use the real client against the evil gateway at `url`, which plays `trick`."""
+    """Use the real client on the evil gateway at `url`, which plays `trick`; one answer believed is one too many."""
     with Client(url, policy=policy) as client:
         code, step = None, None
         for _ in range(_QUESTIONS):
             try:
                 client.classify(photo, with_receipt=True)
-                code, step = None, None
+                return Outcome(trick, None)
             except EvidenceError as error:
                 code, step = error.code, error.step
             except BlindsightError as error:

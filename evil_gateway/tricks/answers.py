@@ -47,6 +47,10 @@ def _problem(code: str) -> Reply:
     return Reply(CATALOGUE[code].status, MEDIA_TYPE, json.dumps(body).encode(), _SHARED)
 
 
+async def _relabelled(stage: Stage, ask: Ask) -> Reply:
+    return replace(await stage.forward(ask), media_type="application/octet-stream")
+
+
 async def _sent_twice(stage: Stage, ask: Ask) -> Reply:
     await stage.forward(ask)
     return await stage.forward(ask)
@@ -79,6 +83,9 @@ TRICKS = (
           sealed=_always(Reply(200, JSON, json.dumps(_MADE_UP).encode(), _SHARED))),
     Trick("blamed-photo", "says in the enclave's place that the photo is none", "not_sealed",
           sealed=_always(_problem("not_an_image"))),
+    Trick("plea-for-plaintext", "says that it takes photos in the clear only", "unsupported_media_type",
+          sealed=_always(_problem("unsupported_media_type"))),
+    Trick("relabelled-answer", "calls the sealed answer something else", "not_sealed", sealed=_relabelled),
     Trick("cut-answer", "cuts the sealed answer short", "answer_not_genuine", sealed=_changed(lambda body: body[:-1])),
     Trick("flipped-answer", "changes a bit of the sealed answer", "answer_not_genuine",
           sealed=_changed(lambda body: body[:-1] + bytes([body[-1] ^ 1]))),

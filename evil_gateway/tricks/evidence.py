@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import cbor2
 
 from blindsight.attestation import cose
+from blindsight.sealing import keyconfig
+from blindsight.sealing.kem import MLKEM768_X25519
 from enclave_runtime.keys import LaneKeys
-from evil_gateway.forger import payload_of, resigned, unsigned
+from evil_gateway.forger import claims_of, payload_of, resigned, unsigned
 from evil_gateway.stage import JSON, Reply, Trick
 
 if TYPE_CHECKING:
@@ -85,16 +87,40 @@ def _shuffled(document: bytes) -> bytes:
     return unsigned(document, cbor2.dumps(payload | {"cabundle": [root, *reversed(others)]}))
 
 
-async def _own_root(stage: Stage, ask: Ask) -> Reply:
+async def _added_key(stage: Stage, ask: Ask) -> Reply:
     reply = await stage.forward(ask)
-    return reply.with_fields(document=resigned(payload_of(reply.document), stage.forger.own_chain()))
+    return reply.with_fields(key_configs=LaneKeys().encoded_configs + reply.key_configs)
+
+
+async def _without_hybrid(stage: Stage, ask: Ask) -> Reply:
+    reply = await stage.forward(ask)
+    classic = [
+        config for config in keyconfig.decode_list(reply.key_configs) if config.kem.identifier != MLKEM768_X25519
+    ]
+    return reply.with_fields(key_configs=keyconfig.encode_list(classic))
+
+
+def _cut_certificate(document: bytes) -> bytes:
+    payload = payload_of(document)
+    return unsigned(document, cbor2.dumps(payload | {"certificate": payload["certificate"][:200]}))
+
+
+async def _own_root(stage: Stage, ask: Ask) -> Reply:
+    """Everything as the honest enclave says it, but for the keys: whoever believed it would seal to the gateway."""
+    reply = await stage.forward(ask)
+    payload, keys = payload_of(reply.document), LaneKeys()
+    claims = replace(claims_of(payload), key_configs_sha256=keyconfig.digest(keys.encoded_configs))
+    document = resigned(payload, stage.forger.own_chain(), user_data=claims.to_json())
+    return reply.with_fields(document=document, key_configs=keys.encoded_configs)
 
 
 async def _pinned_root_in_front(stage: Stage, ask: Ask) -> Reply:
     reply = await stage.forward(ask)
-    payload, chain = payload_of(reply.document), stage.forger.own_chain()
+    payload, chain, keys = payload_of(reply.document), stage.forger.own_chain(), LaneKeys()
+    claims = replace(claims_of(payload), key_configs_sha256=keyconfig.digest(keys.encoded_configs))
     bundle = [payload["cabundle"][0], *chain.cabundle[1:]]
-    return reply.with_fields(document=resigned(payload, chain, cabundle=bundle))
+    document = resigned(payload, chain, cabundle=bundle, user_data=claims.to_json())
+    return reply.with_fields(document=document, key_configs=keys.encoded_configs)
 
 
 async def _other_policy(stage: Stage, ask: Ask) -> Reply:
@@ -109,12 +135,19 @@ async def _other_policy(stage: Stage, ask: Ask) -> Reply:
 TRICKS = (
     Trick("swapped-keys", "offers its own keys beside the enclave's true evidence", "key_configs_mismatch",
           _swapped_keys),
+    Trick("added-key", "adds a key of its own to those of the enclave", "key_configs_mismatch", _added_key),
+    Trick("withheld-hybrid", "withholds the post-quantum key, to store today and decrypt later", "key_configs_mismatch",
+          _without_hybrid),
     Trick("replayed-evidence", "shows evidence that was made for somebody else", "nonce_mismatch", _replayed),
     Trick("evidence-without-nonce", "shows true evidence that answers nobody's nonce", "nonce_missing", _without_nonce),
     Trick("better-model", "says that the enclave runs a better model than it does", "model_mismatch", _other_model),
     Trick("no-evidence", "answers the question for evidence with nothing", "unexpected_answer", _nothing),
     Trick("cut-document", "cuts the document short", "malformed_cbor", _document(lambda document: document[:-40])),
     Trick("trailing-bytes", "appends to the document", "trailing_bytes", _document(lambda document: document + b"\0")),
+    Trick("endless-document", "sends a document without an end", "document_too_large",
+          _document(lambda document: document + bytes(1 << 16))),
+    Trick("cut-certificate", "cuts the signer's certificate short", "malformed_certificate",
+          _document(_cut_certificate)),
     Trick("weaker-algorithm", "names another signature algorithm", "wrong_algorithm",
           _document(_header(b"\xa1\x01\x26", {}))),
     Trick("second-header", "states the algorithm where it is not signed", "unprotected_header",

@@ -23,13 +23,25 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 CLASS = 427
+STEPS = {
+    "document_too_large": 1, "malformed_cbor": 1, "trailing_bytes": 1, "wrong_algorithm": 1, "unprotected_header": 1,
+    "missing_field": 2, "duplicate_key": 2, "root_not_pinned": 3, "malformed_certificate": 3, "invalid_chain": 4,
+    "chain_order": 4, "certificate_expired": 4, "invalid_signature": 5, "debug_document": 6, "pcr_mismatch": 7,
+    "pcr_missing": 7, "malformed_claims": 8, "claims_missing": 9, "nonce_mismatch": 10, "nonce_missing": 10,
+    "evidence_too_old": 10, "evidence_from_future": 10, "key_configs_mismatch": 11, "model_mismatch": 11,
+}  # fmt: skip
+"""At which step of the verification a refusal of evidence comes."""
+
 ON_CLIENT = [trick for trick in TRICKS.values() if trick.code is not None]
 
 
 @pytest.mark.parametrize("trick", ON_CLIENT, ids=lambda trick: trick.name)
 def test_the_trick_is_refused(tiny_stack: Stack, evil: EvilGateway, evil_url: str, trick: Trick) -> None:
     evil.play(trick)
-    assert demo.meet(trick, evil_url, tiny_stack.policy, plain(CLASS)).code == trick.code
+    outcome = demo.meet(trick, evil_url, tiny_stack.policy, plain(CLASS))
+    assert (outcome.code, outcome.step) == (trick.code, STEPS.get(str(trick.code)))
+    if trick.sealed is None:
+        assert evil.sealed_requests == 0
 
 
 def test_without_a_trick_it_is_a_gateway_like_any_other(tiny_stack: Stack, evil: EvilGateway, evil_url: str) -> None:
