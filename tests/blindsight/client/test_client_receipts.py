@@ -47,6 +47,10 @@ def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGateway:
     return gateway
 
 
+def seconds_from_now(seconds: int) -> int:
+    return int(datetime.now(UTC).timestamp()) + seconds
+
+
 def receipt_for(
     gateway: FakeGateway,
     request: bhttp.Request,
@@ -60,7 +64,7 @@ def receipt_for(
     if evidence is None:
         return {}
     right = Receipt(
-        iat=int(datetime.now(UTC).timestamp()),
+        iat=seconds_from_now(0),
         input_sha256=hashlib.sha256(request.content).hexdigest(),
         output_sha256=receipts.output_digest(answer),
         func_checksum=CHECKSUM.hex(),
@@ -155,6 +159,13 @@ WRONG: dict[str, tuple[str, Callable[[FakeGateway, bhttp.Request], Change]]] = {
     ),
     "for other weights": (
         "receipt_model_mismatch", lambda gateway, request: receipt_for(gateway, request, weights_sha256=OTHER_DIGEST)
+    ),
+    "of a minute before the evidence": (
+        "receipt_time_implausible", lambda gateway, request: receipt_for(gateway, request, iat=seconds_from_now(-61))
+    ),
+    "of a day after the evidence": (
+        "receipt_time_implausible",
+        lambda gateway, request: receipt_for(gateway, request, iat=seconds_from_now(25 * 3600)),
     ),
     "for another answer": (
         "receipt_output_mismatch",
