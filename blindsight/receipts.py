@@ -229,20 +229,16 @@ def _receipt(payload: dict[str, Any]) -> Receipt:
 
 
 def _object(part: str) -> dict[str, Any]:
+    decoded = _decoded(part)
     try:
-        value = json.loads(_decoded(part), object_pairs_hook=_unique)
+        value = json.loads(decoded)
+        # One spelling only, so that no two readers can read it differently: members twice, 1.0 for 1.
+        canonical = rfc8785.dumps(value) == decoded
     except (ValueError, RecursionError) as error:
         raise _malformed("A part of the receipt is not JSON.") from error
-    if not isinstance(value, dict):
-        raise _malformed("A part of the receipt is not a JSON object.")
+    if not canonical or not isinstance(value, dict):
+        raise _malformed("A part of the receipt is not a canonical JSON object.")
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member twice")
-    return members
 
 
 def _decoded(part: object) -> bytes:

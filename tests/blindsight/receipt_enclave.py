@@ -50,6 +50,14 @@ ANSWER: dict[str, Any] = {
 }
 
 
+def spelled(part: Mapping[str, Any]) -> bytes:
+    """Canonical JSON, or any where there is none."""
+    try:
+        return rfc8785.dumps(dict(part))
+    except ValueError:
+        return json.dumps(part).encode()
+
+
 def b64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
@@ -115,7 +123,7 @@ class Enclave:
 
     def sign(self, header: Mapping[str, Any] | bytes, payload: Mapping[str, Any] | bytes) -> str:
         """A JWS of whatever it is, by this enclave's key."""
-        parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, payload)]
+        parts = [part if isinstance(part, bytes) else spelled(part) for part in (header, payload)]
         signed = ".".join(b64url(part) for part in parts)
         return f"{signed}.{b64url(raw_signature(self.key._key, signed.encode()))}"
 

@@ -71,9 +71,12 @@ def test_the_sums_cover_every_file(folder: Path) -> None:
 
 def test_the_committed_page_is_what_its_sources_give(tmp_path: Path) -> None:
     """With the pinned tools, in a copy, byte for byte; and the sources' own checks pass."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed, so the page cannot be built anew")
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        pytest.skip("Node.js with npm is not installed, so the page cannot be built anew")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(version.lstrip("v").partition(".")[0]) < 20:
+        pytest.skip(f"Node.js {version.strip()} is older than the 20 that the page's checks need")
     sources = tmp_path / "gateway" / "web"
     shutil.copytree(WEB, sources, ignore=shutil.ignore_patterns("node_modules"))
     for name in ("blindsight", "tests"):

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import cbor2
 import rfc8785
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from blindsight import receipts
@@ -68,6 +71,13 @@ class _Enclave:
             model_sha256=hashlib.sha256(rfc8785.dumps(MANIFEST)).digest(),
             receipt_key_sha256=self.receipt_key.thumbprint,
         )
+
+    def signed(self, text: str) -> str:
+        """A JWS of header and payload as they stand, under the receipt key."""
+        signature = self.receipt_key._key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))
+        r, s = decode_dss_signature(signature)
+        raw = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        return f"{text}.{base64.urlsafe_b64encode(raw).rstrip(b'=').decode()}"
 
     def pcrs(self) -> dict[int, bytes]:
         return PCRS | {16: expected_pcr16(self.claims.func_checksum, self.claims.model_sha256)}
@@ -390,6 +400,8 @@ def receipt_cases() -> list[Case]:
     )
     refused("another's key", "receipt_key_mismatch", resigned(ReceiptKey()))
     refused("a payload changed", "receipt_signature_invalid", {"receipt": f"{header}.{other}.{signature}"})
+    spaced = base64.urlsafe_b64encode(json.dumps(asdict(right)).encode()).rstrip(b"=").decode()
+    refused("a payload in another spelling", "malformed_receipt", {"receipt": enclave.signed(f"{header}.{spaced}")})
     refused("another schema", "malformed_receipt", resigned(schema="blindsight-receipt/2"))
     refused("a digest in capitals", "malformed_receipt", resigned(input_sha256=right.input_sha256.upper()))
     refused("a time that is none", "malformed_receipt", resigned(iat=True))

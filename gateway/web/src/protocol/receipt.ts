@@ -184,14 +184,19 @@ async function outputDigest(answer: JsonObject): Promise<string> {
 }
 
 function object(part: string): JsonObject {
-  const text = fromUtf8(decoded(part));
+  const bytes = decoded(part);
+  const text = fromUtf8(bytes);
   let value: Json = null;
   try {
     value = parseJson(text ?? "", { integersOnly: true });
   } catch {
     throw malformed("A part of the receipt is not JSON.");
   }
-  if (!isObject(value)) throw malformed("A part of the receipt is not a JSON object.");
+  // One spelling only, so that no two readers can read it differently.
+  const canonicalObject = isObject(value) && equal(digestible(value, "A part of the receipt has no canonical form."), bytes);
+  if (!isObject(value) || !canonicalObject) {
+    throw malformed("A part of the receipt is not a canonical JSON object.");
+  }
   return value;
 }
 
