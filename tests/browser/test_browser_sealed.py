@@ -20,7 +20,7 @@ from tests.support.models import label_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Locator, Page, Request
+    from playwright.sync_api import Locator, Page, Request, Route
 
     from tests.support.stack import Stack
 
@@ -112,6 +112,43 @@ def test_an_enclave_that_the_policy_refuses(tiny_stack: Stack, page: Page, photo
     expect(refusal).to_be_hidden()
 
 
+def test_a_verification_that_comes_late_has_no_say(
+    tiny_stack: Stack, page: Page, photo: Path, other_policy: Path
+) -> None:
+    """The first one's evidence is held back until the second, under another policy, was refused."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/attestation*", hold)
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(verdict(page)).to_contain_text("Verifying")
+    page.locator("#policy-file").set_input_files(other_policy)
+    expect(page.locator("#refusal")).to_have_attribute("data-refusal-code", "pcr_mismatch")
+    with page.expect_response("**/attestation*"):
+        held[0].continue_()
+    page.locator("#file").set_input_files(photo)
+    expect(page.locator("#status")).to_contain_text("Not sent")
+    expect(verdict(page)).to_contain_text("Not verified")
+    expect(bars(page)).to_have_count(0)
+
+
+def test_a_refusal_takes_earlier_answers_away(tiny_stack: Stack, page: Page, photo: Path) -> None:
+    page.goto(f"{tiny_stack.gateway.url}/")
+    page.locator("#file").set_input_files(photo)
+    expect(bars(page)).to_have_count(5)
+    page.route(
+        "**/attestation*", lambda route: route.fulfill(json={"document": "AAAA", "key_configs": "", "model": {}})
+    )
+    page.get_by_role("button", name="Verify again").click()
+    expect(page.locator("#refusal")).to_have_attribute("data-refusal-code", "trailing_bytes")
+    expect(bars(page)).to_have_count(0)
+
+
 def test_a_policy_that_the_gateway_changed(tiny_stack: Stack, page: Page) -> None:
     page.goto(f"{tiny_stack.gateway.url}/")
     expect(page.locator("#policy-source")).to_contain_text("came from the very gateway")
@@ -179,6 +216,8 @@ def test_by_drop_and_by_paste(tiny_stack: Stack, page: Page, photo: Path) -> Non
 
 
 def test_by_keyboard_alone(tiny_stack: Stack, page: Page, photo: Path) -> None:
+    # Subscribed from the start: a chooser that opens before the browser was told of it would be nobody's.
+    page.on("filechooser", lambda _: None)
     page.goto(f"{tiny_stack.gateway.url}/")
     expect(verdict(page)).to_contain_text("Verified")
     reached = []

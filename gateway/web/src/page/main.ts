@@ -18,9 +18,12 @@ let changed: PolicyChanged | undefined;
 let archive: string | undefined;
 /** Counts photos: an answer to one that was replaced meanwhile is nobody's. */
 let turn = 0;
+/** Counts verifications: one that was begun before the latest, and ends after it, has no say. */
+let verification = 0;
 
 /** Make a client for the chosen policy and verify the enclave. Undefined if it was refused, which is then shown. */
 async function verify(): Promise<Client | undefined> {
+  const mine = ++verification;
   client = changed = undefined;
   view.clearRefusal("refusal");
   view.noEvidence();
@@ -33,9 +36,14 @@ async function verify(): Promise<Client | undefined> {
     const gateway = single ? byId<HTMLInputElement>("gateway").value.trim() : "";
     const made = new Client({ gateway, policy: chosen.text, token: byId<HTMLInputElement>("token").value.trim() });
     const enclave = await made.verify();
+    if (mine !== verification) return undefined;
     show(enclave, chosen);
     client = made;
   } catch (error) {
+    if (mine !== verification) return undefined;
+    // What an enclave answered that is now refused does not stay, either.
+    turn++;
+    view.clearAnswer();
     view.verdict(REFUSED, false);
     view.refuse("refusal", error);
     if (error instanceof PolicyChanged) {
