@@ -44,7 +44,7 @@ bench: $(VENV)/installed-dev ## measure against a bare loop and a plain service;
 	$(BIN)/python -m benchmarks run $(BENCH)
 
 web: ## build the page of gateway/web into gateway/static/app, with the pinned tools
-	npm ci --silent --no-audit --no-fund --prefix gateway/web
+	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
 	npm run --silent --prefix gateway/web build
 
 lock: $(VENV)/installed-dev ## pin what is installed now

@@ -2,7 +2,7 @@
 // blindsight.html, the same code in one file that can be kept and opened from disk. SHA256SUMS lists them.
 
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -22,7 +22,10 @@ const style = await bundle("page.css");
 // An end tag inside a string of the script would end the element that holds it.
 if (/<\/script|<!--/i.test(script) || /<\/style/i.test(style)) throw new Error("script or style cannot be put in one file");
 
-const source = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+const sha256 = (text, encoding) => createHash("sha256").update(text).digest(encoding);
+const source = (text) => `'sha256-${sha256(text, "base64")}'`;
+// A browser may keep what it fetched: parts of two releases must never meet.
+const address = (name, text) => `/static/app/${name}?${sha256(text, "hex").slice(0, 16)}`;
 const policy = [
   "default-src 'none'",
   `script-src ${source(script)}`,
@@ -50,16 +53,15 @@ const files = {
   "index.html": page({
     mode: "served",
     csp: "",
-    style: '<link rel="icon" href="/static/swagger-ui/favicon-32x32.png">\n<link rel="stylesheet" href="/static/app/app.css">',
-    script: '<script src="/static/app/app.js"></script>',
+    style: `<link rel="icon" href="/static/swagger-ui/favicon-32x32.png">\n<link rel="stylesheet" href="${address("app.css", style)}">`,
+    script: `<script src="${address("app.js", script)}"></script>`,
   }),
 };
 
-rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 let sums = "";
 for (const [name, text] of Object.entries(files)) {
   writeFileSync(join(out, name), text);
-  sums += `${createHash("sha256").update(text).digest("hex")}  ${name}\n`;
+  sums += `${sha256(text, "hex")}  ${name}\n`;
 }
 writeFileSync(join(out, "SHA256SUMS"), sums);

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
@@ -20,7 +21,7 @@ from tests.support.models import label_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Locator, Page, Request, Route
+    from playwright.sync_api import Browser, Locator, Page, Request, Route
 
     from tests.support.stack import Stack
 
@@ -42,6 +43,33 @@ def other_policy(tiny_stack: Stack, tmp_path: Path) -> Path:
     file = tmp_path / "other-policy.json"
     file.write_text(json.dumps(policy))
     return file
+
+
+@pytest.fixture
+def posted(page: Page) -> list[Request]:
+    """What the page sends, but for what it merely asks for."""
+    requests: list[Request] = []
+
+    def note(request: Request) -> None:
+        if request.method == "POST":
+            requests.append(request)
+
+    page.on("request", note)
+    return requests
+
+
+def hold_first_evidence(page: Page) -> list[Route]:
+    """Answer no request for evidence that comes first from now on, until its route is continued."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/attestation*", hold)
+    return held
 
 
 def bars(page: Page) -> Locator:
@@ -66,10 +94,10 @@ def test_from_the_page_to_five_bars(tiny_stack: Stack, page: Page, requested: li
     page.locator("#file").set_input_files(photo)
     expect(bars(page)).to_have_count(5)
     expect(bars(page).first).to_contain_text(label_of(CLASS))
-    expect(page.locator("#receipt")).to_contain_text("Receipt verified")
+    expect(page.locator("#receipt")).to_contain_text("Receipt: verified")
     expect(page.locator("#traffic")).to_contain_text("bytes")
     page.get_by_text("What was checked, step by step").click()
-    expect(page.locator("#steps tr")).to_have_count(11)
+    expect(page.locator("#steps li")).to_have_count(11)
     expect(page.locator("#facts")).to_contain_text("post-quantum")
     assert all(address.startswith((tiny_stack.gateway.url, "blob:")) for address in requested)
     # One request carried the photo, sealed to the hybrid key and padded, and nothing of it in the open.
@@ -100,6 +128,7 @@ def test_an_enclave_that_the_policy_refuses(tiny_stack: Stack, page: Page, photo
     refusal = page.locator("#refusal")
     expect(refusal).to_have_attribute("data-refusal-code", "pcr_mismatch")
     expect(refusal).to_contain_text("step 7")
+    expect(page.locator("#policy-source")).to_contain_text("the policy that you loaded")
     page.locator("#file").set_input_files(photo)
     expect(page.locator("#status")).to_contain_text("Not sent")
     expect(bars(page)).to_have_count(0)
@@ -116,15 +145,7 @@ def test_a_verification_that_comes_late_has_no_say(
     tiny_stack: Stack, page: Page, photo: Path, other_policy: Path
 ) -> None:
     """The first one's evidence is held back until the second, under another policy, was refused."""
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        if held:
-            route.continue_()
-        else:
-            held.append(route)
-
-    page.route("**/attestation*", hold)
+    held = hold_first_evidence(page)
     page.goto(f"{tiny_stack.gateway.url}/")
     expect(verdict(page)).to_contain_text("Verifying")
     page.locator("#policy-file").set_input_files(other_policy)
@@ -178,15 +199,96 @@ def test_what_is_no_photo_is_the_enclaves_to_refuse(tiny_stack: Stack, page: Pag
     expect(problem).to_be_hidden()
 
 
-def test_a_policy_file_that_is_none(tiny_stack: Stack, page: Page, tmp_path: Path) -> None:
+def test_a_policy_file_that_is_none(tiny_stack: Stack, page: Page, photo: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "policy.json"
     wrong.write_text('{"schema": "blindsight-policy/1", "roots": [], "pcrs": {}}')
     page.goto(f"{tiny_stack.gateway.url}/")
     expect(verdict(page)).to_contain_text("Verified")
     page.locator("#policy-file").set_input_files(wrong)
     expect(page.locator("#refusal")).to_have_attribute("data-refusal-code", "no_roots")
+    # Whoever loads a policy wants no other one instead of it.
+    page.locator("#file").set_input_files(photo)
+    expect(page.locator("#status")).to_contain_text("Not sent")
+    page.get_by_role("button", name="Forget it").click()
+    expect(verdict(page)).to_contain_text("Verified")
     page.reload()
     expect(verdict(page)).to_contain_text("Verified")
+
+
+def test_a_photo_that_waits_for_evidence_is_bound_to_its_policy(
+    tiny_stack: Stack, page: Page, posted: list[Request], photo: Path, other_policy: Path
+) -> None:
+    """The evidence is too old for another photo; while new evidence is awaited, a policy is loaded that refuses it."""
+    page.clock.install()
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(verdict(page)).to_contain_text("Verified")
+    held = hold_first_evidence(page)
+    page.clock.fast_forward(130_000)
+    page.locator("#file").set_input_files(photo)
+    page.wait_for_timeout(200)
+    (route,) = held
+    page.locator("#policy-file").set_input_files(other_policy)
+    expect(page.locator("#refusal")).to_have_attribute("data-refusal-code", "pcr_mismatch")
+    with page.expect_response("**/attestation*"):
+        route.continue_()
+    page.wait_for_timeout(500)
+    expect(bars(page)).to_have_count(0)
+    assert posted == []
+
+
+@pytest.mark.parametrize(
+    ("lacks", "code"),
+    [
+        # What browsers leave out of pages that came over plain HTTP from another machine.
+        ("Object.defineProperty(Crypto.prototype, 'subtle', { value: undefined })", "no_webcrypto"),
+        ("Object.defineProperty(window, 'localStorage', { get() { throw new Error(); } })", "no_storage"),
+    ],
+    ids=["cryptography", "storage"],
+)
+def test_what_the_browser_lacks_is_said(
+    tiny_stack: Stack, page: Page, requested: list[str], photo: Path, *, lacks: str, code: str
+) -> None:
+    page.add_init_script(lacks)
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(page.locator("#refusal")).to_have_attribute("data-refusal-code", code)
+    page.locator("#file").set_input_files(photo)
+    expect(page.locator("#status")).to_contain_text("Not sent")
+    assert not [address for address in requested if "attestation" in address or "ohttp" in address]
+
+
+def test_the_token_goes_with_the_photo_alone_and_is_not_kept(tiny_stack: Stack, page: Page, photo: Path) -> None:
+    token = "bs_" + "t0ken" * 8
+    requests: list[Request] = []
+
+    def note(request: Request) -> None:
+        requests.append(request)
+
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(verdict(page)).to_contain_text("Verified")
+    page.on("request", note)
+    page.get_by_text("wants an API token?").click()
+    page.get_by_label("API token").fill(token)
+    page.get_by_label("API token").press("Enter")
+    page.locator("#file").set_input_files(photo)
+    expect(bars(page)).to_have_count(5)
+    asked = [request for request in requests if request.url.startswith("http")]
+    carrying = [request for request in asked if token in str(request.all_headers())]
+    assert [request.url for request in carrying] == [f"{tiny_stack.gateway.url}/ohttp"]
+    assert {"/policy", "/attestation"} <= {urlsplit(request.url).path for request in asked}
+    kept = page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie])")
+    assert token not in kept
+
+
+def test_a_file_that_is_too_large_is_not_sent(
+    tiny_stack: Stack, page: Page, posted: list[Request], tmp_path: Path
+) -> None:
+    large = tmp_path / "large.jpg"
+    large.write_bytes(bytes(20 * 1024 * 1024 + 1))
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(verdict(page)).to_contain_text("Verified")
+    page.locator("#file").set_input_files(large)
+    expect(page.locator("#status")).to_contain_text("larger than 20 MiB")
+    assert posted == []
 
 
 def test_by_drop_and_by_paste(tiny_stack: Stack, page: Page, photo: Path) -> None:
@@ -242,6 +344,17 @@ def test_on_a_phone(tiny_stack: Stack, page: Page, photo: Path, width: int) -> N
     expect(bars(page)).to_have_count(5)
     screenshot(page, f"phone-{width}.png", full=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_camera_is_offered_where_there_is_one(tiny_stack: Stack, browser: Browser, photo: Path) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{tiny_stack.gateway.url}/")
+    expect(page.get_by_text("Take a photo")).to_be_visible()
+    assert page.locator("#camera").get_attribute("capture") == "environment"
+    page.locator("#camera").set_input_files(photo)
+    expect(bars(page)).to_have_count(5)
+    context.close()
 
 
 def test_every_field_has_a_name(tiny_stack: Stack, page: Page) -> None:

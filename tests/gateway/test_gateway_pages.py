@@ -86,7 +86,7 @@ def test_the_committed_page_is_what_its_sources_give(tmp_path: Path) -> None:
         done = subprocess.run([npm, *command], cwd=sources, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    run("ci", "--silent", "--no-audit", "--no-fund")
+    run("ci", "--ignore-scripts", "--silent", "--no-audit", "--no-fund")
     run("run", "--silent", "check")
     run("run", "--silent", "build", "--", str(tmp_path / "app"))
     built = {path.name: path.read_bytes() for path in (tmp_path / "app").iterdir()}
@@ -100,6 +100,14 @@ def test_the_page_has_a_policy_of_its_own(tiny_stack: Stack) -> None:
     assert "unsafe" not in policies[0]
     for part in ("default-src 'none'", "script-src 'self'", "connect-src 'self'", "trusted-types 'none'"):
         assert part in policies[0]
+
+
+def test_the_page_names_its_parts_by_their_digests() -> None:
+    """So that no browser puts parts of two releases together."""
+    page = (APP / "index.html").read_text()
+    for name in ("app.js", "app.css"):
+        digest = hashlib.sha256((APP / name).read_bytes()).hexdigest()
+        assert f'"/static/app/{name}?{digest[:16]}"' in page
 
 
 def test_the_single_file_needs_nothing_else(tiny_stack: Stack) -> None:

@@ -1,6 +1,6 @@
 /** The page: verify the enclave, seal a photo to it, show what came back and what was refused. */
 
-import { Client, Refusal, type Enclave } from "../protocol/client.ts";
+import { Client, Refusal } from "../protocol/client.ts";
 import { subtle } from "../protocol/webcrypto.ts";
 import { byId } from "./dom.ts";
 import * as policies from "./policies.ts";
@@ -8,78 +8,92 @@ import { PolicyChanged, type Chosen } from "./policies.ts";
 import * as view from "./view.ts";
 
 const MAX_IMAGE_BYTES = 20 * 1024 * 1024;
-const REFUSED = "Not verified: no photo is sent to this enclave.";
 
 /** The downloaded single file: no gateway sent it, so it must be told of one, and takes no gateway's word for a policy. */
 const single = document.documentElement.dataset["mode"] === "file";
 
-let client: Client | undefined;
+/** A client whose enclave was verified, and the policy that it was verified by. */
+interface Ready {
+  readonly client: Client;
+  readonly policy: Chosen;
+}
+
+let ready: Ready | undefined;
+/** The newest verification, while it runs. */
+let verifying: Promise<void> | undefined;
+/** Counts verifications: one that was replaced meanwhile decides nothing, and sends nothing more. */
+let attempts = 0;
+/** Why the policy that the user loaded last cannot be used: no other is used in its place. */
+let unusable: unknown;
 let changed: PolicyChanged | undefined;
 let archive: string | undefined;
 /** Counts photos: an answer to one that was replaced meanwhile is nobody's. */
 let turn = 0;
-/** Counts verifications: one that was begun before the latest, and ends after it, has no say. */
-let verification = 0;
 
-/** Make a client for the chosen policy and verify the enclave. Undefined if it was refused, which is then shown. */
-async function verify(): Promise<Client | undefined> {
-  const mine = ++verification;
-  client = changed = undefined;
-  view.clearRefusal("refusal");
-  view.noEvidence();
-  byId("policy-accept").hidden = true;
-  view.verdict("Verifying the enclave…", false);
+/** The verified enclave, after whatever verification is going on. Undefined if it was refused, which is then shown. */
+async function verified(): Promise<Ready | undefined> {
+  if (!ready && !verifying) void verify();
+  // Another may begin while one is awaited.
+  while (verifying) await verifying;
+  return ready;
+}
+
+async function verify(): Promise<void> {
+  const running = attempt(++attempts).finally(() => {
+    if (verifying === running) verifying = undefined;
+  });
+  verifying = running;
+  await running;
+}
+
+async function attempt(mine: number): Promise<void> {
+  const replaced = (): boolean => mine !== attempts;
+  ready = changed = undefined;
+  view.clearEnclave();
+  view.policySource();
+  view.verdict("waiting", "Verifying the enclave…");
   try {
     subtle();
-    const chosen = await policy();
-    if (!chosen) return undefined;
-    const gateway = single ? byId<HTMLInputElement>("gateway").value.trim() : "";
-    const made = new Client({ gateway, policy: chosen.text, token: byId<HTMLInputElement>("token").value.trim() });
-    const enclave = await made.verify();
-    if (mine !== verification) return undefined;
-    show(enclave, chosen);
-    client = made;
-  } catch (error) {
-    if (mine !== verification) return undefined;
-    // What an enclave answered that is now refused does not stay, either.
-    turn++;
-    view.clearAnswer();
-    view.verdict(REFUSED, false);
-    view.refuse("refusal", error);
-    if (error instanceof PolicyChanged) {
-      changed = error;
-      byId("policy-accept").hidden = false;
+    byId("policy-forget").hidden = unusable === undefined && !policies.hasOwn();
+    if (unusable !== undefined) throw unusable;
+    const policy = single ? await policies.own() : ((await policies.own()) ?? (await policies.stated()));
+    if (replaced()) return;
+    const gateway = byId<HTMLInputElement>("gateway");
+    if (!policy || (single && !gateway.checkValidity())) {
+      view.verdict("waiting", "Name the gateway and load your policy to begin.");
+      return;
     }
+    view.policySource(policy);
+    const client = new Client({
+      gateway: single ? gateway.value.trim() : "",
+      policy: policy.text,
+      token: byId<HTMLInputElement>("token").value.trim(),
+      // However long a gateway holds evidence back: what is verified by a policy that was replaced gets no photo.
+      fetch: async (...request) => {
+        if (replaced()) throw new Error("replaced");
+        return await fetch(...request);
+      },
+    });
+    const enclave = await client.verify();
+    if (replaced()) return;
+    view.enclave(enclave, policy);
+    ready = { client, policy };
+  } catch (error) {
+    if (!replaced()) refused(error);
   }
-  return client;
 }
 
-/** The policy to verify by; undefined if the single file still waits for one, or for a gateway. */
-async function policy(): Promise<Chosen | undefined> {
-  byId("policy-forget").hidden = policies.own() === null;
-  if (!single) return await policies.choose();
-  const text = policies.own();
-  if (text === null || !byId<HTMLInputElement>("gateway").value) {
-    view.verdict("Name the gateway and load your policy to begin.", false);
-    return undefined;
+/** The enclave, or the policy, is refused. No answer stays on the page. */
+function refused(error: unknown): void {
+  ready = undefined;
+  view.clearEnclave();
+  view.clearAnswer();
+  view.verdict("refused", "Not verified: no photo is sent to this enclave.");
+  view.refuse("refusal", error);
+  if (error instanceof PolicyChanged) {
+    changed = error;
+    byId("policy-accept").hidden = false;
   }
-  return { text, source: "own" };
-}
-
-function show(enclave: Enclave, { source }: Chosen): void {
-  const whose = source === "own" ? "your policy" : "the gateway’s stated policy";
-  view.verdict(
-    enclave.kind === "nitro"
-      ? `Verified: a genuine Nitro enclave that runs exactly the code and model of ${whose}.`
-      : `Verified, but SIMULATED: the code and model of ${whose}, with no hardware behind them.`,
-    enclave.kind === "nitro",
-  );
-  byId("policy-source").textContent =
-    source === "own"
-      ? "Checked against the policy that you loaded, which this browser keeps."
-      : "The list of accepted measurements came from the very gateway that is being checked, and is the one that this browser " +
-        "saw there first. To check against what you trust, load your own policy.";
-  view.evidence(enclave);
 }
 
 /** Seal one photo, show its classes. */
@@ -87,46 +101,34 @@ async function classify(photo: Blob): Promise<void> {
   const mine = ++turn;
   archive = undefined;
   view.clearAnswer();
-  preview(photo);
+  view.preview(photo);
+  if (photo.size > MAX_IMAGE_BYTES) {
+    view.status("That file is larger than 20 MiB; choose a smaller one.");
+    return;
+  }
+  view.status("Sealing the photo and waiting for the enclave…");
   try {
-    if (photo.size > MAX_IMAGE_BYTES) {
-      view.status("That file is larger than 20 MiB; choose a smaller one.");
-      return;
-    }
-    view.status("Sealing the photo and waiting for the enclave…");
-    const ready = client ?? (await verify());
-    if (!ready) {
+    const image = new Uint8Array(await photo.arrayBuffer());
+    const enclave = await verified();
+    if (mine !== turn) return;
+    if (!enclave) {
       view.status("Not sent: the enclave is not verified.");
       return;
     }
-    const image = new Uint8Array(await photo.arrayBuffer());
-    const classified = await ready.classify(image);
+    const classified = await enclave.client.classify(image);
     if (mine !== turn) return;
     archive = classified.archive;
+    // It may have been verified anew meanwhile.
+    view.enclave(classified.enclave, enclave.policy);
     view.answer(classified);
-    view.evidence(classified.enclave);
     view.status(`Answered by ${String(classified.model["name"])}, sealed both ways.`);
   } catch (error) {
     if (mine !== turn) return;
     view.status("No answer.");
-    if (error instanceof Refusal && error.step !== undefined) {
-      // The enclave was verified anew, and is not what it was.
-      client = undefined;
-      view.noEvidence();
-      view.verdict(REFUSED, false);
-      view.refuse("refusal", error);
-    } else {
-      view.refuse("problem", error);
-    }
+    // With a step, it is the enclave that was refused, when it was verified anew.
+    if (error instanceof Refusal && error.step !== undefined) refused(error);
+    else view.refuse("problem", error);
   }
-}
-
-function preview(photo: Blob): void {
-  const image = byId<HTMLImageElement>("preview");
-  if (image.src) URL.revokeObjectURL(image.src);
-  image.src = URL.createObjectURL(photo);
-  image.hidden = false;
-  image.onerror = () => (image.hidden = true);
 }
 
 function save(): void {
@@ -138,37 +140,48 @@ function save(): void {
   URL.revokeObjectURL(link.href);
 }
 
-async function loadPolicy(input: HTMLInputElement): Promise<void> {
-  const file = input.files?.[0];
-  input.value = "";
-  if (!file) return;
+async function loadPolicy(file: Blob): Promise<void> {
   try {
     policies.keepOwn(await file.text());
+    unusable = undefined;
   } catch (error) {
-    view.refuse("refusal", error);
-    return;
+    unusable = error;
   }
-  await restart();
+  restart();
 }
 
-/** Another policy or gateway: nothing that was shown before still holds. */
-async function restart(): Promise<void> {
+function forgetPolicy(): void {
+  // A file that could not be used was not kept, and what was kept before it counts again.
+  if (unusable === undefined) policies.forgetOwn();
+  unusable = undefined;
+  restart();
+}
+
+/** Verify from the beginning: nothing that was shown before still holds, and no photo that waits is sent. */
+function restart(): void {
   turn++;
+  archive = undefined;
   view.clearAnswer();
+  view.clearPreview();
   view.status("No photo yet.");
-  await verify();
+  void verify();
+}
+
+/** Call `use` for what is chosen in a file field. */
+function onFile(id: string, use: (file: File) => Promise<void>): void {
+  const input = byId<HTMLInputElement>(id);
+  input.addEventListener("change", () => {
+    const file = input.files?.[0];
+    // The same file may be chosen again.
+    input.value = "";
+    if (file) void use(file);
+  });
 }
 
 function listen(): void {
-  for (const id of ["file", "camera"]) {
-    const input = byId<HTMLInputElement>(id);
-    input.addEventListener("change", () => {
-      const photo = input.files?.[0];
-      // The same file may be chosen again.
-      input.value = "";
-      if (photo) void classify(photo);
-    });
-  }
+  onFile("file", classify);
+  onFile("camera", classify);
+  onFile("policy-file", loadPolicy);
   document.addEventListener("paste", (event) => {
     const photo = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
     if (photo) void classify(photo);
@@ -184,25 +197,23 @@ function listen(): void {
     if (photo) void classify(photo);
   });
   byId("save").addEventListener("click", save);
-  byId("again").addEventListener("click", () => void verify());
-  byId("token").addEventListener("change", () => void verify());
-  byId("policy-file").addEventListener("change", (event) => void loadPolicy(event.target as HTMLInputElement));
-  byId("policy-forget").addEventListener("click", () => {
-    policies.forgetOwn();
-    void restart();
-  });
+  byId("again").addEventListener("click", restart);
+  byId("token").addEventListener("change", restart);
+  byId("policy-forget").addEventListener("click", forgetPolicy);
   byId("policy-accept").addEventListener("click", () => {
     if (changed) policies.accept(changed);
-    void restart();
+    restart();
   });
   byId("gateway-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    void restart();
+    restart();
   });
 }
 
 function arrange(): void {
   byId("gateway-form").hidden = !single;
+  // The form has a button of its own for that.
+  byId("again").hidden = single;
   byId("trust-file").hidden = !single;
   byId("trust-served").hidden = single;
   byId("links").hidden = single;

@@ -1,16 +1,18 @@
 /** Which policy the page verifies by, and where it came from. */
 
-import { hex, utf8 } from "../protocol/bytes.ts";
+import { fromUtf8, hex, utf8 } from "../protocol/bytes.ts";
 import { Refusal, refusal } from "../protocol/errors.ts";
 import { parsePolicy } from "../protocol/policy.ts";
+import { DEFAULT_TIMEOUT, exchange } from "../protocol/transport.ts";
 import { sha256 } from "../protocol/webcrypto.ts";
 
 const OWN = "blindsight.policy";
 const SEEN = "blindsight.seen-policy:";
 
-/** A policy's text, and whether it is the user's own or the word of the gateway that is being checked. */
+/** A policy's text and its SHA-256, and whether it is the user's own or the word of the gateway that is being checked. */
 export interface Chosen {
   readonly text: string;
+  readonly digest: string;
   readonly source: "own" | "gateway";
 }
 
@@ -28,45 +30,64 @@ export class PolicyChanged extends Refusal {
 }
 
 /** The user's own policy, if one was loaded. */
-export function own(): string | null {
-  return localStorage.getItem(OWN);
+export async function own(): Promise<Chosen | undefined> {
+  const text = kept(OWN);
+  return text === null ? undefined : { text, digest: await digestOf(text), source: "own" };
+}
+
+export function hasOwn(): boolean {
+  return kept(OWN) !== null;
 }
 
 /** Keep a policy of the user's own. Throws `Refusal` for one that must not be used. */
 export function keepOwn(text: string): void {
   parsePolicy(text);
-  localStorage.setItem(OWN, text);
+  keep(OWN, text);
 }
 
 export function forgetOwn(): void {
   localStorage.removeItem(OWN);
 }
 
-/** The user's own policy; without one, what the gateway that served this page states, if it always stated the same. */
-export async function choose(): Promise<Chosen> {
-  const mine = own();
-  if (mine !== null) return { text: mine, source: "own" };
-  const text = await stated();
+/** What the gateway that served this page states, if it always stated the same. Throws `Refusal`. */
+export async function stated(): Promise<Chosen> {
+  const reply = await exchange(fetch, { method: "GET", url: "/policy", headers: {} }, DEFAULT_TIMEOUT);
+  const text = reply.status === 200 ? fromUtf8(reply.content) : undefined;
+  if (text === undefined) {
+    throw refusal("unreachable", "The gateway does not state its policy: load your own, or try again.");
+  }
   const digest = await digestOf(text);
-  const seen = localStorage.getItem(SEEN + location.origin);
+  const seen = kept(SEEN + location.origin);
   if (seen !== null && seen !== digest) throw new PolicyChanged(digest);
-  localStorage.setItem(SEEN + location.origin, digest);
-  return { text, source: "gateway" };
+  keep(SEEN + location.origin, digest);
+  return { text, digest, source: "gateway" };
 }
 
 /** Take the gateway's changed policy for good from now on. */
 export function accept({ digest }: PolicyChanged): void {
-  localStorage.setItem(SEEN + location.origin, digest);
+  keep(SEEN + location.origin, digest);
 }
 
-async function stated(): Promise<string> {
+function kept(key: string): string | null {
   try {
-    const response = await fetch("/policy", { cache: "no-store", credentials: "omit", redirect: "error" });
-    if (response.ok) return await response.text();
+    return localStorage.getItem(key);
   } catch {
-    // Said below, as for any other answer.
+    throw noStorage();
   }
-  throw refusal("unreachable", "The gateway does not state its policy: load your own, or try again.");
+}
+
+function keep(key: string, value: string): void {
+  try {
+    localStorage.setItem(key, value);
+  } catch {
+    throw noStorage();
+  }
+}
+
+/** Without storage a policy that is another each time would go unnoticed. */
+function noStorage(): Refusal {
+  const message = "This browser keeps nothing for this page, so it would not notice a changed policy.";
+  return new Refusal("no_storage", message, "Allow this page to store data, then load it again.");
 }
 
 async function digestOf(text: string): Promise<string> {

@@ -4,16 +4,24 @@ import { hex } from "../protocol/bytes.ts";
 import type { Classified, Enclave } from "../protocol/client.ts";
 import { Refusal } from "../protocol/errors.ts";
 import { byId, define, make } from "./dom.ts";
+import type { Chosen } from "./policies.ts";
 
 const percent = new Intl.NumberFormat(undefined, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const bytes = new Intl.NumberFormat();
+
+const OWN_POLICY = "The list of accepted measurements is the policy that you loaded, which this browser keeps.";
+const GATEWAYS_POLICY =
+  "The list of accepted measurements came from the very gateway that is being checked, and is the one that this browser " +
+  "saw there first. To check against what you trust, load your own policy.";
+
+type Verdict = "waiting" | "verified" | "simulated" | "refused";
 
 /** Say that something is being done, or done. */
 export function status(text: string): void {
   byId("status").textContent = text;
 }
 
-/** Nothing of an earlier photo stays. */
+/** Nothing of an earlier photo's answer stays. */
 export function clearAnswer(): void {
   byId("answer").hidden = true;
   byId("bars").replaceChildren();
@@ -21,7 +29,15 @@ export function clearAnswer(): void {
   clearRefusal("problem");
 }
 
-export function clearRefusal(place: "refusal" | "problem"): void {
+/** Nothing of what was said of an enclave stays. */
+export function clearEnclave(): void {
+  byId("evidence").hidden = true;
+  byId("notice").hidden = true;
+  byId("policy-accept").hidden = true;
+  clearRefusal("refusal");
+}
+
+function clearRefusal(place: "refusal" | "problem"): void {
   const element = byId(place);
   element.hidden = true;
   element.replaceChildren();
@@ -34,45 +50,75 @@ export function refuse(place: "refusal" | "problem", error: unknown): void {
   const code = known ? error.code : "internal";
   const says = !known ? "" : error.fromGateway ? "The gateway says: " : error.fromEnclave ? "The enclave says: " : "";
   const step = known && error.step !== undefined ? `, step ${error.step}` : "";
+  const message = known ? error.message : "This page failed.";
+  const next = known ? error.nextStep : "Reload it; if it happens again, tell the operator.";
   const element = byId(place);
   element.replaceChildren(
-    make("p", make("strong", says ? "Not answered. " : "Refused. "), says, known ? error.message : "This page failed."),
-    make("p", known ? error.nextStep : "Reload it; if it happens again, tell the operator.", ` (${code}${step})`),
+    make("p", make("strong", says ? "Not answered. " : "Refused. "), says, message),
+    make("p", make("strong", "What to do: "), next),
+    make("p", "Code: ", make("code", code), step),
   );
   element.dataset["refusalCode"] = code;
   element.hidden = false;
 }
 
 /** The verdict on the enclave: verified, refused, or being looked at. */
-export function verdict(text: string, good: boolean): void {
+export function verdict(state: Verdict, text: string): void {
   const element = byId("verdict");
+  element.dataset["state"] = state;
   element.textContent = text;
-  element.classList.toggle("good", good);
 }
 
-export function noEvidence(): void {
-  byId("evidence").hidden = true;
-  byId("notice").hidden = true;
+/** Whose list of accepted measurements it is; undefined if there is none yet. */
+export function policySource(policy?: Chosen): void {
+  const text = { own: OWN_POLICY, gateway: GATEWAYS_POLICY };
+  byId("policy-source").textContent = policy ? text[policy.source] : "";
 }
 
-export function evidence(enclave: Enclave): void {
-  const rows = enclave.steps.map(({ number, name, checked, against, result }) => {
-    const heading = make("th", `${number}. ${name}`);
-    heading.scope = "row";
-    return make("tr", heading, make("td", checked), make("td", against), make("td", result));
+/** An enclave that the policy accepts. */
+export function enclave(shown: Enclave, policy: Chosen): void {
+  const whose = policy.source === "own" ? "your policy" : "the gateway’s stated policy";
+  if (shown.kind === "nitro") {
+    verdict("verified", `Verified: a genuine Nitro enclave that runs exactly the code and model of ${whose}.`);
+  } else {
+    verdict("simulated", `Verified, but SIMULATED: the code and model of ${whose}, with no hardware behind them.`);
+  }
+  const steps = shown.steps.map(({ number, name, checked, against, result }) => {
+    const item = make("li", make("strong", `${number}. ${name}`), make("span", result), make("span", checked));
+    if (result === "passed") item.append(make("span", `against: ${against}`));
+    return item;
   });
-  byId("steps").replaceChildren(...rows);
+  byId("steps").replaceChildren(...steps);
   define(byId("facts"), [
-    ["Kind of enclave", enclave.kind],
-    ["Model", `${String(enclave.model["name"])} ${String(enclave.model["version"])}, digest ${enclave.modelDigest}`],
-    ["Function", enclave.functionChecksum],
-    ["Key exchange", enclave.kem === "X25519" ? "X25519" : `${enclave.kem} (post-quantum hybrid)`],
-    ...Object.entries(enclave.pcrs).map(([index, value]) => [`PCR ${index}`, value] as const),
+    ["Kind of enclave", shown.kind],
+    ["Evidence checked", shown.at.toLocaleString()],
+    ["Key exchange", shown.kem === "X25519" ? "X25519" : `${shown.kem} (post-quantum hybrid)`],
+    ["Model", `${String(shown.model["name"])} ${String(shown.model["version"])}`],
+    ["Model digest", shown.modelDigest],
+    ["Function", shown.functionChecksum],
+    ["Policy’s SHA-256", policy.digest],
+    ...Object.entries(shown.pcrs).map(([index, value]) => [`PCR ${index}`, value] as const),
   ]);
   byId("evidence").hidden = false;
   const notice = byId("notice");
-  notice.textContent = enclave.notices.join(" ");
-  notice.hidden = enclave.notices.length === 0;
+  notice.textContent = shown.notices.join(" ");
+  notice.hidden = shown.notices.length === 0;
+}
+
+export function preview(photo: Blob): void {
+  clearPreview();
+  const image = byId<HTMLImageElement>("preview");
+  image.src = URL.createObjectURL(photo);
+  image.hidden = false;
+  // What this browser cannot show, the enclave may still know.
+  image.onerror = () => (image.hidden = true);
+}
+
+export function clearPreview(): void {
+  const image = byId<HTMLImageElement>("preview");
+  image.hidden = true;
+  if (image.src) URL.revokeObjectURL(image.src);
+  image.removeAttribute("src");
 }
 
 export function answer(classified: Classified): void {
@@ -92,7 +138,7 @@ export function answer(classified: Classified): void {
     ["Sealed answer", `${bytes.format(receivedBytes)} bytes: ${spaced(hex(receivedStart))} …`],
   ]);
   const when = new Date(classified.receipt.iat * 1000);
-  byId("receipt").textContent = `Receipt verified: signed by this enclave ${when.toLocaleString()}, for this photo and answer.`;
+  byId("receipt").textContent = `Receipt: verified. Signed by this enclave ${when.toLocaleString()}, for this photo and answer.`;
   byId("answer").hidden = false;
 }
 
