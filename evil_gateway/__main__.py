@@ -59,7 +59,7 @@ def main() -> int:
         return _fail(str(error))
     demo.show(outcomes)
     if len(played) < len(tricks):
-        print(f"{len(tricks) - len(played)} tricks need --state, the folder of the simulated root.")  # noqa: T201
+        print(f"{len(tricks) - len(played)} tricks need --state, the folder of the simulated root.")  # noqa: T201 -- output
     return 0 if all(outcome.as_expected for outcome in outcomes) else 1
 
 

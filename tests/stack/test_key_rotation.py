@@ -25,7 +25,7 @@ KEYS = "/.well-known/ohttp-gateway"
 
 
 class RotatingStack(Stack):
-    def start_enclave(self, *arguments: object, **options: object) -> object:  # type: ignore[override]
+    def start_enclave(self, *arguments: object, **options: object) -> object:  # type: ignore[override]  # the same, with one option more
         return super().start_enclave(*arguments, key_seconds=KEY_SECONDS, **options)  # type: ignore[arg-type]
 
 
