@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from blindsight import strict_json
 from blindsight.attestation import verifier
 from blindsight.errors import ReceiptError
 
@@ -231,10 +231,10 @@ def _receipt(payload: dict[str, Any]) -> Receipt:
 def _object(part: str) -> dict[str, Any]:
     decoded = _decoded(part)
     try:
-        value = json.loads(decoded)
-        # One spelling only, so that no two readers can read it differently: members twice, 1.0 for 1.
+        value = strict_json.loads(decoded)
+        # One spelling only, so that no two readers can read it differently: 1.0 for 1, members in another order.
         canonical = rfc8785.dumps(value) == decoded
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _malformed("A part of the receipt is not JSON.") from error
     if not canonical or not isinstance(value, dict):
         raise _malformed("A part of the receipt is not a canonical JSON object.")

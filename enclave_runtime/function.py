@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import rfc8785
 
+from blindsight import strict_json
 from enclave_runtime import archive as archives
 from enclave_runtime.archive import BadBundle
 
@@ -93,11 +94,11 @@ def _unpack(archive: zipfile.ZipFile, found: bytes) -> Function:
 
 def _manifest(path: Path) -> tuple[dict[str, Any], bytes]:
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = strict_json.loads(path.read_bytes())
         canonical = rfc8785.dumps(manifest)
     except FileNotFoundError as error:
         raise BadBundle("the bundle has no model.json") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BadBundle("the bundle's model.json is not plain JSON") from error
     if not isinstance(manifest, dict) or not manifest.keys() >= _NEEDED:
         raise BadBundle("the bundle's model.json is not a model's manifest")

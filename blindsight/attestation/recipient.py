@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from blindsight import strict_json
 from blindsight.attestation import verifier
 from blindsight.attestation.report import Step
-from blindsight.errors import SealingError
+from blindsight.errors import EvidenceClaimsError, SealingError
 from blindsight.sealing import keyconfig
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def verify_recipient(
     verified = verifier.verify(document, policy=policy, nonce=nonce, now=now)
     verifier.check_key_configs(verified, key_configs)
     verifier.check_model(verified, manifest)
+    model = _manifest(manifest)
     configs = keyconfig.decode_list(key_configs)
     if not configs:
         raise SealingError("unsupported_suite", "The enclave offers no key configuration that is known here.")
@@ -106,6 +107,14 @@ def verify_recipient(
         verifier.CALLERS_STEP, "Binding", "key configurations and model manifest", "their attested digests", "passed"
     )
     report = replace(verified.report, steps=(*verified.report.steps, bound))
-    return Recipient(
-        keyconfig.preferred(configs), replace(verified, report=report), document, key_configs, json.loads(manifest)
-    )
+    return Recipient(keyconfig.preferred(configs), replace(verified, report=report), document, key_configs, model)
+
+
+def _manifest(encoded: bytes) -> dict[str, Any]:
+    try:
+        manifest = strict_json.loads(encoded)
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise EvidenceClaimsError("model_mismatch", "The model manifest is not an object.", step=verifier.CALLERS_STEP)
+    return manifest

@@ -38,6 +38,7 @@ from websockets.exceptions import (
 )
 from websockets.sync.client import ClientConnection, connect
 
+from blindsight import strict_json
 from blindsight.cape import evidence, messages
 from blindsight.cape.protocol import PREFIX, RUNTIME_SUBPROTOCOL, TOKEN_EXPIRED
 from blindsight.errors import CapeError, TransportError
@@ -219,10 +220,10 @@ class Connection:
 
     def receive(self) -> dict[str, Any]:
         try:
-            frame = json.loads(self._socket.recv())
+            frame = strict_json.loads(self._socket.recv())
         except ConnectionClosed as error:
             raise TransportError("connection_lost", "the host closed the connection") from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise TransportError("unexpected_answer", "the host's answer is not JSON") from error
         if isinstance(frame, dict) and frame.get("error"):
             raise CapeError("refused", str(frame["error"]))
@@ -242,9 +243,9 @@ class Connection:
 def claim(user_data: bytes | None, name: str) -> bytes | None:
     """A base64 member of a document's `user_data`; None if there is none."""
     try:
-        members = json.loads(user_data or b"{}")
+        members = strict_json.loads(user_data or b"{}")
         return base64.b64decode(members[name], validate=True)
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError, ValueError):
         return None
 
 
@@ -259,8 +260,8 @@ def cape_key(user_data: bytes | None) -> bytes:
 def _check_username(user_data: bytes | None, username: str) -> None:
     """Refuse another account's key; a document that names no account is taken, as Cape's own named none."""
     try:
-        named = json.loads(user_data or b"{}").get("username")
-    except (ValueError, AttributeError, RecursionError):
+        named = strict_json.loads(user_data or b"{}").get("username")
+    except (ValueError, AttributeError):
         return
     if named is not None and str(named).lower() != username.lower():
         raise CapeError("refused", "the host shows the key of another account")
@@ -269,8 +270,8 @@ def _check_username(user_data: bytes | None, username: str) -> None:
 def json_object(response: httpx2.Response) -> dict[str, Any]:
     """The response's JSON object; empty if it is none."""
     try:
-        content = response.json()
-    except (ValueError, RecursionError):
+        content = strict_json.loads(response.content)
+    except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -320,9 +321,9 @@ def _checked(token: str) -> str:
 
 def _refused_handshake(status: int, body: bytes) -> CapeError:
     try:
-        content = json.loads(body[:_REFUSAL_BYTES])
+        content = strict_json.loads(body[:_REFUSAL_BYTES])
         reason = str(content["error"])
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError, ValueError):
         reason = "the host gives none"
     if TOKEN_EXPIRED in reason:
         return CapeError("token_expired", "your token is expired. Try logging in again with `cape login`")

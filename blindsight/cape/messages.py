@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from blindsight import strict_json
 from blindsight.errors import CapeError
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ def b64(value: bytes) -> str:
 
 def _message(frame: str) -> dict[str, Any]:
     try:
-        content = json.loads(frame)
-    except (ValueError, RecursionError) as problem:
+        content = strict_json.loads(frame)
+    except ValueError as problem:
         raise _malformed("the frame is not JSON") from problem
     message = content.get("message") if isinstance(content, dict) else None
     if not isinstance(message, dict):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
+from blindsight import strict_json
 from blindsight.cape import tokens
 from blindsight.cape_cli.console import CliError, arguments_error, box_table, go_json, log, out, printable
 from blindsight.cape_cli.context import refused
@@ -155,8 +156,8 @@ def _lifetime(text: str) -> timedelta | None:
 
 def _rows(response: httpx2.Response, failure: str) -> list[dict[str, Any]]:
     try:
-        content = response.json()
-    except (ValueError, RecursionError):
+        content = strict_json.loads(response.content)
+    except ValueError:
         content = None
     if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
         raise CliError(f"{failure}: the host's answer is not a list")

@@ -15,6 +15,7 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from blindsight import strict_json
 from blindsight.cape.tokens import USERNAME_CLAIM
 from blindsight.cape_cli.console import CliError
 
@@ -55,11 +56,11 @@ class Store:
     def login(self) -> Login:
         path = self._settings.auth_file
         try:
-            content = json.loads(path.read_bytes())
+            content = strict_json.loads(path.read_bytes())
         except OSError as error:
             reason = (error.strerror or "unreadable").lower()
             raise CliError(f"failed to get auth token (did you run 'cape login'?): open {path}: {reason}") from error
-        except (ValueError, RecursionError):
+        except ValueError:
             content = None
         if not isinstance(content, dict):
             raise CliError(f"failed to get auth token (did you run 'cape login'?): {path} is not a JSON object")
@@ -105,8 +106,8 @@ class Store:
     def cached_key(self, host: str, username: str, root: str) -> bytes | None:
         """The Cape Key of this user at this host, if it was kept and was proven under the same `root`."""
         try:
-            der, facts = self._settings.key_file.read_bytes(), json.loads(self._key_facts_file.read_bytes())
-        except (OSError, ValueError, RecursionError):
+            der, facts = self._settings.key_file.read_bytes(), strict_json.loads(self._key_facts_file.read_bytes())
+        except (OSError, ValueError):
             return None
         return der if facts == _key_facts(der, host, username, root) else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
+from blindsight import strict_json
 from blindsight.attestation import UnsafeAcceptAnything, verify_archived
 from blindsight.cli import sealed
 from blindsight.cli.classify import DEFAULT_URL, TIMEOUT_SECONDS
@@ -138,8 +138,8 @@ def _document(path: Path) -> Verified:
         fail(f"{path} cannot be read: {error.strerror}", "give a file that `blindsight attest URL --save FILE` wrote")
     if content.lstrip().startswith(b"{"):
         try:
-            content = base64.b64decode(json.loads(content)["document"], validate=True)
-        except (KeyError, TypeError, ValueError, RecursionError, binascii.Error):
+            content = base64.b64decode(strict_json.loads(content)["document"], validate=True)
+        except (KeyError, TypeError, ValueError):
             fail(f"{path} has no attestation document in it", "give what GET /attestation answered, whole")
     try:
         return verify_archived(content, policy=UnsafeAcceptAnything())

@@ -15,6 +15,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from blindsight import strict_json
 from blindsight.cli import receipt
 from blindsight.cli import sealed as sealed_lane
 from blindsight.cli.console import err, fail, out
@@ -107,7 +108,7 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int, *, with_receipt: boo
             content=content,
             headers={"Content-Type": "application/octet-stream"},
         )
-        body: dict[str, Any] = response.json()
+        body: dict[str, Any] = strict_json.loads(response.content)
     except (httpx2.TransportError, httpx2.InvalidURL) as error:
         fail(
             f"{client.base_url} does not answer ({type(error).__name__})",

@@ -15,6 +15,7 @@ import httpx2
 import typer
 from rich.table import Table
 
+from blindsight import strict_json
 from blindsight.cli.classify import DEFAULT_URL
 from blindsight.cli.console import out
 
@@ -120,13 +121,13 @@ def _gateway(url: str) -> list[Finding]:
 
 def _problem(response: httpx2.Response) -> str:
     try:
-        return str(response.json()["detail"])
+        return str(strict_json.loads(response.content)["detail"])
     except (ValueError, KeyError, TypeError):
         return f"HTTP {response.status_code}, but no Blindsight gateway"
 
 
 def _model(get: Callable[[str], httpx2.Response]) -> Finding:
-    model = get("/info").json()["model"]
+    model = strict_json.loads(get("/info").content)["model"]
     return Finding(
         "model", bool(model["trained"]), f"{model['name']} {model['version']}", "untrained: its answers are noise"
     )

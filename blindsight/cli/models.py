@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 import typer
 
+from blindsight import strict_json
 from blindsight.cli import units
 from blindsight.cli.console import err, fail
 
@@ -29,7 +29,7 @@ class Chosen:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        manifest: dict[str, Any] = json.loads((self.folder / "model.json").read_bytes())
+        manifest: dict[str, Any] = strict_json.loads((self.folder / "model.json").read_bytes())
         return manifest
 
 

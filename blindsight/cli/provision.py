@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from blindsight import strict_json
 from blindsight.cape import tokens
 from blindsight.cli.console import err, fail
 from blindsight.local_trust import environment
@@ -91,7 +92,7 @@ def _cape(variables: Mapping[str, str], *arguments: str) -> str:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        content: dict[str, str] = json.loads(path.read_bytes())
+        content: dict[str, str] = strict_json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return content

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from blindsight import receipts
+from blindsight import receipts, strict_json
 from blindsight.attestation.policy import Policy
 from blindsight.cli import sealed
 from blindsight.cli.console import err, fail, out
@@ -75,10 +75,10 @@ def save(folder: Path, photo: Path, archive: dict[str, Any]) -> Path:
 
 def _answer(file: Path) -> dict[str, Any]:
     try:
-        answer = json.loads(file.read_text(encoding="utf-8"))
+        answer = strict_json.loads(file.read_bytes())
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}", "give the file of the answer that was saved")
-    except (ValueError, RecursionError):
+    except ValueError:
         answer = None
     if not isinstance(answer, dict):
         fail(f"{file} is not a JSON object", "give the file of the answer that was saved")

@@ -7,7 +7,6 @@ sent the `Recipient` to use. The two kinds of client only carry that out.
 from __future__ import annotations
 
 import base64
-import json
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import rfc8785
 
-from blindsight import receipts
+from blindsight import receipts, strict_json
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.recipient import verify_recipient
 from blindsight.attestation.verifier import CALLERS_STEP
@@ -203,8 +202,8 @@ def _refusal(reply: Reply) -> Exception:
 
 def _json_object(content: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        value = strict_json.loads(content)
+    except ValueError as error:
         raise unexpected("The answer is not JSON.") from error
     if not isinstance(value, dict):
         raise unexpected("The answer is not a JSON object.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from blindsight import strict_json
 from blindsight.errors import CapeError
 from enclave_runtime.cape.handler import MAX_BODY_BYTES, MEMORY_VARIABLE, SANDBOX_VARIABLE
 from enclave_runtime.cape.place import Place
@@ -176,9 +176,9 @@ class HandlerProcess:
         try:
             prefix = await self._reader.readexactly(messages.PREFIX.size)
             header_bytes, body_bytes = messages.lengths(prefix, max_body_bytes=MAX_BODY_BYTES)
-            header = json.loads(await self._reader.readexactly(header_bytes))
+            header = strict_json.loads(await self._reader.readexactly(header_bytes))
             body = await self._reader.readexactly(body_bytes)
-        except (asyncio.IncompleteReadError, OSError, ValueError, RecursionError) as error:
+        except (asyncio.IncompleteReadError, OSError, ValueError) as error:
             raise _lost() from error
         if not isinstance(header, dict):
             raise _lost()

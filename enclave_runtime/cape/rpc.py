@@ -17,6 +17,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from blindsight import strict_json
 from blindsight.errors import CapeError
 from enclave_runtime.cape.place import SOCKET
 
@@ -157,8 +158,8 @@ async def _read(reader: asyncio.StreamReader) -> dict[str, Any]:
             raise CapeError("too_large", f"a request has at most {MAX_MESSAGE_BYTES} bytes")
         if received.rstrip().endswith(b"}") and attempts < _MAX_ATTEMPTS:
             attempts += 1
-            with contextlib.suppress(ValueError, RecursionError):
-                request = await asyncio.to_thread(json.loads, bytes(received))
+            with contextlib.suppress(ValueError):
+                request = await asyncio.to_thread(strict_json.loads, bytes(received))
                 if isinstance(request, dict):
                     return request
     raise CapeError("malformed_frame", "the request is not a JSON object")

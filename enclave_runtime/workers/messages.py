@@ -33,7 +33,7 @@ def read(stream: IO[bytes], *, max_body_bytes: int = MAX_BODY_BYTES) -> tuple[di
     header, body = stream.read(header_bytes), stream.read(body_bytes)
     if len(header) < header_bytes or len(body) < body_bytes:
         return None
-    return json.loads(header), body
+    return json.loads(header.decode()), body
 
 
 def lengths(prefix: bytes, *, max_body_bytes: int = MAX_BODY_BYTES) -> tuple[int, int]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
+from blindsight import strict_json
 from enclave_runtime.workers import messages
 
 if TYPE_CHECKING:
@@ -111,8 +111,8 @@ class WorkerProcess:
             header_bytes, body_bytes = messages.lengths(prefix)
             header = await self._reader.readexactly(header_bytes)
             await self._reader.readexactly(body_bytes)
-            answer = json.loads(header)
-        except (asyncio.IncompleteReadError, OSError, ValueError, RecursionError) as error:
+            answer = strict_json.loads(header)
+        except (asyncio.IncompleteReadError, OSError, ValueError) as error:
             raise WorkerLost from error
         if not isinstance(answer, dict):
             raise WorkerLost

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from blindsight import strict_json
 from blindsight.attestation import verifier
 from blindsight.errors import EvidenceError, TransportError
 from blindsight.problems import Problem
@@ -61,7 +61,7 @@ async def attestation(
     return {
         "document": base64.b64encode(fields["document"]).decode(),
         "key_configs": base64.b64encode(fields["key_configs"]).decode(),
-        "model": json.loads(fields["model"]),
+        "model": strict_json.loads(fields["model"]),
         "kind": verified.kind,
         "reading": verified.report.to_dict(),
     }

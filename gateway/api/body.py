@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from blindsight import strict_json
 from blindsight.cape.protocol import PREFIX
 from blindsight.problems import Problem
 from blindsight.sealing import ohttp, padding
@@ -202,8 +202,8 @@ def _ciphertext(value: bytes) -> Upload:
 
 def _from_json(body: bytes) -> Upload:
     try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        fields = strict_json.loads(body)
+    except ValueError as error:
         raise Problem("bad_json", "The body is not JSON.") from error
     if isinstance(fields, dict) and fields.keys() >= {"image", "ciphertext"}:
         raise Problem("bad_json", "Send one of the members 'image' and 'ciphertext', not both.")

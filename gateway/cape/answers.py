@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import defaultdict
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -14,6 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from blindsight import strict_json
 from blindsight.errors import CapeError
 from gateway.errors import RETRY_AFTER_SECONDS
 
@@ -110,8 +110,8 @@ async def read_body(request: Request) -> bytes:
 async def read_json(request: Request) -> dict[str, Any]:
     """The JSON object in the body, whatever its Content-Type. Raises `CapeError`."""
     try:
-        content = json.loads(await read_body(request))
-    except (ValueError, RecursionError) as error:
+        content = strict_json.loads(await read_body(request))
+    except ValueError as error:
         raise CapeError("malformed_request", "the body is not JSON") from error
     if not isinstance(content, dict):
         raise CapeError("malformed_request", "the body is not a JSON object")

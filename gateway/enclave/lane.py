@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from blindsight import strict_json
 from blindsight.errors import BlindsightError, EvidenceError, SealingError, TransportError
 from blindsight.problems import Problem
 from blindsight.sealing import bhttp, keyconfig, ohttp
@@ -132,7 +132,7 @@ class SealedLane:
 
 def _content(response: bhttp.Response) -> dict[str, Any]:
     try:
-        content = json.loads(response.content)
+        content = strict_json.loads(response.content)
     except ValueError as error:
         raise _unexpected() from error
     if not isinstance(content, dict):

@@ -20,6 +20,7 @@ import rfc8785
 from enclave_runtime import archive as archives
 from enclave_runtime import function as functions
 from enclave_runtime.archive import BadBundle
+from tests.support.misspelt import misspelt
 
 if TYPE_CHECKING:
     from enclave_runtime.function import Function
@@ -216,6 +217,7 @@ def test_an_encrypted_entry_is_refused(load, places):
         (b"[" * 100_000, "not plain JSON"),
         (b'{"name": NaN, "version": "1", "trained": true}', "not plain JSON"),
         (b'{"name": 123456789012345678901234567890, "version": "1", "trained": true}', "not plain JSON"),
+        *[(content, "not plain JSON") for content in misspelt(json.dumps(MANIFEST)).values()],
         (b"[]", "not a model's manifest"),
         (b"null", "not a model's manifest"),
         (b'{"name": "x", "version": "1"}', "not a model's manifest"),

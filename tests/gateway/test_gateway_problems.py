@@ -14,6 +14,7 @@ from PIL import Image
 from blindsight.problems import CATALOGUE
 from tests.gateway.conftest import STRICT
 from tests.support import images
+from tests.support.misspelt import misspelt
 from tests.support.models import BROKEN_CLASS
 from tests.support.problems import CANARY, check, check_no_echo
 from tests.support.rawhttp import Connection
@@ -100,6 +101,10 @@ PLAIN_CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("bad_json", "no json", _raw(_TEXT, "application/json")),
     ("bad_json", "not utf-8", _raw(b"\xff" + _TEXT, "application/json")),
     ("bad_json", "deep", _raw(b"[" * 100_000, "application/json")),
+    *[
+        ("bad_json", spelling, _raw(content, "application/json"))
+        for spelling, content in misspelt(json.dumps({"image": base64.b64encode(_TEXT).decode()})).items()
+    ],
     ("bad_json", "array", _json([CANARY])),
     ("bad_json", "no image", _json({CANARY: CANARY})),
     ("bad_json", "number", _json({"image": 5, "note": CANARY})),

@@ -9,6 +9,7 @@ from attestation_forge import CLAIMS, PCRS, Forge
 
 from blindsight.attestation import Claims, expected_pcr16
 from blindsight.errors import EvidenceError
+from tests.support.evidence_shapes import malformed_user_data, user_data_of_others
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,19 @@ def test_user_data_of_others(forge: Forge, user_data: bytes) -> None:
     assert forge.verify(document, function_checksums=None, model_digests=None).claims is None
     assert code(forge, document) == "claims_missing"
     assert code(forge, document, function_checksums=None) == "claims_missing"
+
+
+@pytest.mark.parametrize("spelling", user_data_of_others(b"{}"))
+def test_user_data_that_is_no_json_in_utf_8_claims_nothing(forge: Forge, spelling: str) -> None:
+    document = forge.document(user_data=user_data_of_others(CLAIMS.to_json())[spelling])
+    assert code(forge, document) == "claims_missing"
+    assert forge.verify(document, function_checksums=None, model_digests=None).claims is None
+
+
+@pytest.mark.parametrize("spelling", malformed_user_data(b"{}"))
+def test_user_data_with_two_readings_is_refused(forge: Forge, spelling: str) -> None:
+    document = forge.document(user_data=malformed_user_data(CLAIMS.to_json())[spelling])
+    assert code(forge, document, function_checksums=None, model_digests=None) == "malformed_claims"
 
 
 @pytest.mark.parametrize("name", ["func_checksum", "key_configs_sha256", "model_sha256"])

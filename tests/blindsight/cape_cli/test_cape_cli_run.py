@@ -14,6 +14,7 @@ import pytest
 
 from blindsight.cape import envelope
 from tests.support.fake_cape_host import PCRS, rsa_key
+from tests.support.misspelt import misspelt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,6 +160,7 @@ def test_a_genuine_answer_to_another_input_is_refused(
 def test_what_is_no_answer(function: Function, ada: Callable[..., Any], host: FakeCapeHost) -> None:
     for frame, text in (
         ("x", "the host's answer is not JSON"),
+        *((frame, "the host's answer is not JSON") for frame in misspelt('{"message":{}}').values()),
         ("[]", "the host's answer has no message"),
         ('{"message":null}', "the host's answer has no message"),
     ):

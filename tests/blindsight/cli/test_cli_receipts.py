@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.images import plain
+from tests.support.misspelt import misspelt
 from tests.support.models import label_of
 from tests.support.processes import environment
 
@@ -118,6 +120,22 @@ def test_documents_that_differ(tmp_path: Path) -> None:
     assert "02" * 48 in done.stdout
     assert "These are enclaves of different identity." in done.stdout
     assert "PCR 0" not in done.stdout
+
+
+@pytest.mark.parametrize("spelling", [*misspelt("{}"), "utf-16, little end first"])
+def test_evidence_in_another_spelling_of_json(tmp_path: Path, spelling: str) -> None:
+    from enclave_runtime.evidence.simulated import SimulatedProducer
+
+    producer = SimulatedProducer(tmp_path / "state", {0: b"\x01" * 48})
+    document = producer.attest(nonce=None, user_data=None, public_key=None)
+    text = json.dumps({"document": base64.b64encode(document).decode()})
+    file = tmp_path / "old"
+    file.write_text(text)
+    assert blindsight(tmp_path, "attest", "diff", "old", "old").returncode == 0
+    file.write_bytes((misspelt(text) | {"utf-16, little end first": text.encode("utf-16-le")})[spelling])
+    done = blindsight(tmp_path, "attest", "diff", "old", "old")
+    assert done.returncode == 1
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["error", "next"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"document": 5}', b"garbage", None], ids=repr)

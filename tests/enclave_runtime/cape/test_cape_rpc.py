@@ -18,6 +18,7 @@ from enclave_runtime.cape.rpc import MAX_MESSAGE_BYTES, RpcServer
 from tests.enclave_runtime.cape import handler_sources as sources
 from tests.enclave_runtime.cape.handler_sources import ReversingRpc, request, within
 from tests.enclave_runtime.workers.fake_function import eventually
+from tests.support.misspelt import misspelt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -119,8 +120,11 @@ async def test_refusals(folder: Path, sent: bytes, error: str):
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"{", b"[1]", b"null", b'{"id": 1} {', b"\xff{}", b"[" * 100_000 + b"{}", b'{"}' * 1000, b"hello}"],
-)
+    [
+        b"", b"{", b"[1]", b"null", b'{"id": 1} {', b"\xff{}", b"[" * 100_000 + b"{}", b'{"}' * 1000, b"hello}",
+        *misspelt(request("Encrypt", "QQ==").decode()).values(),
+    ],
+)  # fmt: skip
 async def test_what_is_no_request(folder: Path, sent: bytes):
     answer = await ask(folder, sent, end=True)
     assert answer == {"id": None, "result": None, "error": "the request is not a JSON object"}

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from enclave_runtime.workers import messages
 from enclave_runtime.workers.process import FunctionBroken, WorkerLost, WorkerProcess
 from tests.enclave_runtime.workers import fake_function
 from tests.enclave_runtime.workers.fake_function import call, within
+from tests.support.misspelt import misspelt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +47,17 @@ async def test_the_end_of_the_worker_is_told_to_who_waits(tmp_path: Path):
     with pytest.raises(WorkerLost):
         await within(worker.call(HEADER, call(do="crash")))
     assert await within(worker.wait()) == 41
+    await within(worker.kill())
+
+
+@pytest.mark.parametrize("spelling", misspelt("{}"))
+async def test_a_worker_whose_answer_is_in_another_spelling_of_json_is_lost(tmp_path: Path, spelling: str):
+    worker = await start(tmp_path)
+    header = misspelt('{"result": {"value": 1}}')[spelling]
+    worker._reader = asyncio.StreamReader()
+    worker._reader.feed_data(messages.PREFIX.pack(len(header), 0) + header)
+    with pytest.raises(WorkerLost):
+        await within(worker.call(HEADER, call()))
     await within(worker.kill())
 
 
