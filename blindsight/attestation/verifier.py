@@ -50,6 +50,9 @@ CALLERS_STEP = 11
 DEBUG_PCRS = (0, 1, 2)
 """Zero in a debug enclave, whose signature and chain are as genuine as any. PCR 3 and 4 are not."""
 
+_SHOWN_FIELDS, _SHOWN_LETTERS = 8, 40
+"""How many unknown fields a report names, and how much of a name."""
+
 
 def verify(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: bytes | None, now: datetime) -> Verified:
     """Verify live `evidence` at the time `now` (aware). Raises `EvidenceError`; a return means that every step passed.
@@ -122,7 +125,7 @@ def _verify(
     # 2. Fields.
     number = steps.begin("Fields")
     document = AttestationDocument.parse(message.payload, step=number)
-    steps.passed(f"document of {document.module_id!a}", "AWS's field table")
+    steps.passed(f"document of {document.module_id!a}{_unknown(document.unknown_fields)}", "AWS's field table")
 
     # 3. Root: the bundle's own first certificate, which counts only if its fingerprint is pinned.
     number = steps.begin("Root")
@@ -190,6 +193,15 @@ def _verify(
 
     report = VerificationReport(kind, at if now is None else now, now is None, tuple(steps.done))
     return Verified(kind, document, claims, root_sha256, report)
+
+
+def _unknown(fields: tuple[int | str, ...]) -> str:
+    """What the report says of fields that no check looks at: AWS may add some at any time."""
+    if not fields:
+        return ""
+    names = [f"{name[:_SHOWN_LETTERS]!a}" if isinstance(name, str) else str(name) for name in fields[:_SHOWN_FIELDS]]
+    more = f" and {len(fields) - len(names)} more" if len(fields) > len(names) else ""
+    return f", and fields that are not known here: {', '.join(names)}{more}"
 
 
 def _check_measurements(pcrs: Mapping[int, bytes], accepted: Mapping[int, frozenset[str]], step: int) -> None:

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import cbor2
 
-from blindsight.attestation import cbor
-from blindsight.errors import EvidenceFormatError, TransportError
+from blindsight import cbor
+from blindsight.errors import TransportError
 from blindsight.wire.protocol import MAX_FRAME_BYTES, Kind
 
 _HEADER = struct.Struct(">IB")
@@ -53,8 +53,8 @@ def pack(fields: dict[str, Any]) -> bytes:
 def unpack(payload: bytes) -> dict[str, Any]:
     """Decode a payload object, strictly: one reading only, nothing after it. Raises `TransportError`."""
     try:
-        fields = cbor.decode(payload, step=0)
-    except EvidenceFormatError as error:
+        fields = cbor.decode(payload)
+    except cbor.CBORDecodeError as error:
         raise TransportError("bad_frame", "A frame's payload is not plain CBOR.") from error
     if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
         raise TransportError("bad_frame", "A frame's payload is not an object.")

@@ -234,8 +234,18 @@ export async function pcrsFor(claims: Claims): Promise<Map<number, Bytes>> {
 
 export type Fields = Record<string, Encodable | Raw | undefined>;
 
-/** The payload's fields in the order of genuine documents; a change to undefined leaves the field out. */
-export async function fieldsOf(attesting: Attesting, changes: Fields = {}): Promise<Bytes> {
+/** Encoded keys and values, in turn, as a map of the form that the NSM has written since July 2025. */
+export function indefinite(...entries: Uint8Array[]): Bytes {
+  return concat(Uint8Array.of(0xbf), ...entries, Uint8Array.of(0xff));
+}
+
+/** Encoded keys and values, in turn, as a map of the form that the NSM wrote before. */
+export function definite(...entries: Uint8Array[]): Bytes {
+  return concat(head(5, entries.length / 2), ...entries);
+}
+
+/** The payload's encoded keys and values in the order of genuine documents; a change to undefined leaves one out. */
+export async function entriesOf(attesting: Attesting, changes: Fields = {}): Promise<Bytes[]> {
   const fields: Fields = {
     module_id: "i-0123456789abcdef0-enc0123456789abcdef",
     digest: "SHA384",
@@ -249,7 +259,11 @@ export async function fieldsOf(attesting: Attesting, changes: Fields = {}): Prom
     ...changes,
   };
   const present = Object.entries(fields).filter((field): field is [string, Encodable | Raw] => field[1] !== undefined);
-  return concat(head(5, present.length), ...present.flatMap(([key, value]) => [cbor(key), cbor(value)]));
+  return present.flatMap(([key, value]) => [cbor(key), cbor(value)]);
+}
+
+export async function fieldsOf(attesting: Attesting, changes: Fields = {}): Promise<Bytes> {
+  return indefinite(...(await entriesOf(attesting, changes)));
 }
 
 export async function envelope(attesting: Attesting, payload: Bytes, header = PROTECTED): Promise<Bytes> {

@@ -69,6 +69,7 @@ test("tag 18 may be there, and only that", async () => {
 });
 
 const EMPTY = new Uint8Array();
+const BREAK = Uint8Array.of(0xff);
 
 test("envelopes", async () => {
   const payload = await forge.fieldsOf(attesting);
@@ -118,7 +119,54 @@ test("fields", async () => {
     await refused(async () => verified(await forge.documentOf(attesting, changes)), code, 2);
   }
   await refused(async () => verified(await forge.envelope(attesting, forge.cbor([]))), "invalid_field", 2);
-  await verified(await forge.documentOf(attesting, { public_key: null, extra: "ignored" }));
+});
+
+test("both forms of the payload's outer map", async () => {
+  const entries = await forge.entriesOf(attesting);
+  const payload = forge.indefinite(...entries);
+  for (const each of [payload, forge.definite(...entries)]) {
+    const { document, claims } = await verified(await forge.envelope(attesting, each));
+    assert.deepEqual([document.unknownFields, claims], [[], CLAIMS]);
+  }
+  const extra = forge.cbor("extra");
+  const cases: [Bytes, string][] = [
+    [payload.subarray(0, -1), "malformed_cbor"],
+    [concat(payload, BREAK), "trailing_bytes"],
+    [concat(payload, extra, extra), "trailing_bytes"],
+    [concat(forge.definite(...entries), BREAK), "trailing_bytes"],
+    [forge.indefinite(...entries, extra), "indefinite_length"],
+    [forge.indefinite(...entries, extra, BREAK), "indefinite_length"],
+    [forge.indefinite(...entries, extra, forge.indefinite()), "indefinite_length"],
+    [concat(Uint8Array.of(0x81), payload), "indefinite_length"],
+    [concat(Uint8Array.of(0x9f), payload.subarray(1)), "indefinite_length"],
+    [concat(Uint8Array.of(0xd2), payload), "unexpected_tag"],
+    [forge.indefinite(...entries, ...entries.slice(-2)), "duplicate_key"],
+    [forge.definite(...entries, ...entries.slice(0, 2)), "duplicate_key"],
+    [forge.indefinite(extra, extra, ...entries, extra, extra), "duplicate_key"],
+    [forge.indefinite(...entries, extra, forge.cbor([[[[0]]]])), "nesting_too_deep"],
+    [forge.indefinite(), "missing_field"],
+  ];
+  for (const [hostile, code] of cases) {
+    await refused(async () => verified(await forge.envelope(attesting, hostile)), code, 2);
+  }
+  await refused(() => verified(concat(Uint8Array.of(0x9f), good.subarray(1), BREAK)), "indefinite_length", 1);
+});
+
+test("unknown fields are skipped, and named in the report", async () => {
+  const entries = await forge.entriesOf(attesting);
+  const added = ["added_later", "line\nbreak", 7, "x".repeat(5000)].flatMap((key) => [key, [1]].map(forge.cbor));
+  for (const form of [forge.indefinite, forge.definite]) {
+    const { document, steps } = await verified(await forge.envelope(attesting, form(...entries, ...added)));
+    assert.deepEqual(document.unknownFields, ["added_later", "line\nbreak", 7, "x".repeat(5000)]);
+    assert.equal(
+      steps[1]?.checked,
+      "document of 'i-0123456789abcdef0-enc0123456789abcdef', and fields that are not known here: " +
+        `'added_later', 'line\\u{a}break', 7, '${"x".repeat(40)}'`,
+    );
+  }
+  const many = Array.from({ length: 10 }, (_, key) => [key, null].map(forge.cbor)).flat();
+  const { steps } = await verified(await forge.envelope(attesting, forge.indefinite(...entries, ...many)));
+  assert.match(steps[1]?.checked ?? "", /: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more$/);
 });
 
 test("roots", async () => {

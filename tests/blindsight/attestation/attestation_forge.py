@@ -99,6 +99,8 @@ class Forge:
     root: Party = field(default_factory=lambda: party(None, "test.root", end=NOW + timedelta(days=9999)))
     parties: list[Party] = field(default_factory=list)
     leaf: Party | None = None
+    indefinite: bool = True
+    """The form of the payload's outer map: the NSM has written it with indefinite length since July 2025."""
 
     def __post_init__(self) -> None:
         if not self.parties:
@@ -128,8 +130,15 @@ class Forge:
         }
         return {name: value for name, value in (fields | changes).items() if value is not ...}
 
+    def payload(self, **changes: Any) -> bytes:
+        entries = [cbor2.dumps(name) + cbor2.dumps(value) for name, value in self.fields(**changes).items()]
+        if self.indefinite:
+            return b"\xbf" + b"".join(entries) + b"\xff"
+        assert len(entries) < 24
+        return bytes([0xA0 + len(entries)]) + b"".join(entries)
+
     def document(self, **changes: Any) -> bytes:
-        return self.envelope(cbor2.dumps(self.fields(**changes)))
+        return self.envelope(self.payload(**changes))
 
     def envelope(self, payload: bytes, *, protected: bytes = ES384, unprotected: Any = None) -> bytes:
         signature = self.sign(protected, payload)

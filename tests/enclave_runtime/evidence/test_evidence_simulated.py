@@ -96,6 +96,9 @@ def test_bytes_are_shaped_as_nitro_s(producer: SimulatedProducer) -> None:
     protected, unprotected, payload, signature = cbor2.loads(document)
     assert (protected, unprotected, len(signature)) == (bytes.fromhex("a1013822"), {}, 96)
     fields = cbor2.loads(payload)
+    entries = b"".join(cbor2.dumps(name) + cbor2.dumps(value) for name, value in fields.items())
+    # As the NSM has written it since July 2025: the outer map indefinite, the rest definite.
+    assert payload == b"\xbf" + entries + b"\xff"
     assert list(fields) == FIELD_ORDER
     assert list(fields["pcrs"]) == list(range(16))
     assert fields["digest"] == "SHA384"

@@ -34,6 +34,10 @@ export const CALLERS_STEP = 11;
 /** Zero in a debug enclave, whose signature and chain are as genuine as any. PCR 3 and 4 are not. */
 const DEBUG_PCRS = [0, 1, 2];
 
+/** How many unknown fields a report names, and how much of a name. */
+const SHOWN_FIELDS = 8;
+const SHOWN_LETTERS = 40;
+
 /** One step: what was `checked`, `against` what, and whether it passed or the policy did not ask for it. */
 export interface Step {
   readonly number: number;
@@ -117,7 +121,7 @@ async function verifySteps(evidence: Bytes, policy: Policy, nonce: Bytes | null,
   // 2. Fields.
   number = steps.begin("Fields");
   const document = parseDocument(message.payload, number);
-  steps.passed(`document of ${printable(document.moduleId)}`, "AWS's field table");
+  steps.passed(`document of ${printable(document.moduleId)}${unknown(document.unknownFields)}`, "AWS's field table");
 
   // 3. Root: the bundle's own first certificate, which counts only if its fingerprint is pinned.
   number = steps.begin("Root");
@@ -182,6 +186,20 @@ async function verifySteps(evidence: Bytes, policy: Policy, nonce: Bytes | null,
   steps.asked(fresh.length > 0, fresh.join(" and "), `the caller's, ${policy.maxAge} s at most`);
 
   return { kind, document, claims, rootSha256, steps: steps.done, at: now ?? at };
+}
+
+/** What the report says of fields that no check looks at: AWS may add some at any time. */
+function unknown(fields: AttestationDocument["unknownFields"]): string {
+  if (!fields.length) return "";
+  const shown = fields.slice(0, SHOWN_FIELDS);
+  const names = shown.map((name) => (typeof name === "string" ? printable(firstLetters(name)) : String(name)));
+  const more = fields.length > shown.length ? ` and ${fields.length - shown.length} more` : "";
+  return `, and fields that are not known here: ${names.join(", ")}${more}`;
+}
+
+/** By code points: half a surrogate pair is no letter. */
+function firstLetters(text: string): string {
+  return [...text].slice(0, SHOWN_LETTERS).join("");
 }
 
 function checkMeasurements(
