@@ -230,6 +230,8 @@ def _environment(working: Path, limits: HandlerLimits) -> dict[str, str]:
         "HOME": str(working),
         "TMPDIR": str(working),
         "USER": "function",
+        # For functions that know nothing of it. It has to be set before ONNX Runtime is loaded.
+        "ORT_DISABLE_TELEMETRY": "1",
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         MEMORY_VARIABLE: str(limits.memory_bytes),

@@ -51,7 +51,7 @@ class WorkerProcess:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-m", "enclave_runtime.workers.worker", str(theirs.fileno()),
                 cwd=folder,
-                env=_environment(shared, threads),
+                env=_environment(folder, shared, threads),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
@@ -119,11 +119,14 @@ class WorkerProcess:
         return answer
 
 
-def _environment(shared: Path, threads: list[int]) -> dict[str, str]:
+def _environment(folder: Path, shared: Path, threads: list[int]) -> dict[str, str]:
     """A worker sees none of the runtime's environment, which may hold secrets."""
     return {
         "PATH": os.defpath,
         "LANG": "C.UTF-8",
+        # A library that keeps something for its user finds no user's folder, but this one in memory.
+        "HOME": str(folder),
+        "ORT_DISABLE_TELEMETRY": "1",
         "BLINDSIGHT_SHARED_WEIGHTS": str(shared),
         "BLINDSIGHT_THREADS": ",".join(str(count) for count in threads),
         "OMP_NUM_THREADS": "1",

@@ -299,6 +299,7 @@ async def test_a_function_sees_nothing_of_the_runtime(
         "USER": "function",
         "OMP_NUM_THREADS": "3",
         "OPENBLAS_NUM_THREADS": "3",
+        "ORT_DISABLE_TELEMETRY": "1",
     }
     # Standard input, output and error, its end of the channel, and the listing itself.
     assert await run(process, "result = len(os.listdir('/proc/self/fd'))") == b"5"

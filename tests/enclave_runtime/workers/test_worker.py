@@ -46,10 +46,12 @@ async def test_the_worker_sees_nothing_of_the_runtime(
     assert seen["environment"] == {
         "PATH": os.defpath,
         "LANG": "C.UTF-8",
+        "HOME": str(tmp_path / "function"),
         "BLINDSIGHT_SHARED_WEIGHTS": str(tmp_path / "shared"),
         "BLINDSIGHT_THREADS": "1,4",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
     }
     assert seen["isolated"] == 1
     assert seen["folder"] == str(tmp_path / "function")
