@@ -27,6 +27,9 @@ _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Opens URLs of this machine, whatever proxy the environment names."""
+
 
 class StackError(Exception):
     """Something under measurement could not be started; the message says what."""
@@ -147,7 +150,7 @@ def _wait_listening(port: int, process: psutil.Process, log: Path) -> None:
 
 def _wait_ready(port: int, process: psutil.Process, log: Path) -> None:
     for _ in _attempts(process, log):
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz"):
+        with contextlib.suppress(OSError), DIRECT.open(f"http://127.0.0.1:{port}/readyz"):
             return
 
 

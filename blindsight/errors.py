@@ -14,6 +14,7 @@
     ├── CapeError                   .status: a request in Cape's protocol that is refused
     ├── SealingError                a message that cannot be opened
     ├── ReceiptError                a receipt that proves nothing
+    ├── ProxyError                  a proxy that must not be used so; nothing was sent
     └── TransportError              the other side was not reached; safe to retry
 
 `code` is stable and for programs, the message is for people, `next_step` says what to do now. Each class lists its
@@ -275,6 +276,17 @@ class ReceiptError(BlindsightError):
             "receipt_output_mismatch": "The answer is not the one that was signed; do not rely on it.",
             "receipt_input_mismatch": "The receipt is for another image; check which file was sent.",
             "receipt_time_implausible": "The receipt's time does not fit its evidence; do not rely on it.",
+        }
+    )
+
+
+class ProxyError(BlindsightError):
+    """A proxy that was asked for and must not be used so. Nothing was sent. Not retryable."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "plain_through_proxy": "Use an https:// address, seal the photos (--sealed), or leave the proxy out.",
+            "proxy_unusable": "Give it as http://HOST:PORT; SOCKS needs the packages socksio and python-socks.",
         }
     )
 

@@ -5,7 +5,8 @@
         print(connection.run(b"hello").output)
 
 Raises `EvidenceError` for a host that is no accepted enclave, before anything secret is sent; `CapeError` (`refused`)
-with the host's own words; `TransportError` if it is not reached or does not speak this protocol.
+with the host's own words; `TransportError` if it is not reached or does not speak this protocol; `ProxyError` for a
+proxy that must not be used.
 """
 
 from __future__ import annotations
@@ -14,14 +15,12 @@ import base64
 import binascii
 import contextlib
 import hashlib
-import ipaddress
 import json
 import secrets
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
-from urllib.parse import urlsplit
 
 import httpx2
 from cryptography.exceptions import InvalidSignature
@@ -41,7 +40,8 @@ from websockets.sync.client import ClientConnection, connect
 from blindsight import strict_json
 from blindsight.cape import evidence, messages
 from blindsight.cape.protocol import PREFIX, RUNTIME_SUBPROTOCOL, TOKEN_EXPIRED
-from blindsight.errors import CapeError, TransportError
+from blindsight.client import routes
+from blindsight.errors import CapeError, ProxyError, TransportError
 from blindsight.sealing import hpke
 from blindsight.sealing.kem import X25519_BYTES
 
@@ -59,6 +59,7 @@ MAX_MESSAGE_BYTES: Final = 1 << 30
 NONCE_BYTES: Final = 24
 
 _REFUSAL_BYTES: Final = 1024
+_READABLE: Final = "tokens and results"
 _INPUT_SUITE: Final = hpke.Suite(aead_id=hpke.AEAD_CHACHA20_POLY1305)
 
 
@@ -81,10 +82,15 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Host:
-    """A Cape host at `url` (http, https, ws or wss). `insecure` accepts any TLS certificate."""
+    """A Cape host at `url` (http, https, ws or wss).
+
+    `insecure` accepts any TLS certificate. `proxy` is the URL of one, or "env" for that of the environment; hosts of
+    this machine are reached without, and through one goes nothing but TLS: Cape encrypts neither tokens nor results.
+    """
 
     url: str
     insecure: bool = False
+    proxy: str | None = None
 
     def rest(
         self,
@@ -95,12 +101,12 @@ class Host:
         body: object = None,
         form: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
-        """Send one request; any status is an answer. Raises `TransportError`."""
+        """Send one request; any status is an answer. Raises `TransportError` and `ProxyError`."""
         url = self._url(path, "http")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            with httpx2.Client(
-                verify=self._tls(), timeout=REST_SECONDS, trust_env=not _is_loopback(url), headers=headers
+            with routes.blocking(
+                url, timeout=REST_SECONDS, proxy=self.proxy, readable=_READABLE, headers=headers, tls=self._tls()
             ) as client:
                 return client.request(method, url, json=body, data=form)
         except (httpx2.RequestError, httpx2.InvalidURL, OSError) as error:
@@ -118,18 +124,20 @@ class Host:
                         ssl=self._tls() if url.startswith("wss:") else None,
                         subprotocols=[Subprotocol(RUNTIME_SUBPROTOCOL), Subprotocol(_checked(token))],
                         compression=None,
-                        proxy=None if _is_loopback(url) else True,
+                        proxy=routes.proxy_for(url, self.proxy, readable=_READABLE),
+                        create_connection=_Unredirected,
                         open_timeout=OPEN_SECONDS,
                         ping_interval=PING_SECONDS,
                         ping_timeout=None,
                         max_size=MAX_MESSAGE_BYTES,
                     )
                 )
-            except InvalidStatus as error:
-                raise _refused_handshake(error.response.status_code, bytes(error.response.body)) from error
-            except InvalidURI as error:
+            except (InvalidURI, httpx2.InvalidURL) as error:
                 raise TransportError("unreachable", "malformed ws or wss URL") from error
-            except (InvalidHandshake, InvalidProxy, SecurityError, OSError, EOFError) as error:
+            except (InvalidProxy, ImportError):
+                # Without the library's words, which quote the proxy's password.
+                raise ProxyError("proxy_unusable", "the proxy cannot be used") from None
+            except (InvalidHandshake, SecurityError, OSError, EOFError) as error:
                 raise _unreachable(self.url, error) from error
             yield Connection(socket, trust)
 
@@ -162,11 +170,22 @@ class Host:
         return f"{schemes[own]}://{rest}{path}"
 
     def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
+        context = routes.tls_context()
         if self.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+class _Unredirected(ClientConnection):
+    """A socket of the library's that goes where it was told to, with the token, or nowhere."""
+
+    def handshake(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 -- as the library passes them
+        """Raises `CapeError` for any refusal: on `InvalidStatus` the library would follow a redirect."""
+        try:
+            super().handshake(*arguments, **options)
+        except InvalidStatus as error:
+            raise _refused_handshake(error.response.status_code, bytes(error.response.body)) from error
 
 
 class Connection:
@@ -334,12 +353,3 @@ def _unreachable(url: str, error: Exception) -> TransportError:
     if isinstance(error, TimeoutError | httpx2.TimeoutException):
         return TransportError("timed_out", f"{url} does not answer in time")
     return TransportError("unreachable", f"{url} cannot be reached: {error or type(error).__name__}")
-
-
-def _is_loopback(url: str) -> bool:
-    """Whether a proxy would lead away from where `url` points."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from blindsight.cape import tokens
-from blindsight.cape.client import Host, json_object
+from blindsight.cape.client import json_object
 from blindsight.cape.protocol import USERNAME
 from blindsight.cape_cli.console import CliError, arguments_error, log, out, printable
 from blindsight.cape_cli.context import mint_login, refused
@@ -112,7 +112,7 @@ def _finish(context: Context, login: Login) -> None:
 def _device_login(context: Context) -> Login:
     """The device flow of RFC 8628."""
     settings = context.settings
-    host = Host(settings.auth_host, insecure=settings.insecure)
+    host = context.auth_host
     started = json_object(
         host.rest(
             "POST",
@@ -176,10 +176,7 @@ def _decide(context: Context, user_code: str, *, allow: bool) -> None:
     body: dict[str, object] = {"user_code": user_code, "allow": allow}
     if allow:
         body["access_token"], body["id_token"] = mint_login(key, username)
-    settings = context.settings
-    response = Host(settings.auth_host, insecure=settings.insecure).rest(
-        "POST", "/oauth/device/decision", token=own, body=body
-    )
+    response = context.auth_host.rest("POST", "/oauth/device/decision", token=own, body=body)
     if response.status_code >= 300:
         raise CliError(f"{'approval' if allow else 'denial'} failed: {refused(response)}")
     out(f"Login with code {user_code} {'approved' if allow else 'denied'}.")

@@ -57,6 +57,7 @@ class Context:
             presets=self.text("config"),
             url=self.text("url"),
             root=self.text("root"),
+            proxy=self.text("proxy"),
             insecure=self.is_set("insecure"),
         )
 
@@ -66,7 +67,15 @@ class Context:
 
     @cached_property
     def host(self) -> Host:
-        return Host(self.settings.enclave_host, insecure=self.settings.insecure)
+        return self._host(self.settings.enclave_host)
+
+    @cached_property
+    def auth_host(self) -> Host:
+        """Where one logs in."""
+        return self._host(self.settings.auth_host)
+
+    def _host(self, url: str) -> Host:
+        return Host(url, insecure=self.settings.insecure, proxy=self.settings.proxy)
 
     @cached_property
     def trust(self) -> Trust:

@@ -27,6 +27,7 @@ ROOT: Final = Command(
         Flag("url", "the Cape host", "u"),
         Flag("root", "trusted root certificate in PEM, instead of AWS's"),
         Flag("insecure", "accept any TLS certificate", kind="bool"),
+        Flag("proxy", "proxy to other machines, or env for that of HTTPS_PROXY; by default none (BLINDSIGHT_PROXY)"),
         Flag("verbose", "say more when something fails", "v", "bool"),
         Flag("output", "output format, plain or json", "o", default="plain"),
     ),

@@ -24,6 +24,7 @@ _ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
     "local_cape_key_file_name": ("CAPE_LOCAL_CAPE_KEY_FILE_NAME", "CAPE_LOCAL_CAPE_KEY_FILENAME"),
     "dev_disable_ssl": ("CAPE_DEV_DISABLE_SSL",),
     "attestation_root": ("CAPE_ATTESTATION_ROOT",),
+    "proxy": ("BLINDSIGHT_PROXY",),
 }
 
 OPTIONS: Final = tuple(_ENVIRONMENT)
@@ -39,7 +40,10 @@ _DEFAULTS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Where to connect to and where to keep what; `attestation_root` names a PEM file, empty for AWS's root."""
+    """Where to connect to and where to keep what.
+
+    `attestation_root` names a PEM file, empty for AWS's root; `proxy` is as `Host` takes it.
+    """
 
     hosts: tuple[str, str]
     audience: str
@@ -50,6 +54,7 @@ class Settings:
     insecure: bool
     attestation_root: str
     presets_file: Path
+    proxy: str | None = None
 
     @property
     def enclave_host(self) -> str:
@@ -65,7 +70,14 @@ class Settings:
 
 
 def load(
-    environ: Mapping[str, str], home: Path, *, presets: str = "", url: str = "", root: str = "", insecure: bool = False
+    environ: Mapping[str, str],
+    home: Path,
+    *,
+    presets: str = "",
+    url: str = "",
+    root: str = "",
+    proxy: str = "",
+    insecure: bool = False,
 ) -> Settings:
     """Put the settings together; the arguments are flags. Raises `CliError`."""
     presets_file = presets_path(environ, home, presets)
@@ -87,6 +99,7 @@ def load(
         insecure=insecure or _truth(setting("dev_disable_ssl")),
         attestation_root=root or setting("attestation_root"),
         presets_file=presets_file,
+        proxy=proxy or setting("proxy") or None,
     )
 
 

@@ -16,6 +16,7 @@ from blindsight.attestation import UnsafeAcceptAnything, verify_archived
 from blindsight.cli import sealed
 from blindsight.cli.classify import DEFAULT_URL, TIMEOUT_SECONDS
 from blindsight.cli.console import err, fail, out
+from blindsight.cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 from blindsight.client import Client
 from blindsight.errors import BlindsightError
 from blindsight.problems import Problem
@@ -64,13 +65,14 @@ def verify(
     ] = sealed.DEFAULT_POLICY,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
     save: Annotated[Path | None, typer.Option(help="Keep the attestation document in this file.")] = None,
+    proxy: Proxy = None,
 ) -> None:
     """Verify the enclave behind a gateway, without believing the gateway: `attest URL` for short.
 
     Exit status: 0 if the evidence was accepted, 1 if it was refused or could not be had.
     """
     try:
-        with Client(url, policy=policy, timeout=TIMEOUT_SECONDS) as client:
+        with Client(url, policy=policy, proxy=proxy, timeout=TIMEOUT_SECONDS) as client:
             report = client.verify()
             enclave = client.enclave
     except Problem as problem:

@@ -19,6 +19,9 @@ from blindsight import strict_json
 from blindsight.cli import receipt
 from blindsight.cli import sealed as sealed_lane
 from blindsight.cli.console import err, fail, out
+from blindsight.cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
+from blindsight.client import routes
+from blindsight.errors import ProxyError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_SECONDS = 60.0
@@ -44,6 +47,7 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
     receipts: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep each answer with the enclave's receipt in this folder.")
     ] = None,
+    proxy: Proxy = None,
 ) -> None:
     """Classify photos through a gateway, which seals each to its enclave; or, with --sealed, only passes them on.
 
@@ -52,9 +56,9 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
     token = os.environ.get("BLINDSIGHT_TOKEN")
     with_receipt = receipts is not None
     lane = (
-        _sealed_lane(url, token, policy, with_receipt=with_receipt)
+        _sealed_lane(url, token, policy, proxy, with_receipt=with_receipt)
         if sealed
-        else _plain_lane(url, token, with_receipt=with_receipt)
+        else _plain_lane(url, token, proxy, with_receipt=with_receipt)
     )
     failed = 0
     notices: set[str] = set()
@@ -88,16 +92,37 @@ def _ask_file(ask: _Ask, file: Path, top_k: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _sealed_lane(url: str, token: str | None, policy: Path | None, *, with_receipt: bool) -> Iterator[_Ask]:
-    with sealed_lane.connect(url, policy=policy, token=token, timeout=TIMEOUT_SECONDS) as client:
+def _sealed_lane(
+    url: str, token: str | None, policy: Path | None, proxy: str | None, *, with_receipt: bool
+) -> Iterator[_Ask]:
+    with sealed_lane.connect(url, policy=policy, token=token, proxy=proxy, timeout=TIMEOUT_SECONDS) as client:
+        if token:
+            _warn_of_cleartext(url, "the API token", sealed=True)
         yield functools.partial(sealed_lane.ask, client, with_receipt=with_receipt)
 
 
 @contextlib.contextmanager
-def _plain_lane(url: str, token: str | None, *, with_receipt: bool) -> Iterator[_Ask]:
+def _plain_lane(url: str, token: str | None, proxy: str | None, *, with_receipt: bool) -> Iterator[_Ask]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    with httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS) as client:
+    try:
+        client = routes.blocking(url, timeout=TIMEOUT_SECONDS, proxy=proxy, readable="the photos", headers=headers)
+    except ProxyError as error:
+        sealed_lane.stop(error)
+    except httpx2.InvalidURL:
+        fail(f"{url} is no address", "check --url")
+    with client:
+        _warn_of_cleartext(url, "the photos", sealed=False)
         yield functools.partial(_ask, client, with_receipt=with_receipt)
+
+
+def _warn_of_cleartext(url: str, readable: str, *, sealed: bool) -> None:
+    if routes.in_the_clear(url):
+        err.print(
+            f"WARNING: {routes.address(url)} is not encrypted: everyone between here and there can read {readable}. "
+            f"Use an https:// address{'' if sealed else ', or --sealed'}.",
+            style="bold yellow",
+            markup=False,
+        )
 
 
 def _ask(client: httpx2.Client, content: bytes, top_k: int, *, with_receipt: bool) -> dict[str, Any]:

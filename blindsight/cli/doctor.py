@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import httpx2
 import typer
@@ -18,9 +17,9 @@ from rich.table import Table
 from blindsight import strict_json
 from blindsight.cli.classify import DEFAULT_URL
 from blindsight.cli.console import out
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from blindsight.cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
+from blindsight.client import routes
+from blindsight.errors import ProxyError
 
 _NEEDED = {
     "gateway": ["fastapi", "uvicorn", "prometheus-client", "pydantic-settings", "python-multipart"],
@@ -28,6 +27,7 @@ _NEEDED = {
 }
 _MIN_FREE_BYTES = 2 << 30
 _MIN_MEMORY_BYTES = 2 << 30
+_GATEWAY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,11 @@ class Finding:
 def doctor(
     state: Annotated[Path, typer.Option(help="The folder of `blindsight up`.")] = Path(".blindsight"),
     url: Annotated[str, typer.Option(help="The gateway.")] = DEFAULT_URL,
+    proxy: Proxy = None,
 ) -> None:
     """Check this machine and the stack on it. Exit status: 0 if nothing needs mending, 1 if something does."""
     findings = [
-        _python(), *_packages(), _memory(), _disk(state), _state(state), _attestation_device(), *_gateway(url),
+        _python(), *_packages(), _memory(), _disk(state), _state(state), _attestation_device(), *_gateway(url, proxy),
     ]  # fmt: skip
     table = Table(box=None, pad_edge=False)
     for heading in ("", "check", "seen", "next step"):
@@ -104,19 +105,17 @@ def _attestation_device() -> Finding:
     return Finding("evidence", good=True, seen="Nitro security module" if device else "simulated: no /dev/nsm here")
 
 
-def _gateway(url: str) -> list[Finding]:
-    def get(path: str) -> httpx2.Response:
-        return httpx2.get(f"{url}{path}", timeout=5, trust_env=False)
-
+def _gateway(url: str, proxy: str | None) -> list[Finding]:
     try:
-        ready = get("/readyz")
-    except (httpx2.TransportError, httpx2.InvalidURL, OSError, socket.gaierror):
+        with routes.blocking(url, timeout=_GATEWAY_SECONDS, proxy=proxy) as client:
+            ready = client.get("/readyz")
+            if ready.status_code != 200:
+                return [Finding("gateway", False, _problem(ready), "look into the logs of the state folder")]
+            return [Finding("gateway", True, f"ready at {url}"), _model(client)]
+    except (httpx2.TransportError, httpx2.InvalidURL, OSError):
         return [Finding("gateway", good=True, seen=f"nothing answers at {url}; start it with `blindsight up`")]
-    if ready.status_code != 200:
-        return [
-            Finding("gateway", good=False, seen=_problem(ready), next_step="look into the logs of the state folder")
-        ]
-    return [Finding("gateway", good=True, seen=f"ready at {url}"), _model(get)]
+    except ProxyError as error:
+        return [Finding("gateway", good=False, seen=str(error), next_step=error.next_step)]
 
 
 def _problem(response: httpx2.Response) -> str:
@@ -126,8 +125,8 @@ def _problem(response: httpx2.Response) -> str:
         return f"HTTP {response.status_code}, but no Blindsight gateway"
 
 
-def _model(get: Callable[[str], httpx2.Response]) -> Finding:
-    model = strict_json.loads(get("/info").content)["model"]
+def _model(client: httpx2.Client) -> Finding:
+    model = strict_json.loads(client.get("/info").content)["model"]
     return Finding(
         "model", bool(model["trained"]), f"{model['name']} {model['version']}", "untrained: its answers are noise"
     )

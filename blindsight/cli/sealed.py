@@ -20,7 +20,7 @@ DEFAULT_POLICY: Final = Path(".blindsight/policy.json")
 _PCR0_DIGITS = 16
 
 
-def connect(url: str, *, policy: Path | None, token: str | None, timeout: float) -> Client:
+def connect(url: str, *, policy: Path | None, token: str | None, proxy: str | None, timeout: float) -> Client:
     """A client that has verified the enclave, and said so on standard error. Exits if it must not be used."""
     if policy is None and not DEFAULT_POLICY.exists():
         fail(
@@ -28,7 +28,7 @@ def connect(url: str, *, policy: Path | None, token: str | None, timeout: float)
             "give --policy; `python -m enclave_runtime policy` writes one for a bundle, `blindsight up` its own",
         )
     try:
-        client = Client(url, policy=policy or DEFAULT_POLICY, api_token=token, timeout=timeout)
+        client = Client(url, policy=policy or DEFAULT_POLICY, api_token=token, proxy=proxy, timeout=timeout)
         client.verify()
     except Problem as problem:
         fail(f"{problem.kind.title}. {problem.detail}", "ask the operator, or look at the gateway's log")

@@ -19,6 +19,7 @@ from blindsight.attestation.policy import Policy
 from blindsight.cli import localca, models, provision, units
 from blindsight.cli.console import err, fail, out
 from blindsight.cli.supervisor import Supervisor, Unit
+from blindsight.client import routes
 from blindsight.local_trust import environment
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 120.0
 _POLL_SECONDS = 0.1
+_PROBE_SECONDS = 5.0
 _TLS_NAMES = ["localhost", "127.0.0.1", "::1"]
 
 
@@ -140,10 +142,10 @@ async def _serve(stack: list[Unit], chosen: Chosen, state: Path, *, port: int, t
 
 
 async def _ready(port: int) -> None:
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with routes.asynchronous(f"http://127.0.0.1:{port}", timeout=_PROBE_SECONDS) as client:
         while True:
             try:
-                if (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
+                if (await client.get("/readyz")).status_code == 200:
                     return
             except httpx2.TransportError:
                 pass

@@ -137,14 +137,14 @@ class Caller:
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
     _opened: list[Any] = field(default_factory=list)
 
-    def client(self, **options: Any) -> Client | Looped:
+    def client(self, url: str = "https://gateway.example", **options: Any) -> Client | Looped:
         transport = httpx2.MockTransport(self.gateway.handle)
         options = {"policy": self.gateway.policy, "transport": transport, **options}
         if self.kind == "blocking":
-            blocking = Client("https://gateway.example", **options)
+            blocking = Client(url, **options)
             self._opened.append(blocking)
             return blocking
-        looped = Looped(AsyncClient("https://gateway.example", **options), self._runner)
+        looped = Looped(AsyncClient(url, **options), self._runner)
         self._opened.append(looped)
         return looped
 
