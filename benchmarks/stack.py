@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -64,7 +61,8 @@ def blindsight(model: Path, work: Path, **more: object) -> Iterator[Service]:
     """
     bundle = work / "bundle.zip"
     _run("enclave_function", "bundle", "build", "--model", str(model), "--out", str(bundle))
-    measured = json.loads(_run("enclave_runtime", "measure", "--bundle", str(bundle)))
+    policy = work / "policy.json"
+    _run("enclave_runtime", "policy", "--bundle", str(bundle), "--state", str(work), "--out", str(policy))
     enclave_port, port, metrics_port = _free_port(), _free_port(), _free_port()
     serve = [
         "-m",
@@ -79,8 +77,6 @@ def blindsight(model: Path, work: Path, **more: object) -> Iterator[Service]:
     ]
     with _process([sys.executable, *serve], work / "enclave.log") as enclave:
         _wait_listening(enclave_port, enclave, work / "enclave.log")
-        policy = work / "policy.json"
-        policy.write_text(json.dumps(_policy(work / "simulated_root.pem", measured["pcrs"])))
         settings = {
             "BLINDSIGHT_POLICY": str(policy),
             "BLINDSIGHT_ENCLAVE_PORT": str(enclave_port),
@@ -91,20 +87,6 @@ def blindsight(model: Path, work: Path, **more: object) -> Iterator[Service]:
             _wait_ready(port, gateway, work / "gateway.log")
             workers = {f"worker {number}": child for number, child in enumerate(enclave.children(), start=1)}
             yield Service("blindsight", port, {"gateway": gateway, "enclave runtime": enclave} | workers, metrics_port)
-
-
-def _policy(root: Path, pcrs: dict[str, str]) -> dict[str, object]:
-    certificate = root.read_text().partition("-----BEGIN CERTIFICATE-----")
-    der = ssl.PEM_cert_to_DER_cert("".join(certificate[1:]).strip())
-    return {
-        "schema": "blindsight-policy/1",
-        "roots": [{"kind": "simulated", "sha256": hashlib.sha256(der).hexdigest()}],
-        "pcrs": {index: [value] for index, value in pcrs.items() if index in {"0", "1", "2"}},
-        "function_checksums": None,
-        "model_digests": None,
-        "max_age_seconds": 300,
-        "max_future_skew_seconds": 60,
-    }
 
 
 def _run(*module_and_arguments: str) -> str:

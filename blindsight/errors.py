@@ -6,7 +6,7 @@
     │   ├── EvidenceChainError      steps 3-4: not from a pinned root, or not valid at that time
     │   ├── EvidenceSignatureError  step 5
     │   ├── EvidenceDebugError      step 6: an enclave whose memory its host can read
-    │   ├── EvidenceMeasurementError  step 7: other code than the policy accepts
+    │   ├── EvidenceMeasurementError  step 7: other code than the policy accepts, or no longer accepted
     │   ├── EvidenceClaimsError     steps 8-9, 11: another function, model or key than accepted or attested
     │   └── EvidenceFreshnessError  step 10: not made for this caller, now
     ├── PolicyError                 a policy that must not be used
@@ -51,6 +51,7 @@ class EvidenceError(BlindsightError):
 
 
 _NOT_A_DOCUMENT = "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind."
+_RECALLED = "Do not use this enclave: its release was recalled. Ask the operator for a newer one."
 _NOT_GENUINE = "Do not use this service: the evidence was changed, or no such enclave made it."
 
 
@@ -111,12 +112,15 @@ class EvidenceDebugError(EvidenceError):
 
 
 class EvidenceMeasurementError(EvidenceError):
-    """The enclave runs other code than the policy accepts. Not retryable."""
+    """The enclave runs other code than the policy accepts, or accepts any more. Not retryable."""
 
     NEXT_STEPS = MappingProxyType(
         {
             "pcr_missing": "Ask the operator which PCRs this release locks, and correct the policy.",
             "pcr_mismatch": "Compare the measurements with a build of the release you trust, then update the policy.",
+            "release_too_old": "Ask the operator for a newer release; lower minimum_version if you trust this one.",
+            "release_expired": "Ask the operator for a newer release, and for the policy that lists it.",
+            "release_recalled": _RECALLED,
         }
     )
 
@@ -135,6 +139,7 @@ class EvidenceClaimsError(EvidenceError):
             "claims_pcr_mismatch": "The claims differ from what was measured; do not use this service.",
             "function_not_accepted": "Compare the function checksum with your bundle's, then update the policy.",
             "model_not_accepted": "Compare the model digest with your model.json's, then update the policy.",
+            "release_recalled": _RECALLED,
             "model_mismatch": "The manifest was changed on its way; do not believe what it says of the model.",
             "key_configs_mismatch": "Fetch evidence and key configurations again, once; if they differ still, stop.",
         }
@@ -155,15 +160,18 @@ class EvidenceFreshnessError(EvidenceError):
 
 
 class PolicyError(BlindsightError):
-    """A verification policy that must not be used. Retry only after the policy is corrected."""
+    """A verification policy that must not be used, or not any more. Retry only with another policy."""
 
     NEXT_STEPS = MappingProxyType(
         {
             "unreadable_policy": "Check the path and that the file is JSON in UTF-8.",
-            "invalid_policy": "Correct the named entry; docs/architecture.md describes the format.",
+            "invalid_policy": "Correct the named entry; docs/policy.md describes the format.",
             "unknown_policy_key": "Remove or correct the named key: a misspelt rule would not be enforced.",
             "no_roots": "List at least one root of trust.",
             "no_measurements": "List at least one PCR with at least one accepted value.",
+            "code_not_pinned": "Add PCR 0, or PCR 1 with PCR 2; or say any_code in format /2 to accept any code.",
+            "function_not_pinned": "Add PCR 16, function_checksums, or in format /2 function_in_image or any_function.",
+            "policy_expired": "Get a newer policy from its author; this one accepts nothing any more.",
             "empty_allow_list": "List at least one accepted value, or leave the whole entry out.",
             "zero_measurement": "Take the measurements from a release build: zero is what a debug enclave shows.",
             "not_a_certificate_fingerprint": "Pin the SHA-256 of the root certificate's DER bytes.",

@@ -158,8 +158,8 @@ def archive(answer: Mapping[str, Any], *, document: bytes, manifest: Mapping[str
 def verify(answer: Mapping[str, Any], *, policy: Policy, image: bytes | None = None) -> VerifiedReceipt:
     """Verify a kept answer with its receipt and its evidence, offline.
 
-    The evidence is judged at its own time, by `policy`. Raises `ReceiptError`, or `EvidenceError` if the document does
-    not verify.
+    The evidence is judged at its own time, by `policy`. Raises `ReceiptError`, or `EvidenceError` or `PolicyError` if
+    the document does not verify.
     """
     document, manifest = _evidence(answer.get("evidence"))
     verified = verifier.verify_archived(document, policy=policy)

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import blindsight
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.policy import Policy
+from blindsight.attestation.release import Release
 from blindsight.errors import BlindsightError
 from enclave_runtime import function as functions
 from enclave_runtime.archive import BadBundle
@@ -128,12 +130,16 @@ def _measure(bundle: Path) -> dict[str, Any]:
 def _policy(bundle: Path, state: Path) -> Policy:
     measured = _measure(bundle)
     root = SimulatedProducer(state, measurements()).root_fingerprint
-    return Policy(
-        roots={root: "simulated"},
+    release = Release(
+        kind="simulated",
+        name=f"blindsight {blindsight.__version__}",
+        version=blindsight.__version__,
+        roots=frozenset({root}),
         pcrs={int(index): frozenset({value}) for index, value in measured["pcrs"].items()},
         function_checksums=frozenset({measured["function_checksum"]}),
         model_digests=frozenset({measured["model_digest"]}),
     )
+    return Policy(releases=(release,))
 
 
 def _fail(message: str) -> int:

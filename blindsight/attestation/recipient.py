@@ -59,7 +59,7 @@ class Recipient:
             notices.append("UNTRAINED WEIGHTS: this model has learnt nothing and its answers are noise.")
         if self.verified.kind == "simulated":
             notices.append("SIMULATED ENCLAVE: the evidence proves nothing about the host that runs it.")
-        return tuple(notices)
+        return (*self.report.warnings, *notices)
 
     def summary(self) -> dict[str, Any]:
         """What an answer says of the enclave behind it."""
@@ -93,8 +93,9 @@ def verify_recipient(
 ) -> Recipient:
     """Take the verifier's steps and the one that it leaves to its caller: keys and manifest are the attested ones.
 
-    `manifest` is the canonical model manifest; `nonce` is fresh and used for nothing else. Raises `EvidenceError`, or
-    `SealingError` if the enclave offers no key configuration that is known here.
+    `manifest` is the canonical model manifest; `nonce` is fresh and used for nothing else. Raises `EvidenceError`,
+    `PolicyError` if the policy has expired, or `SealingError` if the enclave offers no key configuration that is known
+    here.
     """
     verified = verifier.verify(document, policy=policy, nonce=nonce, now=now)
     verifier.check_key_configs(verified, key_configs)

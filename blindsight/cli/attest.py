@@ -85,6 +85,8 @@ def verify(
         typer.echo(json.dumps(report.to_dict()))
     else:
         out.print(report.render(), markup=False, end="")
+    for warning in report.warnings:
+        err.print(warning, style="bold yellow")
     if report.kind == "simulated":
         err.print("SIMULATED ENCLAVE: this proves nothing about the host that runs it.", style="bold yellow")
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +16,14 @@ import typer
 from rich.table import Table
 
 from blindsight import strict_json
+from blindsight.attestation import matching
+from blindsight.attestation.policy import Policy
+from blindsight.attestation.report import LEFT_OPEN
 from blindsight.cli.classify import DEFAULT_URL
 from blindsight.cli.console import out
 from blindsight.cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 from blindsight.client import routes
-from blindsight.errors import ProxyError
+from blindsight.errors import PolicyError, ProxyError
 
 _NEEDED = {
     "gateway": ["fastapi", "uvicorn", "prometheus-client", "pydantic-settings", "python-multipart"],
@@ -47,7 +51,8 @@ def doctor(
 ) -> None:
     """Check this machine and the stack on it. Exit status: 0 if nothing needs mending, 1 if something does."""
     findings = [
-        _python(), *_packages(), _memory(), _disk(state), _state(state), _attestation_device(), *_gateway(url, proxy),
+        _python(), *_packages(), _memory(), _disk(state), _state(state), *_policy(state), _attestation_device(),
+        *_gateway(url, proxy),
     ]  # fmt: skip
     table = Table(box=None, pad_edge=False)
     for heading in ("", "check", "seen", "next step"):
@@ -98,6 +103,21 @@ def _state(state: Path) -> Finding:
         return Finding("state folder", good=True, seen=f"{state}: none yet")
     mode = state.stat().st_mode & 0o777
     return Finding("state folder", not mode & 0o077, f"{state}, mode {mode:o}", f"chmod 700 {state}: it holds keys")
+
+
+def _policy(state: Path) -> list[Finding]:
+    file = state / "policy.json"
+    if not file.exists():
+        return []
+    try:
+        policy = Policy.load(file)
+        matching.check_policy(policy, at=datetime.now(UTC))
+    except PolicyError as error:
+        return [Finding("policy", good=False, seen=str(error), next_step=error.next_step)]
+    if policy.left_open:
+        seen = " ".join(LEFT_OPEN[part] for part in policy.left_open)
+        return [Finding("policy", good=False, seen=seen, next_step="pin it, unless you mean to accept any")]
+    return [Finding("policy", good=True, seen=f"{file}, code and function pinned")]
 
 
 def _attestation_device() -> Finding:

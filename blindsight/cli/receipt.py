@@ -61,6 +61,8 @@ def verify(
             ("evidence", receipt.evidence_sha256),
         ):
             out.print(f"  {name:<9} {value}", markup=False)
+    for warning in verified.evidence.warnings:
+        err.print(warning, style="bold yellow")
     if verified.evidence.kind == "simulated":
         err.print("SIMULATED ENCLAVE: this proves nothing about the host that ran it.", style="bold yellow")
 

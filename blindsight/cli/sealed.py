@@ -38,6 +38,8 @@ def connect(url: str, *, policy: Path | None, token: str | None, proxy: str | No
     if enclave is not None:
         pcr0 = enclave.measurements.get("0", "")[:_PCR0_DIGITS]
         err.print(f"sealed to a verified {enclave.verified.kind} enclave, PCR 0 {pcr0}…", markup=False)
+        for warning in enclave.report.warnings:
+            err.print(warning, style="bold yellow")
     return client
 
 

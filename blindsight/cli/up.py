@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import socket
@@ -15,7 +16,6 @@ import typer
 from rich.panel import Panel
 from rich.table import Table
 
-from blindsight.attestation.policy import Policy
 from blindsight.cli import localca, models, provision, units
 from blindsight.cli.console import err, fail, out
 from blindsight.cli.supervisor import Supervisor, Unit
@@ -73,7 +73,8 @@ def _units(
     workers: int,
 ) -> list[Unit]:
     enclave_port = _free_port()
-    (checksum,) = Policy.load(policy).function_checksums or ("",)
+    with bundle.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
     logs = state / "logs"
     logs.mkdir(exist_ok=True)
     settings = {

@@ -97,11 +97,12 @@ class Core:
 
     @property
     def recipient(self) -> Recipient | None:
-        """The enclave that was verified last, if its evidence is young enough to rely on."""
+        """The enclave that was verified last, if its evidence is young enough to rely on, and the policy in force."""
         accepted = self._accepted
         if accepted is None or self._clock() - accepted[1] > self._max_age:
             return None
-        return accepted[0]
+        until = accepted[0].verified.until
+        return accepted[0] if until is None or datetime.now(UTC) < until else None
 
     def renewed(self, renew: Renew) -> Recipient | None:
         """What somebody else has verified since `renew` was asked for."""

@@ -132,7 +132,7 @@ async def _other_policy(stage: Stage, ask: Ask) -> Reply:
     policy = json.loads(reply.body)
     stage.memory["asked"] = stage.memory.get("asked", 0) + 1
     if stage.memory["asked"] > 1:
-        policy["pcrs"] = {"0": [base64.b16encode(os.urandom(48)).decode().lower()]}
+        policy["releases"][0]["pcrs"] = {"0": [base64.b16encode(os.urandom(48)).decode().lower()]}
     return replace(reply, body=json.dumps(policy).encode())
 
 

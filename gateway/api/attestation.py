@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 
 from blindsight import strict_json
 from blindsight.attestation import verifier
-from blindsight.errors import EvidenceError, TransportError
+from blindsight.errors import EvidenceError, PolicyError, TransportError
 from blindsight.problems import Problem
 from gateway.api import openapi
 from gateway.api.models import Attestation
@@ -54,9 +54,10 @@ async def attestation(
         )
     except TransportError as error:
         raise Problem("enclave_unavailable", f"{error} {error.next_step}") from error
-    except EvidenceError as error:
+    except (EvidenceError, PolicyError) as error:
+        step = getattr(error, "step", None)
         raise Problem(
-            "evidence_refused", f"{error} {error.next_step}", evidence_code=error.code, verification_step=error.step
+            "evidence_refused", f"{error} {error.next_step}", evidence_code=error.code, verification_step=step
         ) from error
     return {
         "document": base64.b64encode(fields["document"]).decode(),

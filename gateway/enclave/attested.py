@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from blindsight.attestation.recipient import Recipient, verify_recipient
-from blindsight.errors import BlindsightError, EvidenceError, SealingError, TransportError
+from blindsight.errors import BlindsightError, EvidenceError, PolicyError, SealingError, TransportError
 from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
 from blindsight.wire import frames
@@ -39,6 +39,11 @@ class Attested(Recipient):
     @property
     def classes(self) -> int:
         return int(self.manifest["labels"]["count"])
+
+    @property
+    def has_ended(self) -> bool:
+        """The policy, or the release, was accepted until now and is not any more."""
+        return self.verified.until is not None and datetime.now(UTC) >= self.verified.until
 
     @property
     def notice(self) -> str | None:
@@ -94,7 +99,8 @@ class AttestedEnclave:
         """Keep the evidence fresh and the status known, until cancelled."""
         while True:
             try:
-                if self._attested is None or time.monotonic() - self._attested.at > self._attest_interval:
+                known = self._attested
+                if known is None or known.has_ended or time.monotonic() - known.at > self._attest_interval:
                     await self.attest()
                 await self._look()
                 await asyncio.sleep(self._status_interval if self._warm else _RETRY_SECONDS)
@@ -109,7 +115,7 @@ class AttestedEnclave:
     async def attest(self, *, instead_of: Attested | None = None) -> Attested:
         """Fetch evidence with a fresh nonce and verify it. With `instead_of`, only if that is still the current one.
 
-        Raises `EvidenceError`, `SealingError` or `TransportError`; the enclave is then not used any more.
+        Raises `EvidenceError`, `PolicyError`, `SealingError` or `TransportError`; the enclave is not used then.
         """
         async with self._attesting:
             if instead_of is not None and self._attested is not None and self._attested is not instead_of:
@@ -117,7 +123,7 @@ class AttestedEnclave:
             nonce = secrets.token_bytes(_NONCE_BYTES)
             try:
                 attested = self._verify(await self.evidence(nonce), nonce)
-            except (EvidenceError, SealingError) as error:
+            except (EvidenceError, PolicyError, SealingError) as error:
                 self._refuse(error)
                 raise
             except TransportError:
@@ -168,7 +174,7 @@ class AttestedEnclave:
         self._metrics.queued.set(status.get("queued", 0))
         self._metrics.restarts.set(status.get("restarts", 0))
 
-    def _refuse(self, error: EvidenceError | SealingError) -> None:
+    def _refuse(self, error: EvidenceError | PolicyError | SealingError) -> None:
         step = getattr(error, "step", None)
         if self._refusal.extra.get("evidence_code") != error.code:
             _log.error("evidence refused", extra={"code": error.code, "step": step})

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from blindsight import strict_json
-from blindsight.errors import BlindsightError, EvidenceError, SealingError, TransportError
+from blindsight.errors import BlindsightError, EvidenceError, PolicyError, SealingError, TransportError
 from blindsight.problems import Problem
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from blindsight.sealing.inner import classify_request
@@ -84,7 +84,7 @@ class SealedLane:
                 yield
         except TimeoutError as error:
             raise Problem("deadline_exceeded", f"The enclave did not answer within {self._deadline:g} s.") from error
-        except EvidenceError as error:
+        except (EvidenceError, PolicyError) as error:
             raise self._enclave.refusal from error
         except (_UnknownKey, BlindsightError) as error:
             raise Problem("enclave_unavailable", "The enclave was lost while it held this image.") from error

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import rfc8785
 
-from blindsight.attestation import Policy, check_key_configs, check_model, pcr16_extension, verify
+from blindsight.attestation import Policy, Release, check_key_configs, check_model, pcr16_extension, verify
 from blindsight.errors import EvidenceError
 from blindsight.receipts import ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp
@@ -97,12 +97,14 @@ class Enclave:
 
     @property
     def policy(self) -> Policy:
-        return Policy(
-            roots={self.producer.root_fingerprint: "simulated"},
+        release = Release(
+            kind="simulated",
+            roots=frozenset({self.producer.root_fingerprint}),
             pcrs={index: frozenset({value.hex()}) for index, value in PCRS.items()},
             function_checksums=frozenset({self.function.checksum.hex()}),
             model_digests=frozenset({self.function.model_digest.hex()}),
         )
+        return Policy(releases=(release,))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Peer]:

@@ -297,9 +297,22 @@ def test_no_enclave(tiny_stack: Stack) -> None:
         assert gateway.metric("enclave_up") == 0
 
 
+def test_an_expired_policy(tiny_stack: Stack) -> None:
+    policy = json.loads(tiny_stack.policy_file.read_text()) | {"expires": "2026-01-01T00:00:00Z"}
+    path = tiny_stack.folder / "expired-policy.json"
+    path.write_text(json.dumps(policy))
+    with tiny_stack.another_gateway(ready=False, policy=path) as gateway:
+        wait_until("the policy is refused", lambda: gateway.metric("evidence_refused_total") > 0)
+        for request in (_raw(_TEXT), _form(_TEXT, field="files", path="/classify/batch")):
+            assert check(gateway.client.request(**request), "evidence_refused")["evidence_code"] == "policy_expired"
+        for url in ("/readyz", "/v2/health/ready", "/attestation"):
+            assert check(gateway.client.get(url), "evidence_refused")["evidence_code"] == "policy_expired"
+        assert gateway.client.get("/livez").status_code == 200
+
+
 def test_refused_evidence(tiny_stack: Stack) -> None:
     policy = json.loads(tiny_stack.policy_file.read_text())
-    policy["pcrs"]["2"] = ["ab" * 48]
+    policy["releases"][0]["pcrs"]["2"] = ["ab" * 48]
     path = tiny_stack.folder / "other-policy.json"
     path.write_text(json.dumps(policy))
     with tiny_stack.another_gateway(ready=False, policy=path) as gateway:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from blindsight.attestation import Policy
 from gateway import __main__ as command_line
 from gateway import log
 from gateway.settings import Settings
@@ -99,8 +100,7 @@ def test_unusable_settings_end_the_start_with_one_line(
 
 def _policy(folder: Path) -> Path:
     file = folder / "policy.json"
-    roots = f'[{{"kind": "simulated", "sha256": "{"ab" * 32}"}}]'
-    file.write_text(f'{{"schema": "blindsight-policy/1", "roots": {roots}, "pcrs": {{"0": ["{"cd" * 48}"]}}}}')
+    file.write_text(Policy.expecting({0: "cd" * 48}, function_in_image=True).to_json())
     return file
 
 

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from blindsight.attestation.policy import Policy
+from blindsight.attestation.release import Release
 from enclave_function.bundle import build
 from tests.support.processes import Enclave, Gateway, environment
 from tests.support.wire import free_port
@@ -77,12 +78,14 @@ class Stack:
     def _start(self) -> None:
         self.enclave = self.start_enclave()
         self.enclave.wait_warm()  # Its root exists from here on.
-        self.policy = Policy(
-            roots={root_fingerprint(self.state): "simulated"},
+        release = Release(
+            kind="simulated",
+            roots=frozenset({root_fingerprint(self.state)}),
             pcrs={index: frozenset({self.measured.pcrs[index]}) for index in (0, 1, 2, 16)},
             function_checksums=frozenset({self.measured.function_checksum}),
             model_digests=frozenset({self.measured.model_digest}),
         )
+        self.policy = Policy(releases=(release,))
         self.policy_file.write_text(self.policy.to_json())
         self.gateway = self.start_gateway()
         self.gateway.wait_ready()

@@ -88,11 +88,16 @@ class _Enclave:
         return (forge or self.forge).document(**fields)
 
     def policy(self, **changes: Any) -> dict[str, Any]:
-        names = {
-            "function_checksums": frozenset([self.claims.func_checksum.hex()]),
-            "model_digests": frozenset([self.claims.model_sha256.hex()]),
+        """In the first format, which every implementation goes on reading."""
+        policy = {
+            "schema": "blindsight-policy/1",
+            "roots": [{"kind": "simulated", "sha256": self.forge.fingerprint}],
+            "pcrs": {str(index): [PCRS[index].hex()] for index in (0, 1, 2)},
+            "function_checksums": [self.claims.func_checksum.hex()],
+            "model_digests": [self.claims.model_sha256.hex()],
+            "max_age_seconds": 300,
+            "max_future_skew_seconds": 60,
         }
-        policy: dict[str, Any] = json.loads(self.forge.policy(**names).to_json())
         return policy | changes
 
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
-from blindsight.attestation import Claims, Policy, Verified, expected_pcr16, verify
+from blindsight.attestation import Claims, Policy, Release, Verified, expected_pcr16, verify
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 NONCE = bytes(range(32))
@@ -31,6 +31,9 @@ CLAIMS = Claims(
 )
 PCRS = {index: bytes(48) for index in range(16)} | {index: bytes([index + 1]) * 48 for index in range(3)}
 PCRS[16] = expected_pcr16(CLAIMS.func_checksum, CLAIMS.model_sha256)
+
+ANY_FUNCTION = {"function_checksums": None, "model_digests": None, "any_function": True}
+"""Changes to a release, so that it asks for no claims."""
 
 ES384 = b"\xa1\x01\x38\x22"
 P384_ORDER = int("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16)
@@ -155,15 +158,18 @@ class Forge:
         return hashlib.sha256(self.root.der).hexdigest()
 
     def policy(self, **changes: Any) -> Policy:
-        return Policy(
+        """A policy of one release, whose fields may be changed."""
+        release = Release(
             **{
-                "roots": {self.fingerprint: "simulated"},
+                "kind": "simulated",
+                "roots": frozenset([self.fingerprint]),
                 "pcrs": {index: frozenset([PCRS[index].hex()]) for index in (0, 1, 2)},
                 "function_checksums": frozenset([CLAIMS.func_checksum.hex()]),
                 "model_digests": frozenset([CLAIMS.model_sha256.hex()]),
             }
             | changes
         )
+        return Policy(releases=(release,))
 
     def verify(self, document: bytes, *, now: datetime = NOW, nonce: bytes | None = NONCE, **changes: Any) -> Verified:
         return verify(document, policy=self.policy(**changes), nonce=nonce, now=now)

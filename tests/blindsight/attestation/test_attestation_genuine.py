@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from blindsight.attestation import AWS_NITRO_ROOT_G1, Policy, UnsafeAcceptAnything, verify, verify_archived
+from blindsight.attestation.release import Release
 from blindsight.errors import EvidenceError
 
 
@@ -76,8 +77,7 @@ def policy(production: bytes, genuine: Genuine) -> Policy:
     measured = cbor2.loads(cbor2.loads(production)[2])["pcrs"]
     for index, start in genuine.pcrs.items():
         assert measured[index].hex().startswith(start)
-    pcrs = {index: frozenset([measured[index].hex()]) for index in genuine.pcrs}
-    return Policy(roots={AWS_NITRO_ROOT_G1: "nitro"}, pcrs=pcrs)
+    return Policy.expecting({index: measured[index].hex() for index in genuine.pcrs}, any_function=True)
 
 
 def test_production_document_verifies_at_its_own_time(genuine: Genuine, production: bytes, policy: Policy) -> None:
@@ -121,7 +121,7 @@ def test_production_document_is_expired_today(production: bytes, policy: Policy)
 
 
 def test_production_document_of_other_code_is_refused(production: bytes) -> None:
-    policy = Policy(roots={AWS_NITRO_ROOT_G1: "nitro"}, pcrs={0: frozenset(["ab" * 48])})
+    policy = Policy.expecting({0: "ab" * 48}, function_in_image=True)
     with pytest.raises(EvidenceError) as caught:
         verify_archived(production, policy=policy)
     assert (caught.value.code, caught.value.step) == ("pcr_mismatch", 7)
@@ -134,7 +134,8 @@ def test_debug_document_is_refused_as_such(folder: Path, name: str, accepting: s
     document = (folder / name).read_bytes()
     measured = cbor2.loads(cbor2.loads(document)[2])["pcrs"][4].hex()
     assert measured.strip("0")
-    policy = Policy(roots={AWS_NITRO_ROOT_G1: "nitro"}, pcrs={4: frozenset([measured])})
+    release = Release("nitro", pcrs={4: frozenset([measured])}, any_code=True, any_function=True)
+    policy = Policy(releases=(release,))
     with pytest.raises(EvidenceError) as caught:
         verify_archived(document, policy=UnsafeAcceptAnything() if accepting == "anything" else policy)
     assert (caught.value.code, caught.value.step) == ("debug_document", 6)

@@ -65,6 +65,19 @@ def test_a_receipt_is_kept_and_verified_offline(
     assert report["receipt"]["model_sha256"] == tiny_stack.measured.model_digest
     assert report["photo_checked"] is False
 
+    lenient = json.loads(tiny_stack.policy_file.read_text())
+    (release,) = lenient["releases"]
+    del release["function_checksums"], release["pcrs"]["16"]
+    (tmp_path / "lenient.json").write_text(json.dumps(lenient))
+    done = blindsight(tmp_path, "receipt", "verify", "--policy", tmp_path / "lenient.json", kept)
+    assert (done.returncode, "[function_not_pinned]" in done.stderr) == (1, True)
+    release["any_function"] = True
+    (tmp_path / "lenient.json").write_text(json.dumps(lenient))
+    done = blindsight(tmp_path, "receipt", "verify", "--policy", tmp_path / "lenient.json", kept)
+    assert done.returncode == 0, done.stderr
+    assert "POLICY LEAVES OPEN: the function" in done.stdout
+    assert "POLICY LEAVES OPEN: the function" in done.stderr
+
     answer = json.loads(kept.read_text())
     answer["predictions"][0]["label"] = "something else"
     altered = tmp_path / "altered.json"

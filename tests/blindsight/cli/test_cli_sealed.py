@@ -86,7 +86,7 @@ def test_the_policy_of_the_folder_is_the_default(tiny_stack: Stack, photo: Path,
 
 def test_another_enclave_is_refused_and_sent_nothing(tiny_stack: Stack, photo: Path, tmp_path: Path) -> None:
     policy = json.loads(tiny_stack.policy_file.read_text())
-    policy["pcrs"]["2"] = ["ab" * 48]
+    policy["releases"][0]["pcrs"]["2"] = ["ab" * 48]
     other = tmp_path / "policy.json"
     other.write_text(json.dumps(policy))
     with Recorder(tiny_stack.gateway.port) as recorder:

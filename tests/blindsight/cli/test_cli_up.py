@@ -163,7 +163,7 @@ def test_evidence_is_verified_by_the_command(up: Up, tmp_path: Path) -> None:
 
 def test_another_policy_refuses_the_enclave_by_name(up: Up, tmp_path: Path) -> None:
     policy = json.loads((up.state / "policy.json").read_text())
-    policy["pcrs"]["2"] = ["ab" * 48]
+    policy["releases"][0]["pcrs"]["2"] = ["ab" * 48]
     other = tmp_path / "policy.json"
     other.write_text(json.dumps(policy))
     done = blindsight(tmp_path, "attest", up.url, "--policy", str(other))

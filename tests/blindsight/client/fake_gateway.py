@@ -13,7 +13,7 @@ import httpx2
 import rfc8785
 
 from blindsight import AsyncClient, Client
-from blindsight.attestation import Claims, Policy, pcr16_extension
+from blindsight.attestation import Claims, Policy, Release, pcr16_extension
 from blindsight.problems import CATALOGUE, MEDIA_TYPE, Problem
 from blindsight.receipts import ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp
@@ -67,11 +67,13 @@ class FakeGateway:
 
     @property
     def policy(self) -> Policy:
-        return Policy(
-            roots={self.producer.root_fingerprint: "simulated"},
+        release = Release(
+            kind="simulated",
+            roots=frozenset({self.producer.root_fingerprint}),
             pcrs={index: frozenset({value.hex()}) for index, value in PCRS.items()},
             function_checksums=frozenset({CHECKSUM.hex()}),
         )
+        return Policy(releases=(release,))
 
     @property
     def paths(self) -> list[str]:

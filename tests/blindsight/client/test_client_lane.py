@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -21,6 +22,7 @@ from blindsight.client import _core, _http
 from blindsight.errors import BlindsightError, PolicyError, TransportError
 from blindsight.problems import CATALOGUE
 from tests.blindsight.client.fake_gateway import ANSWER, CHECKSUM, PCRS, Caller, FakeGateway, inner, problem
+from tests.support.policies import changed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -269,3 +271,32 @@ def test_every_error_has_a_next_step() -> None:
     with pytest.raises(BlindsightError) as caught:
         raise _core._KeysChangedError
     assert caught.value.next_step
+
+
+def test_evidence_is_not_relied_on_beyond_the_end_of_its_policy(caller: Caller) -> None:
+    """However long a caller relies on evidence otherwise: what has ended is verified anew, and refused."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    policy = dataclasses.replace(caller.gateway.policy, expires=now + timedelta(hours=1))
+    client = caller.client(policy=policy, max_evidence_age=1e9)
+    client.classify(IMAGE)
+    core = client._core if isinstance(client, Client) else client.client._core
+    assert core._accepted[0].verified.until == policy.expires
+    # An hour later, for all that the client knows.
+    ended = dataclasses.replace(policy, expires=now)
+    verified = dataclasses.replace(core._accepted[0].verified, until=now)
+    core._policy, core._accepted = ended, (dataclasses.replace(core._accepted[0], verified=verified), core._accepted[1])
+    assert client.enclave is None
+    sent = len(caller.gateway.requests)
+    with pytest.raises(PolicyError) as caught:
+        client.classify(IMAGE)
+    assert caught.value.code == "policy_expired"
+    assert "POST" not in {request.method for request in caller.gateway.requests[sent:]}
+
+
+def test_the_end_of_a_release_counts_like_that_of_the_policy(caller: Caller) -> None:
+    first, second = (datetime(2030 + year, 1, 1, tzinfo=UTC) for year in range(2))
+    for policy_end, release_end in ((first, second), (second, first), (None, first), (first, None)):
+        policy = dataclasses.replace(changed(caller.gateway.policy, expires=release_end), expires=policy_end)
+        client = caller.client(policy=policy)
+        client.verify()
+        assert client.enclave.verified.until == first
