@@ -1,4 +1,8 @@
-"""The function bundle: checked, unpacked for the workers, and named in the evidence."""
+"""The function bundle: checked, unpacked for the workers, and named in the evidence.
+
+The evidence names the model by its manifest, so the bundle's model files must be those that the manifest names. The
+function's own code is no judge of that: it comes from the same host.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
 _NEEDED = {"name", "version", "trained"}
 """Members of the manifest that the runtime itself tells callers."""
+
+_MODEL_FILES = ("onnx", "labels")
+"""Members of the manifest that name a file of the bundle and its SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class Function:
 def load(bundle: Path, *, expected: bytes | None = None) -> Function:
     """Check and unpack `bundle` into a private folder, in memory where the system has a memory file system.
 
-    Raises `BadBundle` if it is not the bundle with checksum `expected`, or is not safe to unpack.
+    Raises `BadBundle` if it is not the bundle with checksum `expected`, is not safe to unpack, or has other model files
+    than its manifest names.
     """
     try:
         with bundle.open("rb") as file, tempfile.TemporaryFile(dir=archives.memory()) as copy:
@@ -86,7 +94,9 @@ def _unpack(archive: zipfile.ZipFile, found: bytes) -> Function:
         folder.mkdir()
         shared.mkdir()
         archives.unpack(archive, folder)
-        return Function(folder, shared, found, *_manifest(folder / "model.json"))
+        function = Function(folder, shared, found, *_manifest(folder / "model.json"))
+        _check_model(function)
+        return function
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -103,3 +113,26 @@ def _manifest(path: Path) -> tuple[dict[str, Any], bytes]:
     if not isinstance(manifest, dict) or not manifest.keys() >= _NEEDED:
         raise BadBundle("the bundle's model.json is not a model's manifest")
     return manifest, canonical
+
+
+def _check_model(function: Function) -> None:
+    """Compare the model files with the manifest; they are hashed in pieces, whatever their size. Raises `BadBundle`."""
+    # Only what was unpacked into the folder itself has such a name, so no name leads anywhere else.
+    beside = {path.name: path for path in function.folder.iterdir() if path.is_file()}
+    digests: dict[str, str] = {}
+    for part in _MODEL_FILES:
+        entry = function.manifest.get(part)
+        name, sha256 = (entry.get("file"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(name, str) or name not in beside or name in digests:
+            raise BadBundle(f"the bundle's model.json names no {part} file of its own beside it")
+        with beside[name].open("rb") as file:
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        if digests[name] != sha256:
+            raise BadBundle(f"the bundle's {part} file does not have the SHA-256 that its model.json names")
+    count = function.manifest["labels"].get("count")
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise BadBundle("the bundle's model.json names no number of labels")
+    try:
+        _ = function.longest_label
+    except UnicodeDecodeError as error:
+        raise BadBundle("the bundle's labels are not text in UTF-8") from error

@@ -25,7 +25,12 @@ from tests.support.misspelt import misspelt
 if TYPE_CHECKING:
     from enclave_runtime.function import Function
 
-MANIFEST = {"version": "1", "name": "tiny", "trained": False, "labels": {"count": 3}}
+MODEL = {"tiny.onnx": b"a graph", "labels.txt": b"a\nb\nc\n"}
+DIGESTS = {name: hashlib.sha256(content).hexdigest() for name, content in MODEL.items()}
+MANIFEST = {
+    "version": "1", "name": "tiny", "trained": False, "onnx": {"file": "tiny.onnx", "sha256": DIGESTS["tiny.onnx"]},
+    "labels": {"count": 3, "file": "labels.txt", "sha256": DIGESTS["labels.txt"]},
+}  # fmt: skip
 
 
 def bundled(files: dict[str, bytes | str], *, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -37,7 +42,7 @@ def bundled(files: dict[str, bytes | str], *, compression: int = zipfile.ZIP_DEF
 
 
 def good(**more: bytes | str) -> bytes:
-    return bundled({"app.py": "print()", "model.json": json.dumps(MANIFEST), **more})
+    return bundled({"app.py": "print()", "model.json": json.dumps(MANIFEST), **MODEL, **more})
 
 
 @pytest.fixture
@@ -87,7 +92,7 @@ def test_a_bundle_is_unpacked_and_named_by_its_checksum(load):
     assert function.canonical_manifest == rfc8785.dumps(MANIFEST)
     assert function.model_digest == hashlib.sha256(rfc8785.dumps(MANIFEST)).digest()
     files = {str(path.relative_to(function.folder)) for path in function.folder.rglob("*") if path.is_file()}
-    assert files == {"app.py", "model.json", "photo_classifier/model.py", "weights.onnx"}
+    assert files == {"app.py", "model.json", "photo_classifier/model.py", "weights.onnx", *MODEL}
     assert (function.folder / "photo_classifier/model.py").read_text() == "x = 1"
     assert (function.folder / "weights.onnx").read_bytes() == b"\0" * 3_000_000
     assert list(function.shared.iterdir()) == []
@@ -139,7 +144,7 @@ def test_names_that_leave_the_folder_are_refused(load, places, tmp_path, name):
 def test_links_are_refused(load, places):
     buffer = io.BytesIO(good())
     with zipfile.ZipFile(buffer, "a") as archive:
-        link = zipfile.ZipInfo("labels.txt")
+        link = zipfile.ZipInfo("more-labels.txt")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
     assert "link" in refused(load, buffer.getvalue(), places)
@@ -162,7 +167,7 @@ def test_a_name_that_is_not_what_it_says_is_refused(load, places):
 
 
 def test_too_many_entries_are_refused(load, places, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_ENTRIES", 5)
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 7)
     assert load(good(a="", b="", c="")) is not None
     places.clear()
     assert "too many" in refused(load, good(a="", b="", c="", d=""), places)
@@ -198,7 +203,8 @@ def test_compressions_that_unpack_without_a_bound_are_refused(load, places, comp
 
 
 def test_a_stored_bundle_is_unpacked(load):
-    assert load(bundled({"model.json": json.dumps(MANIFEST)}, compression=zipfile.ZIP_STORED)).manifest == MANIFEST
+    stored = bundled({"model.json": json.dumps(MANIFEST), **MODEL}, compression=zipfile.ZIP_STORED)
+    assert load(stored).manifest == MANIFEST
 
 
 def test_an_encrypted_entry_is_refused(load, places):
