@@ -65,7 +65,7 @@ def verify(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: byt
     - CALL `check_model` BEFORE IT BELIEVES A MANIFEST that came beside the document.
     - TREAT `kind == "simulated"` AS UNTRUSTED: such evidence proves nothing about hardware.
     - SHOW `report.left_open`: whatever it names was accepted unseen.
-    - VERIFY AGAIN BEFORE RELYING ON IT LATER; nothing here expires by itself.
+    - VERIFY AGAIN BEFORE RELYING ON IT LATER, and never rely on it beyond `until`; nothing here expires by itself.
 
     Raises `ValueError` for a naive `now` or a short nonce, which are mistakes of the caller.
     """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from blindsight import __version__
 from tests.support.images import plain
 from tests.support.processes import environment
 from tests.support.stack import measure, root_fingerprint
@@ -128,6 +129,27 @@ def test_a_function_left_open_by_name_is_accepted_and_said_everywhere(host: Host
     assert answer["enclave"]["function_checksum"] == host.swapped.function_checksum
     assert OPEN in answer["notice"]
     assert OPEN in classified.stderr.splitlines()[1], "it is said before the first photo is sent"
+
+
+def test_the_runtimes_own_policy_leaves_nothing_open(tiny_stack: Stack, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "enclave_runtime", "policy", "--bundle", str(tiny_stack.bundle)]
+    done = subprocess.run(
+        [*command, "--state", str(tiny_stack.state)], check=True, capture_output=True, cwd=tmp_path,
+        env=environment(tmp_path),
+    )  # fmt: skip
+    policy = json.loads(done.stdout)
+    (release,) = policy["releases"]
+    assert policy["schema"] == "blindsight-policy/2"
+    assert (release["kind"], release["version"]) == ("simulated", __version__)
+    assert release["roots"] == [root_fingerprint(tiny_stack.state)]
+    assert release["pcrs"] == {str(index): [value] for index, value in tiny_stack.measured.pcrs.items()}
+    assert release["function_checksums"] == [tiny_stack.measured.function_checksum]
+    assert release["model_digests"] == [tiny_stack.measured.model_digest]
+    assert not release.keys() & {"any_code", "any_function", "function_in_image"}
+    attested = blindsight(tmp_path, policy, "attest", "verify", tiny_stack.gateway.url)
+    assert attested.returncode == 0, attested.stderr
+    assert f"Release blindsight {__version__}" in attested.stdout
+    assert "LEAVES OPEN" not in attested.stdout + attested.stderr
 
 
 def test_the_honest_function_pinned_refuses_the_swapped_one(host: Host, tmp_path: Path) -> None:
