@@ -278,22 +278,28 @@ export async function documentOf(attesting: Attesting, changes: Fields = {}): Pr
   return await envelope(attesting, await fieldsOf(attesting, changes));
 }
 
-export interface PolicyMembers {
-  [name: string]: unknown;
+export type Members = Record<string, unknown>;
+
+/** SHA-256 of a root's certificate, as policies list it. */
+export async function fingerprint(root: Party): Promise<string> {
+  return hex(await sha256(root.der));
 }
 
-export async function policyText(root: Party, changes: PolicyMembers = {}): Promise<string> {
+/** A policy of one release, with changes to that and to what is beside it; one to undefined leaves a member out. */
+export async function policyText(root: Party, release: Members = {}, policy: Members = {}): Promise<string> {
   const pcrs = [...(await pcrsFor(CLAIMS))].slice(0, 3).map(([index, value]) => [String(index), [hex(value)]]);
-  return JSON.stringify({
-    schema: "blindsight-policy/1",
-    roots: [{ kind: "simulated", sha256: hex(await sha256(root.der)) }],
+  const stated = {
+    kind: "simulated",
+    name: "forged",
+    roots: [await fingerprint(root)],
     pcrs: Object.fromEntries(pcrs) as unknown,
     function_checksums: [hex(CLAIMS.funcChecksum)],
     model_digests: [hex(CLAIMS.modelSha256)],
-    ...changes,
-  });
+    ...release,
+  };
+  return JSON.stringify({ schema: "blindsight-policy/2", releases: [stated], ...policy });
 }
 
-export async function policyFor(root: Party, changes: PolicyMembers = {}): Promise<Policy> {
-  return parsePolicy(await policyText(root, changes));
+export async function policyFor(root: Party, release: Members = {}, policy: Members = {}): Promise<Policy> {
+  return parsePolicy(await policyText(root, release, policy));
 }

@@ -2,8 +2,8 @@
  * The payload of a Nitro attestation document, parsed strictly and without trusting it.
  *
  * Source: AWS Nitro Enclaves NSM API, docs/attestation_process.md, sections 3.1 (format) and 3.2.2 (field checks), and
- * what genuine documents carry where the two differ: CBOR null for optional fields, more than 512 bytes of user data, and
- * since July 2025 an outer map of indefinite length. Both forms of that map are taken; what it holds is definite.
+ * what genuine documents carry where the two differ: CBOR null for optional fields, more than 512 bytes of user data,
+ * and since July 2025 an outer map of indefinite length. Both forms of that map are taken; what it holds is definite.
  */
 
 import type { Bytes } from "./bytes.ts";
