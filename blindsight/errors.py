@@ -212,6 +212,7 @@ class CapeError(BlindsightError):
             "name_taken": 409,
             "stale_record": 409,
             "too_large": 413,
+            "unsupported_media_type": 415,
             "overloaded": 503,
             "enclave_unavailable": 503,
         }
@@ -227,6 +228,7 @@ class CapeError(BlindsightError):
             "unknown_token": "Check the token's id; `cape token list` shows yours.",
             "unknown_code": "Check the code, or begin again with `cape login`: a code is good for ten minutes, once.",
             "malformed_request": "Use a Cape client, or see docs/cape-compatibility.md for the requests.",
+            "unsupported_media_type": "Send the body as application/json.",
             "name_taken": "Choose another username.",
             "refused": "See the host's words; `cape --help` and docs/cape-compatibility.md say what it expects.",
             "bad_name": "Use letters, digits and dashes; 39 characters at the most.",

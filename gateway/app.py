@@ -25,9 +25,11 @@ from gateway.cors import SharedWithPages
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
 from gateway.enclave.lane import SealedLane
+from gateway.hosts import KnownHosts
 from gateway.metrics import Metrics
 from gateway.middleware import OneSlash, RequestMiddleware
-from gateway.services import Authenticator, Services
+from gateway.origins import OwnPagesOnly
+from gateway.services import Authenticator, Services, SignupAuthenticator
 from gateway.tokens import TokenStore
 
 if TYPE_CHECKING:
@@ -71,6 +73,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     app.state.cape = services.cape
+    # The last one added is asked first.
+    app.add_middleware(OwnPagesOnly, trusted=settings.trusted_origins, metrics=services.metrics)
+    app.add_middleware(KnownHosts, hosts=settings.known_hosts, metrics=services.metrics)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)
     app.add_middleware(SharedWithPages)
     app.add_middleware(OneSlash)
@@ -109,7 +114,7 @@ def _cape(
     connections: EnclaveConnections,
     *,
     metrics: Metrics,
-    authenticate: Callable[[Request], None],
+    tokens: TokenStore | None,
 ) -> CapeServices | None:
     if settings.database is None or settings.bundles is None:
         return None
@@ -117,10 +122,18 @@ def _cape(
         store=Store(settings.database),
         bundles=Bundles(settings.bundles),
         enclave=RemoteCapeEnclave(enclave, connections),
-        api_token_required=authenticate,
+        may_sign_up=_may_sign_up(settings, tokens, metrics),
         sessions=Sessions(settings.max_sessions, metrics.sessions),
         idle_seconds=settings.idle_seconds,
     )
+
+
+def _may_sign_up(settings: Settings, tokens: TokenStore | None, metrics: Metrics) -> Callable[[Request], None]:
+    if settings.open_signup:
+        return lambda _: None
+    if settings.signup_tokens_file:
+        tokens = TokenStore.load(settings.signup_tokens_file)
+    return SignupAuthenticator(tokens, metrics).authenticate
 
 
 def _services(settings: Settings) -> Services:
@@ -140,12 +153,16 @@ def _services(settings: Settings) -> Services:
         metrics=metrics,
         tokens=tokens,
         authenticate=authenticate,
-        cape=_cape(settings, enclave, connections, metrics=metrics, authenticate=authenticate),
+        cape=_cape(settings, enclave, connections, metrics=metrics, tokens=tokens),
         admission=Admission(settings.max_in_flight, metrics),
         connections=connections,
         enclave=enclave,
         lane=SealedLane(enclave, connections, metrics, deadline=settings.deadline),
     )
+
+
+_FRAMEWORKS_PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+"""FastAPI takes every `model` for JSON, which our problems are by another name."""
 
 
 def _describe(app: FastAPI, services: Services) -> None:
@@ -173,8 +190,8 @@ def _correct(operation: dict[str, Any], services: Services, *, classifies: bool)
         del operation["responses"]["422"]
     for response in operation["responses"].values():
         content = response.get("content", {})
-        if "application/problem+json" in content:
-            content.pop("application/json", None)
+        if content.get("application/json") == _FRAMEWORKS_PROBLEM:
+            del content["application/json"]
     if classifies:
         known = services.enclave.known
         for parameter in operation.get("parameters", []):

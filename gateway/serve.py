@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from gateway.app import create_app
+from gateway.hosts import KnownHosts
 from gateway.listener import ListenerConfig
 from gateway.metrics import MetricsApp
 from gateway.protocol import BoundedHttp
@@ -49,7 +50,7 @@ async def serve(settings: Settings) -> int:
         tls = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key, "lifespan": "off"}
         servers.append(_server(app, settings.host, settings.tls_port, drain=settings.drain_seconds, **tls))
     if settings.metrics_port:
-        metrics = MetricsApp(services.metrics)
+        metrics = KnownHosts(MetricsApp(services.metrics), settings.known_metrics_hosts, services.metrics)
         servers.append(_server(metrics, settings.metrics_host, settings.metrics_port, drain=1, ws="none"))
 
     def stop() -> None:

@@ -128,7 +128,8 @@ class Context:
 
 def refused(response: httpx2.Response) -> str:
     """The host's words for refusing a REST request."""
-    text = json_object(response).get("error") or json_object(response).get("message")
+    content = json_object(response)
+    text = content.get("error") or content.get("message") or content.get("detail")
     return str(text) if text else f"{response.status_code} {response.reason_phrase}"
 
 

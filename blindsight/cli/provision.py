@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from blindsight import strict_json
 from blindsight.cape import tokens
+from blindsight.cli import units
 from blindsight.cli.console import err, fail
 from blindsight.local_trust import environment
 
@@ -44,6 +45,16 @@ class Provisioned:
 def grant_file(state: Path) -> Path:
     """Where the local owner's permission for `/classify` is put."""
     return environment.config_folder(state) / "classifier.grant"
+
+
+def signup_tokens(state: Path) -> Path:
+    """The gateway's file of the one token that accounts are made with; made if it, or the token, is missing."""
+    hashes, token = state / "gateway" / "signup_tokens", environment.signup_token_file(state)
+    if not (hashes.exists() and token.exists()):
+        hashes.unlink(missing_ok=True)
+        token.parent.mkdir(mode=0o700, exist_ok=True)
+        _write(token, units.output("gateway", "token", USERNAME, "--file", str(hashes)))
+    return hashes
 
 
 def provision(state: Path, bundle: Path, url: str) -> Provisioned:

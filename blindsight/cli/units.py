@@ -42,5 +42,13 @@ def run(module: str, *arguments: str, python: str = sys.executable) -> None:
         raise typer.Exit(1)
 
 
+def output(module: str, *arguments: str) -> str:
+    """What a unit's command prints, in one line; exit with status 1 if it fails. Its own last line says why."""
+    done = subprocess.run([sys.executable, "-m", module, *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise typer.Exit(1)
+    return done.stdout.strip()
+
+
 def _pass_on(module: str, *arguments: str) -> None:
     raise typer.Exit(subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode)

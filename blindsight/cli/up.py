@@ -77,6 +77,7 @@ def _units(
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
     logs = state / "logs"
     logs.mkdir(exist_ok=True)
+    (state / "gateway").mkdir(mode=0o700, exist_ok=True)
     settings = {
         "BLINDSIGHT_POLICY": str(policy),
         "BLINDSIGHT_ENCLAVE_PORT": str(enclave_port),
@@ -85,8 +86,8 @@ def _units(
         "BLINDSIGHT_DATABASE": f"sqlite:///{state / 'gateway' / 'cape.sqlite'}",
         "BLINDSIGHT_BUNDLES": str(state / "gateway" / "bundles"),
         "BLINDSIGHT_CLASSIFIER_GRANT": str(provision.grant_file(state)),
+        "BLINDSIGHT_SIGNUP_TOKENS_FILE": str(provision.signup_tokens(state)),
     }
-    (state / "gateway").mkdir(mode=0o700, exist_ok=True)
     if tls_port:
         tls = localca.ensure(state / "tls", _TLS_NAMES)
         settings |= {

@@ -74,9 +74,9 @@ class GatewayProblem(Problem):
 
 GATEWAYS_OWN = frozenset(
     {
-        "bad_request", "unauthenticated", "not_found", "method_not_allowed", "request_timeout", "image_too_large",
-        "unsupported_media_type", "invalid_parameter", "internal", "overloaded", "draining", "enclave_unavailable",
-        "evidence_refused", "deadline_exceeded",
+        "bad_request", "unauthenticated", "cross_origin", "not_found", "method_not_allowed", "request_timeout",
+        "image_too_large", "unsupported_media_type", "unknown_host", "invalid_parameter", "internal", "overloaded",
+        "draining", "enclave_unavailable", "evidence_refused", "deadline_exceeded",
     }
 )  # fmt: skip
 """Problems that a gateway can have with a message that it cannot read. Any other is the enclave's to state, sealed."""

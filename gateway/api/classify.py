@@ -34,11 +34,11 @@ _BATCH_PARALLEL = 8
     responses={
         200: {"content": openapi.SEALED_ANSWER},
         **openapi.problems(
-            "bad_request", "empty_body", "bad_multipart", "bad_json", "unauthenticated", "request_timeout",
-            "image_too_large", "unsupported_media_type", "not_an_image", "truncated_image", "too_many_pixels",
-            "too_many_images", "invalid_tensor", "cannot_decrypt", "ohttp_key", "invalid_top_k", "invalid_parameter",
-            "overloaded",
-            "draining", "worker_lost", "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal",
+            "bad_request", "empty_body", "bad_multipart", "bad_json", "unauthenticated", "cross_origin",
+            "request_timeout", "image_too_large", "unsupported_media_type", "unknown_host", "not_an_image",
+            "truncated_image", "too_many_pixels", "too_many_images", "invalid_tensor", "cannot_decrypt", "ohttp_key",
+            "invalid_top_k", "invalid_parameter", "overloaded", "draining", "worker_lost", "enclave_unavailable",
+            "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
     summary="Classify one image",
@@ -77,9 +77,9 @@ async def classify(request: Request) -> dict[str, Any] | Response:
     response_model_exclude_unset=True,
     openapi_extra=openapi.BATCH,
     responses=openapi.problems(
-        "empty_body", "bad_multipart", "unauthenticated", "request_timeout", "image_too_large",
-        "unsupported_media_type", "too_many_images", "invalid_top_k", "overloaded", "draining", "enclave_unavailable",
-        "evidence_refused", "internal",
+        "empty_body", "bad_multipart", "unauthenticated", "cross_origin", "request_timeout", "image_too_large",
+        "unsupported_media_type", "unknown_host", "too_many_images", "invalid_top_k", "overloaded", "draining",
+        "enclave_unavailable", "evidence_refused", "internal",
     ),
     summary="Classify several images",
 )  # fmt: skip

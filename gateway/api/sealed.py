@@ -47,9 +47,9 @@ async def key_configurations(request: Request) -> Response:
     responses={
         200: {"description": "The enclave's answer, or its problem, sealed", "content": openapi.SEALED_ANSWER},
         **openapi.problems(
-            "bad_request", "unauthenticated", "request_timeout", "image_too_large", "unsupported_media_type",
-            "ohttp_key", "overloaded", "draining", "enclave_unavailable", "evidence_refused", "deadline_exceeded",
-            "internal",
+            "bad_request", "unauthenticated", "cross_origin", "request_timeout", "image_too_large",
+            "unsupported_media_type", "unknown_host", "ohttp_key", "overloaded", "draining", "enclave_unavailable",
+            "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
     summary="Pass a sealed request on to the enclave",

@@ -108,7 +108,8 @@ async def read_body(request: Request) -> bytes:
 
 
 async def read_json(request: Request) -> dict[str, Any]:
-    """The JSON object in the body, whatever its Content-Type. Raises `CapeError`."""
+    """The JSON object in the body. Raises `CapeError`."""
+    _require_json(request)
     try:
         content = strict_json.loads(await read_body(request))
     except ValueError as error:
@@ -116,6 +117,17 @@ async def read_json(request: Request) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CapeError("malformed_request", "the body is not a JSON object")
     return content
+
+
+def _require_json(request: Request) -> None:
+    """Refuse the media types of forms, which a browser sends for any page.
+
+    Cape's own command line names no type at all; a browser lets a page do the same, but not without an `Origin`.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    unnamed = not media_type and "origin" not in request.headers and "sec-fetch-site" not in request.headers
+    if media_type != "application/json" and not unnamed:
+        raise CapeError("unsupported_media_type", "the body has to be application/json")
 
 
 def text_member(body: dict[str, Any], name: str, *, default: str | None = None) -> str:

@@ -117,7 +117,7 @@ async def device_token(request: Request) -> JSONResponse:
     response_model=models.Done,
     responses=failures(
         "malformed_request", "token_invalid", "token_expired", "token_revoked", "forbidden", "unknown_code",
-        "too_large", "overloaded",
+        "too_large", "unsupported_media_type", "overloaded",
     ),
     openapi_extra=models.DEVICE_DECISION,
     dependencies=[Depends(HTTPBearer(auto_error=False, scheme_name="cape"))],

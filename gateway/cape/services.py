@@ -89,12 +89,12 @@ class Sessions:
 
 @dataclass(frozen=True)
 class CapeServices:
-    """The parts of the Cape front door. `api_token_required` raises `Problem` where the gateway wants API tokens."""
+    """The parts of the Cape front door. `may_sign_up` raises `Problem` for who may not make an account."""
 
     store: Store
     bundles: Bundles
     enclave: CapeEnclave
-    api_token_required: Callable[[Request], None]
+    may_sign_up: Callable[[Request], None]
     sessions: Sessions = field(default_factory=lambda: Sessions(512))
     idle_seconds: float = IDLE_SECONDS
     """Of silence, after which a connection is closed."""

@@ -51,7 +51,7 @@ def test_every_answer_is_documented(tiny_stack: Stack, tmp_path: Path) -> None:
 
 
 def test_every_answer_of_the_cape_host_is_documented(tiny_stack: Stack, tmp_path: Path) -> None:
-    cape = {"database": f"sqlite:///{tmp_path / 'cape.sqlite'}", "bundles": tmp_path / "bundles"}
+    cape = {"database": f"sqlite:///{tmp_path / 'cape.sqlite'}", "bundles": tmp_path / "bundles", "open_signup": True}
     with tiny_stack.another_gateway(**cape) as gateway:
         described = gateway.client.get("/openapi.json").json()["paths"]
         answered = _explore(gateway.url, tmp_path, "--include-path-regex", "^/(v1|oauth|device)")
@@ -60,6 +60,9 @@ def test_every_answer_of_the_cape_host_is_documented(tiny_stack: Stack, tmp_path
     assert {status for path, status in answered if path == "/v1/accounts"} >= {400, 401, 405}
     assert {status for path, status in answered if path == "/oauth/device/code"} >= {200, 405}
     assert not {status for _, status in answered if status >= 500}
+    with tiny_stack.another_gateway(**cape | {"open_signup": False}) as gateway:
+        answered = _explore(gateway.url, tmp_path, "--include-path", "/v1/accounts")
+    assert {status for path, status in answered if path == "/v1/accounts"} == {401, 405}
 
 
 def _explore(url: str, tmp_path: Path, *options: str) -> set[tuple[str, int]]:

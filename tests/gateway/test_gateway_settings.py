@@ -36,7 +36,8 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path, monkeypatch: py
     values = {
         name: f"/{name}" if "Path" in str(field.annotation) else "7" for name, field in Settings.model_fields.items()
     }
-    values |= {"host": "localhost", "metrics_host": "::1", "enclave_host": "enclave"}
+    values |= {"host": "localhost", "metrics_host": "::1", "enclave_host": "enclave", "open_signup": "True"}
+    values |= {"hosts": "classify.example,*.example", "origins": "https://app.example"}
     for name, value in values.items():
         monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
     settings = Settings()
@@ -89,6 +90,13 @@ def _fails(
         ({"policy": "p", "deadline": "0"}, "BLINDSIGHT_DEADLINE: "),
         ({"policy": "p", "max_in_flight": "0"}, "BLINDSIGHT_MAX_IN_FLIGHT: "),
         ({"policy": "p", "tls_port": "8443"}, "BLINDSIGHT_TLS_CERTIFICATE"),
+        ({"policy": "p", "hosts": "https://classify.example"}, "BLINDSIGHT_HOSTS: 'https://classify.example'"),
+        ({"policy": "p", "hosts": "good.example,classify.example:443"}, "BLINDSIGHT_HOSTS: 'classify.example:443'"),
+        ({"policy": "p", "hosts": "zürich.example"}, "BLINDSIGHT_HOSTS: 'zürich.example'"),
+        ({"policy": "p", "hosts": "a.*.example"}, "BLINDSIGHT_HOSTS: 'a.*.example'"),
+        ({"policy": "p", "origins": "app.example"}, "BLINDSIGHT_ORIGINS: 'app.example'"),
+        ({"policy": "p", "origins": "null"}, "BLINDSIGHT_ORIGINS: 'null'"),
+        ({"policy": "p", "origins": "https://app.example/"}, "BLINDSIGHT_ORIGINS: 'https://app.example/'"),
         ({"policy": "missing.json"}, "missing.json"),
     ],
 )

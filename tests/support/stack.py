@@ -53,13 +53,17 @@ def root_fingerprint(state: Path) -> str:
 class Stack:
     """A bundle, its policy, an enclave that runs it and a gateway before that.
 
-    With `cape` it hosts Cape functions, too. The policy pins the root, PCR 0, 1, 2 and 16, the function and the model.
+    With `cape` it hosts Cape functions, too, for anybody who signs up. The policy pins the root, PCR 0, 1, 2 and 16,
+    the function and the model.
     """
 
     def __init__(self, model: Path, folder: Path, *, workers: int = 2, cape: bool = False, **settings: object) -> None:
         """`settings` are the gateway's."""
         self.folder = folder
-        host = {"database": f"sqlite:///{folder / 'cape.sqlite'}", "bundles": folder / "bundles"} if cape else {}
+        host: dict[str, object] = {}
+        if cape:
+            files = {"database": f"sqlite:///{folder / 'cape.sqlite'}", "bundles": folder / "bundles"}
+            host = {**files, "open_signup": True}
         self.settings: dict[str, object] = {**host, **settings}
         self.state = folder / "state"
         self.policy_file = folder / "policy.json"

@@ -15,7 +15,9 @@ import httpx2
 import psutil
 import pytest
 
+from blindsight.cape.messages import b64
 from blindsight.local_trust import environment as local_trust
+from tests.support.cape_front import owner
 from tests.support.images import plain
 from tests.support.models import label_of
 from tests.support.problems import check
@@ -24,7 +26,7 @@ from tests.support.waiting import wait_until
 from tests.support.wire import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tests.support.models import TinyModel
@@ -116,14 +118,19 @@ def exports(output: str) -> dict[str, str]:
     return dict(line.removeprefix("export ").split("=", 1) for line in lines)
 
 
-def cape(up: Up, *arguments: str) -> str:
+def cape(up: Up, *arguments: str, **changes: str) -> str:
     """What the `cape` command prints, in the environment that the banner tells of."""
-    said = exports(up.output())
-    variables = local_trust.trusting(up.state, said["CAPE_ENCLAVE_HOST"], {**environment(up.state.parent), **said})
-    command = [sys.executable, "-m", "blindsight.cape_cli.main", *arguments]
-    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    done = cape_process(up, arguments, **changes)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def cape_process(up: Up, arguments: Sequence[str], **changes: str) -> subprocess.CompletedProcess[str]:
+    said = exports(up.output())
+    before = {**environment(up.state.parent), **said, **changes}
+    variables = local_trust.trusting(up.state, said["CAPE_ENCLAVE_HOST"], before)
+    command = [sys.executable, "-m", "blindsight.cape_cli.main", *arguments]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
 
 
 def test_what_the_banner_says_to_export_runs_the_classifier(up: Up, tmp_path: Path) -> None:
@@ -135,6 +142,25 @@ def test_what_the_banner_says_to_export_runs_the_classifier(up: Up, tmp_path: Pa
     assert next(iter(answer)) == label_of(623)
     sealed.write_text(cape(up, "encrypt", "--file", str(photo)))
     assert json.loads(cape(up, "run", "local/classifier", "--file", str(sealed), *token)) == answer
+
+
+def test_an_account_takes_the_stacks_own_token(up: Up) -> None:
+    """Which `with-local-trust` hands to `cape signup`, and to no other host's."""
+    mallory = owner("mallory")
+    body = {"username": "mallory", "owner_public_key": b64(mallory.public), "proof": mallory.token()}
+    answer = httpx2.post(f"{up.url}/v1/accounts", json=body, trust_env=False)
+    assert answer.status_code == 401, answer.text
+    check(answer, "unauthenticated")
+    for file in (up.state / "cape" / "signup.token", up.state / "gateway" / "signup_tokens"):
+        assert file.stat().st_mode & 0o777 == 0o600
+    said = exports(up.output())
+    elsewhere = {"CAPE_ENCLAVE_HOST": "https://cape.example"}
+    assert "BLINDSIGHT_API_TOKEN" not in local_trust.trusting(up.state, said["CAPE_ENCLAVE_HOST"], elsewhere)
+    folder = {"CAPE_LOCAL_CONFIG_DIR": str(up.state.parent / "second")}
+    assert "all set" in cape(up, "signup", "second", **folder)
+    done = cape_process(up, ["signup", "third", "--api-token", "bs_wrong"], **folder)
+    assert done.returncode == 1
+    assert "signup token" in done.stderr
 
 
 def test_ciphertext_of_the_local_account_is_classified_and_other_text_is_not(up: Up, tmp_path: Path) -> None:
