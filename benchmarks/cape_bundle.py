@@ -222,7 +222,7 @@ def _refused_by_host(cape: Command, service: Service, root: Path) -> str:
     trust = Trust(x509.load_pem_x509_certificate(root.read_bytes()))
     try:
         with host.connect("/v1/deploy", token, trust) as connection:
-            own_key = host.user_key(_USER, trust)
+            own_key = host.user_key(_USER, trust).der
             connection.deploy("too-large", public=False, pieces=_zeros(own_key))
     except CapeError as error:
         return str(error)

@@ -12,6 +12,7 @@
     ├── PolicyError                 a policy that must not be used
     ├── ProducerError               an enclave that cannot make evidence
     ├── CapeError                   .status: a request in Cape's protocol that is refused
+    ├── OwnerError                  a Cape Key of another owner than it should be
     ├── SealingError                a message that cannot be opened
     ├── ReceiptError                a receipt that proves nothing
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
@@ -251,6 +252,17 @@ class CapeError(BlindsightError):
     @property
     def status(self) -> int:
         return self._STATUS.get(self.code, 400)
+
+
+class OwnerError(BlindsightError):
+    """A host shows a Cape Key that is not known to be the intended account's. Nothing was encrypted. Not retryable."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "owner_mismatch": "Ask the account's owner for the fingerprint that `cape key` shows, by another way.",
+            "owner_missing": "Use a host whose enclave attests whose key it is; any release of Blindsight does.",
+        }
+    )
 
 
 class SealingError(BlindsightError):

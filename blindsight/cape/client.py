@@ -38,10 +38,10 @@ from websockets.exceptions import (
 from websockets.sync.client import ClientConnection, connect
 
 from blindsight import strict_json
-from blindsight.cape import evidence, messages
+from blindsight.cape import evidence, messages, tokens
 from blindsight.cape.protocol import PREFIX, RUNTIME_SUBPROTOCOL, TOKEN_EXPIRED
 from blindsight.client import routes
-from blindsight.errors import CapeError, ProxyError, TransportError
+from blindsight.errors import CapeError, OwnerError, ProxyError, TransportError
 from blindsight.sealing import hpke
 from blindsight.sealing.kem import X25519_BYTES
 
@@ -57,6 +57,7 @@ PING_SECONDS: Final = 20.0
 
 MAX_MESSAGE_BYTES: Final = 1 << 30
 NONCE_BYTES: Final = 24
+OWNER_KEY_BYTES: Final = 32
 
 _REFUSAL_BYTES: Final = 1024
 _READABLE: Final = "tokens and results"
@@ -78,6 +79,45 @@ class RunResult:
     output: bytes
     checksums: Mapping[str, Any] | None
     signature: str | None
+
+
+@dataclass(frozen=True)
+class AccountKey:
+    """An account's Cape Key as an enclave attests it.
+
+    `der` is SubjectPublicKeyInfo, `owner` the Ed25519 key of the account's owner, 32 bytes raw. Which account a host
+    shows for a name is its choice: whose owner it should be is the caller's to know.
+    """
+
+    der: bytes
+    username: str
+    owner: bytes
+
+    @classmethod
+    def parse(cls, user_data: bytes | None, username: str) -> AccountKey:
+        """What a document says of the account of `username`.
+
+        Raises `CapeError` if there is no key, `OwnerError` if it is another account's, or nothing says whose.
+        """
+        key, owner, named = claim(user_data, "key"), claim(user_data, "owner"), _member(user_data, "username")
+        if not key:
+            raise CapeError("refused", "did not receive cape key")
+        if not isinstance(named, str) or owner is None or len(owner) != OWNER_KEY_BYTES:
+            raise OwnerError("owner_missing", "the host shows a key without saying whose it is")
+        # Usernames have ASCII letters only, and differ in more than their case.
+        if named.lower() != username.lower():
+            raise OwnerError("owner_mismatch", "the host shows the key of another account")
+        return cls(key, named, owner)
+
+    def check_signed(self, token: str) -> None:
+        """Check that the key's owner signed `token`: then it is the token's account. Raises `OwnerError`."""
+        try:
+            tokens.verify(token, self.owner)
+        except CapeError as error:
+            if error.code == "token_expired":  # The signature was checked before the time.
+                return
+            text = f"the owner of {self.username} that the host shows has not signed the token of {self.username}"
+            raise OwnerError("owner_mismatch", text) from error
 
 
 @dataclass(frozen=True)
@@ -141,8 +181,8 @@ class Host:
                 raise _unreachable(self.url, error) from error
             yield Connection(socket, trust)
 
-    def user_key(self, username: str, trust: Trust) -> bytes:
-        """The Cape Key of `username`, from its document: SubjectPublicKeyInfo in DER."""
+    def user_key(self, username: str, trust: Trust) -> AccountKey:
+        """The Cape Key of the account that the host has under `username`. Raises `OwnerError`, too."""
         response = self.rest("GET", f"/v1/user/{username}/key")
         content = json_object(response)
         if response.status_code != 200:
@@ -153,13 +193,14 @@ class Host:
         except (KeyError, TypeError, ValueError) as error:
             raise TransportError("unexpected_answer", "error parsing attestation document") from error
         verified = evidence.verify_document(document, root=trust.root, nonce=None, at="leaf", pcrs=trust.pcrs)
-        _check_username(verified.user_data, username)
-        return cape_key(verified.user_data)
+        return AccountKey.parse(verified.user_data, username)
 
-    def own_key(self, token: str, trust: Trust) -> bytes:
-        """The Cape Key of the account that `token` belongs to: SubjectPublicKeyInfo in DER."""
+    def own_key(self, token: str, trust: Trust) -> AccountKey:
+        """The Cape Key of the account whose owner signed `token`. Raises `OwnerError`, too."""
         with self.connect("/v1/key", token, trust) as connection:
-            return cape_key(connection.document.user_data)
+            key = AccountKey.parse(connection.document.user_data, tokens.peek(token).username)
+        key.check_signed(token)
+        return key
 
     def _url(self, path: str, scheme: str) -> str:
         base = self.url.removesuffix("/")
@@ -262,28 +303,16 @@ class Connection:
 def claim(user_data: bytes | None, name: str) -> bytes | None:
     """A base64 member of a document's `user_data`; None if there is none."""
     try:
-        members = strict_json.loads(user_data or b"{}")
-        return base64.b64decode(members[name], validate=True)
-    except (KeyError, TypeError, ValueError):
+        return base64.b64decode(_member(user_data, name), validate=True)
+    except (TypeError, ValueError):
         return None
 
 
-def cape_key(user_data: bytes | None) -> bytes:
-    """The Cape Key that `user_data` states. Raises `CapeError`."""
-    key = claim(user_data, "key")
-    if not key:
-        raise CapeError("refused", "did not receive cape key")
-    return key
-
-
-def _check_username(user_data: bytes | None, username: str) -> None:
-    """Refuse another account's key; a document that names no account is taken, as Cape's own named none."""
+def _member(user_data: bytes | None, name: str) -> Any:  # noqa: ANN401 -- JSON
     try:
-        named = strict_json.loads(user_data or b"{}").get("username")
-    except (ValueError, AttributeError):
-        return
-    if named is not None and str(named).lower() != username.lower():
-        raise CapeError("refused", "the host shows the key of another account")
+        return strict_json.loads(user_data or b"{}")[name]
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def json_object(response: httpx2.Response) -> dict[str, Any]:

@@ -103,6 +103,7 @@ def _finish(context: Context, login: Login) -> None:
         out("no id token")
     try:
         context.fetch_key(login.access_token)
+        context.show_owner(login.username)
     except (CapeError, TransportError) as error:
         log(printable(str(error)))
         out("Unable to fetch cape key, try running 'cape key' after login")
@@ -179,4 +180,6 @@ def _decide(context: Context, user_code: str, *, allow: bool) -> None:
     response = context.auth_host.rest("POST", "/oauth/device/decision", token=own, body=body)
     if response.status_code >= 300:
         raise CliError(f"{'approval' if allow else 'denial'} failed: {refused(response)}")
+    if allow:
+        context.show_owner(username)
     out(f"Login with code {user_code} {'approved' if allow else 'denied'}.")

@@ -17,7 +17,9 @@ from blindsight.cape.client import Host, Trust, json_object
 from blindsight.cape.protocol import USERNAME
 from blindsight.cape_cli import settings
 from blindsight.cape_cli.console import CliError, log
-from blindsight.cape_cli.store import Store, username_of
+from blindsight.cape_cli.owners import fingerprint, host_name, parse_fingerprint
+from blindsight.cape_cli.store import KeyFacts, Store, username_of
+from blindsight.errors import OwnerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import httpx2
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from blindsight.cape.client import AccountKey
     from blindsight.cape_cli.flags import Value
 
 
@@ -105,22 +108,84 @@ class Context:
     def own_key(self, token: str) -> bytes:
         """The Cape Key (DER) of the account of `token`: the kept one, or fetched and proven.
 
-        A kept key may have come from an enclave with other measurements, so asking for some means fetching anew.
+        A kept key may have come from an enclave with other measurements, so asking for some means fetching anew. It is
+        good for as long as its owner is the account's.
         """
-        host, username, root = self.settings.enclave_host, username_of(token), evidence.fingerprint(self.trust.root)
-        cached = self.store.cached_key(host, username, root) if username and not self.trust.pcrs else None
+        username = username_of(token)
+        owner = self._given_owner or self._own_owner(username) or self.store.owners.known(self.host.url, username)
+        cached = self.store.cached_key(self._facts(username, owner)) if owner and not self.trust.pcrs else None
         return cached or self.fetch_key(token)
 
     def fetch_key(self, token: str) -> bytes:
         """The Cape Key (DER) of the account of `token`, fetched and proven, and kept if it is the login's own."""
-        der = self.host.own_key(token, self.trust)
-        try:
-            own = self.store.login().username
-        except CliError:
-            own = ""
-        if own and own == username_of(token):
-            self.store.save_key(der, self.settings.enclave_host, own, evidence.fingerprint(self.trust.root))
+        key = self.host.own_key(token, self.trust)
+        der = self.proven(key)
+        if self._is_own(key.username):
+            self.store.save_key(der, self._facts(username_of(token), fingerprint(key.owner)))
         return der
+
+    def user_key(self, username: str) -> bytes:
+        """The Cape Key (DER) of this user, fetched and proven."""
+        return self.proven(self.host.user_key(username, self.trust))
+
+    def proven(self, key: AccountKey) -> bytes:
+        """The Cape Key (DER), once its owner is known to be the account's: nothing is encrypted to any other key.
+
+        That is the owner key of this machine, for the own account; else the one that `--owner` gives; else the one that
+        was seen first, and then is kept. Raises `OwnerError`.
+        """
+        username, shown, given = key.username, fingerprint(key.owner), self._given_owner
+        host = host_name(self.host.url)
+        own = self._own_owner(username)
+        if own and own != shown:
+            raise OwnerError(
+                "owner_mismatch",
+                f"{host} shows {shown} as the owner of your account {username}, your owner key is {own}: nothing was"
+                " encrypted; do not use this host for that account",
+            )
+        if given and given != shown:
+            raise OwnerError(
+                "owner_mismatch",
+                f"{host} shows {shown} as the owner of {username}, --owner says {given}: nothing was"
+                f" encrypted; ask {username} for the fingerprint that `cape key` shows",
+            )
+        owners = self.store.owners
+        if own or given:
+            owners.keep(self.host.url, username, shown)
+            return key.der
+        if owners.known(self.host.url, username) is None and self._is_own(username):
+            key.check_signed(self.store.login().access_token)
+        if owners.check(self.host.url, username, shown):
+            log(
+                f"First use: {shown} is the owner of {username} at {host}, as kept in {owners.path}."
+                f" Compare it with what `cape key` shows {username}."
+            )
+        return key.der
+
+    def show_owner(self, username: str) -> None:
+        """Say who owns the account, for people to compare."""
+        owner = self._own_owner(username) or self.store.owners.known(self.host.url, username)
+        if owner:
+            log(f"Owner of {username} ➜ {owner}")
+
+    def _is_own(self, username: str) -> bool:
+        try:
+            return self.store.login().username.lower() == username.lower()
+        except CliError:
+            return False
+
+    def _own_owner(self, username: str) -> str | None:
+        """The fingerprint of this machine's owner key, if it is that account's."""
+        key = self.store.owner_key() if self._is_own(username) else None
+        return fingerprint(key.public_key().public_bytes_raw()) if key else None
+
+    @property
+    def _given_owner(self) -> str | None:
+        text = self.values.get("owner")
+        return parse_fingerprint(cast("str", text)) if text else None
+
+    def _facts(self, username: str, owner: str) -> KeyFacts:
+        return KeyFacts(host_name(self.host.url), username.lower(), evidence.fingerprint(self.trust.root), owner)
 
     def rest(self, method: str, path: str, **content: Any) -> httpx2.Response:  # noqa: ANN401 -- as Host.rest
         return self.host.rest(method, path, **content)

@@ -27,7 +27,9 @@ def key(context: Context) -> None:
     """Print the own Cape Key in PEM."""
     if context.arguments:
         raise arguments_error("key does not take any arguments")
-    public_key = _load(context.own_key(context.token))
+    token = context.token
+    public_key = _load(context.own_key(token))
+    context.show_owner(username_of(token))
     out_bytes(public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
 
@@ -43,10 +45,11 @@ def encrypt(context: Context) -> None:
         plaintext = piped_input() or b""
     if not plaintext:
         raise CliError("unable to encrypt: input is empty")
-    host, username = context.host, context.text("username") or _own_username(context)
+    _ = context.host  # Without one, that is what has to be said first.
+    username = context.text("username") or _own_username(context)
     if not USERNAME.fullmatch(username):
         raise CliError("unable to encrypt: the username is not one")
-    public_key = _load(host.user_key(username, context.trust))
+    public_key = _load(context.user_key(username))
     out_bytes(envelope.encrypt(public_key, plaintext) + b"\n")
 
 

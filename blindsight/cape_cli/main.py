@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _TOKEN = Flag("token", "authorization token to use instead of the login's", "t")
 _PCR = Flag("pcr", "expected PCR, NUMBER:HEX, several for any of them", "p", kind="strings")
+_OWNER = Flag("owner", "fingerprint of the account's owner, SHA256:…, instead of the one that was seen first")
 _FILE = Flag("file", "input data file, - for standard input", "f")
 
 ROOT: Final = Command(
@@ -42,6 +43,7 @@ ROOT: Final = Command(
             (
                 _TOKEN,
                 Flag("name", "name of the function, by default its directory's", "n"),
+                _OWNER,
                 _PCR,
                 Flag("public", "let every account run it", kind="bool"),
             ),
@@ -51,7 +53,7 @@ ROOT: Final = Command(
             "Encrypt a value for a user's functions",
             keys.encrypt,
             "[DATA]",
-            (_FILE, Flag("username", "whose functions can read it, by default your own")),
+            (_FILE, Flag("username", "whose functions can read it, by default your own"), _OWNER, _PCR),
         ),
         Command(
             "function",
@@ -67,7 +69,7 @@ ROOT: Final = Command(
             ),
         ),
         Command("get-pcrs", "Show what the host's enclave measures", keys.get_pcrs, "", (_TOKEN, _PCR)),
-        Command("key", "Show the Cape Key", keys.key, "", (_TOKEN, _PCR)),
+        Command("key", "Show the Cape Key", keys.key, "", (_TOKEN, _OWNER, _PCR)),
         Command(
             "list",
             "List the deployed functions",
@@ -88,6 +90,7 @@ ROOT: Final = Command(
                 Flag("username", "the account, by default that of the last login"),
                 Flag("approve", "let the machine that shows this code in"),
                 Flag("deny", "turn the machine that shows this code away"),
+                _OWNER,
             ),
         ),
         Command(

@@ -1,11 +1,9 @@
-"""What `cape` keeps in its folder: the login, the owner key, the own Cape Key. Files are 0600, the folder 0700."""
+"""What `cape` keeps in its folder: the login, the owner key, the own Cape Key, and other accounts' owners."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,10 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from blindsight import strict_json
 from blindsight.cape.tokens import USERNAME_CLAIM
 from blindsight.cape_cli.console import CliError
+from blindsight.cape_cli.files import write_whole
+from blindsight.cape_cli.owners import OWNERS_FILE, Owners
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from blindsight.cape_cli.settings import Settings
 
 OWNER_KEY_FILE: Final = "owner.key"
@@ -45,12 +43,23 @@ class Login:
         return username_of(self.access_token) or username_of(self.id_token)
 
 
+@dataclass(frozen=True)
+class KeyFacts:
+    """Of a kept Cape Key: at which host, whose, under which root it was proven, and its owner (fingerprints)."""
+
+    host: str
+    username: str
+    root: str
+    owner: str
+
+
 class Store:
     """The folder's files. Methods raise `CliError` for a file that cannot be used."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.owner_key_file = settings.config_dir / OWNER_KEY_FILE
+        self.owners = Owners(settings.config_dir / OWNERS_FILE)
         self._key_facts_file = settings.key_file.with_suffix(".json")
 
     def login(self) -> Login:
@@ -70,7 +79,7 @@ class Store:
         return Login(**known)
 
     def save_login(self, login: Login) -> None:
-        self._write(self._settings.auth_file, json.dumps(asdict(login), indent=2).encode() + b"\n")
+        write_whole(self._settings.auth_file, json.dumps(asdict(login), indent=2).encode() + b"\n")
 
     def owner_key(self) -> Ed25519PrivateKey | None:
         """The key that the account's tokens are signed with; None on a machine that has none."""
@@ -97,23 +106,23 @@ class Store:
         )
         key = self.owner_key()
         if key is None:
-            self._write(self.owner_key_file, pem, replace=False)
+            write_whole(self.owner_key_file, pem, replace=False)
             key = self.owner_key()
         if key is None:
             raise CliError(f"unable to read the owner key {self.owner_key_file}: it was removed")
         return key
 
-    def cached_key(self, host: str, username: str, root: str) -> bytes | None:
-        """The Cape Key of this user at this host, if it was kept and was proven under the same `root`."""
+    def cached_key(self, facts: KeyFacts) -> bytes | None:
+        """The Cape Key that was kept, if it was proven to be just this."""
         try:
-            der, facts = self._settings.key_file.read_bytes(), strict_json.loads(self._key_facts_file.read_bytes())
+            der, kept = self._settings.key_file.read_bytes(), strict_json.loads(self._key_facts_file.read_bytes())
         except (OSError, ValueError):
             return None
-        return der if facts == _key_facts(der, host, username, root) else None
+        return der if kept == _key_facts(der, facts) else None
 
-    def save_key(self, der: bytes, host: str, username: str, root: str) -> None:
-        self._write(self._settings.key_file, der)
-        self._write(self._key_facts_file, json.dumps(_key_facts(der, host, username, root)).encode() + b"\n")
+    def save_key(self, der: bytes, facts: KeyFacts) -> None:
+        write_whole(self._settings.key_file, der)
+        write_whole(self._key_facts_file, json.dumps(_key_facts(der, facts)).encode() + b"\n")
 
     def forget_key(self) -> None:
         """Remove the cached Cape Key: what another account's or host's key encrypts, nobody here can decrypt."""
@@ -121,29 +130,9 @@ class Store:
             with suppress(OSError):
                 path.unlink()
 
-    def _write(self, path: Path, content: bytes, *, replace: bool = True) -> None:
-        """Give `path` this content, whole from the first moment; without `replace` an existing file stays."""
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                if replace:
-                    draft.replace(path)
-                else:
-                    with suppress(FileExistsError):
-                        os.link(draft, path)
-            finally:
-                draft.unlink(missing_ok=True)
-        except OSError as error:
-            raise CliError(f"unable to write {path}: {error.strerror}") from error
 
-
-def _key_facts(der: bytes, host: str, username: str, root: str) -> dict[str, str]:
-    return {"host": host, "username": username, "root": root, "sha256": hashlib.sha256(der).hexdigest()}
+def _key_facts(der: bytes, facts: KeyFacts) -> dict[str, str]:
+    return {**asdict(facts), "sha256": hashlib.sha256(der).hexdigest()}
 
 
 def username_of(token: str) -> str:

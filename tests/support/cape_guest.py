@@ -94,7 +94,7 @@ class Guest:
 
     def key(self) -> bytes:
         """The Cape Key, proven (DER)."""
-        return self.host.own_key(self.token(), self.trust)
+        return self.host.own_key(self.token(), self.trust).der
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """For this guest's functions."""

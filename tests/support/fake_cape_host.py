@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from websockets.exceptions import ConnectionClosed
 from websockets.server import ServerProtocol
@@ -45,6 +46,12 @@ PCRS = {index: bytes([0xA0 + index]) * 48 for index in range(3)}
 def rsa_key(name: str, bits: int = 2048) -> rsa.RSAPrivateKey:
     """The RSA key with this name, the same all through a test run: making one takes a while."""
     return rsa.generate_private_key(65537, bits)
+
+
+@functools.cache
+def owner_key(name: str) -> Ed25519PrivateKey:
+    """The owner key with this name, the same all through a test run."""
+    return Ed25519PrivateKey.generate()
 
 
 @dataclass
@@ -97,7 +104,7 @@ class FakeCapeHost:
         return f"http://127.0.0.1:{self.port}"
 
     def cape_key(self, username: str) -> rsa.RSAPrivateKey:
-        return rsa_key(f"{self.state.name}/{username}")
+        return rsa_key(f"{self.state.name}/{username.lower()}")
 
     def cape_key_der(self, username: str) -> bytes:
         return (
@@ -114,7 +121,14 @@ class FakeCapeHost:
         )
 
     def key_document(self, username: str) -> bytes:
-        return self.attest(bytes(16), {"key": self.faults.get("key", self.cape_key_der(username))})
+        return self.attest(bytes(16), self.key_data(username))
+
+    def key_data(self, username: str) -> dict[str, bytes | str]:
+        """What the enclave states of an account, or what a hostile host has one state in its place."""
+        name = username.lower()
+        owner = self.accounts.get(name) or owner_key(f"{self.state.name}/{name}").public_key().public_bytes_raw()
+        stated = {"key": self.cape_key_der(name), "username": name, "owner": owner}
+        return self.faults.get("key data", lambda stated: stated)(stated)
 
     def account_of(self, token: str) -> tokens.Token:
         username = tokens.peek(token).username
@@ -196,7 +210,7 @@ def _converse(host: FakeCapeHost, connection: ServerConnection, path: str, token
     nonce = messages.nonce_of(connection.recv())
     proven = host.account_of(token)
     if path == "/v1/key":
-        connection.send(messages.attestation(host.attest(nonce, {"key": host.cape_key_der(proven.username)})))
+        connection.send(messages.attestation(host.attest(nonce, host.key_data(proven.username))))
         connection.recv()
     elif path == "/v1/deploy":
         connection.send(messages.attestation(host.attest(nonce, {})))

@@ -72,7 +72,9 @@ def test_signing_up_makes_a_key_an_account_and_a_login(
 def test_a_second_time_the_key_stays(ada: Callable[..., Any], folder: Path) -> None:
     before = (folder / "owner.key").read_bytes()
     outcome = ada("signup")
-    assert (outcome.status, outcome.out, outcome.err) == (0, DONE, "")
+    assert (outcome.status, outcome.out) == (0, DONE)
+    [line] = outcome.err.splitlines()
+    assert line.startswith("Owner of ada ➜ SHA256:")
     assert (folder / "owner.key").read_bytes() == before
 
 
@@ -194,7 +196,10 @@ def test_another_machine_logs_in_by_code(
     pending, slower = {"error": "authorization_pending"}, {"error": "slow_down"}
     access, identity = device(host, pending, slower, pending)
     outcome = cape("login")
-    assert (outcome.status, outcome.out, outcome.err) == (0, CODE.format(url=host.url) + DONE, "")
+    assert (outcome.status, outcome.out) == (0, CODE.format(url=host.url) + DONE)
+    first, owner = outcome.err.splitlines()
+    fingerprint = owner.removeprefix("Owner of ada ➜ ")
+    assert first.startswith(f"First use: {fingerprint} is the owner of ada at ")
     assert naps == [5, 10, 10]
     login = login_of(folder)
     assert (login["access_token"], login["id_token"], login["refresh_token"]) == (access, identity, "r")
