@@ -118,7 +118,7 @@ def test_nor_an_api_token(proxy: RecordingProxy, tiny_stack: Stack, photo: Path,
 
 
 def test_sealed_photos_go_through_a_proxy_that_was_asked_for(tiny_stack: Stack, photo: Path, tmp_path: Path) -> None:
-    with Recorder(tiny_stack.gateway.port) as recorder:
+    with tiny_stack.another_gateway(hosts=NAME) as gateway, Recorder(gateway.port) as recorder:
         proxy = f"http://127.0.0.1:{recorder.port}"
         arguments = ("--sealed", "--policy", tiny_stack.policy_file, "--url", f"http://{NAME}", "--proxy", proxy)
         done = blindsight(tmp_path, "classify", *arguments, photo)
@@ -175,8 +175,9 @@ def test_an_unusable_proxy_counts_only_if_asked_for(
 
 
 def test_photos_in_the_clear_across_a_network_are_warned_of(tiny_stack: Stack, photo: Path, tmp_path: Path) -> None:
-    url = f"http://{NAME}:{tiny_stack.gateway.port}"
-    done = blindsight(tmp_path, "classify", "--url", url, photo)
+    with tiny_stack.another_gateway(hosts=NAME) as gateway:
+        url = f"http://{NAME}:{gateway.port}"
+        done = blindsight(tmp_path, "classify", "--url", url, photo)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0] == (
         f"WARNING: {url} is not encrypted: everyone between here and there can read the photos. "
