@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from blindsight.cape import ids, tokens
-from blindsight.cape_cli.package import package
+from blindsight_cli.cape.package import package
 from tests.support.cape_client import sha256
 from tests.support.cape_host import FUNCTIONS
 
@@ -168,7 +168,7 @@ def processes() -> Iterator[ExitStack]:
 
 def test_47_device_flow(cape_host: CapeHost, ada: Person, processes: ExitStack, tmp_path: Path) -> None:
     """Pending, then success or access_denied; slow_down for who hurries. (cli: cape, raw HTTP)"""
-    command = [sys.executable, "-m", "blindsight.cape_cli.main", "login"]
+    command = [sys.executable, "-m", "blindsight_cli.cape.main", "login"]
     devices = []
     for name in ("welcome", "stranger"):
         variables = ada.variables(CAPE_LOCAL_CONFIG_DIR=str(tmp_path / name))

@@ -49,7 +49,7 @@ class Caller:
         variables = {name: value for name, value in without_proxies().items() if not name.startswith(ours)}
         settings = {"CAPE_ENCLAVE_HOST": self.world.stack.gateway.url, "CAPE_ATTESTATION_ROOT": str(root)}
         return subprocess.run(
-            [sys.executable, "-m", "blindsight.cape_cli.main", *arguments],
+            [sys.executable, "-m", "blindsight_cli.cape.main", *arguments],
             env={**variables, **settings, "HOME": str(self.home), "PYTHONPATH": str(REPOSITORY)},
             capture_output=True,
             text=True,

@@ -74,7 +74,7 @@ def test_there_are_enough_and_they_differ() -> None:
 
 
 def command(tiny_stack: Stack, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "blindsight.cli.main", "demo", "evil-gateway"]
+    program = [sys.executable, "-m", "blindsight_cli.main", "demo", "evil-gateway"]
     return subprocess.run(
         [*program, "--url", tiny_stack.gateway.url, "--policy", str(tiny_stack.policy_file), *arguments],
         cwd=folder,

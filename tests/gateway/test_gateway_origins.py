@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blindsight.cape.messages import b64
-from blindsight.cli import localca
+from blindsight_cli import localca
 from tests.support import images
 from tests.support.cape_front import owner
 from tests.support.cape_guest import Guest, trust_of

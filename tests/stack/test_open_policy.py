@@ -79,7 +79,7 @@ def blindsight(folder: Path, policy: dict[str, Any], *arguments: object) -> subp
     file = folder / "policy.json"
     file.write_text(json.dumps(policy))
     return subprocess.run(
-        [sys.executable, "-m", "blindsight.cli.main", *map(str, arguments), "--policy", str(file)],
+        [sys.executable, "-m", "blindsight_cli.main", *map(str, arguments), "--policy", str(file)],
         cwd=folder, env={**environment(folder), "COLUMNS": "200"}, capture_output=True, text=True, check=False,
         timeout=60,
     )  # fmt: skip

@@ -23,8 +23,8 @@ from cryptography import x509
 
 from blindsight import Client
 from blindsight.attestation.policy import Policy
-from blindsight.cape.client import Host, Trust
-from blindsight.local_trust import environment
+from blindsight.client.cape import Host, Trust
+from blindsight_cli.local_trust import environment
 from tests.support import traced
 from tests.support.images import plain
 from tests.support.traced import Address, Trace
@@ -78,7 +78,7 @@ def ended(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> 
     ports = [free_port() for _ in range(3)]
     flags = [f"--{name}" for name in ("port", "tls-port", "metrics-port")]
     arguments = [text for flag, port in zip(flags, ports, strict=True) for text in (flag, str(port))]
-    command = [*traced.command(trace), sys.executable, "-m", "blindsight.cli.main", "up", *arguments, "--workers", "2"]
+    command = [*traced.command(trace), sys.executable, "-m", "blindsight_cli.main", "up", *arguments, "--workers", "2"]
     said = folder / "said"
     with said.open("wb") as output:
         process = subprocess.Popen(

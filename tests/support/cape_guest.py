@@ -18,10 +18,10 @@ from cryptography import x509
 
 from blindsight.attestation import cose
 from blindsight.attestation.document import AttestationDocument
-from blindsight.cape.client import Host, Trust
 from blindsight.cape.envelope import Encryptor, encrypt, load_public_key
 from blindsight.cape.messages import b64
 from blindsight.cape.protocol import PREFIX
+from blindsight.client.cape import Host, Trust
 from blindsight.sealing import hpke
 from blindsight.wire import cape, frames
 from blindsight.wire.protocol import Kind
