@@ -72,10 +72,11 @@ def _python() -> Finding:
 
 def _packages() -> list[Finding]:
     findings = []
-    for extra, names in _NEEDED.items():
+    for unit, names in _NEEDED.items():
         missing = [name for name in names if not _installed(name)]
         seen = f"missing: {', '.join(missing)}" if missing else "installed"
-        findings.append(Finding(f"packages of {extra}", not missing, seen, f"pip install '.[{extra}]'"))
+        install = f"pip install --require-hashes --no-deps -r requirements/{unit}.txt, in the source tree"
+        findings.append(Finding(f"packages of {unit}", not missing, seen, install))
     return findings
 
 

@@ -17,6 +17,7 @@ from blindsight_cli import units
 from blindsight_cli.console import err, fail
 
 _RESNET50 = "resnet50"
+_TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 _HOW = "ResNet50: run once with network access, or give MODEL=path/to/model.onnx"
 
 
@@ -80,13 +81,14 @@ def _build_environment(state: Path) -> Path:
     python = folder / "bin" / "python"
     if importlib.util.find_spec("torch") is None and not (folder / "ready").exists():
         err.print("Installing torch for the export, once (about 200 MB)…")
-        project = Path(__file__).parents[2]
+        locked = units.SOURCE / "requirements"
+        install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
         for command in (
             [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", "--quiet", "--retries", "1", "--constraint",
-             str(project / "requirements.txt"), "--extra-index-url", "https://download.pytorch.org/whl/cpu",
-             "--editable", f"{project}[build]"],
-        ):  # fmt: skip
+            # Of that index torch alone is wanted: a package of another name there would go before PyPI's.
+            [*install, "--retries", "1", "--index-url", _TORCH_INDEX, "--requirement", str(locked / "torch.txt")],
+            [*install, "--requirement", str(locked / "model-build.txt")],
+        ):
             if subprocess.run(command, check=False).returncode:
                 fail(
                     "the environment for the export could not be installed",
@@ -97,6 +99,7 @@ def _build_environment(state: Path) -> Path:
 
 
 def _quietly(command: str) -> bool:
+    units.require("model_build")
     done = subprocess.run([sys.executable, "-m", "model_build", command], check=False, capture_output=True)
     return done.returncode == 0
 
