@@ -16,6 +16,7 @@
     ├── SealingError                a message that cannot be opened
     ├── ReceiptError                a receipt that proves nothing
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
+    ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
     └── TransportError              the other side was not reached; safe to retry
 
 `code` is stable and for programs, the message is for people, `next_step` says what to do now. Each class lists its
@@ -32,15 +33,20 @@ if TYPE_CHECKING:
 
 
 class BlindsightError(Exception):
-    """Root of the tree; raised only as one of its subclasses. `retryable`: the same call may succeed unchanged."""
+    """Root of the tree; raised only as one of its subclasses."""
 
     NEXT_STEPS: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    retryable: ClassVar[bool] = False
+    RETRYABLE: ClassVar[bool] = False
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.next_step = self.NEXT_STEPS[code]
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed unchanged."""
+        return self.RETRYABLE
 
 
 class EvidenceError(BlindsightError):
@@ -326,4 +332,4 @@ class TransportError(BlindsightError):
             "unexpected_answer": "Check that the address is a Blindsight service, then try again.",
         }
     )
-    retryable = True
+    RETRYABLE = True

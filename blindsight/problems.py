@@ -7,7 +7,10 @@ it; `retry` says that the same request may succeed later.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
+
+from blindsight.errors import BlindsightError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +32,13 @@ class Kind:
     @property
     def type(self) -> str:
         return self.registered or f"/problems#{self.code}"
+
+    @property
+    def next_step(self) -> str:
+        """What a caller can do now."""
+        if self.retry:
+            return "Try again in a few seconds; if it stays like this, ask the operator."
+        return "Ask the operator." if self.status >= 500 else "Change the request as the detail says."
 
 
 _KINDS = (
@@ -79,14 +89,20 @@ CATALOGUE: Final = {kind.code: kind for kind in _KINDS}
 _MEMBERS = frozenset({"type", "title", "status", "detail", "code", "retryable"})
 
 
-class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it a problem
+class Problem(BlindsightError):  # noqa: N818 -- RFC 9457 calls it a problem
     """A problem on its way to the caller. `detail` and `extra` never quote what the caller sent."""
 
+    NEXT_STEPS = MappingProxyType({kind.code: kind.next_step for kind in _KINDS})
+
     def __init__(self, code: str, detail: str, **extra: str | float | None) -> None:
-        super().__init__(detail)
+        super().__init__(code, detail)
         self.kind = CATALOGUE[code]
         self.detail = detail
         self.extra: Mapping[str, Any] = extra
+
+    @property
+    def retryable(self) -> bool:
+        return self.kind.retry
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Problem:

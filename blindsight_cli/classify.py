@@ -26,14 +26,14 @@ from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotat
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_SECONDS = 60.0
 
-_Ask = Callable[[bytes, int], dict[str, Any]]
+_Ask = Callable[[bytes, int | None], dict[str, Any]]
 """The answer to an image and a number of classes, or `{"problem": …}`."""
 
 
 def classify(  # noqa: PLR0917 -- typer passes them by name
     files: Annotated[list[Path], typer.Argument(help="JPEG, PNG or WebP files.")],
     url: Annotated[str, typer.Option(help="The gateway.", envvar="BLINDSIGHT_URL")] = DEFAULT_URL,
-    top_k: Annotated[int, typer.Option(min=1, help="Classes per photo.")] = 5,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Classes per photo; default: five.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     sealed: Annotated[bool, typer.Option("--sealed", help="Seal the photos here: the gateway sees none.")] = False,
     policy: Annotated[
@@ -83,7 +83,7 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
         fail(f"{failed} of {len(files)} photos were not answered", "see above; `retryable` ones may be sent again")
 
 
-def _ask_file(ask: _Ask, file: Path, top_k: int) -> dict[str, Any]:
+def _ask_file(ask: _Ask, file: Path, top_k: int | None) -> dict[str, Any]:
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -125,11 +125,11 @@ def _warn_of_cleartext(url: str, readable: str, *, sealed: bool) -> None:
         )
 
 
-def _ask(client: httpx2.Client, content: bytes, top_k: int, *, with_receipt: bool) -> dict[str, Any]:
+def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_receipt: bool) -> dict[str, Any]:
     try:
         response = client.post(
             "/classify",
-            params={"top_k": top_k, **({"receipt": "true"} if with_receipt else {})},
+            params=({} if top_k is None else {"top_k": top_k}) | ({"receipt": "true"} if with_receipt else {}),
             content=content,
             headers={"Content-Type": "application/octet-stream"},
         )

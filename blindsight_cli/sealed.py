@@ -43,7 +43,7 @@ def connect(url: str, *, policy: Path | None, token: str | None, proxy: str | No
     return client
 
 
-def ask(client: Client, content: bytes, top_k: int, *, with_receipt: bool) -> dict[str, Any]:
+def ask(client: Client, content: bytes, top_k: int | None, *, with_receipt: bool) -> dict[str, Any]:
     """The answer in the plain lane's form, or `{"problem": …}`. Exits where no other photo could fare better."""
     try:
         return _render(client.classify(content, top_k=top_k, with_receipt=with_receipt))
@@ -64,7 +64,7 @@ def _render(answer: Classification) -> dict[str, Any]:
         "predictions": [asdict(prediction) for prediction in answer.predictions],
         "model": answer.model,
         "image": answer.image,
-        "timings_ms": answer.timings,
+        "timings_ms": answer.timings_ms,
         "enclave": answer.enclave.summary(),
         **{name: answer.archive[name] for name in ("receipt", "evidence") if answer.archive},
         **({"notice": " ".join(answer.notices)} if answer.notices else {}),

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 from blindsight import problems, receipts
 from blindsight.cape.protocol import PREFIX
 from blindsight.errors import CapeError, SealingError
+from blindsight.exchange import default_top_k
 from blindsight.problems import Problem
 from blindsight.receipts import Receipt
 from blindsight.sealing import bhttp, padding
@@ -33,7 +34,6 @@ _log = logging.getLogger(__name__)
 MAX_CLOCK_SECONDS: Final = 300.0
 """By which the request's date may differ from the enclave's clock: how long a host can hold a request back."""
 
-_DEFAULT_TOP_K = 5
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -74,10 +74,10 @@ class InnerApi:
 
     async def respond(self, opened: Opened) -> bytes:
         """The binary HTTP response, padded to a length that tells nothing of the answer."""
-        top_k = _DEFAULT_TOP_K
+        top_k = default_top_k(self._classes)
         try:
             request = _request(opened)
-            question = _question(request)
+            question = _question(request, self._classes)
             if question.top_k <= self._classes:
                 top_k = question.top_k
             response = _json(200, "application/json", await self._answer(request, question))
@@ -135,7 +135,7 @@ def _check_date(text: str | None) -> None:
         raise Problem("date", f"The date is more than {MAX_CLOCK_SECONDS:g} s from the enclave's clock.")
 
 
-def _question(request: bhttp.Request) -> _Question:
+def _question(request: bhttp.Request, classes: int) -> _Question:
     path, _, query = request.path.partition("?")
     if path != "/classify":
         raise Problem("not_found", "The enclave answers POST /classify.")
@@ -144,11 +144,11 @@ def _question(request: bhttp.Request) -> _Question:
     evidence = request.header(receipts.EVIDENCE_FIELD)
     if evidence is not None and not _DIGEST.fullmatch(evidence):
         raise Problem("bad_request", f"{receipts.EVIDENCE_FIELD} must be a SHA-256 in lower-case hexadecimal.")
-    return _Question(_top_k(query), evidence)
+    return _Question(_top_k(query, classes), evidence)
 
 
-def _top_k(query: str) -> int:
-    values = parse_qs(query, keep_blank_values=True).get("top_k", [str(_DEFAULT_TOP_K)])
+def _top_k(query: str, classes: int) -> int:
+    values = parse_qs(query, keep_blank_values=True).get("top_k", [str(default_top_k(classes))])
     # `int` alone would take "1_0", " 5" and digits of other scripts.
     if len(values) != 1 or not _WHOLE.fullmatch(values[0]):
         raise Problem("invalid_top_k", "top_k must be one whole number.")

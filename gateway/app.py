@@ -24,7 +24,7 @@ from gateway.cape.store import Store
 from gateway.cors import SharedWithPages
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
-from gateway.enclave.lane import SealedLane
+from gateway.enclave.exchange import EnclaveExchange
 from gateway.hosts import KnownHosts
 from gateway.metrics import Metrics
 from gateway.middleware import OneSlash, RequestMiddleware
@@ -157,7 +157,7 @@ def _services(settings: Settings) -> Services:
         admission=Admission(settings.max_in_flight, metrics),
         connections=connections,
         enclave=enclave,
-        lane=SealedLane(enclave, connections, metrics, deadline=settings.deadline),
+        exchange=EnclaveExchange(enclave, connections, metrics, deadline=settings.deadline),
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.cape.services import CapeServices
     from gateway.enclave.attested import AttestedEnclave
     from gateway.enclave.connection import EnclaveConnections
-    from gateway.enclave.lane import SealedLane
+    from gateway.enclave.exchange import EnclaveExchange
     from gateway.metrics import Metrics
     from gateway.settings import Settings
     from gateway.tokens import TokenStore
@@ -71,7 +71,7 @@ class Services:
     admission: Admission
     connections: EnclaveConnections
     enclave: AttestedEnclave
-    lane: SealedLane
+    exchange: EnclaveExchange
     cape: CapeServices | None
     authenticate: Callable[[Request], None]
     """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""

@@ -55,8 +55,10 @@ def main() -> int:
     tokens = None if arguments.no_token else TOKENS
     try:
         pinned = _FROM.sub(
-            lambda found: f"FROM {found['name']}:{found['tag']}"
-            f"@{digest_of(found['name'], found['tag'], registry=arguments.registry, tokens=tokens)}{found['rest']}",
+            lambda found: (
+                f"FROM {found['name']}:{found['tag']}"
+                f"@{digest_of(found['name'], found['tag'], registry=arguments.registry, tokens=tokens)}{found['rest']}"
+            ),
             text,
         )
     except (OSError, ValueError, KeyError) as error:

@@ -33,6 +33,11 @@ class Recipient:
     manifest: dict[str, Any]
 
     @property
+    def classes(self) -> int:
+        """How many classes the model tells apart."""
+        return int(self.manifest["labels"]["count"])
+
+    @property
     def report(self) -> VerificationReport:
         return self.verified.report
 
@@ -60,6 +65,11 @@ class Recipient:
         if self.verified.kind == "simulated":
             notices.append("SIMULATED ENCLAVE: the evidence proves nothing about the host that runs it.")
         return (*self.report.warnings, *notices)
+
+    @property
+    def notice(self) -> str | None:
+        """The notices in one text; None if there are none."""
+        return " ".join(self.notices) or None
 
     def summary(self) -> dict[str, Any]:
         """What an answer says of the enclave behind it."""

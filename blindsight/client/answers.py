@@ -28,15 +28,15 @@ class Prediction:
 class Classification:
     """An answer that only the verified enclave can have sealed.
 
-    `image` is the upright picture's `width` and `height` (None for a tensor), `timings` the enclave's milliseconds by
-    stage, `enclave` who answered. `archive`, if a receipt was asked for, is JSON to keep: `blindsight receipt verify`
+    `image` is the upright picture's `width` and `height` (None for a tensor), `timings_ms` the enclave's time by stage,
+    `enclave` who answered. `archive`, if a receipt was asked for, is JSON to keep: `blindsight receipt verify`
     and `blindsight.receipts.verify` take it.
     """
 
     predictions: tuple[Prediction, ...]
     model: Mapping[str, Any]
     image: Mapping[str, int] | None
-    timings: Mapping[str, float]
+    timings_ms: Mapping[str, float]
     enclave: Recipient
     archive: Mapping[str, Any] | None = None
 
@@ -62,7 +62,7 @@ class Classification:
             ),
             model=dict(content["model"]),
             image=None if content["image"] is None else dict(content["image"]),
-            timings=dict(content["timings_ms"]),
+            timings_ms=dict(content["timings_ms"]),
             enclave=recipient,
             archive=archive,
         )

@@ -6,8 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from blindsight.client import routes
-from blindsight.client._core import DEFAULT_EVIDENCE_AGE, DEFAULT_TIMEOUT, Call, Core, Question, Reply
+from blindsight.client._core import DEFAULT_EVIDENCE_AGE, DEFAULT_TIMEOUT, Call, Core, Reply
 from blindsight.client._http import HEADERS, Body, failures
+from blindsight.exchange import Question
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from blindsight.attestation.policy import Policy
     from blindsight.attestation.recipient import Recipient
     from blindsight.attestation.report import VerificationReport
-    from blindsight.client._core import Renew
     from blindsight.client.answers import Classification
+    from blindsight.exchange import Renew
 
 _Result = TypeVar("_Result")
 
@@ -71,15 +72,16 @@ class Client:
         self,
         image: bytes,
         *,
-        top_k: int = 5,
-        media_type: str = "application/octet-stream",
+        top_k: int | None = None,
         with_receipt: bool = False,
     ) -> Classification:
         """Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which.
 
+        `top_k` None asks for five classes, or all that the model has.
+
         With `with_receipt` the answer's `archive` is what to keep; its receipt has been checked.
         """
-        return self._run(self._core.classify(Question(image, top_k, media_type, with_receipt)))
+        return self._run(self._core.classify(Question(image, top_k, with_receipt)))
 
     def close(self) -> None:
         self._http.close()

@@ -2,8 +2,9 @@
 
 A simulated enclave has no image to hash, so the files themselves are measured: PCR 1 covers the interpreter and the
 installed distributions that the runtime uses, PCR 2 the Python sources of `enclave_runtime` and of the core in
-`blindsight`, PCR 0 both. The caller's side in `blindsight/client` is no part of an enclave. Folder, owner, mode and time of the files do not count, so any checkout of the same release on the same wheels
-gives the same values. What the operating system and the standard library add is not measured.
+`blindsight`, PCR 0 both. The caller's side in `blindsight/client` is no part of an enclave. Folder, owner, mode and
+time of the files do not count, so any checkout of the same release on the same wheels gives the same values. What the
+operating system and the standard library add is not measured.
 
 The rule is that of an enclave image: PCR = SHA-384(48 zero bytes || SHA-384(content)). The content is a manifest: for
 each file, sorted by name, the length of the name (4 bytes, big-endian), the name and the SHA-384 of the file.

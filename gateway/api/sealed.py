@@ -78,4 +78,4 @@ async def relay(request: Request, services: Services) -> Response:
         raise services.enclave.refusal
     settings = services.settings
     sealed = await read_sealed(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
-    return _Sealed(await services.lane.relay(sealed))
+    return _Sealed(await services.exchange.relay(sealed))

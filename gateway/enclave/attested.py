@@ -37,18 +37,9 @@ class Attested(Recipient):
     """`time.monotonic()` of the verification."""
 
     @property
-    def classes(self) -> int:
-        return int(self.manifest["labels"]["count"])
-
-    @property
     def has_ended(self) -> bool:
         """The policy, or the release, was accepted until now and is not any more."""
         return self.verified.until is not None and datetime.now(UTC) >= self.verified.until
-
-    @property
-    def notice(self) -> str | None:
-        """What every answer must say, if anything."""
-        return " ".join(self.notices) or None
 
 
 class AttestedEnclave:

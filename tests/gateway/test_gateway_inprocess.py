@@ -45,7 +45,7 @@ def test_our_own_mistake(
     async def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError(CANARY)
 
-    monkeypatch.setattr(running.services.lane, "classify", fail)
+    monkeypatch.setattr(running.services.exchange, "classify", fail)
     for path, field in (("/classify", "file"), ("/classify/batch", "files")):
         request_id = "0190a1b2-0000-7000-8000-00000000abcd"
         response = running.client.post(path, files={field: CANARY.encode()}, headers={"x-request-id": request_id})

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from blindsight import receipts
 from blindsight.attestation import Claims, expected_pcr16
+from blindsight.exchange import classify_request
 from blindsight.receipts import Receipt, ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp, padding
-from blindsight.sealing.inner import classify_request
 from blindsight.sealing.kem import MLKEM768_X25519, X25519_HKDF_SHA256, HybridPrivateKey
 from tests.blindsight.attestation import attestation_forge as forging
 from tests.blindsight.attestation.attestation_forge import NONCE, NOW, PCRS, Forge, party
@@ -272,7 +272,6 @@ def requests() -> list[Case]:
             for size in (len(IMAGE), 40_000) if suite is key.config.suites[0] else (len(IMAGE),):
                 request = classify_request(
                     IMAGE.ljust(size, b"."),
-                    "image/jpeg",
                     5,
                     now=NOW,
                     receipt_evidence="12" * 32 if size > 100 else None,

@@ -63,7 +63,7 @@ def test_an_unknown_code_is_a_programming_error() -> None:
 
 
 def test_only_transport_is_retryable_as_it_is() -> None:
-    assert [name for name, each in CLASSES.items() if each.retryable] == ["TransportError"]
+    assert [name for name, each in CLASSES.items() if each.RETRYABLE] == ["TransportError"]
     assert TransportError("timed_out", "No answer in 5 s.").retryable
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PCRS = {index: bytes([index + 1]) * 48 for index in range(3)}
 CHECKSUM = b"\x07" * 32
-MANIFEST = {"name": "tiny", "version": "1", "trained": True}
+MANIFEST = {"name": "tiny", "version": "1", "trained": True, "labels": {"count": 1000}}
 ANSWER = {
     "predictions": [
         {"rank": 1, "class_id": 207, "label": "golden retriever", "score": 0.9},

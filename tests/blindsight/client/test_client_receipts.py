@@ -248,7 +248,7 @@ def test_small_images_are_sealed_to_one_length(caller: Caller) -> None:
     client = caller.client()
     for size in (1, 1000, 30 * KIB):
         client.classify(bytes(size))
-        client.classify(bytes(size), with_receipt=True, top_k=2, media_type="image/jpeg")
+        client.classify(bytes(size), with_receipt=True, top_k=2)
     lengths = {len(message) for message in sealed(caller.gateway)}
     assert lengths == {HEADER_BYTES + ENC_BYTES[MLKEM768_X25519] + 32 * KIB + TAG_BYTES}
 
