@@ -179,7 +179,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="sealing-") as work, stack.blindsight(model, Path(work)) as service:
             with Client(f"http://127.0.0.1:{service.port}", policy=Path(work) / "policy.json") as client:
                 client.verify()
-                recipient = client.enclave
+                recipient = client.recipient
             if recipient is None:
                 raise StackError("the evidence was too old when it came")
             compared = lanes(photo, recipient)

@@ -76,8 +76,8 @@ def converse(question: Question, recipient: Recipient | None, *, padded: bool) -
     """Ask `recipient`, or whom a `Renew` gives; once more if its keys have changed.
 
     `padded` hides the image's length from whom the message passes. Raises `SealingError`: `answer_not_genuine` for what
-    is not the enclave's answer to this request, `unknown_key` if its keys change again; `TransportError` for one of another
-    form.
+    is not the enclave's answer to this request, `unknown_key` if its keys change again; `TransportError` for an answer
+    of another form.
     """
     if recipient is None:
         recipient = yield Renew(None)

@@ -68,7 +68,7 @@ class VerifiedReceipt:
     """A receipt that holds, with the report of its evidence. `image_checked`: the image was at hand."""
 
     receipt: Receipt
-    evidence: VerificationReport
+    report: VerificationReport
     image_checked: bool
 
 

@@ -74,7 +74,7 @@ def verify(
     try:
         with Client(url, policy=policy, proxy=proxy, timeout=TIMEOUT_SECONDS) as client:
             report = client.verify()
-            enclave = client.enclave
+            enclave = client.recipient
     except Problem as problem:
         fail(f"{problem.kind.title}. {problem.detail}", "ask the operator, or look at the gateway's log")
     except BlindsightError as error:

@@ -45,11 +45,11 @@ def verify(
         report = {
             "receipt": vars(receipt),
             "photo_checked": verified.image_checked,
-            "evidence": verified.evidence.to_dict(),
+            "evidence": verified.report.to_dict(),
         }
         typer.echo(json.dumps(report))
     else:
-        out.print(verified.evidence.render(), markup=False, end="")
+        out.print(verified.report.render(), markup=False, end="")
         out.print(f"Receipt of {receipt.issued:%Y-%m-%d %H:%M:%SZ}: this enclave gave this answer", markup=False)
         checked = "is the one that was sent" if verified.image_checked else "was not compared; give it with --photo"
         for name, value in (
@@ -61,9 +61,9 @@ def verify(
             ("evidence", receipt.evidence_sha256),
         ):
             out.print(f"  {name:<9} {value}", markup=False)
-    for warning in verified.evidence.warnings:
+    for warning in verified.report.warnings:
         err.print(warning, style="bold yellow")
-    if verified.evidence.kind == "simulated":
+    if verified.report.kind == "simulated":
         err.print("SIMULATED ENCLAVE: this proves nothing about the host that ran it.", style="bold yellow")
 
 

@@ -34,11 +34,11 @@ def connect(url: str, *, policy: Path | None, token: str | None, proxy: str | No
         fail(f"{problem.kind.title}. {problem.detail}", "ask the operator, or look at the gateway's log")
     except BlindsightError as error:
         stop(error)
-    enclave = client.enclave
-    if enclave is not None:
-        pcr0 = enclave.measurements.get("0", "")[:_PCR0_DIGITS]
-        err.print(f"sealed to a verified {enclave.verified.kind} enclave, PCR 0 {pcr0}…", markup=False)
-        for warning in enclave.report.warnings:
+    recipient = client.recipient
+    if recipient is not None:
+        pcr0 = recipient.measurements.get("0", "")[:_PCR0_DIGITS]
+        err.print(f"sealed to a verified {recipient.verified.kind} enclave, PCR 0 {pcr0}…", markup=False)
+        for warning in recipient.report.warnings:
             err.print(warning, style="bold yellow")
     return client
 
@@ -65,7 +65,7 @@ def _render(answer: Classification) -> dict[str, Any]:
         "model": answer.model,
         "image": answer.image,
         "timings_ms": answer.timings_ms,
-        "enclave": answer.enclave.summary(),
+        "enclave": answer.recipient.summary(),
         **{name: answer.archive[name] for name in ("receipt", "evidence") if answer.archive},
         **({"notice": " ".join(answer.notices)} if answer.notices else {}),
     }

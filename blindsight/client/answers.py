@@ -29,7 +29,7 @@ class Classification:
     """An answer that only the verified enclave can have sealed.
 
     `image` is the upright picture's `width` and `height` (None for a tensor), `timings_ms` the enclave's time by stage,
-    `enclave` who answered. `archive`, if a receipt was asked for, is JSON to keep: `blindsight receipt verify`
+    `recipient` who answered. `archive`, if a receipt was asked for, is JSON to keep: `blindsight receipt verify`
     and `blindsight.receipts.verify` take it.
     """
 
@@ -37,18 +37,18 @@ class Classification:
     model: Mapping[str, Any]
     image: Mapping[str, int] | None
     timings_ms: Mapping[str, float]
-    enclave: Recipient
+    recipient: Recipient
     archive: Mapping[str, Any] | None = None
 
     @property
     def notices(self) -> tuple[str, ...]:
         """What to know before relying on it."""
-        return self.enclave.notices
+        return self.recipient.notices
 
     @property
-    def evidence(self) -> VerificationReport:
+    def report(self) -> VerificationReport:
         """How the enclave was verified, step by step."""
-        return self.enclave.report
+        return self.recipient.report
 
     @classmethod
     def parse(
@@ -63,7 +63,7 @@ class Classification:
             model=dict(content["model"]),
             image=None if content["image"] is None else dict(content["image"]),
             timings_ms=dict(content["timings_ms"]),
-            enclave=recipient,
+            recipient=recipient,
             archive=archive,
         )
 

@@ -59,7 +59,7 @@ class Client:
             )
 
     @property
-    def enclave(self) -> Recipient | None:
+    def recipient(self) -> Recipient | None:
         """The enclave that images are sealed to now; None before it is verified, and when its evidence is too old."""
         return self._core.recipient
 

@@ -68,8 +68,8 @@ def test_a_receipt_verifies_offline(enclave: Enclave, monkeypatch: pytest.Monkey
     assert verified.receipt == enclave.receipt
     assert verified.receipt.issued == NOW + timedelta(seconds=5)
     assert verified.image_checked
-    assert verified.evidence.archived
-    assert verified.evidence.kind == "simulated"
+    assert verified.report.archived
+    assert verified.report.kind == "simulated"
     assert not receipts.verify(kept, policy=enclave.policy).image_checked
 
 
@@ -107,7 +107,7 @@ def test_the_other_form_of_the_signature_is_the_same_statement(enclave: Enclave)
     kept = enclave.kept(f"{signed}.{b64url(other)}")
     assert receipts.verify(kept, policy=enclave.policy, image=IMAGE).receipt == enclave.receipt
     assert {field.name for field in dataclasses.fields(receipts.VerifiedReceipt)} == {
-        "receipt", "evidence", "image_checked",
+        "receipt", "report", "image_checked",
     }  # fmt: skip
 
 

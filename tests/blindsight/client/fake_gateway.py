@@ -164,8 +164,8 @@ class Looped:
     runner: asyncio.Runner
 
     @property
-    def enclave(self) -> Any:
-        return self.client.enclave
+    def recipient(self) -> Any:
+        return self.client.recipient
 
     def verify(self) -> VerificationReport:
         return self.runner.run(self.client.verify())

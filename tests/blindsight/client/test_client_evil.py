@@ -39,7 +39,7 @@ def refused_evidence(caller: Caller, code: str) -> None:
     for _ in range(2):
         refused(caller, client, EvidenceError, code)
     assert caller.gateway.paths == ["/attestation", "/attestation"]
-    assert client.enclave is None
+    assert client.recipient is None
 
 
 def test_other_keys_than_the_attested(caller: Caller) -> None:
@@ -127,7 +127,7 @@ def test_worse_evidence_after_a_key_change(caller: Caller, tmp_path: Path) -> No
     }
     refused(caller, client, EvidenceError, "root_not_pinned")
     assert caller.gateway.paths == ["/attestation", "/classify", "/attestation"]
-    assert client.enclave is None
+    assert client.recipient is None
 
 
 def test_key_changes_without_end(caller: Caller) -> None:

@@ -38,10 +38,10 @@ def test_an_answer(caller: Caller) -> None:
         Prediction(2, 208, "Labrador retriever", 0.1),
     )
     assert (answer.model, answer.image, answer.timings_ms) == (ANSWER["model"], ANSWER["image"], ANSWER["timings_ms"])
-    assert answer.evidence.kind == "simulated"
-    assert [step.number for step in answer.evidence.steps] == list(range(1, 12))
-    assert answer.enclave.function_checksum == CHECKSUM.hex()
-    assert answer.enclave.measurements["0"] == PCRS[0].hex()
+    assert answer.report.kind == "simulated"
+    assert [step.number for step in answer.report.steps] == list(range(1, 12))
+    assert answer.recipient.function_checksum == CHECKSUM.hex()
+    assert answer.recipient.measurements["0"] == PCRS[0].hex()
     assert len(answer.notices) == 1
     assert "SIMULATED" in answer.notices[0]
     for frozen in (answer, answer.predictions[0]):
@@ -96,7 +96,7 @@ def test_evidence_is_kept_for_its_time_and_no_longer(caller: Caller, monkeypatch
     now = [1000.0]
     monkeypatch.setattr(_core.Core.__init__, "__kwdefaults__", {"clock": lambda: now[0]})
     client = caller.client(max_evidence_age=50)
-    assert client.enclave is None
+    assert client.recipient is None
     for _ in range(3):
         client.classify(IMAGE)
     assert caller.gateway.paths == ["/attestation", *["/classify"] * 3]
@@ -104,7 +104,7 @@ def test_evidence_is_kept_for_its_time_and_no_longer(caller: Caller, monkeypatch
     client.classify(IMAGE)
     assert caller.gateway.paths.count("/attestation") == 1
     now[0] += 1
-    assert client.enclave is None
+    assert client.recipient is None
     client.classify(IMAGE)
     assert caller.gateway.paths.count("/attestation") == 2
     nonces = [request.url.params["nonce"] for request in caller.gateway.requests if request.url.params]
@@ -115,7 +115,7 @@ def test_verify_verifies_each_time_and_its_evidence_is_used(caller: Caller) -> N
     client = caller.client()
     reports = [client.verify(), client.verify()]
     assert "Freshness" in reports[0].render()
-    assert client.classify(IMAGE).evidence == reports[1]
+    assert client.classify(IMAGE).report == reports[1]
     assert caller.gateway.paths == ["/attestation", "/attestation", "/classify"]
 
 
@@ -284,7 +284,7 @@ def test_evidence_is_not_relied_on_beyond_the_end_of_its_policy(caller: Caller) 
     ended = dataclasses.replace(policy, expires=now)
     verified = dataclasses.replace(core._accepted[0].verified, until=now)
     core._policy, core._accepted = ended, (dataclasses.replace(core._accepted[0], verified=verified), core._accepted[1])
-    assert client.enclave is None
+    assert client.recipient is None
     sent = len(caller.gateway.requests)
     with pytest.raises(PolicyError) as caught:
         client.classify(IMAGE)
@@ -298,4 +298,4 @@ def test_the_end_of_a_release_counts_like_that_of_the_policy(caller: Caller) -> 
         policy = dataclasses.replace(changed(caller.gateway.policy, expires=release_end), expires=policy_end)
         client = caller.client(policy=policy)
         client.verify()
-        assert client.enclave.verified.until == first
+        assert client.recipient.verified.until == first

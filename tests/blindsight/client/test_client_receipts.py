@@ -88,7 +88,7 @@ def test_the_archive_verifies(caller: Caller) -> None:
     assert {name: archive[name] for name in ANSWER} == ANSWER
     # It is for the evidence that the image was sealed on the strength of.
     (asked,) = caller.gateway.inner
-    document = client.enclave.document
+    document = client.recipient.document
     assert asked.header("receipt-evidence") == hashlib.sha256(document).hexdigest()
     assert base64.b64decode(archive["evidence"]["document"]) == document
     with pytest.raises(ReceiptError) as caught:
