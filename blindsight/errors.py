@@ -13,6 +13,7 @@
     ├── ProducerError               an enclave that cannot make evidence
     ├── CapeError                   .status: a request in Cape's protocol that is refused
     ├── OwnerError                  a Cape Key of another owner than it should be
+    ├── LocalTrustError             trust in this machine's stack that would go beyond this machine
     ├── SealingError                a message that cannot be opened
     ├── ReceiptError                a receipt that proves nothing
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
@@ -267,6 +268,17 @@ class OwnerError(BlindsightError):
         {
             "owner_mismatch": "Ask the account's owner for the fingerprint that `cape key` shows, by another way.",
             "owner_missing": "Use a host whose enclave attests whose key it is; any release of Blindsight does.",
+        }
+    )
+
+
+class LocalTrustError(BlindsightError):
+    """What `blindsight with-local-trust` would have to trust is not of this machine alone. Nothing was run."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "not_local": "Give a stack of this machine, as in https://localhost:8443; others need no local trust.",
+            "unlimited_authority": "Start the stack anew with `blindsight up`, which makes an authority for loopback.",
         }
     )
 

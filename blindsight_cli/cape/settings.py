@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from blindsight_cli.cape.console import CliError
 from blindsight_cli.cape.flags import go_bool
+from blindsight_cli.local_trust import environment as local_trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,10 +98,15 @@ def load(
         auth_file=folder / setting("local_auth_file_name"),
         key_file=folder / setting("local_cape_key_file_name"),
         insecure=insecure or _truth(setting("dev_disable_ssl")),
-        attestation_root=root or setting("attestation_root"),
+        attestation_root=root or _local_root(environ, hosts[0]) or setting("attestation_root"),
         presets_file=presets_file,
         proxy=proxy or setting("proxy") or None,
     )
+
+
+def _local_root(environ: Mapping[str, str], host: str) -> str:
+    """The simulated root that `blindsight with-local-trust` names, if the host is of this machine."""
+    return environ.get(local_trust.ROOT_VARIABLE, "") if local_trust.is_local(host) else ""
 
 
 def presets_path(environ: Mapping[str, str], home: Path, flag: str) -> Path:
