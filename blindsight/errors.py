@@ -221,6 +221,7 @@ class CapeError(BlindsightError):
             "stale_record": 409,
             "too_large": 413,
             "unsupported_media_type": 415,
+            "too_many_guesses": 429,
             "overloaded": 503,
             "enclave_unavailable": 503,
         }
@@ -235,6 +236,7 @@ class CapeError(BlindsightError):
             "unknown_function": "Check the function's id or name; `cape list` shows yours.",
             "unknown_token": "Check the token's id; `cape token list` shows yours.",
             "unknown_code": "Check the code, or begin again with `cape login`: a code is good for ten minutes, once.",
+            "too_many_guesses": "Wait ten minutes, then type the code as the device shows it.",
             "malformed_request": "Use a Cape client, or see docs/cape-compatibility.md for the requests.",
             "unsupported_media_type": "Send the body as application/json.",
             "name_taken": "Choose another username.",

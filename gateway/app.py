@@ -15,7 +15,7 @@ from gateway import errors
 from gateway.admission import Admission
 from gateway.api import attestation, classify, health, pages, sealed
 from gateway.api.models import ProblemDocument
-from gateway.cape import device, relay, rest
+from gateway.cape import device, device_page, relay, rest
 from gateway.cape.bundles import Bundles
 from gateway.cape.enclave import RemoteCapeEnclave
 from gateway.cape.grant import ClassifierGrant
@@ -83,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (classify, sealed, attestation, health, pages):
         app.include_router(module.router)
     if services.cape is not None:
-        for cape_module in (rest, device, relay):
+        for cape_module in (rest, device, device_page, relay):
             app.include_router(cape_module.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     _describe(app, services)

@@ -39,7 +39,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from blindsight import strict_json
 from blindsight.cape import evidence, messages, tokens
-from blindsight.cape.protocol import PREFIX, RUNTIME_SUBPROTOCOL, TOKEN_EXPIRED
+from blindsight.cape.protocol import OWNER_KEY_BYTES, PREFIX, RUNTIME_SUBPROTOCOL, TOKEN_EXPIRED
 from blindsight.client import routes
 from blindsight.errors import CapeError, OwnerError, ProxyError, TransportError
 from blindsight.sealing import hpke
@@ -57,7 +57,6 @@ PING_SECONDS: Final = 20.0
 
 MAX_MESSAGE_BYTES: Final = 1 << 30
 NONCE_BYTES: Final = 24
-OWNER_KEY_BYTES: Final = 32
 
 _REFUSAL_BYTES: Final = 1024
 _READABLE: Final = "tokens and results"

@@ -46,6 +46,15 @@ def log(text: str) -> None:
     _write(sys.stderr, f"{text}\n")
 
 
+def ask(question: str) -> bool:
+    """Whether the user agrees. Where nobody can, the answer is no."""
+    _write(sys.stderr, f"{question} [y/N] ")
+    typed = sys.stdin.readline()
+    if not typed.endswith("\n"):
+        _write(sys.stderr, "\n")
+    return typed.strip().lower() in {"y", "yes"}
+
+
 def fail(text: str) -> None:
     """Say on standard error why the command failed."""
     _write(sys.stderr, f"Error: {printable(text)}\n")

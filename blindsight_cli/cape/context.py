@@ -13,12 +13,13 @@ from cryptography import x509
 
 from blindsight.attestation.document import MAX_PCRS
 from blindsight.cape import evidence, tokens
+from blindsight.cape.fingerprint import fingerprint
 from blindsight.cape.protocol import USERNAME
 from blindsight.client.cape import Host, Trust, json_object
 from blindsight.errors import OwnerError
 from blindsight_cli.cape import settings
 from blindsight_cli.cape.console import CliError, log
-from blindsight_cli.cape.owners import fingerprint, host_name, parse_fingerprint
+from blindsight_cli.cape.owners import host_name, parse_fingerprint
 from blindsight_cli.cape.store import KeyFacts, Store, username_of
 
 if TYPE_CHECKING:
@@ -198,10 +199,9 @@ def refused(response: httpx2.Response) -> str:
     return str(text) if text else f"{response.status_code} {response.reason_phrase}"
 
 
-def mint_login(key: Ed25519PrivateKey, username: str) -> tuple[str, str]:
-    """A fresh access token and id token of the account."""
-    access = tokens.mint(key, username, "account", lifetime=tokens.LOGIN_LIFETIME)
-    return access, tokens.mint(key, username, "account", lifetime=tokens.LOGIN_LIFETIME)
+def mint_login(key: Ed25519PrivateKey, username: str) -> str:
+    """A fresh token of the account: access token and id token in one, so that revoking it leaves nothing behind."""
+    return tokens.mint(key, username, "account", lifetime=tokens.LOGIN_LIFETIME)
 
 
 def parse_pcrs(texts: Iterable[str]) -> dict[int, frozenset[str]]:

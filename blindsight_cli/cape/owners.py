@@ -7,9 +7,7 @@ each host and username, and every later one has to be the same.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import ipaddress
 import json
 import re
@@ -33,11 +31,6 @@ _THIS_MACHINE: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 _Owners = dict[str, dict[str, str]]
 """Fingerprints by host and username in lower case."""
-
-
-def fingerprint(owner: bytes) -> str:
-    """How an owner key (Ed25519, 32 bytes raw) is shown: its SHA-256 in base64, as OpenSSH shows keys."""
-    return f"SHA256:{base64.b64encode(hashlib.sha256(owner).digest()).decode().rstrip('=')}"
 
 
 def parse_fingerprint(text: str) -> str:

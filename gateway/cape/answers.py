@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from blindsight import strict_json
 from blindsight.errors import CapeError
+from gateway.cape.guesses import WINDOW_SECONDS
 from gateway.errors import RETRY_AFTER_SECONDS
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def refusal(request: HTTPConnection, error: CapeError) -> JSONResponse:
     headers = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if error.code == "too_many_guesses":
+        headers["Retry-After"] = str(WINDOW_SECONDS)
     if error.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     text = str(error).encode()[:_MAX_TEXT_BYTES].decode(errors="ignore")

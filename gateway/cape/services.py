@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from blindsight.cape.protocol import IDLE_SECONDS
 from blindsight.errors import CapeError
+from gateway.cape.guesses import Guesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,6 +96,7 @@ class CapeServices:
     bundles: Bundles
     enclave: CapeEnclave
     may_sign_up: Callable[[Request], None]
+    guesses: Guesses = field(default_factory=Guesses)
     sessions: Sessions = field(default_factory=lambda: Sessions(512))
     idle_seconds: float = IDLE_SECONDS
     """Of silence, after which a connection is closed."""

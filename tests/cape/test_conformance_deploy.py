@@ -168,7 +168,7 @@ def processes() -> Iterator[ExitStack]:
 
 def test_47_device_flow(cape_host: CapeHost, ada: Person, processes: ExitStack, tmp_path: Path) -> None:
     """Pending, then success or access_denied; slow_down for who hurries. (cli: cape, raw HTTP)"""
-    command = [sys.executable, "-m", "blindsight_cli.cape.main", "login"]
+    command = [sys.executable, "-m", "blindsight_cli.cape.main", "login", "--yes"]
     devices = []
     for name in ("welcome", "stranger"):
         variables = ada.variables(CAPE_LOCAL_CONFIG_DIR=str(tmp_path / name))
@@ -182,7 +182,7 @@ def test_47_device_flow(cape_host: CapeHost, ada: Person, processes: ExitStack, 
         assert f"/device?user_code={code}" in process.stdout.readline()
         devices.append((process, code))
     (welcome, code), (stranger, other_code) = devices
-    assert ada.cape("login", "--approve", code).text == f"Login with code {code} approved.\n"
+    assert ada.cape("login", "--approve", code, "--yes").text == f"Login with code {code} approved.\n"
     assert ada.cape("login", "--deny", other_code).text == f"Login with code {other_code} denied.\n"
 
     form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": "x", "client_secret": ""}

@@ -22,6 +22,7 @@ PATHS = {
 CAPE_PATHS = {
     "/v1/accounts", "/v1/account", "/v1/user/{username}/key", "/v1/functions", "/v1/functions/{function_id}",
     "/v1/token", "/v1/tokens", "/v1/token/{token_id}", "/oauth/device/code", "/oauth/token", "/oauth/device/decision",
+    "/oauth/device/login",
 }  # fmt: skip
 
 HOOKS = """

@@ -86,6 +86,7 @@ class FakeCapeHost:
     accounts: dict[str, bytes] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+    waiting: dict[str, Any] = field(default_factory=dict)
     device_answers: list[dict[str, Any]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     sockets: list[str] = field(default_factory=list)
@@ -128,6 +129,7 @@ class FakeCapeHost:
         name = username.lower()
         owner = self.accounts.get(name) or owner_key(f"{self.state.name}/{name}").public_key().public_bytes_raw()
         stated = {"key": self.cape_key_der(name), "username": name, "owner": owner}
+        stated |= {member: self.faults[member] for member in ("key", "owner") if member in self.faults}
         return self.faults.get("key data", lambda stated: stated)(stated)
 
     def account_of(self, token: str) -> tokens.Token:
@@ -329,6 +331,8 @@ def _rest(host: FakeCapeHost, request: Request) -> tuple[int, Any]:
     match request.method, *url.path.strip("/").split("/"):
         case "POST", "oauth", "device", "decision":
             return 200, {}
+        case "GET", "oauth", "device", "login":
+            return 200, {"user_code": parse_qs(url.query)["user_code"][0], **host.waiting}
         case "GET", "v1", "functions":
             page = {name: int(values[0]) for name, values in parse_qs(url.query).items()}
             shown = [

@@ -176,7 +176,7 @@ async def test_a_users_key(front: Front) -> None:
 ACCOUNT_ENDPOINTS = [
     ("GET", "/v1/functions"), ("GET", f"/v1/functions/{ids.new()}"), ("DELETE", f"/v1/functions/{ids.new()}"),
     ("POST", "/v1/token"), ("GET", "/v1/tokens"), ("DELETE", f"/v1/token/{ids.new()}"), ("DELETE", "/v1/account"),
-    ("POST", "/oauth/device/decision"),
+    ("POST", "/oauth/device/decision"), ("GET", "/oauth/device/login"),
 ]  # fmt: skip
 
 
@@ -477,7 +477,7 @@ async def test_the_openapi_page_knows_them(front: Front) -> None:
     bearer = {
         ("GET", "/v1/functions"), ("GET", "/v1/functions/{function_id}"), ("DELETE", "/v1/functions/{function_id}"),
         ("POST", "/v1/token"), ("GET", "/v1/tokens"), ("DELETE", "/v1/token/{token_id}"), ("DELETE", "/v1/account"),
-        ("POST", "/oauth/device/decision"),
+        ("POST", "/oauth/device/decision"), ("GET", "/oauth/device/login"),
     }  # fmt: skip
     free = {
         ("POST", "/v1/accounts"), ("GET", "/v1/user/{username}/key"), ("POST", "/oauth/device/code"),
