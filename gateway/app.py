@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 import blindsight
 from blindsight.attestation.policy import Policy
 from gateway import errors
-from gateway.admission import Admission
+from gateway.admission import Admission, Places
 from gateway.api import attestation, classify, health, pages, sealed
 from gateway.api.models import ProblemDocument
 from gateway.cape import device, device_page, relay, rest
@@ -115,13 +115,14 @@ def _cape(
     *,
     metrics: Metrics,
     tokens: TokenStore | None,
+    evidence_places: Places,
 ) -> CapeServices | None:
     if settings.database is None or settings.bundles is None:
         return None
     return CapeServices(
         store=Store(settings.database),
         bundles=Bundles(settings.bundles),
-        enclave=RemoteCapeEnclave(enclave, connections),
+        enclave=RemoteCapeEnclave(enclave, connections, evidence_places, deadline=settings.deadline),
         may_sign_up=_may_sign_up(settings, tokens, metrics),
         sessions=Sessions(settings.max_sessions, metrics.sessions),
         idle_seconds=settings.idle_seconds,
@@ -148,13 +149,15 @@ def _services(settings: Settings) -> Services:
     )
     tokens = TokenStore.load(settings.tokens_file) if settings.tokens_file else None
     authenticate = Authenticator(tokens, metrics).authenticate
+    evidence_places = Places(settings.max_evidence_requests, metrics)
     return Services(
         settings=settings,
         metrics=metrics,
         tokens=tokens,
         authenticate=authenticate,
-        cape=_cape(settings, enclave, connections, metrics=metrics, tokens=tokens),
+        cape=_cape(settings, enclave, connections, metrics=metrics, tokens=tokens, evidence_places=evidence_places),
         admission=Admission(settings.max_in_flight, metrics),
+        evidence_places=evidence_places,
         connections=connections,
         enclave=enclave,
         exchange=EnclaveExchange(enclave, connections, metrics, deadline=settings.deadline),
