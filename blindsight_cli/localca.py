@@ -142,7 +142,8 @@ def _new_authority(hosts: list[str], now: datetime) -> _Authority:
 def _server_certificate(
     authority: _Authority, key: ec.EllipticCurvePrivateKey, hosts: list[str], now: datetime
 ) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
+    # No host: OpenSSL holds a common name that could be one against the authority's names, even if it is an address.
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Blindsight development server")])
     return (
         _builder(name, authority.certificate.subject, key, authority.key, now)
         .not_valid_after(min(now + _SERVER_LIFE, authority.certificate.not_valid_after_utc))

@@ -133,6 +133,12 @@ def test_this_machine_is_accepted(host: str, folder: Path) -> None:
     assert accepted(files.ca, sign(folder, HOSTS), host) == (True, True)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_address_alone_is_enough(host: str, folder: Path) -> None:
+    files = localca.ensure(folder, [host])
+    assert accepted(files.ca, Certificate(files.certificate, files.key), host) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("names", "host"),
     [
