@@ -21,6 +21,7 @@ from blindsight.errors import ProxyError
 from blindsight_cli import receipt
 from blindsight_cli import sealed as sealed_lane
 from blindsight_cli.console import err, fail, out
+from blindsight_cli.printable import cell, printable
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -78,7 +79,7 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
             else:
                 _show(file, answer)
     for notice in sorted(notices):
-        err.print(notice, style="bold yellow", markup=False)
+        err.print(printable(notice), style="bold yellow", markup=False)
     if failed:
         fail(f"{failed} of {len(files)} photos were not answered", "see above; `retryable` ones may be sent again")
 
@@ -146,11 +147,12 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
 
 def _show(file: Path, answer: dict[str, Any]) -> None:
     if "problem" in answer:
-        err.print(f"{file}: {answer['problem']['title']}. {answer['problem']['detail']}", style="red", markup=False)
+        problem = answer["problem"]
+        err.print(printable(f"{file}: {problem['title']}. {problem['detail']}"), style="red", markup=False)
         return
-    table = Table(title=str(file), title_justify="left", box=None, pad_edge=False)
+    table = Table(title=cell(str(file)), title_justify="left", box=None, pad_edge=False)
     table.add_column("score", justify="right")
     table.add_column("class")
     for prediction in answer["predictions"]:
-        table.add_row(f"{prediction['score']:.1%}", prediction["label"])
+        table.add_row(f"{prediction['score']:.1%}", cell(str(prediction["label"])))
     out.print(table)

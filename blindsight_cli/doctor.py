@@ -23,6 +23,7 @@ from blindsight.client import routes
 from blindsight.errors import PolicyError, ProxyError
 from blindsight_cli.classify import DEFAULT_URL
 from blindsight_cli.console import out
+from blindsight_cli.printable import cell
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 
 _NEEDED = {
@@ -59,7 +60,7 @@ def doctor(
         table.add_column(heading)
     for finding in findings:
         mark = "[green]ok[/]" if finding.good else "[red]mend[/]"
-        table.add_row(mark, finding.name, finding.seen, "" if finding.good else finding.next_step)
+        table.add_row(mark, finding.name, cell(finding.seen), cell("" if finding.good else finding.next_step))
     out.print(table)
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)

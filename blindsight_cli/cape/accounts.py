@@ -12,9 +12,10 @@ from blindsight.cape.fingerprint import fingerprint
 from blindsight.cape.protocol import USERNAME
 from blindsight.errors import CapeError, TransportError
 from blindsight_cli.cape import device
-from blindsight_cli.cape.console import CliError, arguments_error, log, out, printable
+from blindsight_cli.cape.console import CliError, arguments_error, log, out
 from blindsight_cli.cape.context import mint_login, refused
 from blindsight_cli.cape.store import Login, expiry_of
+from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

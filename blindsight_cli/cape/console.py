@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
+from blindsight_cli.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
@@ -58,11 +60,6 @@ def ask(question: str) -> bool:
 def fail(text: str) -> None:
     """Say on standard error why the command failed."""
     _write(sys.stderr, f"Error: {printable(text)}\n")
-
-
-def printable(text: str) -> str:
-    """Text of another's making in one line, without what a terminal would take for commands."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def go_json(value: object) -> str:

@@ -15,9 +15,10 @@ from urllib.parse import urlencode
 from blindsight.cape import tokens
 from blindsight.cape.fingerprint import fingerprint
 from blindsight.client.cape import json_object
-from blindsight_cli.cape.console import CliError, ask, log, out, printable
+from blindsight_cli.cape.console import CliError, ask, log, out
 from blindsight_cli.cape.context import mint_login, refused
 from blindsight_cli.cape.store import Login, expiry_of
+from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
     from blindsight_cli.cape.context import Context

@@ -17,10 +17,11 @@ from blindsight.cape.messages import b64
 from blindsight.cape.protocol import FUNCTION_NAME, PREFIX
 from blindsight.client.cape import claim
 from blindsight.errors import BlindsightError
-from blindsight_cli.cape.console import CliError, arguments_error, go_json, log, out, out_bytes, printable
+from blindsight_cli.cape.console import CliError, arguments_error, go_json, log, out, out_bytes
 from blindsight_cli.cape.context import read_input
 from blindsight_cli.cape.package import package
 from blindsight_cli.cape.store import username_of
+from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

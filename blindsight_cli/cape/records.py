@@ -9,9 +9,10 @@ from urllib.parse import quote
 from blindsight import strict_json
 from blindsight.cape import tokens
 from blindsight.errors import TransportError
-from blindsight_cli.cape.console import CliError, arguments_error, box_table, go_json, log, out, printable
+from blindsight_cli.cape.console import CliError, arguments_error, box_table, go_json, log, out
 from blindsight_cli.cape.context import refused
 from blindsight_cli.cape.durations import parse_duration
+from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
