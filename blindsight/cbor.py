@@ -30,12 +30,13 @@ class CBORDecodeError(ValueError):
         self.code = code
 
 
-def decode(data: bytes, *, indefinite_map: bool = False) -> CBORValue:
+def decode(data: bytes, *, indefinite_map: bool = False, max_items: int | None = None) -> CBORValue:
     """Decode the one value that `data` consists of. Raises `CBORDecodeError`.
 
-    With `indefinite_map` it may also be a map of indefinite length; everything in that is definite.
+    With `indefinite_map` it may also be a map of indefinite length; everything in that is definite. `max_items` bounds
+    the values in it, those in arrays and maps included: for data whose size is no bound.
     """
-    decoder = _Decoder(data)
+    decoder = _Decoder(data, len(data) if max_items is None else max_items)
     value = decoder.outermost(indefinite_map=indefinite_map)
     if decoder.position != len(data):
         raise CBORDecodeError("trailing_bytes", "Bytes follow the end of the CBOR value.")
@@ -43,8 +44,9 @@ def decode(data: bytes, *, indefinite_map: bool = False) -> CBORValue:
 
 
 class _Decoder:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, max_items: int) -> None:
         self.data = data
+        self.items_left = max_items
         self.position = 0
 
     def outermost(self, *, indefinite_map: bool) -> CBORValue:
@@ -53,6 +55,9 @@ class _Decoder:
         return self.value(depth=0)
 
     def value(self, depth: int) -> CBORValue:
+        self.items_left -= 1
+        if self.items_left < 0:
+            raise CBORDecodeError("malformed_cbor", "Too many values.")
         if depth > MAX_DEPTH:
             raise CBORDecodeError("nesting_too_deep", f"More than {MAX_DEPTH} nested arrays or maps.")
         major, argument = self._head()
@@ -69,7 +74,7 @@ class _Decoder:
                 except UnicodeDecodeError as error:
                     raise CBORDecodeError("malformed_cbor", "A text string is not UTF-8.") from error
             case 4:
-                # A forged length cannot make this long: every element takes a byte, and the document is small.
+                # A forged length cannot make this long: every element takes a byte, and is counted.
                 return [self.value(depth + 1) for _ in range(argument)]
             case 5:
                 return self._map(argument, depth)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_ENTRIES: Final = 20_000
+MAX_DIRECTORY_BYTES: Final = 8 * 1024 * 1024
+"""Of an archive's table of its files: some 400 for each. It is parsed as a whole before the files can be counted."""
 MAX_UNPACKED_BYTES: Final = 1_000_000_000
 """Largest function, unpacked: Cape's own limit for a deployment."""
 
@@ -44,12 +46,28 @@ def private_folder() -> Path:
 def opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
     """The archive in `file`. Raises `BadBundle`, also for what goes wrong while it is read inside the context."""
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(_Reader(file)) as archive:
             yield archive
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise BadBundle(f"the bundle cannot be read: {str(error) or type(error).__name__}") from error
     except RuntimeError as error:  # `zipfile` says so of encryption, and of versions that it does not know.
         raise BadBundle("the bundle is encrypted or of an unknown zip version") from error
+
+
+class _Reader:
+    """What `zipfile` sees of a file: the table is the one thing of which it reads more than a piece at once."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.seek, self.tell, self._read = file.seek, file.tell, file.read
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > MAX_DIRECTORY_BYTES:
+            raise BadBundle("the bundle has too many files, or too long names")
+        # Without a size it reads the archive's last few bytes.
+        return self._read(MAX_DIRECTORY_BYTES if size < 0 else size)
 
 
 def check(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -20,6 +19,7 @@ from blindsight.exchange import default_top_k
 from blindsight.problems import Problem
 from blindsight.receipts import Receipt
 from blindsight.sealing import bhttp, padding
+from enclave_runtime import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,11 @@ class InnerApi:
     """Answers `POST /classify`. Every outcome is a response, so that even a refusal goes back sealed."""
 
     def __init__(
-        self, function: Function, pool: WorkerPool, decrypt: Callable[[bytes], bytes], receipt_key: ReceiptKey
+        self,
+        function: Function,
+        pool: WorkerPool,
+        decrypt: Callable[[bytes | memoryview], bytes],
+        receipt_key: ReceiptKey,
     ) -> None:
         """`decrypt` opens a `cape:` value, and raises `CapeError` if it cannot or may not."""
         self._pool = pool
@@ -76,7 +80,7 @@ class InnerApi:
         """The binary HTTP response, padded to a length that tells nothing of the answer."""
         top_k = default_top_k(self._classes)
         try:
-            request = _request(opened)
+            request = await _request(opened)
             question = _question(request, self._classes)
             if question.top_k <= self._classes:
                 top_k = question.top_k
@@ -91,32 +95,35 @@ class InnerApi:
     async def _answer(self, request: bhttp.Request, question: _Question) -> dict[str, Any]:
         image = request.content
         result = await self._pool.classify(
-            await self._opened(image) if image.startswith(PREFIX) else image, question.top_k
+            await self._opened(image) if bytes(image[: len(PREFIX)]) == PREFIX else image, question.top_k
         )
         answer = {**result, "model": self._model}
         if question.evidence is not None:
-            receipt = Receipt(
-                iat=int(datetime.now(UTC).timestamp()),
-                input_sha256=hashlib.sha256(image).hexdigest(),
-                output_sha256=receipts.output_digest(answer),
-                evidence_sha256=question.evidence,
-                **self._digests,
-            )
-            answer["receipt"] = self._receipt_key.sign(receipt)
+            answer["receipt"] = await threads.OPENING.run(self._receipt, image, answer, question.evidence)
         return answer
 
-    async def _opened(self, value: bytes) -> bytes:
+    def _receipt(self, image: bytes | memoryview, answer: dict[str, Any], evidence: str) -> str:
+        receipt = Receipt(
+            iat=int(datetime.now(UTC).timestamp()),
+            input_sha256=hashlib.sha256(image).hexdigest(),
+            output_sha256=receipts.output_digest(answer),
+            evidence_sha256=evidence,
+            **self._digests,
+        )
+        return self._receipt_key.sign(receipt)
+
+    async def _opened(self, value: bytes | memoryview) -> bytes:
         try:
-            return await asyncio.to_thread(self._decrypt, value)
+            return await threads.OPENING.run(self._decrypt, value)
         except CapeError as error:
             raise Problem("cannot_decrypt", "The ciphertext is not for the account of this classifier.") from error
 
 
-def _request(opened: Opened) -> bhttp.Request:
+async def _request(opened: Opened) -> bhttp.Request:
     if opened.replayed:
         raise Problem("replayed", "Seal the image anew: a message is answered once.")
     try:
-        request = bhttp.decode_request(opened.request)
+        request = await threads.apart_if_long(bhttp.decode_request, opened.request)
     except SealingError as error:
         # Found after decapsulation, so the answer is sealed (RFC 9458, section 5.2).
         raise Problem("bad_request", "The sealed message is not a binary HTTP request.") from error

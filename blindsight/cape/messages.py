@@ -7,16 +7,17 @@ import binascii
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from blindsight import strict_json
+from blindsight.cape import base64pieces
 from blindsight.errors import CapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 def error(text: str) -> str:
@@ -52,7 +53,10 @@ def nonce_of(frame: str) -> bytes:
     return decoded
 
 
-MAX_NONCE_BYTES = 512
+MAX_NONCE_BYTES: Final = 512
+
+MAX_FRAME_CHARACTERS: Final = 64 * 1024
+"""Of a client's text frame: the longest, of old clients, have a key and a token beside the nonce."""
 
 
 def function_of(frame: str) -> tuple[str, bool]:
@@ -74,7 +78,7 @@ class Checksums:
     output: bytes
 
     @classmethod
-    def of(cls, plaintext: bytes, function: bytes, output: bytes) -> Checksums:
+    def of(cls, plaintext: bytes | memoryview, function: bytes, output: bytes | memoryview) -> Checksums:
         return cls(hashlib.sha256(plaintext).digest(), function, hashlib.sha256(output).digest())
 
     def members(self) -> dict[str, str]:
@@ -88,16 +92,18 @@ class Checksums:
 _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
 
 
-def result(output: bytes, checksums: Checksums, signing_key: rsa.RSAPrivateKey) -> str:
-    """The frame that answers an input, with its signed checksums."""
-    signature = signing_key.sign(checksums.preimage(), _PSS, hashes.SHA256())
+def result(output: bytes | memoryview, checksums: Checksums, signing_key: rsa.RSAPrivateKey) -> Iterator[bytes]:
+    """The frame that answers an input, with its signed checksums, in pieces: it may have a hundred megabytes."""
     message = {
         "type": "function_result",
-        "message": b64(output),
         "checksums": checksums.members(),
-        "signed_checksums": b64(signature),
+        "signed_checksums": b64(signing_key.sign(checksums.preimage(), _PSS, hashes.SHA256())),
+        "message": "",
     }
-    return json.dumps({"message": message})
+    head, tail = json.dumps({"message": message}).encode(), b'"}}'
+    yield head.removesuffix(tail)
+    yield from base64pieces.encoded(output)
+    yield tail
 
 
 def pkcs1(key: rsa.RSAPublicKey) -> bytes:
@@ -117,6 +123,8 @@ def b64(value: bytes) -> str:
 
 
 def _message(frame: str) -> dict[str, Any]:
+    if len(frame) > MAX_FRAME_CHARACTERS:
+        raise _malformed(f"the frame has more than {MAX_FRAME_CHARACTERS} characters")
     try:
         content = strict_json.loads(frame)
     except ValueError as problem:

@@ -79,7 +79,7 @@ class BundleReader:
         self._digest.update(plaintext)
         self._file.write(plaintext)
 
-    def update_plain(self, plaintext: bytes) -> None:
+    def update_plain(self, plaintext: bytes | memoryview) -> None:
         """Take the whole zip, which came by another sealed way."""
         self.bytes = len(plaintext)
         self._digest.update(plaintext)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from blindsight import strict_json
 from blindsight.errors import CapeError
+from blindsight.wire import bodies
 from enclave_runtime.cape.handler import MAX_BODY_BYTES, MEMORY_VARIABLE, SANDBOX_VARIABLE
 from enclave_runtime.cape.place import Place
 from enclave_runtime.cape.rpc import RpcServer
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_MAX_HEADER_BYTES = 4096
+"""Of an answer: a few words. The function can write to the channel, and its JSON is read in the event loop."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class HandlerProcess:
     def ended(self) -> bool:
         return self._process.returncode is not None
 
-    async def call(self, data: bytes) -> bytes:
+    async def call(self, data: bytes | memoryview) -> bytes | memoryview:
         """Run the handler on `data`.
 
         Raises `CapeError`: `function_failed` leaves the process usable, after `function_lost` and `deadline_exceeded`
@@ -96,8 +100,8 @@ class HandlerProcess:
             raise CapeError("too_large", f"an input has at most {MAX_BODY_BYTES} bytes")
         try:
             async with asyncio.timeout(self._limits.call_seconds):
-                self._writer.write(messages.encode({}, data))
-                await self._writer.drain()
+                self._writer.write(messages.head({}, len(data)))
+                await bodies.write(self._writer, data)
                 answer, result = await self._receive()
         except BaseException as error:
             await self._kill()
@@ -171,13 +175,15 @@ class HandlerProcess:
                 raise CapeError("enclave_unavailable", "functions cannot be confined here")
         raise _lost()
 
-    async def _receive(self) -> tuple[dict[str, Any], bytes]:
+    async def _receive(self) -> tuple[dict[str, Any], bytes | memoryview]:
         """The process's next message: checked like any input. Raises `CapeError` (`function_lost`)."""
         try:
             prefix = await self._reader.readexactly(messages.PREFIX.size)
             header_bytes, body_bytes = messages.lengths(prefix, max_body_bytes=MAX_BODY_BYTES)
+            if header_bytes > _MAX_HEADER_BYTES:
+                raise _lost()
             header = strict_json.loads(await self._reader.readexactly(header_bytes))
-            body = await self._reader.readexactly(body_bytes)
+            body = await bodies.read(self._reader, body_bytes)
         except (asyncio.IncompleteReadError, OSError, ValueError) as error:
             raise _lost() from error
         if not isinstance(header, dict):

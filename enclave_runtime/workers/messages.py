@@ -18,10 +18,15 @@ MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 
 def encode(header: dict[str, Any], body: bytes = b"") -> bytes:
     """One message, ready to be written. Raises `ValueError`, `TypeError` for a header that is too long or not JSON."""
+    return head(header, len(body)) + body
+
+
+def head(header: dict[str, Any], body_bytes: int) -> bytes:
+    """What comes before a body of that many bytes. Raises as `encode`."""
     encoded = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
     if len(encoded) > MAX_HEADER_BYTES:
         raise ValueError("a message's header is too long")
-    return PREFIX.pack(len(encoded), len(body)) + encoded + body
+    return PREFIX.pack(len(encoded), body_bytes) + encoded
 
 
 def read(stream: IO[bytes], *, max_body_bytes: int = MAX_BODY_BYTES) -> tuple[dict[str, Any], bytes] | None:

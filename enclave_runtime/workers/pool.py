@@ -89,7 +89,7 @@ class WorkerPool:
     def queued(self) -> int:
         return len(self._waiting)
 
-    async def classify(self, image: bytes, top_k: int) -> dict[str, Any]:
+    async def classify(self, image: bytes | memoryview, top_k: int) -> dict[str, Any]:
         """Classify `image` in an idle worker: what `app.classify` returns.
 
         Raises `Problem`. A call cancelled while it waits leaves the queue; a cancelled running call is finished for
@@ -106,7 +106,7 @@ class WorkerPool:
         if not running.cancelled():
             running.exception()  # Seen by the caller, unless the caller is gone; then it is nobody's.
 
-    async def _run(self, worker: WorkerProcess, image: bytes, top_k: int) -> dict[str, Any]:
+    async def _run(self, worker: WorkerProcess, image: bytes | memoryview, top_k: int) -> dict[str, Any]:
         threads = 1 if self.busy > 1 else self._limits.processors
         try:
             async with asyncio.timeout(self._limits.call_seconds):

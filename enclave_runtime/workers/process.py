@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from blindsight import strict_json
+from blindsight.wire import bodies
 from enclave_runtime.workers import messages
 
 if TYPE_CHECKING:
@@ -81,11 +82,11 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    async def call(self, header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def call(self, header: dict[str, Any], body: bytes | memoryview) -> dict[str, Any]:
         """Send one call and wait for its answer. Raises `WorkerLost`."""
         try:
-            self._writer.write(messages.encode(header, body))
-            await self._writer.drain()
+            self._writer.write(messages.head(header, len(body)))
+            await bodies.write(self._writer, body)
         except OSError as error:
             raise WorkerLost from error
         return await self._receive()

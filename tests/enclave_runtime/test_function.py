@@ -10,6 +10,7 @@ import stat
 import struct
 import subprocess
 import tempfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,6 +173,19 @@ def test_too_many_entries_are_refused(load, places, monkeypatch):
     places.clear()
     assert "too many" in refused(load, good(a="", b="", c="", d=""), places)
     assert places == []
+
+
+def test_a_directory_of_a_million_files_is_refused_before_it_is_read(load, places):
+    """50 MB of table would become a gigabyte of objects before their number could be looked at."""
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 0, 20, *[0] * 8, 1, *[0] * 6) + b"x"
+    directory = entry * (1 << 20)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, len(directory), 0, 0)
+    tracemalloc.start()
+    try:
+        assert "too many files" in refused(load, directory + end, places)
+        assert tracemalloc.get_traced_memory()[1] < 3 * (len(directory) + len(end))
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bomb_is_refused_by_what_it_announces(load, places, monkeypatch):

@@ -213,11 +213,11 @@ class Line:
 
     def text(self) -> dict[str, Any]:
         """The message of the next text for the client."""
-        content, last = b"", False
+        parts, last = [], False
         while not last:
             part, last = cape.split(self.receive(Kind.CAPE_TEXT))
-            content += part
-        message: dict[str, Any] = json.loads(content)["message"]
+            parts.append(part)
+        message: dict[str, Any] = json.loads(b"".join(parts))["message"]
         return message
 
     def document(self, nonce: bytes = b"nonce") -> AttestationDocument:

@@ -221,7 +221,7 @@ def _converse(host: FakeCapeHost, connection: ServerConnection, path: str, token
         connection.send(messages.attestation(host.attest(nonce, {})))
         archive, plaintext = host.open(connection.recv()), host.open(connection.recv())
         checksums = messages.Checksums.of(plaintext, hashlib.sha256(archive).digest(), plaintext)
-        connection.send(messages.result(plaintext, checksums, rsa_key("results")))
+        connection.send(b"".join(messages.result(plaintext, checksums, rsa_key("results"))).decode())
     else:
         _run(host, connection, host.find(path), nonce)
 
@@ -265,7 +265,7 @@ def _run(host: FakeCapeHost, connection: ServerConnection, function: Function, n
             connection.send(messages.error("the function failed: ValueError"))
             continue
         checksums = messages.Checksums.of(plaintext, function.checksum, plaintext)
-        frame = messages.result(plaintext, checksums, signing)
+        frame = b"".join(messages.result(plaintext, checksums, signing)).decode()
         connection.send(host.faults.get("tamper", lambda text: text)(frame))
 
 

@@ -74,6 +74,24 @@ async def test_the_largest_frame_is_read():
     assert read[1] == payload
 
 
+@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.SEALED_REQUEST, Kind.SEALED_RESPONSE}))
+async def test_only_what_holds_an_image_may_be_long(kind):
+    assert await refusal(struct.pack(">IB", 4 * 1024 * 1024 + 1, kind), ended=False) == "bad_frame"
+
+
+@pytest.mark.parametrize("length", [0, 5, 3_000_000])
+async def test_long_frames_are_read_alike(length):
+    frame = frames.encode(Kind.SEALED_REQUEST, b"x" * length)
+    read = await frames.read_long(stream(frame))
+    assert read is not None
+    assert (read[0], bytes(read[1])) == (Kind.SEALED_REQUEST, b"x" * length)
+    assert await frames.read_long(stream(b"")) is None
+    for cut in {1, 4, len(frame) - 1}:
+        with pytest.raises(TransportError) as refused:
+            await frames.read_long(stream(frame[:cut]))
+        assert refused.value.code == "connection_lost"
+
+
 async def test_an_unknown_kind_is_refused():
     for kind in set(range(256)) - set(Kind):
         assert await refusal(struct.pack(">IB", 1, kind)) == "bad_frame"
@@ -112,6 +130,9 @@ def test_payloads_come_back(fields):
         cbor2.dumps("text"),
         b"\x81" * 500 + b"\x80",
         b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff",
+        frames.pack({"numbers": [1] * 100}),
+        frames.pack({f"{number}": number for number in range(40)}),
+        frames.pack({"long": bytes(4 * 1024 * 1024)}),
     ],
     ids=lambda payload: payload[:12].hex() or "empty",
 )

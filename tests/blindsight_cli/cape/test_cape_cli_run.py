@@ -153,7 +153,7 @@ def test_a_genuine_answer_to_another_input_is_refused(
     from blindsight.cape import messages
 
     checksums = messages.Checksums.of(b"other input", function.checksum, b"hello")
-    host.faults["tamper"] = lambda _: messages.result(b"hello", checksums, rsa_key("results"))
+    host.faults["tamper"] = lambda _: b"".join(messages.result(b"hello", checksums, rsa_key("results"))).decode()
     assert ada("run", function.id, "hello").err.endswith("the signed checksum of the input is another's\n")
 
 

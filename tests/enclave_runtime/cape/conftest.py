@@ -7,19 +7,38 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from enclave_runtime import archive as archives
 from enclave_runtime.cape import sandbox
 from enclave_runtime.cape.process import HandlerLimits, HandlerProcess
 from tests.enclave_runtime.cape.handler_sources import ReversingRpc, within
+from tests.enclave_runtime.cape.session_runtime import running_host
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
+
+    from tests.enclave_runtime.cape.session_runtime import Runtime
 
 
 @pytest.fixture
 def confinable() -> None:
     if (reason := sandbox.available()) is not None:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture
+async def runtime(
+    confinable: None, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Runtime]:
+    """A Cape host behind a listener."""
+    monkeypatch.setattr(archives, "memory", lambda: tmp_path)
+    async with running_host(state, tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

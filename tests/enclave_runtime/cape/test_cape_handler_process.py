@@ -195,6 +195,7 @@ async def test_a_cancelled_call_ends_the_process(start_handler: Start, tmp_path:
         messages.encode({"failure": 1}),
         messages.encode({}),
         messages.PREFIX.pack(200_000, 0) + b"[" * 200_000,
+        messages.encode({"ok": True, "x": "y" * 5000}, b"result"),
     ],
 )
 async def test_a_function_that_forges_an_answer_is_lost(start_handler: Start, tmp_path: Path, forged: bytes):

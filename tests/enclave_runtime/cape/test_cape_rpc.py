@@ -155,7 +155,7 @@ async def test_requests_have_a_limit(folder: Path):
 
 
 async def test_answers_have_the_limit_of_who_reads_them(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ReversingRpc, "encrypt", lambda *_: b"x" * MAX_MESSAGE_BYTES)
+    monkeypatch.setattr(ReversingRpc, "encrypt", lambda *_: [b"x" * MAX_MESSAGE_BYTES])
     answer = await ask(folder, request("Encrypt", "QQ=="))
     assert answer == {"id": 1, "result": None, "error": "the answer is too large"}
 
@@ -225,7 +225,7 @@ async def test_the_runtime_serves_others_while_a_key_is_at_work(tmp_path: Path):
     started, go_on = threading.Event(), threading.Event()
 
     class Slow(ReversingRpc):
-        def decrypt(self, value: bytes) -> bytes:
+        def decrypt(self, value: memoryview) -> list[bytes]:
             started.set()
             assert go_on.wait(20)
             return super().decrypt(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import json
@@ -14,13 +13,7 @@ from blindsight.cape import envelope, ids
 from blindsight.errors import TransportError
 from blindsight.wire import frames
 from blindsight.wire.protocol import Kind
-from enclave_runtime import archive as archives
 from enclave_runtime.cape import session
-from enclave_runtime.cape.host import CapeHost
-from enclave_runtime.cape.process import HandlerLimits
-from enclave_runtime.cape.rootsecret import RootSecret
-from enclave_runtime.evidence.simulated import SimulatedProducer
-from tests.enclave_runtime.cape.handler_sources import within
 from tests.enclave_runtime.cape.session_runtime import (
     ADA,
     ARCHIVE,
@@ -31,7 +24,6 @@ from tests.enclave_runtime.cape.session_runtime import (
     PUBLIC,
     Peer,
     Runtime,
-    content,
     deploy_token,
     handlers,
     key_of,
@@ -42,51 +34,8 @@ from tests.support.cape_guest import enveloped, sealed, zipped
 from tests.support.fake_cape_host import rsa_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture
-async def runtime(
-    confinable: None, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Runtime]:
-    monkeypatch.setattr(archives, "memory", lambda: tmp_path)
-    pcrs = {index: bytes([index + 1]) * 48 for index in range(3)}
-    host = CapeHost(
-        RootSecret(bytes(32)), SimulatedProducer(state, pcrs), HandlerLimits(), classifier_checksum=CLASSIFIER
-    )
-    draining = asyncio.Event()
-    sessions: set[asyncio.Task[Any]] = set()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        sessions.add(task)
-        frame = await frames.read(reader)
-        assert frame is not None
-        try:
-            await session.serve(host, frames.unpack(frame[1]), reader, writer, draining)
-        except (TransportError, OSError) as error:
-            running.ends.append(error)
-        else:
-            running.ends.append(None)
-        finally:
-            sessions.discard(task)
-            writer.close()
-
-    listener = await asyncio.start_server(handle, "127.0.0.1", 0)
-    running = Runtime(host, listener.sockets[0].getsockname()[1], tmp_path, draining)
-    yield running
-    listener.close()
-    await eventually(lambda: not sessions)
-    await within(host.aclose())
-    assert content(tmp_path) == []
-    assert not handlers()
 
 
 async def test_inputs_sent_ahead_are_answered_in_order(runtime: Runtime):
