@@ -19,13 +19,13 @@ SMALL_BYTES = 16 * 1024 + 64
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The lengths of what is given to the JSON parser, which holds up everything for as long as that takes."""
     lengths: list[int] = []
-    genuine = json.loads
+    genuine = rpcrequest.strict_json.loads
 
     def loads(encoded: bytes) -> Any:
         lengths.append(len(encoded))
         return genuine(encoded)
 
-    monkeypatch.setattr(rpcrequest.json, "loads", loads)
+    monkeypatch.setattr(rpcrequest.strict_json, "loads", loads)
     return lengths
 
 
