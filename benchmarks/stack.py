@@ -85,8 +85,17 @@ def blindsight(model: Path, work: Path, **more: object) -> Iterator[Service]:
         } | {f"BLINDSIGHT_{name.upper()}": str(value) for name, value in more.items()}
         with _process([sys.executable, "-m", "gateway"], work / "gateway.log", settings) as gateway:
             _wait_ready(port, gateway, work / "gateway.log")
-            workers = {f"worker {number}": child for number, child in enumerate(enclave.children(), start=1)}
+            workers = dict(_workers(enclave))
             yield Service("blindsight", port, {"gateway": gateway, "enclave runtime": enclave} | workers, metrics_port)
+
+
+def _workers(enclave: psutil.Process) -> Iterator[tuple[str, psutil.Process]]:
+    """Each worker, and the processes that stand around it in its namespaces."""
+    outer = [child for child in enclave.children() if "enclave_runtime.workers.worker" in child.cmdline()]
+    for number, process in enumerate(outer, start=1):
+        *waiting, function = (process, *process.children(recursive=True))
+        yield f"worker {number}", function
+        yield from ((f"worker {number}, waiting {index}", each) for index, each in enumerate(waiting, start=1))
 
 
 def _run(*module_and_arguments: str) -> str:

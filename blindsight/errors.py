@@ -197,6 +197,8 @@ class ProducerError(BlindsightError):
             "pcr_locked": "Extend PCRs 16 to 31 before they are locked.",
             "state_unusable": "Give the enclave a state folder of its own; remove a damaged file to make a new root.",
             "distribution_missing": "Install the package with its 'enclave' extra.",
+            "not_confined": "Run on a kernel with the named layers, or as root; `python -m enclave_runtime confinement`"
+            " shows them.",
         }
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -11,6 +11,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
+
+from enclave_runtime import leftover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +25,7 @@ MAX_UNPACKED_BYTES: Final = 1_000_000_000
 
 CHUNK: Final = 1 << 20
 PREFIX: Final = "blindsight-function-"
-"""Of the private folders' names; the runtime's process id follows."""
+"""Of the private folders' names; the runtime's tag follows."""
 
 
 class BadBundle(Exception):  # noqa: N818
@@ -37,9 +39,20 @@ def memory() -> Path | None:
 
 
 def private_folder() -> Path:
-    """A fresh folder in memory that only this user can enter. Also removes what killed runtimes left behind."""
+    """A fresh folder in memory that only this user can list. Also removes what killed runtimes left behind."""
     _remove_left_behind()
-    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=memory()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{leftover.tag()}-", dir=memory()))
+    # Passed through by processes with user ids of their own, to what they know of.
+    folder.chmod(0o711)
+    return folder
+
+
+def unguessable(folder: Path) -> Path:
+    """A fresh folder in one that others cannot list: who has not been told its name does not find it."""
+    inner = folder / secrets.token_hex(16)
+    inner.mkdir()
+    inner.chmod(0o711)
+    return inner
 
 
 @contextlib.contextmanager
@@ -107,6 +120,5 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
 def _remove_left_behind() -> None:
     """Remove the folders of runtimes that were killed: 100 MB of memory each that nobody else would give back."""
     for place in (memory() or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
-        pid = place.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdecimal() and not Path("/proc", pid).exists():
+        if leftover.is_gone(place.name.removeprefix(PREFIX).partition("-")[0]):
             shutil.rmtree(place, ignore_errors=True)

@@ -32,11 +32,16 @@ _MODEL_FILES = ("onnx", "labels")
 
 @dataclass(frozen=True)
 class Function:
-    """A function ready to run: its unpacked `folder`, an empty one for what its workers share, its checksum (SHA-256 of
-    the zip) and its model's manifest."""
+    """A function ready to run: its unpacked `folder`, its checksum (SHA-256 of the zip) and its model's manifest.
 
+    All its folders are in `place`. `draft` is where the first worker makes what all share, `weights` where that is then
+    kept from it.
+    """
+
+    place: Path
     folder: Path
-    shared: Path
+    draft: Path
+    weights: Path
     checksum: bytes
     manifest: dict[str, Any]
     canonical_manifest: bytes
@@ -54,7 +59,7 @@ class Function:
 
     def remove(self) -> None:
         """Delete the unpacked files."""
-        shutil.rmtree(self.folder.parent, ignore_errors=True)
+        shutil.rmtree(self.place, ignore_errors=True)
 
 
 def load(bundle: Path, *, expected: bytes | None = None) -> Function:
@@ -89,12 +94,13 @@ def _copy_and_digest(source: IO[bytes], sink: IO[bytes]) -> bytes:
 def _unpack(archive: zipfile.ZipFile, found: bytes) -> Function:
     archives.check(archive)
     place = archives.private_folder()
-    folder, shared = place / "function", place / "shared"
     try:
-        folder.mkdir()
-        shared.mkdir()
+        inner = archives.unguessable(place)
+        folder, draft, weights = inner / "function", inner / "draft", inner / "weights"
+        for each in (folder, draft, weights):
+            each.mkdir()
         archives.unpack(archive, folder)
-        function = Function(folder, shared, found, *_manifest(folder / "model.json"))
+        function = Function(place, folder, draft, weights, found, *_manifest(folder / "model.json"))
         _check_model(function)
         return function
     except BaseException:

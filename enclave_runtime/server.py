@@ -36,15 +36,17 @@ class EnclaveServer:
         producer: EvidenceProducer,
         *,
         pool: WorkerPool,
+        confinement: dict[str, Any],
         api: InnerApi,
         host: CapeHost,
         receipt_key: bytes,
     ) -> None:
-        """`receipt_key` is the thumbprint of the key that `api` signs receipts with, 32 bytes."""
+        """`confinement` is part of the status; `receipt_key` is the thumbprint of the key that signs receipts."""
         self._host = host
         self._keys = keys
         self._producer = producer
         self._pool = pool
+        self._confinement = confinement
         self._api = api
         self._model = function.canonical_manifest
         self._claims = Claims(
@@ -154,5 +156,6 @@ class EnclaveServer:
             "busy": self._pool.busy,
             "queued": self._pool.queued,
             "restarts": self._pool.restarts,
+            "confinement": self._confinement,
             "key_configs_sha256": keyconfig.digest(self._keys.encoded_configs),
         }

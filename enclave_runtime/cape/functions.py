@@ -108,7 +108,7 @@ class BundleReader:
                 entries = archives.check(archive)
                 folder = _entry_folder([entry.filename for entry in entries])
                 # The folder's name is the function's own, as it was deployed; without one it needs some name.
-                root = place / "function"
+                root = archives.unguessable(place) / "function"
                 archives.unpack(archive, root)
                 unpacked = sum(entry.file_size for entry in entries)
                 return LoadedFunction(root / folder, self.checksum, unpacked, place)

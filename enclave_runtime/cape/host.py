@@ -22,8 +22,10 @@ from enclave_runtime.cape.spares import Spares
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from enclave_runtime.cape.rootsecret import RootSecret
+    from enclave_runtime.confinement.warden import Warden
     from enclave_runtime.evidence.producer import EvidenceProducer
 
 _KEY_NONCE_BYTES = 16
@@ -56,13 +58,20 @@ class CapeHost:
     """Accounts, loaded functions and their processes; one for the runtime's life."""
 
     def __init__(
-        self, root: RootSecret, producer: EvidenceProducer, limits: HandlerLimits, *, classifier_checksum: bytes
+        self,
+        root: RootSecret,
+        producer: EvidenceProducer,
+        warden: Warden,
+        limits: HandlerLimits,
+        *,
+        classifier_checksum: bytes,
     ) -> None:
         self.vault = AccountVault(root)
         self.producer = producer
         self.functions = LoadedFunctions()
         self.spares = Spares()
         self.result_key = rsa.generate_private_key(65537, RESULT_KEY_BITS)
+        self._warden = warden
         self._limits = limits
         self._classifier_checksum = classifier_checksum
         self._granted: Account | None = None
@@ -165,14 +174,15 @@ class CapeHost:
     async def process(self, function: LoadedFunction, owner: Account) -> HandlerProcess:
         """A fresh process of `owner`'s function. Raises `CapeError`."""
         keys = OwnerKeys(self.vault, owner)
-        return await self.spares.take(
-            function.code, lambda: HandlerProcess.start(function.code, limits=self._limits, rpc=keys)
-        )
+        return await self.spares.take(function.code, lambda: self._start(function.code, keys))
 
     async def test_process(self, function: LoadedFunction, owner: Account | None) -> HandlerProcess:
         """A process of code that is not deployed; without the keys of anybody unless `owner` allowed it."""
         keys = OwnerKeys(self.vault, owner) if owner else NoKeys()
-        return await HandlerProcess.start(function.code, limits=self._limits, rpc=keys)
+        return await self._start(function.code, keys)
+
+    async def _start(self, code: Path, keys: OwnerKeys | NoKeys) -> HandlerProcess:
+        return await HandlerProcess.start(code, warden=self._warden, limits=self._limits, rpc=keys)
 
     async def release(self, function: LoadedFunction) -> None:
         """A session has ended."""

@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from blindsight.cape import base64pieces
@@ -21,16 +22,16 @@ from blindsight.errors import CapeError
 from blindsight.wire.gathered import Gathered
 from enclave_runtime import threads
 from enclave_runtime.cape import rpcrequest
-from enclave_runtime.cape.place import SOCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES: Final = 10 * 1024 * 1024
 """Of a request, and of an answer: what the helper reads."""
+
+SOCKET: Final = "rpc.sock"
 
 _MAX_CONNECTIONS = 16
 _MAX_ATTEMPTS = 16
@@ -170,7 +171,10 @@ def _bind(listener: socket.socket, folder: Path) -> None:
     # By descriptor, because a socket's path has at most 107 bytes. The function's own is relative.
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        listener.bind(f"/proc/self/fd/{descriptor}/{SOCKET}")
+        path = f"/proc/self/fd/{descriptor}/{SOCKET}"
+        listener.bind(path)
+        # A function may have a user id of its own; who connects is looked at in any case.
+        Path(path).chmod(0o666)
     finally:
         os.close(descriptor)
 

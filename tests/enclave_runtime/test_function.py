@@ -9,6 +9,7 @@ import random
 import stat
 import struct
 import subprocess
+import sys
 import tempfile
 import tracemalloc
 import zipfile
@@ -96,14 +97,17 @@ def test_a_bundle_is_unpacked_and_named_by_its_checksum(load):
     assert files == {"app.py", "model.json", "photo_classifier/model.py", "weights.onnx", *MODEL}
     assert (function.folder / "photo_classifier/model.py").read_text() == "x = 1"
     assert (function.folder / "weights.onnx").read_bytes() == b"\0" * 3_000_000
-    assert list(function.shared.iterdir()) == []
+    assert list(function.weights.iterdir()) == []
 
 
-def test_the_folders_are_the_owners_alone_and_are_removed(load):
+def test_the_folders_cannot_be_found_by_others_and_are_removed(load):
     function = load(good())
-    place = function.folder.parent
-    assert function.shared.parent == place
-    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    place, hidden = function.place, function.folder.parent
+    assert hidden.parent == place
+    assert len(hidden.name) == 32
+    assert hidden == function.weights.parent == function.draft.parent
+    for folder in (place, hidden):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o711
     function.remove()
     assert not place.exists()
     function.remove()
@@ -286,9 +290,9 @@ def test_damage_anywhere_is_refused_or_harmless(load, places):
 def test_what_a_killed_runtime_left_behind_is_removed(load, places: list[Path]) -> None:
     mine = load(good())
     memory = places[0].parent
-    with subprocess.Popen(["true"]) as ended:
-        pass
-    left = memory / f"blindsight-function-{ended.pid}-abc"
+    telling = "from enclave_runtime import leftover; print(leftover.tag())"
+    ended = subprocess.run([sys.executable, "-c", telling], capture_output=True, text=True, check=True)
+    left = memory / f"blindsight-function-{ended.stdout.strip()}-abc"
     left.mkdir()
     (left / "weights").write_bytes(b"\0" * 10)
     load(good(**{"more.txt": "more"}))

@@ -64,7 +64,7 @@ class Api:
 
     def __init__(self, folder: Path, outcome: Any, *, labels: str = "cat\ndog") -> None:
         (folder / "labels.txt").write_text(labels, "utf-8")
-        self.function = Function(folder, folder, bytes(32), MANIFEST, b"the canonical manifest")
+        self.function = Function(folder, folder, folder, folder, bytes(32), MANIFEST, b"the canonical manifest")
         self.pool = Recorder(outcome)
         self.key = ReceiptKey()
         self._api = InnerApi(self.function, self.pool, _opened, self.key)  # type: ignore[arg-type] # all that it uses

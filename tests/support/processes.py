@@ -119,9 +119,16 @@ class Enclave(Server):
         return wire.status(self.port)
 
     def workers(self) -> list[psutil.Process]:
-        """Its worker processes, oldest first."""
+        """Its worker processes, oldest first: those that run the function, not those that wait for them."""
         children = psutil.Process(self.pid).children()
-        return sorted((child for child in children if _is_worker(child)), key=lambda child: child.create_time())
+        workers = [_innermost(child) for child in children if _is_worker(child)]
+        return sorted(workers, key=lambda worker: worker.create_time())
+
+
+def _innermost(process: psutil.Process) -> psutil.Process:
+    while children := process.children():
+        process = children[0]
+    return process
 
 
 def _is_worker(process: psutil.Process) -> bool:

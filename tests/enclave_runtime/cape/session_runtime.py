@@ -27,7 +27,7 @@ from enclave_runtime.cape.process import HandlerLimits
 from enclave_runtime.cape.rootsecret import RootSecret
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from tests.enclave_runtime.cape.handler_sources import within
-from tests.enclave_runtime.workers.fake_function import eventually
+from tests.enclave_runtime.workers.fake_function import Gate, eventually
 from tests.support.cape_front import owner
 from tests.support.cape_guest import enveloped, sealed, zipped
 from tests.support.fake_cape_host import rsa_key
@@ -37,16 +37,21 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from enclave_runtime.confinement.warden import Warden
     from tests.support.cape_front import Owner
 
 OBEDIENT = """
-import os, time
+import os, secrets, socket
+
+life = secrets.token_hex(8)
+# Where the function was unpacked: what is large is a link to there.
+code = os.open(os.path.dirname(os.readlink("anchor")), os.O_PATH)
 
 def cape_handler(data):
     if data == b"wait":
-        open("busy", "w").close()
-        while not os.path.exists("go"):
-            time.sleep(0.01)
+        with socket.socket(socket.AF_UNIX) as gate:
+            gate.connect(f"/proc/self/fd/{code}/gate")
+            gate.recv(1)
     if data == b"fail":
         raise ValueError("secret")
     if data == b"exit":
@@ -57,9 +62,11 @@ def cape_handler(data):
         return bytes(int(data[6:]))
     if data[:6] == b"length":
         return str(len(data))
+    if data == b"life":
+        return life
     return data
 """
-ARCHIVE = zipped(OBEDIENT)
+ARCHIVE = zipped(OBEDIENT, anchor=bytes(300_000))
 CHECKSUM = hashlib.sha256(ARCHIVE).digest()
 PRIVATE, PUBLIC = ids.new(), ids.new()
 ADA, BOB = owner("ada"), owner("bob")
@@ -185,22 +192,18 @@ class Runtime:
             await peer.attested()
             yield peer
 
-    def made(self, name: str) -> list[Path]:
-        """Files of this name that handlers have made."""
-        return list(self.memory.glob(f"*/run-*/*/{name}"))
-
-    async def one_busy(self) -> Path:
-        """Wait until a handler waits; returns its folder."""
-        await eventually(lambda: self.made("busy"))
-        return self.made("busy")[0].parent
+    def gate(self) -> Gate:
+        """Where calls of `wait` wait; the function has been unpacked."""
+        (code,) = self.memory.glob("*/*/function")
+        return Gate(code)
 
 
 @contextlib.asynccontextmanager
-async def running_host(state: Path, memory: Path) -> AsyncIterator[Runtime]:
+async def running_host(state: Path, memory: Path, warden: Warden) -> AsyncIterator[Runtime]:
     """A host and its listener; afterwards nothing of it may be left in `memory`, where private folders are made."""
     pcrs = {index: bytes([index + 1]) * 48 for index in range(3)}
     host = CapeHost(
-        RootSecret(bytes(32)), SimulatedProducer(state, pcrs), HandlerLimits(), classifier_checksum=CLASSIFIER
+        RootSecret(bytes(32)), SimulatedProducer(state, pcrs), warden, HandlerLimits(), classifier_checksum=CLASSIFIER
     )
     draining = asyncio.Event()
     sessions: set[asyncio.Task[Any]] = set()

@@ -76,7 +76,7 @@ async def _again(peer: Peer) -> bytes:
 async def test_one_input_that_fails_is_one_error(runtime: Runtime, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(session, "MAX_INPUT_BYTES", 3_000_000)
     async with runtime.running() as peer:
-        await peer.invoke(b"pid")
+        await peer.invoke(b"life")
         before = await peer.output()
         sent: list[tuple[bytes, str]] = [
             (sealed(peer.key, b"fail"), "function_failed"),
@@ -92,7 +92,7 @@ async def test_one_input_that_fails_is_one_error(runtime: Runtime, monkeypatch: 
             with refused(code) as caught:
                 await peer.output()
             assert "secret" not in str(caught.value)
-        await peer.invoke(b"pid")
+        await peer.invoke(b"life")
         assert await peer.output() == before
 
 
@@ -104,10 +104,10 @@ async def test_a_ciphertext_for_the_owner_is_opened_first(runtime: Runtime):
 
 async def test_a_function_that_ends_itself_is_started_anew_for_the_next_input(runtime: Runtime):
     async with runtime.running() as peer:
-        await peer.invoke(b"pid")
+        await peer.invoke(b"life")
         before = await peer.output()
         await peer.invoke(b"exit")
-        await peer.invoke(b"pid")
+        await peer.invoke(b"life")
         with refused("function_lost"):
             await peer.output()
         assert await peer.output() not in {before, b""}
@@ -231,26 +231,25 @@ async def test_a_host_that_brings_another_function_is_found_out(runtime: Runtime
 
 
 async def test_hanging_up_ends_the_process_at_once(runtime: Runtime):
-    async with runtime.running() as peer:
-        await peer.invoke(b"pid")
-        pid = int(await peer.output())
+    async with runtime.running() as peer, runtime.gate() as gate:
         await peer.invoke(b"wait")
-        await runtime.one_busy()
-        assert pid in handlers()
-    await eventually(lambda: pid not in handlers())
+        await gate.arrived()
+        await eventually(lambda: len(handlers()) == 2)
+        peer.writer.close()
+        await eventually(lambda: len(handlers()) == 1)
     await eventually(lambda: runtime.ends == [None])
 
 
 async def test_hanging_up_is_noticed_behind_any_number_of_inputs(runtime: Runtime):
     """They are read ahead only so far while one is at work."""
-    async with runtime.running() as peer:
-        await peer.invoke(b"pid")
-        pid = int(await peer.output())
+    async with runtime.running() as peer, runtime.gate() as gate:
         await peer.invoke(b"wait")
-        await runtime.one_busy()
+        await gate.arrived()
+        await eventually(lambda: len(handlers()) == 2)
         for _ in range(30):
             await peer.invoke(b"x" * 100_000)
-    await eventually(lambda: pid not in handlers())
+        peer.writer.close()
+        await eventually(lambda: len(handlers()) == 1)
     await eventually(lambda: runtime.ends == [None])
 
 
@@ -266,13 +265,14 @@ async def test_a_drain_ends_idle_sessions_at_once_and_running_ones_after_their_a
         )
         await opened.wanted()
         busy = await stack.enter_async_context(runtime.running())
-        await busy.invoke(b"wait")
-        folder = await runtime.one_busy()
-        runtime.draining.set()
-        for peer in (idle, told, opened):
-            assert await peer.hung_up()
-        assert len(runtime.ends) == 3
-        (folder / "go").touch()
+        async with runtime.gate() as gate:
+            await busy.invoke(b"wait")
+            await gate.arrived()
+            runtime.draining.set()
+            for peer in (idle, told, opened):
+                assert await peer.hung_up()
+            assert len(runtime.ends) == 3
+            await gate.open()
         assert await busy.output() == b"wait"
         assert await busy.hung_up()
 

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from enclave_runtime.workers import messages
+from enclave_runtime.confinement import messages
 
 
 def test_messages_come_back_in_order_and_then_the_end():
