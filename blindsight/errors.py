@@ -246,6 +246,7 @@ class CapeError(BlindsightError):
             "bad_name": "Use letters, digits and dashes; 39 characters at the most.",
             "stale_record": "Try again; if it stays like this, the host keeps an old state of the account.",
             "damaged_record": "The host's record of the account is damaged or another's; do not use this host.",
+            "replayed": "Seal the input anew: each is answered once.",
             "malformed_frame": "Use a Cape client, or see docs/cape-compatibility.md for the messages.",
             "cannot_decrypt": "Encrypt it for the function's owner; remove old keys from ~/.config/cape.",
             "bad_cape_key": "Remove the cached key and fetch it again with `cape key`.",

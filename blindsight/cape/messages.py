@@ -89,17 +89,49 @@ class Checksums:
         return json.dumps(self.members(), separators=(",", ":")).encode() + b"\n"
 
 
+RESULT_BINDING: Final = "blindsight-result/1"
+"""What evidence says (`result_binding` in its user data) of an enclave whose results are bound to their inputs."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a result is the answer to: the session, by the X25519 key that its evidence names and no other session has
+    (32 bytes), and in it one input, by SHA-256 of the sealed message."""
+
+    session: bytes
+    sealed_input: bytes
+
+    def members(self) -> dict[str, str]:
+        return {"session": b64(self.session), "sealed_input": b64(self.sealed_input)}
+
+    def preimage(self, checksums: Checksums) -> bytes:
+        """What is signed beside `Checksums.preimage`: compact JSON in this order, and a line feed."""
+        members = {"binding": RESULT_BINDING, **self.members(), **checksums.members()}
+        return json.dumps(members, separators=(",", ":")).encode() + b"\n"
+
+
 _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
 
 
-def result(output: bytes | memoryview, checksums: Checksums, signing_key: rsa.RSAPrivateKey) -> Iterator[bytes]:
-    """The frame that answers an input, with its signed checksums, in pieces: it may have a hundred megabytes."""
-    message = {
+def result(
+    output: bytes | memoryview,
+    checksums: Checksums,
+    signing_key: rsa.RSAPrivateKey,
+    answered: Answered | None = None,
+) -> Iterator[bytes]:
+    """The frame that answers an input, with its signed checksums, in pieces: it may have a hundred megabytes.
+
+    `answered` is signed beside them, under names that Cape's own clients do not know; None as Cape did it.
+    """
+    message: dict[str, Any] = {
         "type": "function_result",
         "checksums": checksums.members(),
         "signed_checksums": b64(signing_key.sign(checksums.preimage(), _PSS, hashes.SHA256())),
-        "message": "",
     }
+    if answered is not None:
+        signature = signing_key.sign(answered.preimage(checksums), _PSS, hashes.SHA256())
+        message |= {"bound": answered.members(), "signed_bound": b64(signature)}
+    message["message"] = ""
     head, tail = json.dumps({"message": message}).encode(), b'"}}'
     yield head.removesuffix(tail)
     yield from base64pieces.encoded(output)

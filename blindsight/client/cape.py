@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
+    from blindsight.attestation.document import AttestationDocument
+
 OPEN_SECONDS: Final = 45.0
 REST_SECONDS: Final = 60.0
 PING_SECONDS: Final = 20.0
@@ -60,6 +62,7 @@ NONCE_BYTES: Final = 24
 
 _REFUSAL_BYTES: Final = 1024
 _READABLE: Final = "tokens and results"
+_PSS: Final = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.AUTO)
 _INPUT_SUITE: Final = hpke.Suite(aead_id=hpke.AEAD_CHACHA20_POLY1305)
 
 
@@ -78,6 +81,8 @@ class RunResult:
     output: bytes
     checksums: Mapping[str, Any] | None
     signature: str | None
+    bound_signature: str | None = None
+    """Over the checksums, the session and the input, by an enclave whose evidence says that it signs them."""
 
 
 @dataclass(frozen=True)
@@ -243,29 +248,41 @@ class Connection:
     def send_message(self, message: Mapping[str, object]) -> None:
         self._send(json.dumps({"message": message}))
 
-    def send_sealed(self, plaintext: bytes) -> None:
-        """Send `plaintext` so that only the attested enclave can read it."""
+    def send_sealed(self, plaintext: bytes) -> bytes:
+        """Send `plaintext` so that only the attested enclave can read it. Returns SHA-256 of what was sent."""
         key = self.document.public_key
         if key is None or len(key) != X25519_BYTES:
             raise TransportError("unexpected_answer", "the evidence has no key to encrypt to")
         enc, context = hpke.setup_sender(key, b"", _INPUT_SUITE)
-        self._send(enc + context.seal(plaintext))
+        sealed = enc + context.seal(plaintext)
+        self._send(sealed)
+        return hashlib.sha256(sealed).digest()
 
     def run(self, plaintext: bytes) -> RunResult:
         """Have the function answer one input, and check what the host signed if its document says it signs."""
-        self.send_sealed(plaintext)
+        sealed = self.send_sealed(plaintext)
         result = self.result()
-        _check_signed(result, self.document.user_data, plaintext)
+        _check_signed(result, self.document, plaintext, sealed, claim(self.document.user_data, "func_checksum"))
+        return result
+
+    def test(self, archive: bytes, plaintext: bytes) -> RunResult:
+        """Have the code in `archive` answer one input, likewise."""
+        self.send_sealed(archive)
+        sealed = self.send_sealed(plaintext)
+        result = self.result()
+        _check_signed(result, self.document, plaintext, sealed, hashlib.sha256(archive).digest())
         return result
 
     def result(self) -> RunResult:
         """The next answer, its signature unread."""
         message = self.receive()
-        checksums, signature = message.get("checksums"), message.get("signed_checksums")
+        checksums = message.get("checksums")
+        signature, bound = (
+            text if isinstance(text := message.get(name), str) else None
+            for name in ("signed_checksums", "signed_bound")
+        )
         return RunResult(
-            output=_decoded(message.get("message")),
-            checksums=checksums if isinstance(checksums, dict) else None,
-            signature=signature if isinstance(signature, str) else None,
+            _decoded(message.get("message")), checksums if isinstance(checksums, dict) else None, signature, bound
         )
 
     def deploy(self, name: str, *, public: bool, pieces: Iterable[bytes]) -> str:
@@ -314,6 +331,12 @@ def _member(user_data: bytes | None, name: str) -> Any:  # noqa: ANN401 -- JSON
         return None
 
 
+def _text(user_data: bytes | None, name: str) -> str | None:
+    """A text member of a document's `user_data`; None if there is none."""
+    value = _member(user_data, name)
+    return value if isinstance(value, str) else None
+
+
 def json_object(response: httpx2.Response) -> dict[str, Any]:
     """The response's JSON object; empty if it is none."""
     try:
@@ -323,24 +346,28 @@ def json_object(response: httpx2.Response) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _check_signed(result: RunResult, user_data: bytes | None, plaintext: bytes) -> None:
-    """Check the attested key's signature, and that what is signed is this function, this input and this output.
+def _check_signed(
+    result: RunResult, document: AttestationDocument, plaintext: bytes, sealed_input: bytes, function: bytes | None
+) -> None:
+    """Check the attested key's signatures, and that what is signed is this function, this input and this output.
 
-    An encrypted input is known to the enclave alone, so its checksum cannot be compared.
+    An encrypted input is known to the enclave alone, so its checksum cannot be compared. An enclave whose evidence says
+    so signs, too, which session and which sealed message it answers: there is no other answer to it.
     """
-    signing_key = claim(user_data, "signature_verification_public_key")
+    signing_key = claim(document.user_data, "signature_verification_public_key")
     if signing_key is None:
         return
     try:
         stated = {name: _decoded((result.checksums or {}).get(name)) for name in ("input", "function", "output")}
-        key = serialization.load_der_public_key(signing_key)
-        pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.AUTO)
-        cast("rsa.RSAPublicKey", key).verify(
-            _decoded(result.signature), messages.Checksums(**stated).preimage(), pss, hashes.SHA256()
-        )
+        checksums = messages.Checksums(**stated)
+        key = cast("rsa.RSAPublicKey", serialization.load_der_public_key(signing_key))
+        key.verify(_decoded(result.signature), checksums.preimage(), _PSS, hashes.SHA256())
+        if _text(document.user_data, "result_binding") == messages.RESULT_BINDING:
+            answered = messages.Answered(document.public_key or b"", sealed_input)
+            key.verify(_decoded(result.bound_signature), answered.preimage(checksums), _PSS, hashes.SHA256())
     except (TransportError, ValueError, AttributeError, TypeError, InvalidSignature) as error:
         raise CapeError("refused", "the signature of the result does not verify") from error
-    expected = {"function": claim(user_data, "func_checksum"), "output": hashlib.sha256(result.output).digest()}
+    expected = {"function": function, "output": hashlib.sha256(result.output).digest()}
     if not plaintext.startswith(PREFIX):
         expected["input"] = hashlib.sha256(plaintext).digest()
     for name, value in expected.items():

@@ -133,9 +133,7 @@ def test(context: Context) -> None:
         raise CliError(f"unable to process user function input: {error}") from error
     plaintext = _input(context)
     with context.host.connect("/v1/test", context.token, context.trust) as connection:
-        connection.send_sealed(content)
-        connection.send_sealed(plaintext)
-        out_bytes(connection.result().output)
+        out_bytes(connection.test(content, plaintext).output)
 
 
 def run(context: Context) -> None:

@@ -136,6 +136,7 @@ class CapeHost:
         """Evidence for a client of the function with `checksum`, if that is known, whose inputs are sealed to `key`."""
         user_data: dict[str, bytes | str] = {} if checksum is None else {"func_checksum": checksum}
         user_data["signature_verification_public_key"] = messages.pkcs1(self.result_key.public_key())
+        user_data["result_binding"] = messages.RESULT_BINDING
         return self._attest(key, user_data, nonce)
 
     def key_document(self, account: Account, nonce: bytes | None) -> bytes:

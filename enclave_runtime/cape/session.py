@@ -16,7 +16,7 @@ from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
 from enclave_runtime import threads
 from enclave_runtime.cape import accounts
 from enclave_runtime.cape.functions import BundleReader, LoadedFunction
-from enclave_runtime.cape.inputs import Inputs, decrypted, is_ciphertext
+from enclave_runtime.cape.inputs import Input, Inputs, decrypted, is_ciphertext
 
 if TYPE_CHECKING:
     from enclave_runtime.cape.accounts import Account, FunctionEntry
@@ -157,13 +157,14 @@ class _Session:
                 await self._send(pieces.error_frame(error))
 
     async def _answer(self, owner: Account, entry: FunctionEntry) -> None:
-        value = await self._input()
+        opened = await self._input()
+        value = opened.value
         if is_ciphertext(value):
             value = await decrypted(self._host.vault.cape_key(owner), value)
         if self._process is None or self._process.ended:
             await self._start(owner)
         assert self._process is not None  # noqa: S101 -- just started
-        await self._result(value, entry.checksum, await self._process.call(value))
+        await self._result(opened, value, entry.checksum, await self._process.call(value))
 
     async def _start(self, owner: Account) -> None:
         if self._process is not None:
@@ -200,7 +201,7 @@ class _Session:
         nonce = await self._nonce()
         document = self._host.run_document(self._inputs.public_key, None, nonce)
         await self._text(messages.attestation(document))
-        archive = await self._input()
+        archive = (await self._input()).value
         allowed = None
         with BundleReader(self._host.vault.cape_key(caller)) as bundle:
             await threads.BUNDLES.run(bundle.update_plain, archive)
@@ -210,7 +211,8 @@ class _Session:
             function = await threads.BUNDLES.run(bundle.unpack)
         try:
             self._process = await self._host.test_process(function, allowed)
-            value = await self._input()
+            opened = await self._input()
+            value = opened.value
             if is_ciphertext(value):
                 if allowed is None:
                     raise CapeError("forbidden", "only a deploy token for this very code may decrypt")
@@ -218,7 +220,7 @@ class _Session:
             output = await self._process.call(value)
         finally:
             function.remove()
-        await self._result(value, function.checksum, output)
+        await self._result(opened, value, function.checksum, output)
         await self._wait_for_end()
 
     async def _receive_bundle(self, bundle: BundleReader, kind: Kind) -> None:
@@ -227,7 +229,7 @@ class _Session:
             content, last = pieces.split(await self._next(kind))
             await threads.BUNDLES.run(bundle.update, content)
 
-    async def _input(self) -> bytes | memoryview:
+    async def _input(self) -> Input:
         """The next input, opened. Raises `CapeError`; the message has been read whole all the same."""
         part, last = pieces.split(await self._next(Kind.CAPE_INPUT))
         if last:
@@ -244,10 +246,14 @@ class _Session:
             raise CapeError("too_large", f"an input has at most {MAX_INPUT_BYTES} bytes")
         return await self._inputs.open(gathered.content)
 
-    async def _result(self, value: bytes | memoryview, function: bytes, output: bytes | memoryview) -> None:
+    async def _result(
+        self, opened: Input, value: bytes | memoryview, function: bytes, output: bytes | memoryview
+    ) -> None:
+        """Answer the input that was `opened`; the handler got it as `value`, decrypted."""
         checksums = await threads.OPENING.run(messages.Checksums.of, value, function, output)
-        frames_left = pieces.streamed(Kind.CAPE_TEXT, messages.result(output, checksums, self._host.result_key))
-        for frame in frames_left:
+        answered = messages.Answered(self._inputs.public_key, opened.sealed_sha256)
+        content = messages.result(output, checksums, self._host.result_key, answered)
+        for frame in pieces.streamed(Kind.CAPE_TEXT, content):
             await self._send(frame)
             await asyncio.sleep(0)  # `drain` lets others have a turn only if the gateway does not keep up.
 

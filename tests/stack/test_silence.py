@@ -27,6 +27,7 @@ from blindsight.client.cape import Host, Trust
 from blindsight_cli.local_trust import environment
 from tests.support import traced
 from tests.support.images import plain
+from tests.support.processes import workers_of
 from tests.support.traced import Address, Trace
 from tests.support.waiting import wait_until
 from tests.support.wire import free_port
@@ -141,10 +142,12 @@ def _cape(stack: Running) -> None:
 
 def _kill_a_worker(stack: Running) -> None:
     before = stack.restarts()
-    workers = [
-        each for each in stack.process.children(recursive=True) if "enclave_runtime.workers.worker" in each.cmdline()
-    ]
-    next(each for each in workers if "strace" not in each.name()).kill()
+    (runtime,) = (
+        each for each in stack.process.children(recursive=True)
+        if each.status() != psutil.STATUS_ZOMBIE and "enclave_runtime.commands" in each.cmdline()
+        and "strace" not in each.name()
+    )  # fmt: skip
+    workers_of(runtime)[0].kill()
     wait_until("the worker's replacement", lambda: stack.restarts() > before)
 
 

@@ -118,8 +118,19 @@ class FakeCapeHost:
         return self.producer.attest(
             nonce=self.faults.get("nonce", nonce),
             user_data=messages.user_data(user_data),
-            public_key=self.sealing_key.public_key().public_bytes_raw(),
+            public_key=self.public_key,
         )
+
+    @property
+    def public_key(self) -> bytes:
+        return self.sealing_key.public_key().public_bytes_raw()
+
+    def binding(self) -> dict[str, bytes | str]:
+        """What evidence says of an enclave that binds its results; `faults["unbound"]` makes it one of Cape's own."""
+        if "unbound" in self.faults:
+            return {}
+        signing = messages.pkcs1(rsa_key("results").public_key())
+        return {"result_binding": messages.RESULT_BINDING, "signature_verification_public_key": signing}
 
     def key_document(self, username: str) -> bytes:
         return self.attest(bytes(16), self.key_data(username))
@@ -218,10 +229,9 @@ def _converse(host: FakeCapeHost, connection: ServerConnection, path: str, token
         connection.send(messages.attestation(host.attest(nonce, {})))
         _deploy(host, connection, proven)
     elif path == "/v1/test":
-        connection.send(messages.attestation(host.attest(nonce, {})))
-        archive, plaintext = host.open(connection.recv()), host.open(connection.recv())
-        checksums = messages.Checksums.of(plaintext, hashlib.sha256(archive).digest(), plaintext)
-        connection.send(b"".join(messages.result(plaintext, checksums, rsa_key("results"))).decode())
+        connection.send(messages.attestation(host.attest(nonce, host.binding())))
+        archive, sealed = host.open(connection.recv()), connection.recv()
+        _answer(host, connection, sealed, host.open(sealed), hashlib.sha256(archive).digest())
     else:
         _run(host, connection, host.find(path), nonce)
 
@@ -251,22 +261,29 @@ def _deploy(host: FakeCapeHost, connection: ServerConnection, token: tokens.Toke
 
 def _run(host: FakeCapeHost, connection: ServerConnection, function: Function, nonce: bytes) -> None:
     signing = rsa_key("results")
-    stated = {
+    stated: dict[str, bytes | str] = {
         "func_checksum": function.checksum,
         "key_checksum": bytes(32),
         "signature_verification_public_key": messages.pkcs1(signing.public_key()),
+        **host.binding(),
     }
     connection.send(messages.attestation(host.attest(nonce, stated)))
     while True:
-        plaintext = host.open(connection.recv())
+        sealed = connection.recv()
+        plaintext = host.open(sealed)
         if plaintext.startswith(PREFIX):
             plaintext = envelope.decrypt(host.cape_key(function.owner), plaintext)
         if plaintext == b"fail":
             connection.send(messages.error("the function failed: ValueError"))
             continue
-        checksums = messages.Checksums.of(plaintext, function.checksum, plaintext)
-        frame = b"".join(messages.result(plaintext, checksums, signing)).decode()
-        connection.send(host.faults.get("tamper", lambda text: text)(frame))
+        _answer(host, connection, sealed, plaintext, function.checksum)
+
+
+def _answer(host: FakeCapeHost, connection: ServerConnection, sealed: bytes, plaintext: bytes, function: bytes) -> None:
+    checksums = messages.Checksums.of(plaintext, function, plaintext)
+    answered = messages.Answered(host.public_key, hashlib.sha256(sealed).digest()) if host.binding() else None
+    frame = b"".join(messages.result(plaintext, checksums, rsa_key("results"), answered)).decode()
+    connection.send(host.faults.get("tamper", lambda text: text)(frame))
 
 
 class _Rest(BaseHTTPRequestHandler):

@@ -119,10 +119,14 @@ class Enclave(Server):
         return wire.status(self.port)
 
     def workers(self) -> list[psutil.Process]:
-        """Its worker processes, oldest first: those that run the function, not those that wait for them."""
-        children = psutil.Process(self.pid).children()
-        workers = [_innermost(child) for child in children if _is_worker(child)]
-        return sorted(workers, key=lambda worker: worker.create_time())
+        """Its worker processes, oldest first."""
+        return workers_of(psutil.Process(self.pid))
+
+
+def workers_of(runtime: psutil.Process) -> list[psutil.Process]:
+    """The worker processes of an enclave's runtime, oldest first: of each the innermost, which decodes images."""
+    workers = [_innermost(child) for child in runtime.children() if _is_worker(child)]
+    return sorted(workers, key=lambda worker: worker.create_time())
 
 
 def _innermost(process: psutil.Process) -> psutil.Process:

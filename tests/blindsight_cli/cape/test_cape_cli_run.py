@@ -152,9 +152,59 @@ def test_a_genuine_answer_to_another_input_is_refused(
 ) -> None:
     from blindsight.cape import messages
 
+    host.faults["unbound"] = True
     checksums = messages.Checksums.of(b"other input", function.checksum, b"hello")
     host.faults["tamper"] = lambda _: b"".join(messages.result(b"hello", checksums, rsa_key("results"))).decode()
     assert ada("run", function.id, "hello").err.endswith("the signed checksum of the input is another's\n")
+
+
+def resigned(**answered: bytes) -> Callable[[str], str]:
+    """The result that the enclave would give to another input, or in another session, with all else as it is."""
+    from blindsight.cape import messages
+
+    def change(frame: str) -> str:
+        content = json.loads(frame)["message"]
+        output = base64.b64decode(content["message"])
+        stated = messages.Checksums(**{name: base64.b64decode(text) for name, text in content["checksums"].items()})
+        right = {name: base64.b64decode(value) for name, value in content["bound"].items()}
+        genuine = messages.result(output, stated, rsa_key("results"), messages.Answered(**(right | answered)))
+        return b"".join(genuine).decode()
+
+    return change
+
+
+def test_a_result_of_another_input_or_session_is_refused(
+    function: Function, ada: Callable[..., Any], host: FakeCapeHost
+) -> None:
+    """Signed by the very enclave, for the same function, input and output: only what it answers is another."""
+    host.faults["tamper"] = resigned()
+    assert ada("run", function.id, "hello").out == "hello\n"
+    for answered in ({"sealed_input": bytes(32)}, {"session": bytes(32)}):
+        host.faults["tamper"] = resigned(**answered)
+        assert ada("run", function.id, "hello").err == f"Error: run request failed: {BAD}\n"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda message: message.pop("signed_bound"),
+        lambda message: message.update(signed_bound=message["signed_checksums"]),
+        lambda message: message.update(signed_checksums=message["signed_bound"]),
+        lambda message: message.update(signed_bound=None),
+    ],
+)
+def test_an_enclave_that_says_it_binds_its_results_is_held_to_it(
+    change: Callable[[dict[str, Any]], None], function: Function, ada: Callable[..., Any], host: FakeCapeHost
+) -> None:
+    host.faults["tamper"] = tampered(change)
+    assert ada("run", function.id, "hello").err == f"Error: run request failed: {BAD}\n"
+
+
+def test_an_enclave_that_does_not_say_so_is_as_capes_own(
+    function: Function, ada: Callable[..., Any], host: FakeCapeHost
+) -> None:
+    host.faults["unbound"] = True
+    assert ada("run", function.id, "hello").out == "hello\n"
 
 
 def test_what_is_no_answer(function: Function, ada: Callable[..., Any], host: FakeCapeHost) -> None:
@@ -207,6 +257,16 @@ def test_before_deploying(ada: Callable[..., Any], echo: Path, tmp_path: Path) -
     assert (outcome.status, outcome.out, outcome.err) == (0, "hi", "")
     (tmp_path / "data").write_bytes(b"from a file")
     assert ada("test", str(echo), "-f", str(tmp_path / "data")).out == "from a file"
+
+
+def test_a_tests_result_is_checked_like_any(ada: Callable[..., Any], echo: Path, host: FakeCapeHost) -> None:
+    for change, text in (
+        (lambda message: message.update(message="eA=="), "the signed checksum of the output is another's"),
+        (lambda message: message.pop("signed_bound"), BAD),
+        (lambda message: message["checksums"].update(function=base64.b64encode(bytes(32)).decode()), BAD),
+    ):
+        host.faults["tamper"] = tampered(change)
+        assert ada("test", str(echo), "hi").err.endswith(f"{text}\n")
 
 
 def test_arguments_of_test(ada: Callable[..., Any], echo: Path) -> None:

@@ -102,6 +102,7 @@ class Peer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self.key = b""
+        self.document: AttestationDocument | None = None
 
     async def send(self, kind: Kind, payload: bytes = b"") -> None:
         self.writer.write(frames.encode(kind, payload))
@@ -140,7 +141,7 @@ class Peer:
         document = AttestationDocument.parse(payload, step=2)
         assert document.nonce == nonce
         assert document.public_key is not None
-        self.key = document.public_key
+        self.key, self.document = document.public_key, document
         return document
 
     async def invoke(self, plaintext: bytes) -> None:
