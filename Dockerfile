@@ -8,7 +8,7 @@ FROM python:3.11.14-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN groupadd --gid 10001 blindsight \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin blindsight \
-    && install -d -o 10001 -g 10001 -m 0700 /state \
+    && install -d -o 10001 -g 10001 -m 0700 /state /gateway-secret \
     && install -d -o 10001 -g 10001 -m 0755 /policy
 WORKDIR /app
 ENV PYTHONPATH=/app

@@ -80,6 +80,7 @@ def blindsight(model: Path, work: Path, **more: object) -> Iterator[Service]:
         settings = {
             "BLINDSIGHT_POLICY": str(policy),
             "BLINDSIGHT_ENCLAVE_PORT": str(enclave_port),
+            "BLINDSIGHT_ENCLAVE_SECRET_FILE": str(work / "gateway_secret"),
             "BLINDSIGHT_PORT": str(port),
             "BLINDSIGHT_METRICS_PORT": str(metrics_port),
         } | {f"BLINDSIGHT_{name.upper()}": str(value) for name, value in more.items()}

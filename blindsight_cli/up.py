@@ -81,6 +81,8 @@ def _units(
     settings = {
         "BLINDSIGHT_POLICY": str(policy),
         "BLINDSIGHT_ENCLAVE_PORT": str(enclave_port),
+        # The enclave makes it as it starts.
+        "BLINDSIGHT_ENCLAVE_SECRET_FILE": str(state / "enclave" / "gateway_secret"),
         "BLINDSIGHT_PORT": str(port),
         "BLINDSIGHT_METRICS_PORT": str(metrics_port),
         "BLINDSIGHT_DATABASE": f"sqlite:///{state / 'gateway' / 'cape.sqlite'}",

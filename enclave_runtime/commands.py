@@ -15,6 +15,7 @@ from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.release import Release
 from blindsight.errors import BlindsightError
+from enclave_runtime import access
 from enclave_runtime import function as functions
 from enclave_runtime.archive import BadBundle
 from enclave_runtime.cape.process import HandlerLimits
@@ -58,6 +59,15 @@ def _parser() -> argparse.ArgumentParser:
         default=4 << 30,
         metavar="BYTES",
         help="of one Cape function (default %(default)s)",
+    )
+    command.add_argument(
+        "--gateway-secret",
+        type=Path,
+        metavar="FILE",
+        help="secret that gateways prove to know, made if there is none (default: gateway_secret in the state folder)",
+    )
+    command.add_argument(
+        "--insecure-open-port", action="store_true", help="let any program that reaches the port ask the enclave"
     )
     command.add_argument(
         "--confined-memory",
@@ -127,6 +137,7 @@ def main() -> int:
             host=arguments.host,
             port=arguments.port,
             state=arguments.state,
+            gateway_secret=_gateway_secret(arguments),
             workers=arguments.workers,
             queue=arguments.queue,
             call_seconds=arguments.call_seconds,
@@ -149,6 +160,12 @@ def main() -> int:
         return _fail(f"{error} {error.next_step}")
     except OSError as error:
         return _fail(f"{error}; is another enclave running on this port?")
+
+
+def _gateway_secret(arguments: argparse.Namespace) -> Path | None:
+    if arguments.insecure_open_port:
+        return None
+    return arguments.gateway_secret or Path(arguments.state / access.FILE)
 
 
 def _measure(bundle: Path) -> dict[str, Any]:

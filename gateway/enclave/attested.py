@@ -117,8 +117,8 @@ class AttestedEnclave:
             except (EvidenceError, PolicyError, SealingError) as error:
                 self._refuse(error)
                 raise
-            except TransportError:
-                self._lose()
+            except TransportError as error:
+                self._lose(error)
                 raise
             if self._attested is None:
                 _log.info("evidence accepted")
@@ -151,8 +151,8 @@ class AttestedEnclave:
         try:
             kind, payload = await self._connections.exchange(Kind.STATUS_REQUEST)
             status = frames.unpack(payload) if kind is Kind.STATUS else {}
-        except TransportError:
-            self._lose()
+        except TransportError as error:
+            self._lose(error)
             raise
         known = self._attested
         if known and status.get("key_configs_sha256") != keyconfig.digest(known.key_configs):
@@ -175,10 +175,17 @@ class AttestedEnclave:
         )
         self._forget()
 
-    def _lose(self) -> None:
+    def _lose(self, error: TransportError | None = None) -> None:
         if self._attested is not None:
             _log.warning("enclave lost")
-        self._refusal = Problem("enclave_unavailable", "The enclave cannot be reached; it may be restarting.")
+        refusal = Problem("enclave_unavailable", "The enclave cannot be reached; it may be restarting.")
+        if error is not None and error.code == "access_refused":
+            refusal = Problem(
+                "enclave_unavailable", "The enclave does not admit this gateway; its operator is told why."
+            )
+            if self._refusal.detail != refusal.detail:
+                _log.error("enclave does not admit this gateway", extra={"reason": f"{error} {error.next_step}"})
+        self._refusal = refusal
         self._forget()
 
     def _forget(self) -> None:

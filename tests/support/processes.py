@@ -99,8 +99,9 @@ class Enclave(Server):
     ) -> None:
         self.port = port
         self.worker_count = workers
+        self.secret_file = options.get("gateway_secret", state / "gateway_secret")
         arguments = {"bundle": bundle, "state": state, "port": port, "workers": workers, **options}
-        flags = [text for key, value in arguments.items() for text in (f"--{key.replace('_', '-')}", str(value))]
+        flags = [text for key, value in arguments.items() for text in _flag(key, value)]
         super().__init__(["enclave_runtime", "serve", *flags], folder)
 
     def wait_warm(self) -> None:
@@ -116,7 +117,7 @@ class Enclave(Server):
         wait_until("enclave warm", warm, seconds=_START_SECONDS)
 
     def status(self) -> dict[str, Any]:
-        return wire.status(self.port)
+        return wire.status(self.port, self.secret_file)
 
     def workers(self) -> list[psutil.Process]:
         """Its worker processes, oldest first."""
@@ -133,6 +134,11 @@ def _innermost(process: psutil.Process) -> psutil.Process:
     while children := process.children():
         process = children[0]
     return process
+
+
+def _flag(name: str, value: object) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    return [flag] if value is True else [flag, str(value)]
 
 
 def _is_worker(process: psutil.Process) -> bool:

@@ -98,14 +98,21 @@ class Stack:
     def start_enclave(self, bundle: Path | None = None, state: Path | None = None, **options: Any) -> Enclave:
         """Start an enclave on the stack's port, by default the stack's own; the caller waits and stops."""
         options = {"port": self.enclave_port, "workers": self.workers, **options}
+        if state is not None:
+            options.setdefault("gateway_secret", self.state / "gateway_secret")
         enclave = Enclave(bundle or self.bundle, state or self.state, self._folder("enclave"), **options)
         self._servers.append(enclave)
         return enclave
 
     def start_gateway(self, **settings: object) -> Gateway:
-        """Start a gateway before the stack's enclave; the caller waits and stops."""
-        ours = {"policy": self.policy_file, "enclave_port": self.enclave_port}
-        gateway = Gateway(self._folder("gateway"), {**ours, **self.settings, **settings})
+        """Start a gateway before the stack's enclave, without what is None; the caller waits and stops."""
+        ours = {
+            "policy": self.policy_file,
+            "enclave_port": self.enclave_port,
+            "enclave_secret_file": self.state / "gateway_secret",
+        }
+        wanted = {**ours, **self.settings, **settings}
+        gateway = Gateway(self._folder("gateway"), {name: value for name, value in wanted.items() if value is not None})
         self._servers.append(gateway)
         return gateway
 

@@ -51,6 +51,14 @@ async def test_a_frame_that_comes_byte_by_byte_is_read():
         assert await reading == (Kind.STATUS, b"abc")
 
 
+async def test_a_lower_limit_is_kept():
+    frame = frames.encode(Kind.GATEWAY_HELLO, bytes(32))
+    assert await frames.read(stream(frame), limit=33) == (Kind.GATEWAY_HELLO, bytes(32))
+    with pytest.raises(TransportError) as refused:
+        await frames.read(stream(frame, ended=False), limit=32)
+    assert refused.value.code == "bad_frame"
+
+
 def test_the_layout_is_the_documented_one():
     assert frames.encode(Kind.EVIDENCE_REQUEST, b"ab") == b"\x00\x00\x00\x03" + b"\x01" + b"ab"
 

@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from blindsight.cape.messages import b64
+from blindsight.wire import frames
+from blindsight.wire.protocol import Kind
 from blindsight_cli.local_trust import environment as local_trust
 from tests.support.cape_front import owner
 from tests.support.images import plain
@@ -161,6 +163,16 @@ def test_an_account_takes_the_stacks_own_token(up: Up) -> None:
     done = cape_process(up, ["signup", "third", "--api-token", "bs_wrong"], **folder)
     assert done.returncode == 1
     assert "signup token" in done.stderr
+
+
+def test_the_enclaves_port_is_the_gateways_alone(up: Up) -> None:
+    """Whoever has an account on this machine can connect to it."""
+    arguments = up.unit("enclave_runtime").cmdline()
+    port = int(arguments[arguments.index("--port") + 1])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("rb") as stream:
+        connection.sendall(frames.encode(Kind.STATUS_REQUEST))
+        assert stream.read(5)[4:] == bytes([Kind.REFUSAL])
+    assert (up.state / "enclave" / "gateway_secret").stat().st_mode & 0o777 == 0o600
 
 
 def test_ciphertext_of_the_local_account_is_classified_and_other_text_is_not(up: Up, tmp_path: Path) -> None:
