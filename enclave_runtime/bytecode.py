@@ -46,7 +46,8 @@ class Bytecode:
         self.folder.chmod(0o755)
         self._process = subprocess.Popen(
             boot.command("--compile", str(self.folder), *MODULES),
-            env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            # It imports ONNX Runtime, which must not speak of it, and has no user's folder to keep anything in.
+            env={"ORT_DISABLE_TELEMETRY": "1", "HOME": "/", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             umask=0o022,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -25,13 +25,15 @@ _CHANGING: Final = (
     "utimes", "utimensat", "setxattr", "lsetxattr", "removexattr", "mount", "umount2",
 )  # fmt: skip
 _OPENING: Final = ("open", "openat", "openat2", "creat")
-_SYSCALLS: Final = ",".join(("%network", *_OPENING, *_CHANGING))
+_STARTING: Final = ("clone", "clone3", "fork", "vfork")
+_SYSCALLS: Final = ",".join(("%network", *_OPENING, *_CHANGING, *_STARTING))
 
 _LINE = re.compile(r"(?P<pid>\d+) +(?P<rest>.*)")
 _CALL = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>.*)")
 _UNFINISHED = re.compile(r"(?P<begun>.*) <unfinished \.\.\.>")
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>(?P<rest>.*)")
 _PATH = re.compile(r'(?:(?:AT_FDCWD|\d+)<(?P<folder>[^>]*)>, )?"(?P<path>(?:[^"\\]|\\.)*)"')
+_STARTED = re.compile(r"(\d+)(?: /\* (\d+) in strace's PID NS \*/)?")
 _CURRENT = re.compile(r"AT_FDCWD<(?P<folder>[^>]*)>")
 _OPENED = re.compile(r"\d+<(?P<path>/[^>]*)>(?:\(deleted\))?")
 _ADDRESS = re.compile(r"\{(?P<address>sa_family=AF_[^}]*)\}")
@@ -69,10 +71,21 @@ class Trace:
         assert self.text, "strace wrote nothing"
 
     def changed(self) -> set[str]:
-        """Paths that were opened for writing, made, renamed or removed, or that this was tried with."""
+        """Paths that were opened for writing, made, renamed or removed, or that this was tried with.
+
+        Not by processes in a mount namespace of their own, from their first mount on: their files are in memory, under
+        paths of another root, and what is lent to them is read-only.
+        """
         found: set[str] = set()
         current: dict[int, str] = {}
+        apart: set[int] = set()
         for call in self._calls():
+            if call.name == "mount":
+                apart.add(call.pid)
+            if call.name in _STARTING and call.pid in apart and (started := _STARTED.match(call.result)):
+                apart.add(int(started[2] or started[1]))
+            if call.pid in apart:
+                continue
             if (folder := _CURRENT.search(call.arguments)) is not None:
                 current[call.pid] = folder["folder"]
             if call.name in _OPENING:
