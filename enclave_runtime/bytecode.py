@@ -14,9 +14,10 @@ from enclave_runtime import archive, boot
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from enclave_runtime.variants import Variant
+
 MODULES: Final = (
     "enclave_runtime.workers.worker",
-    "enclave_runtime.cape.handler",
     "numpy",
     "onnxruntime",
     "PIL.BmpImagePlugin",
@@ -37,15 +38,16 @@ class Bytecode:
     Files appear in it complete: nothing waits for them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, variant: Variant) -> None:
         """Raises `OSError`."""
+        more = ("enclave_runtime.cape.handler",) if variant == "cape" else ()
         self.place = archive.private_folder()
         self.folder = self.place / "bytecode"
         self.folder.mkdir()
         # Readable for user ids of other processes, whatever the operator's umask.
         self.folder.chmod(0o755)
         self._process = subprocess.Popen(
-            boot.command("--compile", str(self.folder), *MODULES),
+            boot.command("--compile", str(self.folder), *more, *MODULES),
             # It imports ONNX Runtime, which must not speak of it, and has no user's folder to keep anything in.
             env={"ORT_DISABLE_TELEMETRY": "1", "HOME": "/", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             umask=0o022,

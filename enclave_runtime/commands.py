@@ -8,17 +8,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import blindsight
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.release import Release
 from blindsight.errors import BlindsightError
-from enclave_runtime import access
+from enclave_runtime import access, variants
 from enclave_runtime import function as functions
 from enclave_runtime.archive import BadBundle
-from enclave_runtime.cape.process import HandlerLimits
 from enclave_runtime.confinement import layers
 from enclave_runtime.confinement.warden import Warden
 from enclave_runtime.evidence.measure import measurements
@@ -26,6 +25,9 @@ from enclave_runtime.evidence.simulated import SimulatedProducer
 from enclave_runtime.keys import KEY_SECONDS
 from enclave_runtime.serve import Options, serve
 from enclave_runtime.workers.process import FunctionBroken
+
+if TYPE_CHECKING:
+    from enclave_runtime.variants import Variant
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,17 +83,29 @@ def _parser() -> argparse.ArgumentParser:
         "--require-confinement", action="store_true", help="refuse to start where untrusted code is not fully confined"
     )
     _add_layer_options(command)
+    _add_variant_option(command)
     command = commands.add_parser("confinement", help="print what confines untrusted code on this machine, as JSON")
     _add_layer_options(command)
     command = commands.add_parser("measure", help="print what evidence of this runtime and a bundle will say, as JSON")
     command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
+    _add_variant_option(command)
     command = commands.add_parser("policy", help="print a policy that accepts this runtime, bundle and root only")
     command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
     command.add_argument(
         "--state", type=Path, required=True, help="folder of the simulated root, made if there is none"
     )
     command.add_argument("--out", type=Path, help="write it to this file instead")
+    _add_variant_option(command)
     return parser
+
+
+def _add_variant_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--variant",
+        choices=variants.NAMES,
+        default="cape",
+        help="`classifier` has none of Cape's code, and other measurements (default %(default)s)",
+    )
 
 
 def _add_layer_options(command: argparse.ArgumentParser) -> None:
@@ -113,11 +127,13 @@ def main() -> int:
     """Run one command; one line on standard error says what went wrong."""
     arguments = _parser().parse_args()
     try:
+        if "variant" in arguments:
+            variants.keep_out(arguments.variant)
         if arguments.command == "measure":
-            print(json.dumps(_measure(arguments.bundle), indent=2))  # noqa: T201 -- the command's output
+            print(json.dumps(_measure(arguments.bundle, arguments.variant), indent=2))  # noqa: T201 -- the command's output
             return 0
         if arguments.command == "policy":
-            policy = _policy(arguments.bundle, arguments.state).to_json()
+            policy = _policy(arguments.bundle, arguments.state, arguments.variant).to_json()
             if arguments.out:
                 arguments.out.write_text(policy, encoding="utf-8")
             else:
@@ -142,10 +158,9 @@ def main() -> int:
             queue=arguments.queue,
             call_seconds=arguments.call_seconds,
             key_seconds=arguments.key_seconds,
-            handlers=HandlerLimits(
-                call_seconds=arguments.handler_seconds,
-                memory_bytes=arguments.handler_memory,
-            ),
+            variant=arguments.variant,
+            handler_seconds=arguments.handler_seconds,
+            handler_memory=arguments.handler_memory,
             confined_bytes=arguments.confined_memory,
             without_layers=tuple(arguments.without_layer),
             landlock_abi=arguments.landlock_abi,
@@ -168,10 +183,10 @@ def _gateway_secret(arguments: argparse.Namespace) -> Path | None:
     return arguments.gateway_secret or Path(arguments.state / access.FILE)
 
 
-def _measure(bundle: Path) -> dict[str, Any]:
+def _measure(bundle: Path, variant: Variant) -> dict[str, Any]:
     function = functions.load(bundle)
     try:
-        pcrs = measurements()
+        pcrs = measurements(variant)
         pcrs[CLAIMS_PCR] = expected_pcr16(function.checksum, function.model_digest)
         return {
             "pcrs": {str(index): value.hex() for index, value in sorted(pcrs.items())},
@@ -182,9 +197,9 @@ def _measure(bundle: Path) -> dict[str, Any]:
         function.remove()
 
 
-def _policy(bundle: Path, state: Path) -> Policy:
-    measured = _measure(bundle)
-    root = SimulatedProducer(state, measurements()).root_fingerprint
+def _policy(bundle: Path, state: Path, variant: Variant) -> Policy:
+    measured = _measure(bundle, variant)
+    root = SimulatedProducer(state, measurements(variant)).root_fingerprint
     release = Release(
         kind="simulated",
         name=f"blindsight {blindsight.__version__}",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 from blindsight import problems, receipts
-from blindsight.cape.protocol import PREFIX
 from blindsight.errors import CapeError, SealingError
 from blindsight.exchange import default_top_k
 from blindsight.problems import Problem
@@ -22,9 +21,8 @@ from blindsight.sealing import bhttp, padding
 from enclave_runtime import threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from blindsight.receipts import ReceiptKey
+    from enclave_runtime.cape.service import CapeService
     from enclave_runtime.function import Function
     from enclave_runtime.keys import Opened
     from enclave_runtime.workers.pool import WorkerPool
@@ -54,12 +52,12 @@ class InnerApi:
         self,
         function: Function,
         pool: WorkerPool,
-        decrypt: Callable[[bytes | memoryview], bytes],
+        ciphertexts: CapeService | None,
         receipt_key: ReceiptKey,
     ) -> None:
-        """`decrypt` opens a `cape:` value, and raises `CapeError` if it cannot or may not."""
+        """`ciphertexts` opens what was encrypted for an account; None where there are none."""
         self._pool = pool
-        self._decrypt = decrypt
+        self._ciphertexts = ciphertexts
         self._receipt_key = receipt_key
         manifest = function.manifest
         self._classes = int(manifest["labels"]["count"])
@@ -94,9 +92,7 @@ class InnerApi:
 
     async def _answer(self, request: bhttp.Request, question: _Question) -> dict[str, Any]:
         image = request.content
-        result = await self._pool.classify(
-            await self._opened(image) if bytes(image[: len(PREFIX)]) == PREFIX else image, question.top_k
-        )
+        result = await self._pool.classify(await self._opened(image), question.top_k)
         answer = {**result, "model": self._model}
         if question.evidence is not None:
             answer["receipt"] = await threads.OPENING.run(self._receipt, image, answer, question.evidence)
@@ -112,9 +108,11 @@ class InnerApi:
         )
         return self._receipt_key.sign(receipt)
 
-    async def _opened(self, value: bytes | memoryview) -> bytes:
+    async def _opened(self, image: bytes | memoryview) -> bytes | memoryview:
+        if self._ciphertexts is None or not self._ciphertexts.is_ciphertext(image):
+            return image
         try:
-            return await threads.OPENING.run(self._decrypt, value)
+            return await threads.OPENING.run(self._ciphertexts.open, image)
         except CapeError as error:
             raise Problem("cannot_decrypt", "The ciphertext is not for the account of this classifier.") from error
 

@@ -18,8 +18,6 @@ from blindsight.receipts import ReceiptKey
 from enclave_runtime import function as functions
 from enclave_runtime.access import guarded, load_or_create
 from enclave_runtime.bytecode import Bytecode
-from enclave_runtime.cape.host import CapeHost
-from enclave_runtime.cape.rootsecret import RootSecret
 from enclave_runtime.confinement import hardening
 from enclave_runtime.confinement.warden import Warden
 from enclave_runtime.evidence.measure import measurements
@@ -32,7 +30,10 @@ from enclave_runtime.workers.pool import PoolLimits, WorkerPool
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from enclave_runtime.cape.process import HandlerLimits
+    from enclave_runtime.cape.service import CapeService
+    from enclave_runtime.evidence.producer import EvidenceProducer
+    from enclave_runtime.function import Function
+    from enclave_runtime.variants import Variant
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,9 @@ class Options:
     queue: int
     call_seconds: float
     key_seconds: float
-    handlers: HandlerLimits
+    variant: Variant
+    handler_seconds: float
+    handler_memory: int
     confined_bytes: int
     without_layers: tuple[str, ...]
     landlock_abi: int | None
@@ -77,7 +80,7 @@ async def serve(options: Options) -> int:
     # What processes with user ids of their own are lent must be theirs to read, whatever the operator's umask.
     os.umask(0o022)
     with contextlib.ExitStack() as stack:
-        kept = stack.enter_context(Bytecode())
+        kept = stack.enter_context(Bytecode(options.variant))
         # Before there are threads: it tries its layers in a process of its own.
         warden = Warden.appoint(
             total_bytes=options.confined_bytes,
@@ -90,7 +93,7 @@ async def serve(options: Options) -> int:
         hardening.close_memory()
         function = functions.load(options.bundle, expected=options.function_checksum)
         stack.callback(function.remove)
-        producer = SimulatedProducer(options.state, measurements())
+        producer = SimulatedProducer(options.state, measurements(options.variant))
         producer.extend_pcr(16, pcr16_extension(function.checksum, function.model_digest))
         producer.lock_pcr(16)
         check_promise(warden, kind=producer.kind, required=options.require_confinement)
@@ -100,14 +103,11 @@ async def serve(options: Options) -> int:
             queue=options.queue,
             call_seconds=options.call_seconds,
         )
-        host = CapeHost(
-            RootSecret.load_or_create(options.state),
-            producer,
-            warden,
-            options.handlers,
-            classifier_checksum=function.checksum,
-        )
-        async with WorkerPool(function, warden, limits) as pool, contextlib.aclosing(host):
+        async with contextlib.AsyncExitStack() as running:
+            cape = _cape(options, producer, warden, function)
+            if cape is not None:
+                running.push_async_callback(cape.aclose)
+            pool = await running.enter_async_context(WorkerPool(function, warden, limits))
             receipt_key = ReceiptKey()
             enclave = EnclaveServer(
                 function,
@@ -115,8 +115,8 @@ async def serve(options: Options) -> int:
                 producer,
                 pool=pool,
                 confinement=warden.summary(),
-                api=InnerApi(function, pool, host.open_classifier_input, receipt_key),
-                host=host,
+                api=InnerApi(function, pool, cape, receipt_key),
+                cape=cape,
                 receipt_key=receipt_key.thumbprint,
             )
             # The socket opens before the workers are warm: evidence and status can be asked for at once.
@@ -128,6 +128,22 @@ async def serve(options: Options) -> int:
             server.close()
             await enclave.drain(_DRAIN_SECONDS)
     return 0
+
+
+def _cape(options: Options, producer: EvidenceProducer, warden: Warden, function: Function) -> CapeService | None:
+    """The Cape host, in the variant that has one."""
+    if options.variant != "cape":
+        return None
+    from enclave_runtime.cape.service import CapeService  # noqa: PLC0415 -- no part of the other variant
+
+    return CapeService(
+        options.state,
+        producer,
+        warden,
+        call_seconds=options.handler_seconds,
+        memory_bytes=options.handler_memory,
+        classifier_checksum=function.checksum,
+    )
 
 
 def check_promise(warden: Warden, *, kind: str, required: bool) -> None:

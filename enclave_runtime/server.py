@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from blindsight.attestation.claims import Claims
-from blindsight.errors import CapeError, SealingError, TransportError
+from blindsight.errors import SealingError, TransportError
 from blindsight.sealing import keyconfig
-from blindsight.wire import cape, frames
+from blindsight.wire import frames
 from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
 from enclave_runtime import threads
-from enclave_runtime.cape import session
 
 if TYPE_CHECKING:
-    from enclave_runtime.cape.host import CapeHost
+    from enclave_runtime.cape.service import CapeService
     from enclave_runtime.evidence.producer import EvidenceProducer
     from enclave_runtime.function import Function
     from enclave_runtime.inner import InnerApi
@@ -38,25 +36,22 @@ class EnclaveServer:
         pool: WorkerPool,
         confinement: dict[str, Any],
         api: InnerApi,
-        host: CapeHost,
+        cape: CapeService | None,
         receipt_key: bytes,
     ) -> None:
-        """`confinement` is part of the status; `receipt_key` is the thumbprint of the key that signs receipts."""
-        self._host = host
+        """`cape` is None in the variant without.
+
+        `confinement` is part of the status; `receipt_key` is the thumbprint of the key that signs receipts.
+        """
+        self._cape = cape
         self._keys = keys
         self._producer = producer
         self._pool = pool
         self._confinement = confinement
         self._api = api
-        self._model = function.canonical_manifest
-        self._claims = Claims(
-            func_checksum=function.checksum,
-            key_configs_sha256=keyconfig.digest(keys.encoded_configs),
-            model_sha256=function.model_digest,
-            receipt_key_sha256=receipt_key,
-        )
+        self._function = function
+        self._receipt_key = receipt_key
         self._connections: set[asyncio.Task[None]] = set()
-        self._answering = 0
         self._draining = asyncio.Event()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,14 +61,10 @@ class EnclaveServer:
         self._connections.add(task)
         try:
             while (frame := await self._next(reader)) is not None:
-                if frame[0] is Kind.CAPE_OPEN:
-                    await session.serve(self._host, frames.unpack(bytes(frame[1])), reader, writer, self._draining)
+                if frame[0] is Kind.CAPE_OPEN and self._cape is not None:
+                    await self._cape.serve(bytes(frame[1]), reader, writer, self._draining)
                     break
-                self._answering += 1
-                try:
-                    answer = await self._answer_while_wanted(*frame, reader)
-                finally:
-                    self._answering -= 1
+                answer = await self._answer_while_wanted(*frame, reader)
                 if answer is None:
                     break
                 writer.write(answer)
@@ -123,9 +114,8 @@ class EnclaveServer:
                     return frames.encode(Kind.SEALED_RESPONSE, await self._answer_sealed(payload))
                 case Kind.EVIDENCE_REQUEST:
                     return frames.encode(Kind.EVIDENCE, frames.pack(self._evidence(bytes(payload))))
-                case Kind.CAPE_CALL:
-                    answer = await self._host.call(frames.unpack(bytes(payload)))
-                    return frames.encode(Kind.CAPE_ANSWER, frames.pack(answer))
+                case Kind.CAPE_CALL if self._cape is not None:
+                    return await self._cape.answer(bytes(payload))
                 case Kind.GATEWAY_HELLO:
                     # Who gets here needs no proof: it was given (`enclave_runtime.access`), or none is asked for.
                     return frames.encode(Kind.GATEWAY_ADMITTED)
@@ -133,8 +123,6 @@ class EnclaveServer:
                     return frames.encode(Kind.STATUS, frames.pack(self._status()))
                 case _:
                     raise TransportError("bad_frame", "This frame is no question.")
-        except CapeError as error:
-            return cape.error_frame(error)
         except (SealingError, TransportError) as error:
             return frames.encode(Kind.REFUSAL, frames.pack({"code": error.code}))
 
@@ -148,9 +136,14 @@ class EnclaveServer:
             raise TransportError("bad_frame", "A nonce is at most 512 bytes.")
         # Read once: the keys may be replaced between two uses.
         configs, public_key = self._keys.published
-        claims = replace(self._claims, key_configs_sha256=keyconfig.digest(configs))
+        claims = Claims(
+            func_checksum=self._function.checksum,
+            key_configs_sha256=keyconfig.digest(configs),
+            model_sha256=self._function.model_digest,
+            receipt_key_sha256=self._receipt_key,
+        )
         document = self._producer.attest(nonce=nonce, user_data=claims.to_json(), public_key=public_key)
-        return {"document": document, "key_configs": configs, "model": self._model}
+        return {"document": document, "key_configs": configs, "model": self._function.canonical_manifest}
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -22,9 +22,12 @@ from typing import TYPE_CHECKING
 import blindsight
 import enclave_runtime
 from blindsight.errors import ProducerError
+from enclave_runtime import variants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from enclave_runtime.variants import Variant
 
 DISTRIBUTIONS = ("cbor2", "cffi", "cryptography", "numpy", "onnxruntime", "pillow", "pyjwt", "rfc8785")
 """What the runtime and its worker import beside the standard library; a test compares this with what they load."""
@@ -36,12 +39,12 @@ _INSTALLER_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_c
 """Written by the installer into `*.dist-info`; they differ between installations of one wheel."""
 
 
-def measurements() -> dict[int, bytes]:
+def measurements(variant: Variant = "cape") -> dict[int, bytes]:
     """Measure the running code; returns PCR 0, 1 and 2, of 48 bytes each.
 
     Takes a few tenths of a second. Raises `ProducerError` `distribution_missing`.
     """
-    return pcrs_of(boot=manifest(_boot_files()), application=manifest(application_files(_packages())))
+    return pcrs_of(boot=manifest(_boot_files()), application=manifest(application_files(_packages(), variant)))
 
 
 def render(pcrs: Mapping[int, bytes]) -> str:
@@ -54,14 +57,15 @@ def pcrs_of(*, boot: bytes, application: bytes) -> dict[int, bytes]:
     return {0: _pcr(boot + application), 1: _pcr(boot), 2: _pcr(application)}
 
 
-def application_files(packages: Mapping[str, Path]) -> dict[str, Path]:
+def application_files(packages: Mapping[str, Path], variant: Variant = "cape") -> dict[str, Path]:
     """The Python sources of `packages` (name to folder) that an enclave has, by their names as `package/module.py`."""
     files = {
         f"{name}/{path.relative_to(folder).as_posix()}": path
         for name, folder in packages.items()
         for path in folder.rglob("*.py")
     }
-    return {name: path for name, path in files.items() if not name.startswith(NOT_IN_ENCLAVES)}
+    absent = (NOT_IN_ENCLAVES, *variants.left_out(variant))
+    return {name: path for name, path in files.items() if not name.startswith(absent)}
 
 
 def manifest(files: Mapping[str, Path]) -> bytes:

@@ -1,0 +1,68 @@
+"""The Cape host as the enclave's server has it: frames in, frames out. The variant without Cape has none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blindsight.cape.protocol import PREFIX
+from blindsight.errors import CapeError
+from blindsight.wire import cape, frames
+from blindsight.wire.protocol import Kind
+from enclave_runtime.cape import session
+from enclave_runtime.cape.host import CapeHost
+from enclave_runtime.cape.process import HandlerLimits
+from enclave_runtime.cape.rootsecret import RootSecret
+
+if TYPE_CHECKING:
+    import asyncio
+    from pathlib import Path
+
+    from enclave_runtime.confinement.warden import Warden
+    from enclave_runtime.evidence.producer import EvidenceProducer
+
+
+class CapeService:
+    """Sessions, questions about accounts, and ciphertexts for the classifier."""
+
+    def __init__(
+        self,
+        state: Path,
+        producer: EvidenceProducer,
+        warden: Warden,
+        *,
+        call_seconds: float,
+        memory_bytes: int,
+        classifier_checksum: bytes,
+    ) -> None:
+        """`state` keeps the root secret. Raises `ProducerError` (`state_unusable`)."""
+        limits = HandlerLimits(call_seconds=call_seconds, memory_bytes=memory_bytes)
+        root = RootSecret.load_or_create(state)
+        self._host = CapeHost(root, producer, warden, limits, classifier_checksum=classifier_checksum)
+
+    async def aclose(self) -> None:
+        await self._host.aclose()
+
+    async def serve(
+        self,
+        opening: bytes,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        draining: asyncio.Event,
+    ) -> None:
+        """Serve the session that the payload of a CAPE_OPEN begins. Raises `TransportError`, `OSError`."""
+        await session.serve(self._host, frames.unpack(opening), reader, writer, draining)
+
+    async def answer(self, payload: bytes) -> bytes:
+        """The frame that answers a CAPE_CALL. Raises `TransportError`."""
+        try:
+            return frames.encode(Kind.CAPE_ANSWER, frames.pack(await self._host.call(frames.unpack(payload))))
+        except CapeError as error:
+            return cape.error_frame(error)
+
+    def is_ciphertext(self, image: bytes | memoryview) -> bool:
+        """Whether the classifier's input says that it is encrypted for an account."""
+        return bytes(image[: len(PREFIX)]) == PREFIX
+
+    def open(self, value: bytes | memoryview) -> bytes:
+        """Decrypt such an input; takes milliseconds. Raises `CapeError` if it cannot be opened, or may not."""
+        return self._host.open_classifier_input(value)
