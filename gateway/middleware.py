@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from blindsight.problems import Problem
 from gateway import errors
+from gateway.listener import one_slash
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,14 +45,14 @@ _CALLER_GONE = 499
 
 
 class OneSlash:
-    """Takes `//v1/…` for `/v1/…`: Cape's clients keep the slash at the end of their base URL."""
+    """Takes `//v1/…` for `/v1/…`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan" and "//" in scope["path"]:
-            scope = {**scope, "path": re.sub("/+", "/", scope["path"])}
+            scope = {**scope, "path": one_slash(scope["path"])}
         await self._app(scope, receive, send)
 
 

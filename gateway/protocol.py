@@ -1,31 +1,81 @@
-"""uvicorn's HTTP/1.1 with a bounded head, and with problems for what never becomes a request."""
+"""uvicorn's HTTP/1.1 with a bounded head, one way to find a message's end, and one answer for each request, in order.
+
+Requests that never get as far as the application are answered with problems here.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from blindsight.problems import Problem
-from gateway import errors
-from gateway.middleware import SECURITY_HEADERS
+from gateway.refusal import last_response
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+    from gateway.listener import ListenerConfig
 
 MAX_HEAD_BYTES: Final = 16 * 1024
-"""Largest request line and header together. llhttp has no limit of its own and would keep all that comes."""
+"""Largest request line and header together, and most that may stand between two pieces of a chunked body. llhttp has no
+limit of its own and would keep, or at least read, all that comes."""
 
 HEAD_SECONDS = 10.0
 """Time from a connection's start, or a further request's first byte, to the end of the head."""
 
+LINGER_SECONDS: Final = 2.0
+"""For which what a refused caller still sends is read and dropped. Closing at once would reset the connection, and take
+the refusal away from a caller that has not read it yet (RFC 9112, 9.6)."""
+
+MAX_PIPELINED: Final = 64
+"""Requests that a connection may send ahead of an answer. One read can bring ten thousand."""
+
+_MALFORMED: Final = "This is not an HTTP/1.1 request."
+
+
+class _Faulty(Exception):  # noqa: N818
+    """A head that llhttp takes and this gateway does not; the message says why."""
+
 
 class BoundedHttp(HttpToolsProtocol):
-    """Refuses a head that is malformed, too long or too slow, with `bad_request` or `request_timeout`."""
+    """Refuses what is malformed, too long or too slow, with `bad_request` or `request_timeout`, and hangs up.
+
+    `Upgrade` is followed to WebSockets only, where there is one; elsewhere it is as if it had not been sent
+    (RFC 9110, 7.8). llhttp stops behind every head that asks for an upgrade, and httptools tells it that such requests
+    have no body; so those heads are read once more, without `Upgrade`.
+    """
 
     _head_bytes = 0
     _in_head = True
+    _in_body = False
+    """Whether the end of the last request, `cycle`, is still to come."""
     _begun = False
+    _stopping = False
+    """Whether the parser is about to stop behind a head that asks for an upgrade."""
+    _bytes_beside_body = 0
+    """Since the head's end or the body's last piece."""
     _timer: asyncio.TimerHandle | None = None
+    _refused = False
+    """Whether nothing is read any more."""
+    _last_word: Problem | None = None
+    """A refusal that is told after the answers to earlier requests."""
+
+    config: ListenerConfig
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.config = cast("ListenerConfig", config)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -36,26 +86,133 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self._in_head:
             self._head_bytes += len(data)
-        super().data_received(data)
+        self._bytes_beside_body += len(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserError as error:
+            ours = error.__cause__ or error.__context__
+            self._refuse(Problem("bad_request", str(ours) if isinstance(ours, _Faulty) else _MALFORMED))
+            return
         # One read may bring a whole head and much of a body: only a head that is still open is too long.
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(Problem("bad_request", f"The request's head has more than {MAX_HEAD_BYTES} bytes."))
+        elif self._in_body and self._bytes_beside_body > MAX_HEAD_BYTES:
+            self._refuse(Problem("bad_request", f"More than {MAX_HEAD_BYTES} bytes stand between parts of the body."))
+
+    def _parse(self, data: bytes) -> None:
+        """Raises `HttpParserError`."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as stopped:
+                rest = data[stopped.args[0] :]
+            self._stopping = False
+            if self.scope["method"] == "CONNECT":
+                # What follows may be meant for the tunnel.
+                raise httptools.HttpParserError from _Faulty("This gateway is no tunnel.")
+            if self._opens_websocket():
+                self._become_websocket(rest)
+                return
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # As uvicorn does.
+            data = self._head(without=b"upgrade") + rest
 
     def on_message_begin(self) -> None:
+        # Data alone is no sign of life: blank lines before a request would keep a connection open for ever.
+        self._unset_keepalive_if_required()
         if not self._in_head:
             self._start_head()
         self._begun = True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers are no headers, whatever they are called (RFC 9110, 6.5.1).
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._in_head = self._begun = False
+        self._bytes_beside_body = 0
         self._stop_timer()
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = version = self.parser.get_http_version()
+        self._check_head(version)
+        if version == "1.0":
+            self.expect_100_continue = False  # RFC 9110, 10.1.1.
+        if self.parser.should_upgrade():
+            self._stopping = True
+            return
         super().on_headers_complete()
+        self._in_body = True
+        if self.expect_100_continue:
+            # If it is refused instead, its caller may send the body or the next request: nothing tells them apart.
+            self.cycle.keep_alive = False
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's signature
-        self._refuse(Problem("bad_request", "This is not an HTTP/1.1 request."))
+    def _check_head(self, version: str) -> None:
+        """Raise `_Faulty` for what others may read differently (RFC 9112, 6.1), where llhttp does not."""
+        if version not in {"1.0", "1.1"}:
+            raise _Faulty(_MALFORMED)
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and (codings != [b"chunked"] or version == "1.0"):
+            raise _Faulty("The only transfer coding is chunked, in HTTP/1.1.")
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise _Faulty(f"More than {MAX_PIPELINED} requests wait for their answers on this connection.")
+
+    def on_body(self, body: bytes) -> None:
+        self._bytes_beside_body = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        if not self._stopping:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        last = not self.pipeline
+        super().on_response_complete()
+        if last and self._last_word is not None and not self.transport.is_closing():
+            self._say(self._last_word)
+
+    def _opens_websocket(self) -> bool:
+        """Whether the head that the parser stopped behind opens one, and nothing before it waits for its answer."""
+        asked = b",".join(value for name, value in self.headers if name == b"upgrade").strip().lower()
+        has_body = any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+            for name, value in self.headers
+        )
+        return (
+            asked == b"websocket"
+            and self.ws_protocol_class is not None
+            and self.scope["method"] == "GET"
+            and self.scope["http_version"] == "1.1"
+            and not has_body
+            and (self.cycle is None or self.cycle.response_complete)
+            and self.url.startswith(b"/")
+            and self.config.is_websocket(unquote(self.url.partition(b"?")[0]))
+        )
+
+    def _become_websocket(self, rest: bytes) -> None:
+        assert self.ws_protocol_class is not None  # noqa: S101 -- `_opens_websocket` has looked
+        self._refused = True
+        self._stop_timer()
+        self.connections.discard(self)
+        protocol = self.ws_protocol_class(config=self.config, server_state=self.server_state, app_state=self.app_state)  # type: ignore[call-arg]  # uvicorn knows it as any `asyncio.Protocol`
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        protocol.data_received(self._head())
+        if rest and not self.transport.is_closing():
+            protocol.data_received(rest)
+
+    def _head(self, *, without: bytes = b"") -> bytes:
+        """The request's head as it came, with names in lower case."""
+        start = f"{self.scope['method']} ".encode() + self.url + f" HTTP/{self.scope['http_version']}\r\n".encode()
+        fields = (name + b": " + value + b"\r\n" for name, value in self.headers if name != without)
+        return start + b"".join(fields) + b"\r\n"
 
     def _start_head(self) -> None:
         self._in_head, self._head_bytes = True, 0
@@ -73,14 +230,31 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(Problem("request_timeout", f"The request's head did not arrive within {HEAD_SECONDS:g} s."))
 
     def _refuse(self, problem: Problem) -> None:
-        request_id = str(uuid.uuid4())
-        response = errors.response(problem, request_id)
-        fields = [
-            *response.raw_headers,
-            *SECURITY_HEADERS,
-            (b"x-request-id", request_id.encode()),
-            (b"connection", b"close"),
-        ]
-        head = STATUS_LINE[problem.kind.status] + b"".join(name + b": " + value + b"\r\n" for name, value in fields)
-        self.transport.write(head + b"\r\n" + bytes(response.body))
-        self.transport.close()
+        """Read no more, and answer what was being read with `problem`, unless it is answered, in its place; hang up."""
+        self._refused = True
+        self._stop_timer()
+        cycle = self.cycle
+        if not self._in_body:
+            if cycle is None or cycle.response_complete:
+                self._say(problem)
+            else:
+                self._last_word = problem
+        elif cycle.response_started:
+            self.transport.close()
+        elif self.pipeline:
+            self.pipeline.popleft()
+            self._last_word = problem
+        else:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self._say(problem)
+
+    def _say(self, problem: Problem) -> None:
+        self._unset_keepalive_if_required()
+        self.transport.write(last_response(problem))
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.transport.close)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from gateway.app import create_app
+from gateway.listener import ListenerConfig
 from gateway.metrics import MetricsApp
 from gateway.protocol import BoundedHttp
 from gateway.websocket import StreamingWebSocket
@@ -48,7 +49,8 @@ async def serve(settings: Settings) -> int:
         tls = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key, "lifespan": "off"}
         servers.append(_server(app, settings.host, settings.tls_port, drain=settings.drain_seconds, **tls))
     if settings.metrics_port:
-        servers.append(_server(MetricsApp(services.metrics), settings.metrics_host, settings.metrics_port, drain=1))
+        metrics = MetricsApp(services.metrics)
+        servers.append(_server(metrics, settings.metrics_host, settings.metrics_port, drain=1, ws="none"))
 
     def stop() -> None:
         _log.info("draining")
@@ -74,7 +76,7 @@ def _server(
     drain: float,
     **options: Any,  # noqa: ANN401 -- uvicorn's
 ) -> tuple[_Server, socket.socket]:
-    config = uvicorn.Config(
+    config = ListenerConfig(
         app,
         host=host,
         port=port,
@@ -83,12 +85,11 @@ def _server(
         server_header=False,
         timeout_graceful_shutdown=int(drain),
         http=BoundedHttp,
-        ws=StreamingWebSocket,
         # Clients ping us, and idle ones are closed; a ping of ours would wait behind a client's own long message.
         ws_ping_interval=None,
         # The gateway is the outermost hop unless its operator says otherwise.
         proxy_headers=False,
-        **options,
+        **{"ws": StreamingWebSocket, **options},
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it, small answers wait 40 ms.

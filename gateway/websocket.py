@@ -12,10 +12,14 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
 
+from blindsight.problems import Problem
+from gateway.refusal import last_handshake, last_response
+
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
     from websockets.datastructures import Headers
     from websockets.frames import Frame
+    from websockets.http11 import Request, Response
 
 MAX_FRAME_BYTES: Final = 80 * 1024 * 1024
 """One WebSocket frame, which is held in memory until it is whole. Messages of several frames have no limit here."""
@@ -26,11 +30,19 @@ _PIECE_BYTES: Final = 256 * 1024
 """Fragments are gathered to pieces of at least this size; some clients send 4 KiB at a time."""
 
 
+_NO_HANDSHAKE: Final = Problem("bad_request", "This is no WebSocket handshake of RFC 6455, section 4.2.1.")
+
+
 class _Handshake(ServerProtocol):
     """Leaves the offered subprotocols to the application, which refuses them in JSON.
 
     Cape's command line offers an empty one where it has no token, and could not read websockets' own refusal.
     """
+
+    def accept(self, request: Request) -> Response:
+        response = super().accept(request)
+        # websockets' own refusal would quote the caller.
+        return response if response.status_code == 101 else last_handshake(_NO_HANDSHAKE)
 
     def process_subprotocol(self, _: Headers) -> None:
         return None
@@ -44,6 +56,13 @@ class StreamingWebSocket(WebSocketsSansIOProtocol):
         # Clients may offer compression; sealed bytes do not compress.
         self.conn = _Handshake(max_size=(None, MAX_FRAME_BYTES), logger=self.logger)
         self._gathered = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # The head comes whole. What websockets finds no request in, it would leave unanswered and open.
+        if not self.handshake_initiated and not self.transport.is_closing():
+            self.transport.write(last_response(_NO_HANDSHAKE))
+            self.transport.close()
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)

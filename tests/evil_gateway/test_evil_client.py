@@ -14,6 +14,7 @@ from evil_gateway.tricks import TRICKS
 from tests.support.images import plain
 from tests.support.models import label_of
 from tests.support.processes import environment
+from tests.support.rawhttp import Connection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,18 @@ STEPS = {
 """At which step of the verification a refusal of evidence comes."""
 
 ON_CLIENT = [trick for trick in TRICKS.values() if trick.code is not None]
+
+
+def test_a_caller_who_asks_for_http_2_is_passed_on_whole(evil: EvilGateway, evil_url: str) -> None:
+    evil.play(None)
+    photo = plain(CLASS)
+    fields = f"host: x\r\nupgrade: h2c\r\nconnection: upgrade\r\ncontent-length: {len(photo)}\r\n"
+    last = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    with Connection(int(evil_url.rpartition(":")[2])) as connection:
+        connection.send(f"POST /classify HTTP/1.1\r\ncontent-type: image/png\r\n{fields}\r\n".encode() + photo + last)
+        first, second = connection.answers(["POST", "GET"])
+    assert first.json()["predictions"][0]["class_id"] == CLASS
+    assert second.json() == {"status": "alive"}
 
 
 @pytest.mark.parametrize("trick", ON_CLIENT, ids=lambda trick: trick.name)
