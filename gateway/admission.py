@@ -13,13 +13,32 @@ if TYPE_CHECKING:
     from gateway.metrics import Metrics
 
 
-class Admission:
-    """Places for requests that hold an image. Given out before the body is read, so that memory is bounded too."""
+class Places:
+    """Places for requests of one kind."""
 
     def __init__(self, places: int, metrics: Metrics) -> None:
         self._places = places
         self._taken = 0
         self._metrics = metrics
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place. Raises `Problem` (`overloaded`)."""
+        if self._taken >= self._places:
+            self._metrics.rejected.labels("overloaded").inc()
+            raise Problem("overloaded", f"All {self._places} places are taken.")
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+
+class Admission(Places):
+    """Places for requests that hold an image. Given out before the body is read, so that memory is bounded too."""
+
+    def __init__(self, places: int, metrics: Metrics) -> None:
+        super().__init__(places, metrics)
         self.draining = False
 
     def check(self) -> None:
@@ -31,13 +50,9 @@ class Admission:
     def place(self) -> Iterator[None]:
         """Hold a place. Raises `Problem` (`overloaded`, `draining`)."""
         self.check()
-        if self._taken >= self._places:
-            self._metrics.rejected.labels("overloaded").inc()
-            raise Problem("overloaded", f"All {self._places} places are taken.")
-        self._taken += 1
-        self._metrics.in_progress.inc()
-        try:
-            yield
-        finally:
-            self._taken -= 1
-            self._metrics.in_progress.dec()
+        with super().place():
+            self._metrics.in_progress.inc()
+            try:
+                yield
+            finally:
+                self._metrics.in_progress.dec()

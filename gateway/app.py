@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 import blindsight
 from blindsight.attestation.policy import Policy
 from gateway import errors
-from gateway.admission import Admission
+from gateway.admission import Admission, Places
 from gateway.api import attestation, classify, health, pages, sealed
 from gateway.api.models import ProblemDocument
 from gateway.cape import device, relay, rest
@@ -109,6 +109,7 @@ def _cape(
     connections: EnclaveConnections,
     *,
     metrics: Metrics,
+    evidence_places: Places,
     authenticate: Callable[[Request], None],
 ) -> CapeServices | None:
     if settings.database is None or settings.bundles is None:
@@ -116,7 +117,7 @@ def _cape(
     return CapeServices(
         store=Store(settings.database),
         bundles=Bundles(settings.bundles),
-        enclave=RemoteCapeEnclave(enclave, connections),
+        enclave=RemoteCapeEnclave(enclave, connections, evidence_places, deadline=settings.deadline),
         api_token_required=authenticate,
         sessions=Sessions(settings.max_sessions, metrics.sessions),
         idle_seconds=settings.idle_seconds,
@@ -135,13 +136,17 @@ def _services(settings: Settings) -> Services:
     )
     tokens = TokenStore.load(settings.tokens_file) if settings.tokens_file else None
     authenticate = Authenticator(tokens, metrics).authenticate
+    evidence_places = Places(settings.max_evidence_requests, metrics)
     return Services(
         settings=settings,
         metrics=metrics,
         tokens=tokens,
         authenticate=authenticate,
-        cape=_cape(settings, enclave, connections, metrics=metrics, authenticate=authenticate),
+        cape=_cape(
+            settings, enclave, connections, metrics=metrics, evidence_places=evidence_places, authenticate=authenticate
+        ),
         admission=Admission(settings.max_in_flight, metrics),
+        evidence_places=evidence_places,
         connections=connections,
         enclave=enclave,
         lane=SealedLane(enclave, connections, metrics, deadline=settings.deadline),

@@ -1,23 +1,67 @@
-"""What a listener needs to know beside what uvicorn's configuration holds."""
+"""Listening: connections are accepted while there are places for them."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import errno
+import logging
 import re
-from typing import TYPE_CHECKING, Any
+import socket
+import ssl
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Match, Mount
+from uvicorn.config import STARTUP_FAILURE
+
+from gateway.connections import Connections
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from starlette.types import ASGIApp
+
+    from gateway.connections import Place
+    from gateway.protocol import BoundedHttp
+
+_log = logging.getLogger(__name__)
+
+HANDSHAKE_SECONDS: Final = 10.0
+"""For TLS to be agreed on, and for it to be ended."""
+_AT_ONCE: Final = 64
+"""Connections accepted before anything else has its turn."""
+_PAUSE_SECONDS: Final = 1.0
+"""Until the next try, if the system can open nothing more and no connection can give way."""
+_QUIET_SECONDS: Final = 60.0
+"""Between two lines in the log that say so."""
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on the connections of a listener. Durations in seconds."""
+
+    connections: Connections = field(default_factory=Connections)
+    keepalive_seconds: float = 5
+    """Without a request, after which a connection is closed."""
+    body_seconds: float = 30
+    """In which a body must have arrived that goes on after its answer."""
+    response_seconds: float = 60
+    """In which a whole answer must have been taken."""
+    turned_away: Callable[[str], None] = field(default=lambda _: None)
+    """Told why a connection was refused or cut."""
 
 
 class ListenerConfig(uvicorn.Config):
-    """uvicorn's configuration, and where WebSockets are."""
+    """uvicorn's configuration, the limits, and where WebSockets are."""
 
-    def __init__(self, app: ASGIApp, **options: Any) -> None:  # noqa: ANN401 -- uvicorn's
+    def __init__(self, app: ASGIApp, *, limits: Limits, **options: Any) -> None:  # noqa: ANN401 -- uvicorn's
         super().__init__(app, **options)
+        self.limits = limits
         self._application = app
 
     def is_websocket(self, path: str) -> bool:
@@ -33,3 +77,122 @@ class ListenerConfig(uvicorn.Config):
 def one_slash(path: str) -> str:
     """`path` with single slashes: Cape's clients keep the slash at the end of their base URL."""
     return re.sub("/+", "/", path)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with a listener of ours. Signals are left to who started it."""
+
+    config: ListenerConfig
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        listeners = [Listener(self, listening) for listening in sockets or []]
+        self.servers = cast("list[asyncio.Server]", listeners)
+        self.started = True
+
+    def protocol(self) -> BoundedHttp:
+        """One for a new connection."""
+        protocol = self.config.http_protocol_class(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )  # type: ignore[call-arg]  # uvicorn knows it as any `asyncio.Protocol`
+        return cast("BoundedHttp", protocol)
+
+
+class Listener:
+    """Accepts what comes to one socket. asyncio's own would accept without end, and TLS before it counts.
+
+    While all places are taken, the connection that has waited longest for a request gives way to a new one; if none
+    waits, new ones stay with the kernel. An address with too many connections has further ones closed.
+    """
+
+    def __init__(self, server: Server, listening: socket.socket) -> None:
+        self._server = server
+        self._limits = server.config.limits
+        self._socket = listening
+        self._loop = asyncio.get_running_loop()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._quiet_until = 0.0
+        listening.setblocking(False)
+        listening.listen(server.config.backlog)
+        self._resume()
+
+    def close(self) -> None:
+        """Accept no more."""
+        if not self._closed:
+            self._closed = True
+            self._loop.remove_reader(self._socket)
+
+    async def wait_closed(self) -> None:
+        """For uvicorn, which waits for connections itself."""
+
+    def _resume(self) -> None:
+        if not self._closed:
+            self._loop.add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        for accepted_now in range(_AT_ONCE):
+            if self._limits.connections.full:
+                # Called again if more have come; only then somebody has to give way.
+                if not accepted_now:
+                    self._loop.remove_reader(self._socket)
+                    self._make_room()
+                return
+            try:
+                accepted, address = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                self._exhausted()
+                return
+            place = self._limits.connections.enter(str(address[0]))
+            if place is None:
+                self._limits.turned_away("too_many_connections")
+                accepted.close()
+                continue
+            task = self._loop.create_task(self._open(accepted, place))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    def _make_room(self) -> bool:
+        """Accept again as soon as a place is free; whether one will be at once."""
+        self._limits.connections.tell(self._resume)
+        if not self._limits.connections.make_room():
+            return False
+        self._limits.turned_away("made_room")
+        return True
+
+    def _exhausted(self) -> None:
+        """The system can open nothing more, whatever our own limit is."""
+        now = self._loop.time()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET_SECONDS
+            _log.error("out of file descriptors or memory for connections")
+        self._loop.remove_reader(self._socket)
+        if not self._make_room():
+            self._loop.call_later(_PAUSE_SECONDS, self._resume)
+
+    async def _open(self, accepted: socket.socket, place: Place) -> None:
+        protocol = self._server.protocol()
+        protocol.place = place
+        context = self._server.config.ssl
+        seconds = None if context is None else HANDSHAKE_SECONDS
+        try:
+            accepted.setblocking(False)
+            # asyncio does so itself only where the protocol is named; small answers would wait 40 ms.
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._loop.connect_accepted_socket(
+                lambda: protocol, accepted, ssl=context, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds
+            )
+        except (OSError, ssl.SSLError, TimeoutError):
+            # It went away, or there was no TLS in it: nobody is there to tell.
+            accepted.close()
+            place.leave()

@@ -13,13 +13,16 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from blindsight.problems import Problem
+from gateway.deadline import WriteDeadline
 from gateway.refusal import last_response
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
+    from gateway.connections import Place
     from gateway.listener import ListenerConfig
+    from gateway.websocket import StreamingWebSocket
 
 MAX_HEAD_BYTES: Final = 16 * 1024
 """Largest request line and header together, and most that may stand between two pieces of a chunked body. llhttp has no
@@ -66,6 +69,9 @@ class BoundedHttp(HttpToolsProtocol):
     """A refusal that is told after the answers to earlier requests."""
 
     config: ListenerConfig
+    place: Place
+    """Set by the listener."""
+    _writing: WriteDeadline
 
     def __init__(
         self,
@@ -79,11 +85,32 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        limits = self.config.limits
+        self._writing = WriteDeadline(transport, limits.response_seconds, lambda: limits.turned_away("slow_reader"))
+        self.place.wait(self)
         self._start_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._writing.stop()
+        self.place.leave()
         super().connection_lost(exc)
+
+    def give_way(self) -> None:
+        """End at once: another connection needs the place."""
+        self.transport.abort()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._writing.look()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._settle()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._writing.look()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -125,6 +152,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         # Data alone is no sign of life: blank lines before a request would keep a connection open for ever.
         self._unset_keepalive_if_required()
+        self._settle()
         if not self._in_head:
             self._start_head()
         self._begun = True
@@ -147,6 +175,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self._stopping = True
             return
+        self.place.work()
         super().on_headers_complete()
         self._in_body = True
         if self.expect_100_continue:
@@ -169,14 +198,41 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_body = False
-        if not self._stopping:
-            super().on_message_complete()
+        if self._stopping:
+            return
+        super().on_message_complete()
+        self._limit_silence()
 
     def on_response_complete(self) -> None:
         last = not self.pipeline
         super().on_response_complete()
+        self._writing.look()
+        self._settle()
+        self._limit_silence()
         if last and self._last_word is not None and not self.transport.is_closing():
             self._say(self._last_word)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    def _settle(self) -> None:
+        """Note that nothing is to be done, if so."""
+        if self.cycle is None or self.cycle.response_complete:
+            self._writing.look()
+            if not self.transport.get_write_buffer_size():
+                self.place.wait(self)
+
+    def _limit_silence(self) -> None:
+        """Our limits instead of uvicorn's: for the next request, or for a body that goes on after its answer."""
+        if self.timeout_keep_alive_task is not None:
+            limits = self.config.limits
+            seconds = limits.body_seconds if self._in_body else limits.keepalive_seconds
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._writing.look()
 
     def _opens_websocket(self) -> bool:
         """Whether the head that the parser stopped behind opens one, and nothing before it waits for its answer."""
@@ -202,6 +258,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop_timer()
         self.connections.discard(self)
         protocol = self.ws_protocol_class(config=self.config, server_state=self.server_state, app_state=self.app_state)  # type: ignore[call-arg]  # uvicorn knows it as any `asyncio.Protocol`
+        cast("StreamingWebSocket", protocol).place = self.place
+        self.place.work()
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
         protocol.data_received(self._head())
@@ -225,7 +283,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         if not self._begun:
-            self.transport.close()  # Not a byte: there is nobody to tell.
+            self._close()  # Not a byte: there is nobody to tell.
         elif not self.transport.is_closing():
             self._refuse(Problem("request_timeout", f"The request's head did not arrive within {HEAD_SECONDS:g} s."))
 
@@ -240,7 +298,7 @@ class BoundedHttp(HttpToolsProtocol):
             else:
                 self._last_word = problem
         elif cycle.response_started:
-            self.transport.close()
+            self._close()
         elif self.pipeline:
             self.pipeline.popleft()
             self._last_word = problem
@@ -253,8 +311,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.transport.write(last_response(problem))
         if not self.transport.can_write_eof():
-            self.transport.close()
+            self._close()
             return
         self.transport.write_eof()
         self.flow.resume_reading()
-        self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self.transport.close)
+        self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close)

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import resource
 import signal
 import socket
-from typing import TYPE_CHECKING, Any
-
-import uvicorn
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.app import create_app
-from gateway.listener import ListenerConfig
+from gateway.connections import Connections
+from gateway.listener import Limits, ListenerConfig, Server
 from gateway.metrics import MetricsApp
 from gateway.protocol import BoundedHttp
 from gateway.websocket import StreamingWebSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gateway.services import Services
     from gateway.settings import Settings
 
 _log = logging.getLogger(__name__)
 
-
-class _Server(uvicorn.Server):
-    """Leaves signals to `serve`, which has two servers to end."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+_OTHER_FILES: Final = 256
+"""Descriptors for the enclave, the database, ciphertexts and logs."""
+_SCRAPERS: Final = 64
+"""Connections to the metrics listener."""
 
 
 async def serve(settings: Settings) -> int:
@@ -44,13 +38,17 @@ async def serve(settings: Settings) -> int:
     if services.cape is not None:
         # Before anything listens: a store that cannot be used ends the start with one line.
         await services.cape.store.upgrade()
-    servers = [_server(app, settings.host, settings.port, drain=settings.drain_seconds)]
+    _allow_files(settings.max_connections)
+    limits = _limits(settings, services)
+    servers = [_server(app, settings.host, settings.port, drain=settings.drain_seconds, limits=limits)]
     if settings.tls_port is not None:
         tls = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key, "lifespan": "off"}
-        servers.append(_server(app, settings.host, settings.tls_port, drain=settings.drain_seconds, **tls))
+        servers.append(
+            _server(app, settings.host, settings.tls_port, drain=settings.drain_seconds, limits=limits, **tls)
+        )
     if settings.metrics_port:
-        metrics = MetricsApp(services.metrics)
-        servers.append(_server(metrics, settings.metrics_host, settings.metrics_port, drain=1, ws="none"))
+        metrics, few = MetricsApp(services.metrics), Limits(Connections(_SCRAPERS, _SCRAPERS))
+        servers.append(_server(metrics, settings.metrics_host, settings.metrics_port, drain=1, limits=few, ws="none"))
 
     def stop() -> None:
         _log.info("draining")
@@ -68,16 +66,41 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
+def _limits(settings: Settings, services: Services) -> Limits:
+    """The bounds that all public listeners share."""
+    return Limits(
+        connections=Connections(settings.max_connections, settings.max_connections_per_address),
+        keepalive_seconds=settings.keepalive_timeout,
+        body_seconds=settings.body_timeout,
+        response_seconds=settings.response_timeout,
+        turned_away=lambda reason: services.metrics.rejected.labels(reason).inc(),
+    )
+
+
+def _allow_files(connections: int) -> None:
+    """Raise this process's limit of open files to what `connections` need, as far as the system lets it."""
+    # A Cape client's connection takes another one to the enclave.
+    wanted = 2 * connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _log.warning("too few file descriptors for BLINDSIGHT_MAX_CONNECTIONS: raise the hard limit (ulimit -Hn)")
+
+
 def _server(
     app: Any,  # noqa: ANN401 -- an ASGI application
     host: str,
     port: int,
     *,
     drain: float,
+    limits: Limits | None = None,
     **options: Any,  # noqa: ANN401 -- uvicorn's
-) -> tuple[_Server, socket.socket]:
+) -> tuple[Server, socket.socket]:
     config = ListenerConfig(
         app,
+        limits=limits or Limits(),
         host=host,
         port=port,
         log_config=None,
@@ -92,12 +115,11 @@ def _server(
         **{"ws": StreamingWebSocket, **options},
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only where the protocol is named; with it, small answers wait 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
         raise OSError(f"cannot listen on {host}, port {port}: {error.strerror}") from error
-    return _Server(config), listener
+    return Server(config), listener

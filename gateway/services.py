@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from gateway.admission import Admission
+    from gateway.admission import Admission, Places
     from gateway.cape.services import CapeServices
     from gateway.enclave.attested import AttestedEnclave
     from gateway.enclave.connection import EnclaveConnections
@@ -47,6 +47,8 @@ class Services:
     metrics: Metrics
     tokens: TokenStore | None
     admission: Admission
+    evidence_places: Places
+    """For questions to the enclave that anybody may ask."""
     connections: EnclaveConnections
     enclave: AttestedEnclave
     lane: SealedLane

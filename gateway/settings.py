@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blindsight.wire.protocol import MAX_FRAME_BYTES
+from gateway.connections import MOST, MOST_FROM_ONE_ADDRESS
 
 
 class Settings(BaseSettings):
@@ -53,6 +54,25 @@ class Settings(BaseSettings):
     max_batch_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="Largest body of a batch, bytes.")
     max_in_flight: int = Field(
         default=64, gt=0, description="Requests that hold an image at once; further ones get 503."
+    )
+    max_evidence_requests: int = Field(
+        default=8, gt=0, description="Requests for evidence that are with the enclave at once; further ones get 503."
+    )
+    max_connections: int = Field(
+        default=MOST,
+        gt=0,
+        description="Connections at once; for further ones, those that have waited longest for a request are closed.",
+    )
+    max_connections_per_address: int = Field(
+        default=MOST_FROM_ONE_ADDRESS,
+        gt=0,
+        description="Connections at once from one address (IPv6: one /64 network); behind a proxy, as many as in all.",
+    )
+    keepalive_timeout: float = Field(
+        default=5, gt=0, description="Seconds without a request after which a connection is closed."
+    )
+    response_timeout: float = Field(
+        default=60, gt=0, description="Seconds in which a caller must have taken a whole answer."
     )
     body_timeout: float = Field(default=30, gt=0, description="Seconds in which a request body must have arrived.")
     deadline: float = Field(default=30, gt=0, description="Seconds in which the enclave must have answered.")

@@ -13,13 +13,19 @@ from websockets.frames import CloseCode
 from websockets.server import ServerProtocol
 
 from blindsight.problems import Problem
+from gateway.deadline import WriteDeadline
 from gateway.refusal import last_handshake, last_response
 
 if TYPE_CHECKING:
+    from asyncio.transports import BaseTransport
+
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
     from websockets.datastructures import Headers
     from websockets.frames import Frame
     from websockets.http11 import Request, Response
+
+    from gateway.connections import Place
+    from gateway.listener import ListenerConfig
 
 MAX_FRAME_BYTES: Final = 80 * 1024 * 1024
 """One WebSocket frame, which is held in memory until it is whole. Messages of several frames have no limit here."""
@@ -51,11 +57,36 @@ class _Handshake(ServerProtocol):
 class StreamingWebSocket(WebSocketsSansIOProtocol):
     """See the module."""
 
+    config: ListenerConfig
+    place: Place
+    """The connection's, from the protocol before."""
+    _writing: WriteDeadline
+
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 -- uvicorn's
         super().__init__(*arguments, **options)
         # Clients may offer compression; sealed bytes do not compress.
         self.conn = _Handshake(max_size=(None, MAX_FRAME_BYTES), logger=self.logger)
         self._gathered = 0
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        limits = self.config.limits
+        self._writing = WriteDeadline(
+            self.transport, limits.response_seconds, lambda: limits.turned_away("slow_reader")
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._writing.stop()
+        self.place.leave()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._writing.look()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._writing.look()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -63,11 +94,13 @@ class StreamingWebSocket(WebSocketsSansIOProtocol):
         if not self.handshake_initiated and not self.transport.is_closing():
             self.transport.write(last_response(_NO_HANDSHAKE))
             self.transport.close()
+            self._writing.look()
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True  # uvicorn would complain that a refusal is no handshake.
+        self._writing.look()
 
     def shutdown(self) -> None:
         """Leave an open conversation to the application, which ends it in order once it drains."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -27,7 +28,9 @@ _BASE64URL = "(?:[A-Za-z0-9_-]{4}){6,170}|(?:[A-Za-z0-9_-]{4}){5,170}(?:[A-Za-z0
 @router.get(
     "/attestation",
     response_model=Attestation,
-    responses=openapi.problems("invalid_parameter", "enclave_unavailable", "evidence_refused", "internal"),
+    responses=openapi.problems(
+        "invalid_parameter", "overloaded", "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal"
+    ),
     summary="The enclave's evidence",
 )
 async def attestation(
@@ -47,11 +50,16 @@ async def attestation(
     """
     services = services_of(request)
     wanted = _nonce(nonce)
+    seconds = services.settings.deadline
     try:
-        fields = await services.enclave.evidence(wanted)
-        verified = verifier.verify(
-            fields["document"], policy=services.enclave.policy, nonce=wanted, now=datetime.now(UTC)
-        )
+        with services.evidence_places.place():
+            async with asyncio.timeout(seconds):
+                fields = await services.enclave.evidence(wanted)
+            verified = verifier.verify(
+                fields["document"], policy=services.enclave.policy, nonce=wanted, now=datetime.now(UTC)
+            )
+    except TimeoutError as error:
+        raise Problem("deadline_exceeded", f"The enclave did not answer within {seconds:g} s.") from error
     except TransportError as error:
         raise Problem("enclave_unavailable", f"{error} {error.next_step}") from error
     except EvidenceError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from blindsight.errors import CapeError, TransportError
@@ -10,10 +11,10 @@ from blindsight.wire import cape, frames
 from blindsight.wire.protocol import Kind
 
 if TYPE_CHECKING:
-    import asyncio
     from datetime import datetime
     from types import TracebackType
 
+    from gateway.admission import Places
     from gateway.enclave.attested import AttestedEnclave
     from gateway.enclave.connection import EnclaveConnections
 
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
 class RemoteCapeEnclave:
     """Asks the enclave. Every method raises `CapeError`: the enclave's own, or `enclave_unavailable`."""
 
-    def __init__(self, enclave: AttestedEnclave, connections: EnclaveConnections) -> None:
+    def __init__(
+        self, enclave: AttestedEnclave, connections: EnclaveConnections, evidence_places: Places, *, deadline: float
+    ) -> None:
+        """`evidence_places` are for what anybody may ask, and `deadline` are the seconds to its answer."""
         self._enclave = enclave
         self._connections = connections
+        self._evidence_places = evidence_places
+        self._deadline = deadline
 
     async def create_account(self, username: str, owner_public_key: bytes, proof: str) -> bytes:
         """The record of a new account."""
@@ -31,7 +37,14 @@ class RemoteCapeEnclave:
 
     async def user_key(self, record: bytes) -> bytes:
         """The attestation document of an account's Cape Key."""
-        return await self._bytes("document", "user_key", record=record)
+        try:
+            with self._evidence_places.place():
+                async with asyncio.timeout(self._deadline):
+                    return await self._bytes("document", "user_key", record=record)
+        except Problem as problem:
+            raise CapeError("overloaded", "too many ask for keys now; try again in a moment") from problem
+        except TimeoutError as error:
+            raise unavailable() from error
 
     async def add_function(self, record: bytes, token: str) -> tuple[str, bytes]:
         """The id of the function that a deploy token allows, and the record that has it."""

@@ -5,17 +5,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import httpx2
+import psutil
 import pytest
 import rfc8785
 
 from blindsight.attestation import verifier
 from blindsight.errors import EvidenceError
 from tests.support.problems import CANARY, check
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.stack import Stack
 
 
@@ -24,6 +32,45 @@ def _attestation(stack: Stack, query: str = "") -> dict[str, Any]:
     assert response.status_code == 200, response.text
     body: dict[str, Any] = response.json()
     return body
+
+
+@contextmanager
+def _frozen(stack: Stack) -> Iterator[None]:
+    """The enclave stands still."""
+    process = psutil.Process(stack.enclave.pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+def test_questions_that_anybody_may_ask_are_bounded(tiny_stack: Stack) -> None:
+    """Beyond the bound they are refused at once; those that were let in have a deadline like any other request."""
+    with (
+        tiny_stack.another_gateway(max_evidence_requests=3, deadline=4) as gateway,
+        ThreadPoolExecutor(3) as threads,
+    ):
+        rejected = partial(gateway.metric, 'requests_rejected_total{reason="overloaded"}')
+        with _frozen(tiny_stack):
+            held = [threads.submit(httpx2.get, f"{gateway.url}/attestation", timeout=30) for _ in range(3)]
+
+            def refused() -> bool:
+                try:
+                    answer = httpx2.get(f"{gateway.url}/attestation", timeout=0.5)
+                except httpx2.ReadTimeout:
+                    return False  # It was faster than one of the three.
+                check(answer, "overloaded")
+                return True
+
+            wait_until("a fourth is refused", refused, seconds=3)
+            assert rejected() >= 1
+            # What is known is told in any case.
+            assert gateway.client.get("/.well-known/ohttp-gateway").status_code == 200
+            for answer in held:
+                assert answer.result(30).status_code in {503, 504}
+            assert "deadline_exceeded" in {answer.result().json()["code"] for answer in held}
+        assert gateway.client.get("/attestation").status_code == 200
 
 
 def _text(nonce: bytes, form: str) -> str:

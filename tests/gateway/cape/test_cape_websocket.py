@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway import serve, websocket
+from gateway.connections import Connections
+from gateway.listener import Limits
 from gateway.websocket import MAX_FRAME_BYTES, MAX_TEXT_BYTES
 from tests.support.raw_websocket import ClosedError, HandshakeRefusedError, WebSocket
 from tests.support.waiting import wait_until
@@ -45,6 +47,8 @@ class Listener:
             self.received.put(message)
             if message.get("text") == "close":
                 await send({"type": "websocket.close", "code": 1000})
+            if message.get("text") == "say much":
+                await send({"type": "websocket.send", "bytes": bytes(16 << 20)})
 
     def next(self) -> dict[str, Any]:
         return self.received.get(timeout=30)
@@ -62,21 +66,29 @@ class Listener:
         return WebSocket(f"http://127.0.0.1:{self.port}", path, ["cape.runtime, token"])
 
 
-@pytest.fixture
-def listener() -> Iterator[Listener]:
+@contextlib.contextmanager
+def serving(**options: Any) -> Iterator[Listener]:
     app = Listener()
     app.reading.set()
-    server, opened = serve._server(app, "127.0.0.1", 0, drain=5, lifespan="off")
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[opened])))
+    server, opened = serve._server(app, "127.0.0.1", 0, drain=5, lifespan="off", **options)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[opened])), daemon=True)
     thread.start()
     app.port = opened.getsockname()[1]
     wait_until("listening", lambda: server.started)
-    yield app
-    app.reading.set()
-    server.should_exit = True
-    thread.join(timeout=30)
-    opened.close()
+    try:
+        yield app
+    finally:
+        app.reading.set()
+        server.should_exit = True
+        thread.join(timeout=30)
+        opened.close()
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    with serving() as app:
+        yield app
 
 
 def content(length: int) -> bytes:
@@ -155,6 +167,20 @@ def test_what_is_not_read_is_not_taken_in(listener: Listener) -> None:
         assert listener.received.empty()
         listener.reading.set()
         assert listener.message() == [bytes(PIECE)]
+
+
+def test_a_client_that_does_not_read_is_cut() -> None:
+    """It would hold its session, and the process of its function, for as long as it liked."""
+    limits = Limits(Connections(1), response_seconds=1)
+    with serving(limits=limits) as listener, listener.connect() as socket:
+        socket.send("say much")
+        assert listener.next()["text"] == "say much"
+        wait_until("it is cut", lambda: not listener.received.empty(), seconds=10)
+        assert listener.next()["type"] == "websocket.disconnect"
+        # Its place was the only one.
+        with listener.connect() as again:
+            again.send("hello")
+            assert listener.next()["text"] == "hello"
 
 
 def test_what_comes_after_our_close_is_nobodys(listener: Listener) -> None:

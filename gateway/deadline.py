@@ -1,0 +1,61 @@
+"""A deadline for callers to take what is written to them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HIGH_WATER_BYTES: Final = 64 * 1024
+"""Above which the application waits before it writes on."""
+
+
+class WriteDeadline:
+    """Cuts a connection whose peer leaves something unread for too long, however much it reads meanwhile.
+
+    Closing would not do: it waits for the peer.
+    """
+
+    def __init__(self, transport: asyncio.Transport, seconds: float, cut: Callable[[], None]) -> None:
+        """`cut` is told of it."""
+        self._transport = transport
+        self._seconds = seconds
+        self._cut = cut
+        self._since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        # `resume_writing` shall mean that nothing is left.
+        transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES, low=0)
+
+    def look(self) -> None:
+        """Begin to count if something is unsent, and end if nothing is. To be called when either may be new."""
+        if not self._unsent():
+            self._since = None
+        elif self._since is None:
+            loop = asyncio.get_running_loop()
+            self._since = loop.time()
+            if self._timer is None:
+                self._timer = loop.call_later(self._seconds, self._check)
+
+    def stop(self) -> None:
+        """The connection is closed."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _unsent(self) -> bool:
+        # TLS has buffers of its own below, which cannot be seen: while a transport is closing, they are not empty.
+        return self._transport.get_write_buffer_size() > 0 or self._transport.is_closing()
+
+    def _check(self) -> None:
+        self._timer = None
+        if not self._unsent() or self._since is None:
+            self._since = None
+            return
+        loop = asyncio.get_running_loop()
+        left = self._since + self._seconds - loop.time()
+        if left > 0:
+            self._timer = loop.call_later(left, self._check)
+        else:
+            self._cut()
+            self._transport.abort()
