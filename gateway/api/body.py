@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from blindsight.cape.protocol import PREFIX
 from blindsight.problems import Problem
 from blindsight.sealing import ohttp, padding
+from gateway.api.longtext import MOST_BESIDE, BadJson, LongText, read_object
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -56,7 +56,7 @@ async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
             upload = uploads[0]
         elif media_type == "application/json":
             # Base64 writes three bytes as four characters.
-            upload = _from_json(await _read_all(request, limit=limit * 4 // 3 + _MULTIPART_ROOM, told=limit))
+            upload = _from_json(await _read_all(request, limit=limit * 4 // 3 + MOST_BESIDE, told=limit))
         elif media_type in IMAGE_TYPES or media_type == TENSOR_TYPE:
             upload = Upload(await _read_all(request, limit=limit, told=limit), media_type)
         elif media_type == CIPHERTEXT_TYPE:
@@ -202,19 +202,23 @@ def _ciphertext(value: bytes) -> Upload:
 
 def _from_json(body: bytes) -> Upload:
     try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Problem("bad_json", "The body is not JSON.") from error
-    if isinstance(fields, dict) and fields.keys() >= {"image", "ciphertext"}:
-        raise Problem("bad_json", "Send one of the members 'image' and 'ciphertext', not both.")
-    encoded = fields.get("image") if isinstance(fields, dict) else None
-    ciphertext = fields.get("ciphertext") if isinstance(fields, dict) else None
-    if encoded is None and isinstance(ciphertext, str):
-        # JSON can escape half a surrogate pair, which is no character and no base64.
-        return _ciphertext(ciphertext.encode(errors="replace"))
-    if not isinstance(encoded, str):
-        raise Problem("bad_json", 'The body must be an object {"image": "<base64>"} or {"ciphertext": "cape:…"}.')
+        fields = read_object(body)
+        if fields.keys() >= {"image", "ciphertext"}:
+            raise BadJson("Send one of the members 'image' and 'ciphertext', not both.")
+        name = "image" if fields.get("image") is not None else "ciphertext"
+        text = fields.get(name)
+        if isinstance(text, LongText):
+            content = text.unescaped()
+        elif isinstance(text, str):
+            # JSON can escape half a surrogate pair, which is no character and no base64.
+            content = text.encode(errors="replace")
+        else:
+            raise BadJson('The body must be an object {"image": "<base64>"} or {"ciphertext": "cape:…"}.')
+    except BadJson as error:
+        raise Problem("bad_json", str(error)) from error
+    if name == "ciphertext":
+        return _ciphertext(content)
     try:
-        return Upload(base64.b64decode(encoded, validate=True), TENSOR_TYPE)
+        return Upload(base64.b64decode(content, validate=True), TENSOR_TYPE)
     except (binascii.Error, ValueError) as error:
         raise Problem("bad_json", "The member 'image' is not standard base64.") from error

@@ -1,0 +1,119 @@
+"""A JSON object with one long text, read without what `json` would make of all of it.
+
+`json` makes an object of every value: 25 MiB of `[],[],…` become 700 MiB. Here the long text is taken out as bytes, and
+`json` reads what is left, which is short.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+MOST_BESIDE: Final = 64 * 1024
+"""Bytes of the object beside the long text."""
+_LONG: Final = 16 * 1024
+"""Bytes from which on a text is long."""
+_WINDOW: Final = 64 * 1024
+"""Bytes of a text that are unescaped at a time."""
+_QUOTE, _BACKSLASH = b'"', ord("\\")
+
+
+class BadJson(ValueError):  # noqa: N818
+    """The bytes are no such object; the message says why, and quotes nothing."""
+
+
+@dataclass(frozen=True)
+class LongText:
+    """A JSON text between its quotes, escapes and all."""
+
+    escaped: bytes = field(repr=False)
+
+    def unescaped(self) -> bytes:
+        """What it stands for, in ASCII. Raises `BadJson` if it has anything else, or an escape that is none."""
+        text = self.escaped
+        if not text.isascii() or b"\\\\" in text:
+            raise BadJson("A long text is not in ASCII, or has a backslash.")
+        if b"\\" not in text:
+            return text
+        found, start = bytearray(), 0
+        try:
+            while start < len(text):
+                end = _window_end(text, start)
+                found += json.loads(f'"{text[start:end].decode("ascii")}"').encode("ascii")
+                start = end
+        except ValueError as error:
+            raise BadJson("A long text has an escape that is none.") from error
+        return bytes(found)
+
+
+def _window_end(text: bytes, start: int) -> int:
+    """Where a window of `text` ends that begins at `start`: not within an escape. There is no escaped backslash."""
+    end = start + _WINDOW
+    last = text.rfind(b"\\", end - 5, end)
+    if last >= 0 and last + (6 if text[last + 1 : last + 2] == b"u" else 2) > end:
+        return last
+    return end
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The members of the JSON object (RFC 8259, UTF-8) in `body`; a text of 16 KiB and more is a `LongText`.
+
+    There may be one such, as a member's value. Raises `BadJson`.
+    """
+    marker = secrets.token_hex(16)
+    rest, long_text = _without_long_text(body, marker)
+    try:
+        fields = json.loads(rest.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise BadJson("The body is not JSON.") from error
+    if not isinstance(fields, dict):
+        raise BadJson("The body is not a JSON object.")
+    if long_text is None:
+        return fields
+    found = [name for name, value in fields.items() if value == marker]
+    if not found:
+        raise BadJson("The long text is not the value of a member.")
+    return fields | {found[0]: long_text}
+
+
+def _without_long_text(body: bytes, marker: str) -> tuple[bytes, LongText | None]:
+    """`body` with `marker` in the long text's place, and that."""
+    rest, long_text, position = bytearray(), None, 0
+    while (start := body.find(_QUOTE, position)) >= 0:
+        end = _end_of_text(body, start + 1)
+        is_long = end - start > _LONG
+        if is_long and long_text is not None:
+            raise BadJson("There is more than one long text.")
+        _keep(rest, body, position, start + 1 if is_long else end)
+        if is_long:
+            long_text = LongText(body[start + 1 : end])
+            rest += marker.encode()
+        rest += _QUOTE
+        position = end + 1
+    _keep(rest, body, position, len(body))
+    return bytes(rest), long_text
+
+
+def _end_of_text(body: bytes, start: int) -> int:
+    """Where the quote stands that ends the text from `start` on."""
+    position = start
+    while True:
+        end = body.find(_QUOTE, position)
+        if end < 0:
+            raise BadJson("A text does not end.")
+        first = end
+        while first > start and body[first - 1] == _BACKSLASH and end - first <= _LONG:
+            first -= 1
+        if (end - first) % 2 == 0:
+            return end
+        if end - start > _LONG:
+            raise BadJson("A long text has a quote in it.")
+        position = end + 1
+
+
+def _keep(rest: bytearray, body: bytes, start: int, end: int) -> None:
+    if len(rest) + end - start > MOST_BESIDE:
+        raise BadJson(f"The body has more than {MOST_BESIDE} bytes beside the image.")
+    rest += body[start:end]
