@@ -22,6 +22,7 @@ from gateway.cape.grant import ClassifierGrant
 from gateway.cape.services import CapeServices, Sessions
 from gateway.cape.store import Store
 from gateway.cors import SharedWithPages
+from gateway.early import EarlyRefusal
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
 from gateway.enclave.lane import SealedLane
@@ -71,6 +72,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     app.state.cape = services.cape
+    # The last one added is asked first.
+    app.add_middleware(EarlyRefusal, admission=services.admission, authenticate=services.authenticate)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)
     app.add_middleware(SharedWithPages)
     app.add_middleware(OneSlash)
