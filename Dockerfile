@@ -1,21 +1,24 @@
 # syntax=docker/dockerfile:1
-# One target for each unit: `docker build --target gateway|enclave|model-build .`
-# The steps of each target are plain pip and copies, so that they can be repeated without Docker.
+# One target for each unit: `docker build --target gateway|enclave|commands|model-build .`
+# The steps of each target are plain pip and copies, so that they can be repeated without Docker. Packages are locked by
+# hash. The base image goes by its exact tag; `python tools/pin_base_images.py` writes
+# its digest here, where the registry can be reached.
 
 FROM python:3.11.14-slim-bookworm AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN groupadd --gid 10001 blindsight \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin blindsight \
-    && install -d -o 10001 -g 10001 -m 0700 /state \
+    && install -d -o 10001 -g 10001 -m 0700 /state /gateway-secret \
     && install -d -o 10001 -g 10001 -m 0755 /policy
 WORKDIR /app
-COPY pyproject.toml requirements.txt README.md ./
+ENV PYTHONPATH=/app
 
 # ---- gateway: no image decoder, no model, no keys ------------------------------------------------------------------
 FROM base AS gateway
+COPY requirements/gateway.txt requirements/gateway.txt
+RUN pip install --require-hashes --no-deps --requirement requirements/gateway.txt
 COPY blindsight blindsight
 COPY gateway gateway
-RUN pip install --constraint requirements.txt '.[gateway]' && rm -rf build
 USER 10001:10001
 # Inside a container the listener faces the container's network, so tokens are required: BLINDSIGHT_TOKENS_FILE.
 ENV BLINDSIGHT_HOST=0.0.0.0 BLINDSIGHT_METRICS_HOST=0.0.0.0
@@ -27,24 +30,42 @@ CMD ["serve"]
 
 # ---- enclave: the runtime; the bundle is mounted, or copied by a derived image ---------------------------------------
 FROM base AS enclave
-COPY blindsight blindsight
+COPY requirements/enclave.txt requirements/enclave.txt
+RUN pip install --require-hashes --no-deps --requirement requirements/enclave.txt
+# The core alone: the caller's side is no part of an enclave.
+COPY blindsight/*.py blindsight/
+COPY blindsight/attestation blindsight/attestation
+COPY blindsight/cape blindsight/cape
+COPY blindsight/sealing blindsight/sealing
+COPY blindsight/wire blindsight/wire
 COPY enclave_runtime enclave_runtime
-RUN pip install --constraint requirements.txt '.[enclave]' && rm -rf build
 USER 10001:10001
 VOLUME ["/state"]
 EXPOSE 7500
 ENTRYPOINT ["python", "-m", "enclave_runtime"]
 CMD ["serve", "--host", "0.0.0.0", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
 
+# ---- commands: client and commands, as in the wheel ------------------------------------------------------------------
+FROM base AS commands
+COPY requirements/client.txt requirements/client.txt
+RUN pip install --require-hashes --no-deps --requirement requirements/client.txt
+COPY blindsight blindsight
+COPY blindsight_cli blindsight_cli
+USER 10001:10001
+VOLUME ["/state"]
+ENTRYPOINT ["python", "-m", "blindsight_cli.main"]
+
 # ---- model-build: torch, to make a model directory and a bundle, once ------------------------------------------------
 FROM base AS model-build
-RUN pip install --constraint requirements.txt --extra-index-url https://download.pytorch.org/whl/cpu \
-    torch==2.13.0 torchvision==0.28.0
+COPY requirements/torch.txt requirements/model-build.txt requirements/
+# Of that index torch alone is wanted: a package of another name there would go before PyPI's.
+RUN pip install --index-url https://download.pytorch.org/whl/cpu --require-hashes --no-deps \
+      --requirement requirements/torch.txt \
+    && pip install --require-hashes --no-deps --requirement requirements/model-build.txt
 COPY blindsight blindsight
 COPY model_build model_build
 COPY enclave_function enclave_function
 COPY enclave_runtime enclave_runtime
-RUN pip install --constraint requirements.txt '.[build,enclave]' && rm -rf build
 USER 10001:10001
 ENV BLINDSIGHT_CACHE=/state/cache
 VOLUME ["/state"]

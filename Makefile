@@ -11,9 +11,14 @@ BIN := $(VENV)/bin
 # The published pycape in an environment of its own: its packages are not ours.
 PYCAPE_VENV := .venv-pycape
 PYCAPE_PINS := tests/cape/pycape-requirements.txt
-# The CPU builds of torch; everything else comes from the ordinary index. One retry, because it may be out of reach.
+# The CPU builds of torch. Only torch is ever asked of this index. One retry, because it may be out of reach.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKED := --require-hashes --no-deps --requirement
+UV ?= uv
+UNITS := enclave gateway model-build run dev
+RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types imports check bench web lock clean
@@ -47,24 +52,30 @@ web: ## build the page of gateway/web into gateway/static/app, with the pinned t
 	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
 	npm run --silent --prefix gateway/web build
 
-lock: $(VENV)/installed-dev ## pin what is installed now
-	{ sed -n 1p requirements.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > requirements.new
-	mv requirements.new requirements.txt
+lock: ## resolve the dependency groups of pyproject.toml anew, with hashes; needs uv, and network
+	for unit in client $(UNITS); do \
+		group="--group $$unit"; test $$unit != client || group=pyproject.toml; \
+		locked="$$($(RESOLVE) $$group)" || exit 1; \
+		{ head -1 requirements/$$unit.txt; echo "$$locked"; } > requirements/$$unit.new; \
+		mv requirements/$$unit.new requirements/$$unit.txt; \
+	done
 
 clean: ## remove the environment and everything that was built
 	rm -rf $(VENV) $(PYCAPE_VENV) $(STATE) benchmarks/out
 
-$(VENV)/installed-run: pyproject.toml requirements.txt
+$(VENV)/installed-run: pyproject.toml requirements/run.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the packages of gateway and enclave, once…"
-	@$(PIP) --editable '.[gateway,enclave]'
+	@$(PIP) $(LOCKED) requirements/run.txt
+	@$(PIP) --no-build-isolation --no-deps --editable .
 	@touch $@
 
-$(VENV)/installed-dev: pyproject.toml requirements.txt
+$(VENV)/installed-dev: pyproject.toml requirements/dev.txt requirements/torch.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the packages for development, torch among them, once…"
-	@$(PIP) --retries 1 --extra-index-url $(TORCH_INDEX) torch==2.13.0
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --retries 1 --index-url $(TORCH_INDEX) $(LOCKED) requirements/torch.txt
+	@$(PIP) $(LOCKED) requirements/dev.txt
+	@$(PIP) --no-build-isolation --no-deps --editable .
 	@touch $@ $(VENV)/installed-run
 
 $(PYCAPE_VENV)/installed: $(PYCAPE_PINS)

@@ -32,9 +32,9 @@ from cryptography.hazmat.primitives import serialization
 from benchmarks import stack
 from benchmarks.stack import ROOT, Service, StackError
 from blindsight.cape import tokens
-from blindsight.cape.client import Host, Trust
 from blindsight.cape.envelope import Encryptor, load_public_key
 from blindsight.cape.protocol import MAX_FUNCTION_BYTES, PREFIX
+from blindsight.client.cape import Host, Trust
 from blindsight.errors import CapeError
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Command:
     def __call__(self, *arguments: str) -> bytes:
         """Its standard output. Raises `StackError` with what it says if it fails."""
         process = psutil.Popen(
-            [sys.executable, "-m", "blindsight.cape_cli.main", *arguments],
+            [sys.executable, "-m", "blindsight_cli.cape.main", *arguments],
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -222,7 +222,7 @@ def _refused_by_host(cape: Command, service: Service, root: Path) -> str:
     trust = Trust(x509.load_pem_x509_certificate(root.read_bytes()))
     try:
         with host.connect("/v1/deploy", token, trust) as connection:
-            own_key = host.user_key(_USER, trust)
+            own_key = host.user_key(_USER, trust).der
             connection.deploy("too-large", public=False, pieces=_zeros(own_key))
     except CapeError as error:
         return str(error)

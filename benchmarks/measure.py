@@ -15,7 +15,6 @@ import re
 import shutil
 import subprocess
 import sys
-import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,7 +130,7 @@ def _stages(service: Service) -> dict[str, tuple[float, float]]:
     """Sum in seconds and count of each stage in the gateway's metrics so far; nothing for a service without."""
     if service.metrics_port is None:
         return {}
-    with urllib.request.urlopen(f"http://127.0.0.1:{service.metrics_port}/metrics") as response:
+    with stack.DIRECT.open(f"http://127.0.0.1:{service.metrics_port}/metrics") as response:
         samples = _STAGE_SAMPLE.findall(response.read().decode())
     found = {(stage, kind): float(value) for kind, stage, value in samples}
     return {stage: (found[stage, "sum"], found[stage, "count"]) for stage, _ in found}

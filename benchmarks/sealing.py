@@ -28,8 +28,8 @@ from benchmarks.inputs import default_model, default_photo
 from benchmarks.load import WrongAnswer
 from benchmarks.stack import ROOT, Service, StackError
 from blindsight import Client
+from blindsight.exchange import classify_request
 from blindsight.sealing import bhttp, keyconfig, ohttp, padding
-from blindsight.sealing.inner import classify_request
 from blindsight.sealing.kem import KEMS
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _plain(photo: bytes) -> Callable[[http.client.HTTPConnection], dict[str, Any
 
 def _sealed(photo: bytes, config: KeyConfig) -> Callable[[http.client.HTTPConnection], dict[str, Any]]:
     def ask(connection: http.client.HTTPConnection) -> dict[str, Any]:
-        request = classify_request(photo, "image/jpeg", 5, now=datetime.now(UTC), receipt_evidence=None).encode()
+        request = classify_request(photo, 5, now=datetime.now(UTC), receipt_evidence=None).encode()
         message, opener = ohttp.encapsulate(config, padding.padded(request, padding.request_length(len(request))))
         answer = opener.open(_post(connection, message, ohttp.REQUEST_MEDIA_TYPE))
         return _object(bhttp.decode_response(answer).content)
@@ -179,7 +179,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="sealing-") as work, stack.blindsight(model, Path(work)) as service:
             with Client(f"http://127.0.0.1:{service.port}", policy=Path(work) / "policy.json") as client:
                 client.verify()
-                recipient = client.enclave
+                recipient = client.recipient
             if recipient is None:
                 raise StackError("the evidence was too old when it came")
             compared = lanes(photo, recipient)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import socket
-import ssl
 import subprocess
 import sys
 import time
@@ -26,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.1
+
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Opens URLs of this machine, whatever proxy the environment names."""
 
 
 class StackError(Exception):
@@ -61,7 +61,8 @@ def blindsight(model: Path, work: Path, **more: object) -> Iterator[Service]:
     """
     bundle = work / "bundle.zip"
     _run("enclave_function", "bundle", "build", "--model", str(model), "--out", str(bundle))
-    measured = json.loads(_run("enclave_runtime", "measure", "--bundle", str(bundle)))
+    policy = work / "policy.json"
+    _run("enclave_runtime", "policy", "--bundle", str(bundle), "--state", str(work), "--out", str(policy))
     enclave_port, port, metrics_port = _free_port(), _free_port(), _free_port()
     serve = [
         "-m",
@@ -76,32 +77,26 @@ def blindsight(model: Path, work: Path, **more: object) -> Iterator[Service]:
     ]
     with _process([sys.executable, *serve], work / "enclave.log") as enclave:
         _wait_listening(enclave_port, enclave, work / "enclave.log")
-        policy = work / "policy.json"
-        policy.write_text(json.dumps(_policy(work / "simulated_root.pem", measured["pcrs"])))
         settings = {
             "BLINDSIGHT_POLICY": str(policy),
             "BLINDSIGHT_ENCLAVE_PORT": str(enclave_port),
+            "BLINDSIGHT_ENCLAVE_SECRET_FILE": str(work / "gateway_secret"),
             "BLINDSIGHT_PORT": str(port),
             "BLINDSIGHT_METRICS_PORT": str(metrics_port),
         } | {f"BLINDSIGHT_{name.upper()}": str(value) for name, value in more.items()}
         with _process([sys.executable, "-m", "gateway"], work / "gateway.log", settings) as gateway:
             _wait_ready(port, gateway, work / "gateway.log")
-            workers = {f"worker {number}": child for number, child in enumerate(enclave.children(), start=1)}
+            workers = dict(_workers(enclave))
             yield Service("blindsight", port, {"gateway": gateway, "enclave runtime": enclave} | workers, metrics_port)
 
 
-def _policy(root: Path, pcrs: dict[str, str]) -> dict[str, object]:
-    certificate = root.read_text().partition("-----BEGIN CERTIFICATE-----")
-    der = ssl.PEM_cert_to_DER_cert("".join(certificate[1:]).strip())
-    return {
-        "schema": "blindsight-policy/1",
-        "roots": [{"kind": "simulated", "sha256": hashlib.sha256(der).hexdigest()}],
-        "pcrs": {index: [value] for index, value in pcrs.items() if index in {"0", "1", "2"}},
-        "function_checksums": None,
-        "model_digests": None,
-        "max_age_seconds": 300,
-        "max_future_skew_seconds": 60,
-    }
+def _workers(enclave: psutil.Process) -> Iterator[tuple[str, psutil.Process]]:
+    """Each worker, and the processes that stand around it in its namespaces."""
+    outer = [child for child in enclave.children() if "enclave_runtime.workers.worker" in child.cmdline()]
+    for number, process in enumerate(outer, start=1):
+        *waiting, function = (process, *process.children(recursive=True))
+        yield f"worker {number}", function
+        yield from ((f"worker {number}, waiting {index}", each) for index, each in enumerate(waiting, start=1))
 
 
 def _run(*module_and_arguments: str) -> str:
@@ -147,7 +142,7 @@ def _wait_listening(port: int, process: psutil.Process, log: Path) -> None:
 
 def _wait_ready(port: int, process: psutil.Process, log: Path) -> None:
     for _ in _attempts(process, log):
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz"):
+        with contextlib.suppress(OSError), DIRECT.open(f"http://127.0.0.1:{port}/readyz"):
             return
 
 

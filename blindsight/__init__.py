@@ -12,26 +12,51 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from blindsight.attestation import Policy, VerificationReport
+    from blindsight.attestation.recipient import Recipient
     from blindsight.client import AsyncClient, Classification, Client, GatewayProblem, Prediction
+    from blindsight.errors import (
+        BlindsightError,
+        EvidenceError,
+        PolicyError,
+        ReceiptError,
+        SealingError,
+        TransportError,
+    )
     from blindsight.problems import Problem
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AsyncClient",
+    "BlindsightError",
     "Classification",
     "Client",
+    "EvidenceError",
     "GatewayProblem",
     "Policy",
+    "PolicyError",
     "Prediction",
     "Problem",
+    "ReceiptError",
+    "Recipient",
+    "SealingError",
+    "TransportError",
     "VerificationReport",
     "__version__",
 ]
 
 _HOMES = {
     "blindsight.attestation": ("Policy", "VerificationReport"),
+    "blindsight.attestation.recipient": ("Recipient",),
     "blindsight.client": ("AsyncClient", "Classification", "Client", "GatewayProblem", "Prediction"),
+    "blindsight.errors": (
+        "BlindsightError",
+        "EvidenceError",
+        "PolicyError",
+        "ReceiptError",
+        "SealingError",
+        "TransportError",
+    ),
     "blindsight.problems": ("Problem",),
 }
 

@@ -6,14 +6,18 @@
     │   ├── EvidenceChainError      steps 3-4: not from a pinned root, or not valid at that time
     │   ├── EvidenceSignatureError  step 5
     │   ├── EvidenceDebugError      step 6: an enclave whose memory its host can read
-    │   ├── EvidenceMeasurementError  step 7: other code than the policy accepts
+    │   ├── EvidenceMeasurementError  step 7: other code than the policy accepts, or no longer accepted
     │   ├── EvidenceClaimsError     steps 8-9, 11: another function, model or key than accepted or attested
     │   └── EvidenceFreshnessError  step 10: not made for this caller, now
     ├── PolicyError                 a policy that must not be used
     ├── ProducerError               an enclave that cannot make evidence
     ├── CapeError                   .status: a request in Cape's protocol that is refused
+    ├── OwnerError                  a Cape Key of another owner than it should be
+    ├── LocalTrustError             trust in this machine's stack that would go beyond this machine
     ├── SealingError                a message that cannot be opened
     ├── ReceiptError                a receipt that proves nothing
+    ├── ProxyError                  a proxy that must not be used so; nothing was sent
+    ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
     └── TransportError              the other side was not reached; safe to retry
 
 `code` is stable and for programs, the message is for people, `next_step` says what to do now. Each class lists its
@@ -30,15 +34,20 @@ if TYPE_CHECKING:
 
 
 class BlindsightError(Exception):
-    """Root of the tree; raised only as one of its subclasses. `retryable`: the same call may succeed unchanged."""
+    """Root of the tree; raised only as one of its subclasses."""
 
     NEXT_STEPS: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    retryable: ClassVar[bool] = False
+    RETRYABLE: ClassVar[bool] = False
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.next_step = self.NEXT_STEPS[code]
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed unchanged."""
+        return self.RETRYABLE
 
 
 class EvidenceError(BlindsightError):
@@ -50,6 +59,7 @@ class EvidenceError(BlindsightError):
 
 
 _NOT_A_DOCUMENT = "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind."
+_RECALLED = "Do not use this enclave: its release was recalled. Ask the operator for a newer one."
 _NOT_GENUINE = "Do not use this service: the evidence was changed, or no such enclave made it."
 
 
@@ -110,12 +120,15 @@ class EvidenceDebugError(EvidenceError):
 
 
 class EvidenceMeasurementError(EvidenceError):
-    """The enclave runs other code than the policy accepts. Not retryable."""
+    """The enclave runs other code than the policy accepts, or accepts any more. Not retryable."""
 
     NEXT_STEPS = MappingProxyType(
         {
             "pcr_missing": "Ask the operator which PCRs this release locks, and correct the policy.",
             "pcr_mismatch": "Compare the measurements with a build of the release you trust, then update the policy.",
+            "release_too_old": "Ask the operator for a newer release; lower minimum_version if you trust this one.",
+            "release_expired": "Ask the operator for a newer release, and for the policy that lists it.",
+            "release_recalled": _RECALLED,
         }
     )
 
@@ -134,6 +147,7 @@ class EvidenceClaimsError(EvidenceError):
             "claims_pcr_mismatch": "The claims differ from what was measured; do not use this service.",
             "function_not_accepted": "Compare the function checksum with your bundle's, then update the policy.",
             "model_not_accepted": "Compare the model digest with your model.json's, then update the policy.",
+            "release_recalled": _RECALLED,
             "model_mismatch": "The manifest was changed on its way; do not believe what it says of the model.",
             "key_configs_mismatch": "Fetch evidence and key configurations again, once; if they differ still, stop.",
         }
@@ -154,15 +168,18 @@ class EvidenceFreshnessError(EvidenceError):
 
 
 class PolicyError(BlindsightError):
-    """A verification policy that must not be used. Retry only after the policy is corrected."""
+    """A verification policy that must not be used, or not any more. Retry only with another policy."""
 
     NEXT_STEPS = MappingProxyType(
         {
             "unreadable_policy": "Check the path and that the file is JSON in UTF-8.",
-            "invalid_policy": "Correct the named entry; docs/architecture.md describes the format.",
+            "invalid_policy": "Correct the named entry; docs/policy.md describes the format.",
             "unknown_policy_key": "Remove or correct the named key: a misspelt rule would not be enforced.",
             "no_roots": "List at least one root of trust.",
             "no_measurements": "List at least one PCR with at least one accepted value.",
+            "code_not_pinned": "Add PCR 0, or PCR 1 with PCR 2; or say any_code in format /2 to accept any code.",
+            "function_not_pinned": "Add PCR 16, function_checksums, or in format /2 function_in_image or any_function.",
+            "policy_expired": "Get a newer policy from its author; this one accepts nothing any more.",
             "empty_allow_list": "List at least one accepted value, or leave the whole entry out.",
             "zero_measurement": "Take the measurements from a release build: zero is what a debug enclave shows.",
             "not_a_certificate_fingerprint": "Pin the SHA-256 of the root certificate's DER bytes.",
@@ -180,6 +197,8 @@ class ProducerError(BlindsightError):
             "pcr_locked": "Extend PCRs 16 to 31 before they are locked.",
             "state_unusable": "Give the enclave a state folder of its own; remove a damaged file to make a new root.",
             "distribution_missing": "Install the package with its 'enclave' extra.",
+            "not_confined": "Run on a kernel with the named layers, or as root; `python -m enclave_runtime confinement`"
+            " shows them.",
         }
     )
 
@@ -203,6 +222,8 @@ class CapeError(BlindsightError):
             "name_taken": 409,
             "stale_record": 409,
             "too_large": 413,
+            "unsupported_media_type": 415,
+            "too_many_guesses": 429,
             "overloaded": 503,
             "enclave_unavailable": 503,
         }
@@ -217,12 +238,15 @@ class CapeError(BlindsightError):
             "unknown_function": "Check the function's id or name; `cape list` shows yours.",
             "unknown_token": "Check the token's id; `cape token list` shows yours.",
             "unknown_code": "Check the code, or begin again with `cape login`: a code is good for ten minutes, once.",
+            "too_many_guesses": "Wait ten minutes, then type the code as the device shows it.",
             "malformed_request": "Use a Cape client, or see docs/cape-compatibility.md for the requests.",
+            "unsupported_media_type": "Send the body as application/json.",
             "name_taken": "Choose another username.",
             "refused": "See the host's words; `cape --help` and docs/cape-compatibility.md say what it expects.",
             "bad_name": "Use letters, digits and dashes; 39 characters at the most.",
             "stale_record": "Try again; if it stays like this, the host keeps an old state of the account.",
             "damaged_record": "The host's record of the account is damaged or another's; do not use this host.",
+            "replayed": "Seal the input anew: each is answered once.",
             "malformed_frame": "Use a Cape client, or see docs/cape-compatibility.md for the messages.",
             "cannot_decrypt": "Encrypt it for the function's owner; remove old keys from ~/.config/cape.",
             "bad_cape_key": "Remove the cached key and fetch it again with `cape key`.",
@@ -240,6 +264,28 @@ class CapeError(BlindsightError):
     @property
     def status(self) -> int:
         return self._STATUS.get(self.code, 400)
+
+
+class OwnerError(BlindsightError):
+    """A host shows a Cape Key that is not known to be the intended account's. Nothing was encrypted. Not retryable."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "owner_mismatch": "Ask the account's owner for the fingerprint that `cape key` shows, by another way.",
+            "owner_missing": "Use a host whose enclave attests whose key it is; any release of Blindsight does.",
+        }
+    )
+
+
+class LocalTrustError(BlindsightError):
+    """What `blindsight with-local-trust` would have to trust is not of this machine alone. Nothing was run."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "not_local": "Give a stack of this machine, as in https://localhost:8443; others need no local trust.",
+            "unlimited_authority": "Start the stack anew with `blindsight up`, which makes an authority for loopback.",
+        }
+    )
 
 
 class SealingError(BlindsightError):
@@ -279,6 +325,17 @@ class ReceiptError(BlindsightError):
     )
 
 
+class ProxyError(BlindsightError):
+    """A proxy that was asked for and must not be used so. Nothing was sent. Not retryable."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "plain_through_proxy": "Use an https:// address, seal the photos (--sealed), or leave the proxy out.",
+            "proxy_unusable": "Give it as http://HOST:PORT; SOCKS needs the packages socksio and python-socks.",
+        }
+    )
+
+
 class TransportError(BlindsightError):
     """The other side was not reached or did not answer in full. The same request is safe to send again."""
 
@@ -290,6 +347,7 @@ class TransportError(BlindsightError):
             "unavailable": "The service is starting or busy: try again in a few seconds.",
             "bad_frame": "Check that both sides are of the same release, then try again.",
             "unexpected_answer": "Check that the address is a Blindsight service, then try again.",
+            "access_refused": "Give both sides one secret: BLINDSIGHT_ENCLAVE_SECRET_FILE and --gateway-secret.",
         }
     )
-    retryable = True
+    RETRYABLE = True

@@ -7,7 +7,10 @@ it; `retry` says that the same request may succeed later.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
+
+from blindsight.errors import BlindsightError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +33,13 @@ class Kind:
     def type(self) -> str:
         return self.registered or f"/problems#{self.code}"
 
+    @property
+    def next_step(self) -> str:
+        """What a caller can do now."""
+        if self.retry:
+            return "Try again in a few seconds; if it stays like this, ask the operator."
+        return "Ask the operator." if self.status >= 500 else "Change the request as the detail says."
+
 
 _KINDS = (
     Kind("bad_request", 400, "The request is malformed"),
@@ -43,12 +53,14 @@ _KINDS = (
         registered="https://iana.org/assignments/http-problem-types#date",
     ),
     Kind("unauthenticated", 401, "An API token is needed"),
+    Kind("cross_origin", 403, "The request comes from a page of another origin"),
     Kind("not_found", 404, "There is nothing here"),
     Kind("method_not_allowed", 405, "This method is not allowed here"),
     Kind("request_timeout", 408, "The request body did not arrive in time", retry=True),
     Kind("replayed", 409, "The enclave has opened this message before"),
     Kind("image_too_large", 413, "The image has too many bytes"),
     Kind("unsupported_media_type", 415, "This media type is not supported"),
+    Kind("unknown_host", 421, "The request names a host that this service is not"),
     Kind("not_an_image", 422, "The body is not an image"),
     Kind("truncated_image", 422, "The image is truncated or damaged"),
     Kind("too_many_pixels", 422, "The image has too many pixels"),
@@ -77,14 +89,20 @@ CATALOGUE: Final = {kind.code: kind for kind in _KINDS}
 _MEMBERS = frozenset({"type", "title", "status", "detail", "code", "retryable"})
 
 
-class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it a problem
+class Problem(BlindsightError):  # noqa: N818 -- RFC 9457 calls it a problem
     """A problem on its way to the caller. `detail` and `extra` never quote what the caller sent."""
 
+    NEXT_STEPS = MappingProxyType({kind.code: kind.next_step for kind in _KINDS})
+
     def __init__(self, code: str, detail: str, **extra: str | float | None) -> None:
-        super().__init__(detail)
+        super().__init__(code, detail)
         self.kind = CATALOGUE[code]
         self.detail = detail
         self.extra: Mapping[str, Any] = extra
+
+    @property
+    def retryable(self) -> bool:
+        return self.kind.retry
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Problem:

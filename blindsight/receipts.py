@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
+from blindsight import strict_json
 from blindsight.attestation import verifier
 from blindsight.errors import ReceiptError
 
@@ -68,7 +68,7 @@ class VerifiedReceipt:
     """A receipt that holds, with the report of its evidence. `image_checked`: the image was at hand."""
 
     receipt: Receipt
-    evidence: VerificationReport
+    report: VerificationReport
     image_checked: bool
 
 
@@ -158,8 +158,8 @@ def archive(answer: Mapping[str, Any], *, document: bytes, manifest: Mapping[str
 def verify(answer: Mapping[str, Any], *, policy: Policy, image: bytes | None = None) -> VerifiedReceipt:
     """Verify a kept answer with its receipt and its evidence, offline.
 
-    The evidence is judged at its own time, by `policy`. Raises `ReceiptError`, or `EvidenceError` if the document does
-    not verify.
+    The evidence is judged at its own time, by `policy`. Raises `ReceiptError`, or `EvidenceError` or `PolicyError` if
+    the document does not verify.
     """
     document, manifest = _evidence(answer.get("evidence"))
     verified = verifier.verify_archived(document, policy=policy)
@@ -231,10 +231,10 @@ def _receipt(payload: dict[str, Any]) -> Receipt:
 def _object(part: str) -> dict[str, Any]:
     decoded = _decoded(part)
     try:
-        value = json.loads(decoded)
-        # One spelling only, so that no two readers can read it differently: members twice, 1.0 for 1.
+        value = strict_json.loads(decoded)
+        # One spelling only, so that no two readers can read it differently: 1.0 for 1, members in another order.
         canonical = rfc8785.dumps(value) == decoded
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _malformed("A part of the receipt is not JSON.") from error
     if not canonical or not isinstance(value, dict):
         raise _malformed("A part of the receipt is not a canonical JSON object.")

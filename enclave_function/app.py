@@ -52,6 +52,9 @@ _model = model.load(_files, thread_counts=_thread_counts(), shared=Path(_shared)
 MODEL: dict[str, Any] = _files.manifest
 """The manifest, as read from `model.json`."""
 
+TOP_K = min(5, len(_files.labels))
+"""Classes in an answer, unless a call says otherwise: five, or all that the model has."""
+
 TENSOR_BYTES = 4 * 3 * _files.preprocessing.crop**2
 """Bytes of one input tensor: 602112 for 224 x 224."""
 
@@ -66,7 +69,7 @@ def ready() -> dict[str, Any]:
 
 
 def cape_handler(input: bytes) -> str:  # noqa: A002 -- Cape's name for it
-    """Answer one Cape invocation with JSON: the five best classes as `{class: score}`, best first.
+    """Answer one Cape invocation with JSON: the `TOP_K` best classes as `{class: score}`, best first.
 
     `input` is an encoded image, or a float32 tensor (1, 3, 224, 224), little-endian and already normalised: exactly
     602112 bytes that do not begin like an image. N such tensors, N = 2..32, are answered with an array of N objects.
@@ -84,7 +87,7 @@ def cape_handler(input: bytes) -> str:  # noqa: A002 -- Cape's name for it
     return json.dumps([answer.by_class(result["predictions"]) for result in results])
 
 
-def classify(data: bytes, *, top_k: int = 5, threads: int = 1) -> dict[str, Any]:
+def classify(data: bytes, *, top_k: int = TOP_K, threads: int = 1) -> dict[str, Any]:
     """Classify one encoded image or one tensor, on at most `threads` threads. Raises `InputProblem`.
 
     Returns `predictions` (see `answer.Prediction`), `image` (`width` and `height` of the picture turned upright; None
@@ -96,7 +99,7 @@ def classify(data: bytes, *, top_k: int = 5, threads: int = 1) -> dict[str, Any]
     return result
 
 
-def classify_batch(items: list[bytes], *, top_k: int = 5, threads: int = 1) -> list[dict[str, Any]]:
+def classify_batch(items: list[bytes], *, top_k: int = TOP_K, threads: int = 1) -> list[dict[str, Any]]:
     """Classify up to `MAX_BATCH` images or tensors in one model run; results in the order of `items`.
 
     Each is what `classify` returns, `run` being the whole run's time, or `{"problem": {"code", "detail", "limits"}}`

@@ -1,145 +1,16 @@
-"""`python -m enclave_runtime serve|measure`."""
+"""`python -m enclave_runtime serve|measure|policy|confinement`: begins anew through `boot`, from measured sources.
+
+Python has then read this file and the package's first one, possibly from compiled ones: where that matters, start
+`boot.py enclave_runtime.commands` by its path.
+"""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
-
-from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
-from blindsight.attestation.policy import Policy
-from blindsight.errors import BlindsightError
-from enclave_runtime import function as functions
-from enclave_runtime.archive import BadBundle
-from enclave_runtime.cape.process import HandlerLimits
-from enclave_runtime.evidence.measure import measurements
-from enclave_runtime.evidence.simulated import SimulatedProducer
-from enclave_runtime.keys import KEY_SECONDS
-from enclave_runtime.serve import Options, serve
-from enclave_runtime.workers.process import FunctionBroken
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m enclave_runtime", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("serve", help="run the enclave until SIGTERM")
-    command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
-    command.add_argument("--function-checksum", metavar="HEX", help="refuse any other bundle")
-    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    command.add_argument("--port", type=int, default=7500, help="port to listen on (default %(default)s)")
-    command.add_argument("--state", type=Path, required=True, help="folder of the simulated root's key")
-    command.add_argument("--workers", type=int, default=os.cpu_count(), help="worker processes (default: processors)")
-    command.add_argument(
-        "--queue", type=int, default=256, help="calls that may wait for a worker (default %(default)s)"
-    )
-    command.add_argument(
-        "--call-seconds", type=float, default=15.0, help="replace a worker that takes longer (default %(default)s)"
-    )
-    command.add_argument(
-        "--key-seconds", type=float, default=KEY_SECONDS, help="replace the sealing keys after (default %(default)s)"
-    )
-    command.add_argument(
-        "--handler-seconds",
-        type=float,
-        default=300.0,
-        help="end a Cape function that takes longer (default %(default)s)",
-    )
-    command.add_argument(
-        "--handler-memory",
-        type=int,
-        default=4 << 30,
-        metavar="BYTES",
-        help="of one Cape function (default %(default)s)",
-    )
-    command.add_argument(
-        "--insecure-no-sandbox", action="store_true", help="run Cape functions unconfined, on kernels without Landlock"
-    )
-    command = commands.add_parser("measure", help="print what evidence of this runtime and a bundle will say, as JSON")
-    command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
-    command = commands.add_parser("policy", help="print a policy that accepts this runtime, bundle and root only")
-    command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
-    command.add_argument(
-        "--state", type=Path, required=True, help="folder of the simulated root, made if there is none"
-    )
-    command.add_argument("--out", type=Path, help="write it to this file instead")
-    return parser
-
-
-def main() -> int:
-    """Run one command; one line on standard error says what went wrong."""
-    arguments = _parser().parse_args()
-    try:
-        if arguments.command == "measure":
-            print(json.dumps(_measure(arguments.bundle), indent=2))  # noqa: T201 -- the command's output
-            return 0
-        if arguments.command == "policy":
-            policy = _policy(arguments.bundle, arguments.state).to_json()
-            if arguments.out:
-                arguments.out.write_text(policy, encoding="utf-8")
-            else:
-                print(policy)  # noqa: T201 -- the command's output
-            return 0
-        expected = arguments.function_checksum
-        options = Options(
-            bundle=arguments.bundle,
-            function_checksum=bytes.fromhex(expected) if expected else None,
-            host=arguments.host,
-            port=arguments.port,
-            state=arguments.state,
-            workers=arguments.workers,
-            queue=arguments.queue,
-            call_seconds=arguments.call_seconds,
-            key_seconds=arguments.key_seconds,
-            handlers=HandlerLimits(
-                call_seconds=arguments.handler_seconds,
-                memory_bytes=arguments.handler_memory,
-                sandboxed=not arguments.insecure_no_sandbox,
-            ),
-        )
-        return asyncio.run(serve(options))
-    except BadBundle as error:
-        return _fail(f"{error}; build it again with `blindsight bundle build`")
-    except FunctionBroken as error:
-        return _fail(f"the function cannot be loaded: {error}; check it with `blindsight bundle inspect`")
-    except BlindsightError as error:
-        return _fail(f"{error} {error.next_step}")
-    except OSError as error:
-        return _fail(f"{error}; is another enclave running on this port?")
-
-
-def _measure(bundle: Path) -> dict[str, Any]:
-    function = functions.load(bundle)
-    try:
-        pcrs = measurements()
-        pcrs[CLAIMS_PCR] = expected_pcr16(function.checksum, function.model_digest)
-        return {
-            "pcrs": {str(index): value.hex() for index, value in sorted(pcrs.items())},
-            "function_checksum": function.checksum.hex(),
-            "model_digest": function.model_digest.hex(),
-        }
-    finally:
-        function.remove()
-
-
-def _policy(bundle: Path, state: Path) -> Policy:
-    measured = _measure(bundle)
-    root = SimulatedProducer(state, measurements()).root_fingerprint
-    return Policy(
-        roots={root: "simulated"},
-        pcrs={int(index): frozenset({value}) for index, value in measured["pcrs"].items()},
-        function_checksums=frozenset({measured["function_checksum"]}),
-        model_digests=frozenset({measured["model_digest"]}),
-    )
-
-
-def _fail(message: str) -> int:
-    print(f"enclave_runtime: {message}", file=sys.stderr)  # noqa: T201 -- the command's error line
-    return 1
-
 
 if __name__ == "__main__":
-    sys.exit(main())
+    boot = str(Path(__file__).with_name("boot.py"))
+    command = [sys.executable, "-I", "-S", "-B", boot, "enclave_runtime.commands", *sys.argv[1:]]
+    os.execv(sys.executable, command)  # noqa: S606

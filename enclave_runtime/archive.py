@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -12,16 +12,20 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
+from enclave_runtime import leftover
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_ENTRIES: Final = 20_000
+MAX_DIRECTORY_BYTES: Final = 8 * 1024 * 1024
+"""Of an archive's table of its files: some 400 for each. It is parsed as a whole before the files can be counted."""
 MAX_UNPACKED_BYTES: Final = 1_000_000_000
 """Largest function, unpacked: Cape's own limit for a deployment."""
 
 CHUNK: Final = 1 << 20
 PREFIX: Final = "blindsight-function-"
-"""Of the private folders' names; the runtime's process id follows."""
+"""Of the private folders' names; the runtime's tag follows."""
 
 
 class BadBundle(Exception):  # noqa: N818
@@ -35,21 +39,48 @@ def memory() -> Path | None:
 
 
 def private_folder() -> Path:
-    """A fresh folder in memory that only this user can enter. Also removes what killed runtimes left behind."""
+    """A fresh folder in memory that only this user can list. Also removes what killed runtimes left behind."""
     _remove_left_behind()
-    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=memory()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{leftover.tag()}-", dir=memory()))
+    # Passed through by processes with user ids of their own, to what they know of.
+    folder.chmod(0o711)
+    return folder
+
+
+def unguessable(folder: Path) -> Path:
+    """A fresh folder in one that others cannot list: who has not been told its name does not find it."""
+    inner = folder / secrets.token_hex(16)
+    inner.mkdir()
+    inner.chmod(0o711)
+    return inner
 
 
 @contextlib.contextmanager
 def opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
     """The archive in `file`. Raises `BadBundle`, also for what goes wrong while it is read inside the context."""
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(_Reader(file)) as archive:
             yield archive
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise BadBundle(f"the bundle cannot be read: {str(error) or type(error).__name__}") from error
     except RuntimeError as error:  # `zipfile` says so of encryption, and of versions that it does not know.
         raise BadBundle("the bundle is encrypted or of an unknown zip version") from error
+
+
+class _Reader:
+    """What `zipfile` sees of a file: the table is the one thing of which it reads more than a piece at once."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.seek, self.tell, self._read = file.seek, file.tell, file.read
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > MAX_DIRECTORY_BYTES:
+            raise BadBundle("the bundle has too many files, or too long names")
+        # Without a size it reads the archive's last few bytes.
+        return self._read(MAX_DIRECTORY_BYTES if size < 0 else size)
 
 
 def check(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -89,6 +120,5 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
 def _remove_left_behind() -> None:
     """Remove the folders of runtimes that were killed: 100 MB of memory each that nobody else would give back."""
     for place in (memory() or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
-        pid = place.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdecimal() and not Path("/proc", pid).exists():
+        if leftover.is_gone(place.name.removeprefix(PREFIX).partition("-")[0]):
             shutil.rmtree(place, ignore_errors=True)

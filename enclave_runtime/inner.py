@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -16,9 +15,11 @@ from urllib.parse import parse_qs
 from blindsight import problems, receipts
 from blindsight.cape.protocol import PREFIX
 from blindsight.errors import CapeError, SealingError
+from blindsight.exchange import default_top_k
 from blindsight.problems import Problem
 from blindsight.receipts import Receipt
 from blindsight.sealing import bhttp, padding
+from enclave_runtime import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,6 @@ _log = logging.getLogger(__name__)
 MAX_CLOCK_SECONDS: Final = 300.0
 """By which the request's date may differ from the enclave's clock: how long a host can hold a request back."""
 
-_DEFAULT_TOP_K = 5
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -51,7 +51,11 @@ class InnerApi:
     """Answers `POST /classify`. Every outcome is a response, so that even a refusal goes back sealed."""
 
     def __init__(
-        self, function: Function, pool: WorkerPool, decrypt: Callable[[bytes], bytes], receipt_key: ReceiptKey
+        self,
+        function: Function,
+        pool: WorkerPool,
+        decrypt: Callable[[bytes | memoryview], bytes],
+        receipt_key: ReceiptKey,
     ) -> None:
         """`decrypt` opens a `cape:` value, and raises `CapeError` if it cannot or may not."""
         self._pool = pool
@@ -74,10 +78,10 @@ class InnerApi:
 
     async def respond(self, opened: Opened) -> bytes:
         """The binary HTTP response, padded to a length that tells nothing of the answer."""
-        top_k = _DEFAULT_TOP_K
+        top_k = default_top_k(self._classes)
         try:
-            request = _request(opened)
-            question = _question(request)
+            request = await _request(opened)
+            question = _question(request, self._classes)
             if question.top_k <= self._classes:
                 top_k = question.top_k
             response = _json(200, "application/json", await self._answer(request, question))
@@ -91,32 +95,35 @@ class InnerApi:
     async def _answer(self, request: bhttp.Request, question: _Question) -> dict[str, Any]:
         image = request.content
         result = await self._pool.classify(
-            await self._opened(image) if image.startswith(PREFIX) else image, question.top_k
+            await self._opened(image) if bytes(image[: len(PREFIX)]) == PREFIX else image, question.top_k
         )
         answer = {**result, "model": self._model}
         if question.evidence is not None:
-            receipt = Receipt(
-                iat=int(datetime.now(UTC).timestamp()),
-                input_sha256=hashlib.sha256(image).hexdigest(),
-                output_sha256=receipts.output_digest(answer),
-                evidence_sha256=question.evidence,
-                **self._digests,
-            )
-            answer["receipt"] = self._receipt_key.sign(receipt)
+            answer["receipt"] = await threads.OPENING.run(self._receipt, image, answer, question.evidence)
         return answer
 
-    async def _opened(self, value: bytes) -> bytes:
+    def _receipt(self, image: bytes | memoryview, answer: dict[str, Any], evidence: str) -> str:
+        receipt = Receipt(
+            iat=int(datetime.now(UTC).timestamp()),
+            input_sha256=hashlib.sha256(image).hexdigest(),
+            output_sha256=receipts.output_digest(answer),
+            evidence_sha256=evidence,
+            **self._digests,
+        )
+        return self._receipt_key.sign(receipt)
+
+    async def _opened(self, value: bytes | memoryview) -> bytes:
         try:
-            return await asyncio.to_thread(self._decrypt, value)
+            return await threads.OPENING.run(self._decrypt, value)
         except CapeError as error:
             raise Problem("cannot_decrypt", "The ciphertext is not for the account of this classifier.") from error
 
 
-def _request(opened: Opened) -> bhttp.Request:
+async def _request(opened: Opened) -> bhttp.Request:
     if opened.replayed:
         raise Problem("replayed", "Seal the image anew: a message is answered once.")
     try:
-        request = bhttp.decode_request(opened.request)
+        request = await threads.apart_if_long(bhttp.decode_request, opened.request)
     except SealingError as error:
         # Found after decapsulation, so the answer is sealed (RFC 9458, section 5.2).
         raise Problem("bad_request", "The sealed message is not a binary HTTP request.") from error
@@ -135,7 +142,7 @@ def _check_date(text: str | None) -> None:
         raise Problem("date", f"The date is more than {MAX_CLOCK_SECONDS:g} s from the enclave's clock.")
 
 
-def _question(request: bhttp.Request) -> _Question:
+def _question(request: bhttp.Request, classes: int) -> _Question:
     path, _, query = request.path.partition("?")
     if path != "/classify":
         raise Problem("not_found", "The enclave answers POST /classify.")
@@ -144,11 +151,11 @@ def _question(request: bhttp.Request) -> _Question:
     evidence = request.header(receipts.EVIDENCE_FIELD)
     if evidence is not None and not _DIGEST.fullmatch(evidence):
         raise Problem("bad_request", f"{receipts.EVIDENCE_FIELD} must be a SHA-256 in lower-case hexadecimal.")
-    return _Question(_top_k(query), evidence)
+    return _Question(_top_k(query, classes), evidence)
 
 
-def _top_k(query: str) -> int:
-    values = parse_qs(query, keep_blank_values=True).get("top_k", [str(_DEFAULT_TOP_K)])
+def _top_k(query: str, classes: int) -> int:
+    values = parse_qs(query, keep_blank_values=True).get("top_k", [str(default_top_k(classes))])
     # `int` alone would take "1_0", " 5" and digits of other scripts.
     if len(values) != 1 or not _WHOLE.fullmatch(values[0]):
         raise Problem("invalid_top_k", "top_k must be one whole number.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from blindsight.sealing import keyconfig, ohttp
 from blindsight.sealing.kem import MLKEM768_X25519, X25519_HKDF_SHA256, HybridPrivateKey
+from blindsight.wire.gathered import Gathered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +34,7 @@ _FINGERPRINT_BYTES = 16
 class Opened:
     """An opened `message/ohttp-req`: the binary HTTP request, what seals its answer, and whether it came before."""
 
-    request: bytes = field(repr=False)
+    request: bytes | memoryview = field(repr=False)
     sealer: ohttp.ResponseSealer = field(repr=False)
     replayed: bool
 
@@ -57,19 +59,21 @@ class _Generation:
     def used_up(self) -> bool:
         return len(self._opened) >= MAX_OPENED
 
-    def open(self, request: bytes) -> Opened:
-        enc, opened, sealer = ohttp.decapsulate(self.keys[ohttp.key_id_of(request)], request)
-        # Counted only after it opened: garbage must not fill the memory.
+    def take(self, enc: bytes) -> bool:
+        """Remember a message by its encapsulated key; True if it came before.
+
+        For messages that opened only: garbage must not fill the memory.
+        """
         fingerprint = hashlib.sha256(enc).digest()[:_FINGERPRINT_BYTES]
-        replayed = fingerprint in self._opened
+        taken = fingerprint in self._opened
         self._opened.add(fingerprint)
-        return Opened(opened, sealer, replayed)
+        return taken
 
 
 class LaneKeys:
     """The keys that requests are sealed to, and their published configurations. Rotates by itself, at any use.
 
-    Used in one thread. `clock` gives monotonic seconds.
+    May be used in several threads. `clock` gives monotonic seconds.
     """
 
     def __init__(
@@ -82,6 +86,8 @@ class LaneKeys:
         self._key_seconds = key_seconds
         self._grace_seconds = grace_seconds
         self._clock = clock
+        self._lock = threading.Lock()
+        """Held for moments only: not while anything is decrypted."""
         self._current = _Generation(set(), clock())
         self._retired: dict[_Generation, float] = {}
         """Replaced generations, and when they are erased."""
@@ -89,8 +95,9 @@ class LaneKeys:
     @property
     def published(self) -> tuple[bytes, bytes]:
         """What to seal to now: the `application/ohttp-keys` list, and of its X25519 key the 32 bytes raw."""
-        self._rotate()
-        return self._current.encoded_configs, self._current.public_key
+        with self._lock:
+            self._rotate()
+            return self._current.encoded_configs, self._current.public_key
 
     @property
     def encoded_configs(self) -> bytes:
@@ -100,14 +107,19 @@ class LaneKeys:
     def public_key(self) -> bytes:
         return self.published[1]
 
-    def open(self, request: bytes) -> Opened:
+    def open(self, request: bytes | memoryview) -> Opened:
         """Open a `message/ohttp-req`. Raises `SealingError`."""
-        self._rotate()
         key_id = ohttp.key_id_of(request)
-        for generation in (self._current, *self._retired):
-            if key_id in generation.keys:
-                return generation.open(request)
-        raise ohttp.unknown_key()
+        with self._lock:
+            self._rotate()
+            generations = (self._current, *self._retired)
+        generation = next((each for each in generations if key_id in each.keys), None)
+        if generation is None:
+            raise ohttp.unknown_key()
+        room = Gathered(len(request)).reserve
+        enc, opened, sealer = ohttp.decapsulate_into(generation.keys[key_id], request, room)
+        with self._lock:
+            return Opened(opened, sealer, generation.take(enc))
 
     def _rotate(self) -> None:
         now = self._clock()

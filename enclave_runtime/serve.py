@@ -13,10 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blindsight.attestation.claims import pcr16_extension
+from blindsight.errors import ProducerError
 from blindsight.receipts import ReceiptKey
 from enclave_runtime import function as functions
+from enclave_runtime.access import guarded, load_or_create
+from enclave_runtime.bytecode import Bytecode
 from enclave_runtime.cape.host import CapeHost
 from enclave_runtime.cape.rootsecret import RootSecret
+from enclave_runtime.confinement import hardening
+from enclave_runtime.confinement.warden import Warden
 from enclave_runtime.evidence.measure import measurements
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from enclave_runtime.inner import InnerApi
@@ -33,6 +38,9 @@ _log = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 20.0
 
+_SWITCH_SECONDS = 0.001
+"""After which a thread that runs Python lets another one; the interpreter's five milliseconds add up for the loop."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -43,25 +51,49 @@ class Options:
     host: str
     port: int
     state: Path
+    gateway_secret: Path | None
     workers: int
     queue: int
     call_seconds: float
     key_seconds: float
     handlers: HandlerLimits
+    confined_bytes: int
+    without_layers: tuple[str, ...]
+    landlock_abi: int | None
+    require_confinement: bool
 
 
 async def serve(options: Options) -> int:
     """Run the enclave until SIGTERM or SIGINT. Raises `BadBundle`, `FunctionBroken` or `OSError` if it cannot start."""
     _log_as_json()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    function = functions.load(options.bundle, expected=options.function_checksum)
-    try:
+    secret = load_or_create(options.gateway_secret) if options.gateway_secret else None
+    if secret is None:
+        _log.warning("open port: any program that reaches it may ask the enclave")
+    # What processes with user ids of their own are lent must be theirs to read, whatever the operator's umask.
+    os.umask(0o022)
+    with contextlib.ExitStack() as stack:
+        kept = stack.enter_context(Bytecode())
+        # Before there are threads: it tries its layers in a process of its own.
+        warden = Warden.appoint(
+            total_bytes=options.confined_bytes,
+            without=options.without_layers,
+            landlock_abi=options.landlock_abi,
+            hidden=[options.state],
+        )
+        warden.bytecode = kept.folder
+        stack.callback(warden.close)
+        hardening.close_memory()
+        function = functions.load(options.bundle, expected=options.function_checksum)
+        stack.callback(function.remove)
         producer = SimulatedProducer(options.state, measurements())
         producer.extend_pcr(16, pcr16_extension(function.checksum, function.model_digest))
         producer.lock_pcr(16)
+        check_promise(warden, kind=producer.kind, required=options.require_confinement)
         limits = PoolLimits(
             workers=options.workers,
             processors=os.cpu_count() or 1,
@@ -71,30 +103,41 @@ async def serve(options: Options) -> int:
         host = CapeHost(
             RootSecret.load_or_create(options.state),
             producer,
+            warden,
             options.handlers,
             classifier_checksum=function.checksum,
         )
-        async with WorkerPool(function.folder, function.shared, limits) as pool, contextlib.aclosing(host):
+        async with WorkerPool(function, warden, limits) as pool, contextlib.aclosing(host):
             receipt_key = ReceiptKey()
             enclave = EnclaveServer(
                 function,
                 LaneKeys(key_seconds=options.key_seconds),
                 producer,
                 pool=pool,
+                confinement=warden.summary(),
                 api=InnerApi(function, pool, host.open_classifier_input, receipt_key),
                 host=host,
                 receipt_key=receipt_key.thumbprint,
             )
             # The socket opens before the workers are warm: evidence and status can be asked for at once.
-            server = await asyncio.start_server(enclave.handle, options.host, options.port)
+            handle = guarded(enclave.handle, secret) if secret else enclave.handle
+            server = await asyncio.start_server(handle, options.host, options.port)
             _log.info("listening", extra={"function_checksum": function.checksum.hex(), "evidence": producer.kind})
             await _warm_or_stopped(pool, stop)
             await stop.wait()
             server.close()
             await enclave.drain(_DRAIN_SECONDS)
-    finally:
-        function.remove()
     return 0
+
+
+def check_promise(warden: Warden, *, kind: str, required: bool) -> None:
+    """Say what confinement lacks here; only a simulation goes on without. Raises `ProducerError`."""
+    if not warden.gaps:
+        return
+    text = "; ".join(warden.gaps)
+    _log.warning("confinement is incomplete", extra={"gaps": text})
+    if required or kind != "simulated":
+        raise ProducerError("not_confined", f"Untrusted code cannot be confined here: {text}.")
 
 
 async def _warm_or_stopped(pool: WorkerPool, stop: asyncio.Event) -> None:
@@ -112,7 +155,7 @@ async def _warm_or_stopped(pool: WorkerPool, stop: asyncio.Event) -> None:
 class _JsonFormatter(logging.Formatter):
     """One JSON object a line. Exceptions are named, never printed: their messages may quote what they choked on."""
 
-    _EXTRAS = ("function_checksum", "evidence", "exit_status", "exception")
+    _EXTRAS = ("function_checksum", "evidence", "exit_status", "exception", "gaps", "reason")
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {

@@ -12,6 +12,7 @@ from blindsight.errors import CapeError, SealingError, TransportError
 from blindsight.sealing import keyconfig
 from blindsight.wire import cape, frames
 from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
+from enclave_runtime import threads
 from enclave_runtime.cape import session
 
 if TYPE_CHECKING:
@@ -35,15 +36,17 @@ class EnclaveServer:
         producer: EvidenceProducer,
         *,
         pool: WorkerPool,
+        confinement: dict[str, Any],
         api: InnerApi,
         host: CapeHost,
         receipt_key: bytes,
     ) -> None:
-        """`receipt_key` is the thumbprint of the key that `api` signs receipts with, 32 bytes."""
+        """`confinement` is part of the status; `receipt_key` is the thumbprint of the key that signs receipts."""
         self._host = host
         self._keys = keys
         self._producer = producer
         self._pool = pool
+        self._confinement = confinement
         self._api = api
         self._model = function.canonical_manifest
         self._claims = Claims(
@@ -64,7 +67,7 @@ class EnclaveServer:
         try:
             while (frame := await self._next(reader)) is not None:
                 if frame[0] is Kind.CAPE_OPEN:
-                    await session.serve(self._host, frames.unpack(frame[1]), reader, writer, self._draining)
+                    await session.serve(self._host, frames.unpack(bytes(frame[1])), reader, writer, self._draining)
                     break
                 self._answering += 1
                 try:
@@ -89,9 +92,9 @@ class EnclaveServer:
         for connection in self._connections:
             connection.cancel()
 
-    async def _next(self, reader: asyncio.StreamReader) -> tuple[Kind, bytes] | None:
+    async def _next(self, reader: asyncio.StreamReader) -> tuple[Kind, bytes | memoryview] | None:
         """The next frame; None when the peer hangs up or the server drains."""
-        reading = asyncio.ensure_future(frames.read(reader))
+        reading = asyncio.ensure_future(frames.read_long(reader))
         draining = asyncio.ensure_future(self._draining.wait())
         try:
             await asyncio.wait({reading, draining}, return_when=asyncio.FIRST_COMPLETED)
@@ -100,7 +103,9 @@ class EnclaveServer:
             reading.cancel()
             draining.cancel()
 
-    async def _answer_while_wanted(self, kind: Kind, payload: bytes, reader: asyncio.StreamReader) -> bytes | None:
+    async def _answer_while_wanted(
+        self, kind: Kind, payload: bytes | memoryview, reader: asyncio.StreamReader
+    ) -> bytes | None:
         """The answer frame; None if the peer hung up first, or spoke out of turn."""
         answering = asyncio.ensure_future(self._answer(kind, payload))
         hearing = asyncio.ensure_future(reader.read(1))
@@ -111,15 +116,19 @@ class EnclaveServer:
             hearing.cancel()
             answering.cancel()
 
-    async def _answer(self, kind: Kind, payload: bytes) -> bytes:
+    async def _answer(self, kind: Kind, payload: bytes | memoryview) -> bytes:
         try:
             match kind:
                 case Kind.SEALED_REQUEST:
                     return frames.encode(Kind.SEALED_RESPONSE, await self._answer_sealed(payload))
                 case Kind.EVIDENCE_REQUEST:
-                    return frames.encode(Kind.EVIDENCE, frames.pack(self._evidence(payload)))
+                    return frames.encode(Kind.EVIDENCE, frames.pack(self._evidence(bytes(payload))))
                 case Kind.CAPE_CALL:
-                    return frames.encode(Kind.CAPE_ANSWER, frames.pack(await self._host.call(frames.unpack(payload))))
+                    answer = await self._host.call(frames.unpack(bytes(payload)))
+                    return frames.encode(Kind.CAPE_ANSWER, frames.pack(answer))
+                case Kind.GATEWAY_HELLO:
+                    # Who gets here needs no proof: it was given (`enclave_runtime.access`), or none is asked for.
+                    return frames.encode(Kind.GATEWAY_ADMITTED)
                 case Kind.STATUS_REQUEST:
                     return frames.encode(Kind.STATUS, frames.pack(self._status()))
                 case _:
@@ -129,8 +138,8 @@ class EnclaveServer:
         except (SealingError, TransportError) as error:
             return frames.encode(Kind.REFUSAL, frames.pack({"code": error.code}))
 
-    async def _answer_sealed(self, payload: bytes) -> bytes:
-        opened = self._keys.open(payload)
+    async def _answer_sealed(self, payload: bytes | memoryview) -> bytes:
+        opened = await threads.apart_if_long(self._keys.open, payload)
         return opened.sealer.seal(await self._api.respond(opened))
 
     def _evidence(self, payload: bytes) -> dict[str, Any]:
@@ -150,5 +159,6 @@ class EnclaveServer:
             "busy": self._pool.busy,
             "queued": self._pool.queued,
             "restarts": self._pool.restarts,
+            "confinement": self._confinement,
             "key_configs_sha256": keyconfig.digest(self._keys.encoded_configs),
         }

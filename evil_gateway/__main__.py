@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 
 from blindsight.attestation import Policy
+from blindsight.client import routes
 from blindsight.errors import BlindsightError
 from evil_gateway import demo
 from evil_gateway.app import EvilGateway
@@ -46,7 +47,8 @@ def main() -> int:
     tricks = [TRICKS[options.trick]] if options.trick else list(TRICKS.values())
     state = options.state if options.state.is_dir() else None
     try:
-        httpx2.get(f"{options.url}/livez", trust_env=False, timeout=10).raise_for_status()
+        with routes.blocking(options.url, timeout=10) as client:
+            client.get("/livez").raise_for_status()
         evil = EvilGateway(options.url, state)
         if options.serve:
             return _serve(evil, options.trick, options.port)

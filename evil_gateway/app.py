@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from blindsight.client import routes
 from blindsight.sealing import ohttp
 from evil_gateway.forger import Forger
 from evil_gateway.stage import Ask, Reply, Stage
@@ -35,7 +36,7 @@ class EvilGateway:
     """Plays `trick` before the gateway at `upstream`. `state` is a simulated root's folder, for its host's tricks."""
 
     def __init__(self, upstream: str, state: Path | None, trick: Trick | None = None) -> None:
-        self._upstream = httpx2.AsyncClient(base_url=upstream, timeout=60, trust_env=False)
+        self._upstream = routes.asynchronous(upstream, timeout=60)
         self._forger = Forger(state)
         self.play(trick)
         self.app = Starlette(

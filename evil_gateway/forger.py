@@ -6,13 +6,12 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-
-import cbor2
+from typing import Any, cast
 
 from blindsight.attestation import cose
-from blindsight.attestation.cbor import decode
 from blindsight.attestation.claims import Claims
+from blindsight.attestation.document import encode
+from blindsight.cbor import decode
 from enclave_runtime.evidence.simulated_pki import SigningChain, load_or_create_root, mint_chain
 
 Payload = dict[str, Any]
@@ -42,14 +41,14 @@ class Forger:
 
 def payload_of(document: bytes) -> Payload:
     """The fields of a document, to be changed."""
-    payload: Payload = decode(cose.parse(document, step=0).payload, step=0)  # type: ignore[assignment]  # a map, in any
-    return payload
+    payload = decode(cose.parse(document, step=0).payload, indefinite_map=True)
+    return cast("Payload", payload)
 
 
 def resigned(payload: Payload, chain: SigningChain, **changes: Any) -> bytes:  # noqa: ANN401 -- whatever CBOR holds
     """A document with these fields under `chain`; a change to `...` removes one."""
     fields = payload | {"certificate": chain.certificate, "cabundle": list(chain.cabundle)} | changes
-    return cose.sign(cbor2.dumps({name: value for name, value in fields.items() if value is not ...}), chain.key)
+    return cose.sign(encode({name: value for name, value in fields.items() if value is not ...}), chain.key)
 
 
 def unsigned(document: bytes, payload: bytes) -> bytes:

@@ -15,7 +15,7 @@ from gateway import errors
 from gateway.admission import Admission, Places
 from gateway.api import attestation, classify, health, pages, sealed
 from gateway.api.models import ProblemDocument
-from gateway.cape import device, relay, rest
+from gateway.cape import device, device_page, relay, rest
 from gateway.cape.bundles import Bundles
 from gateway.cape.enclave import RemoteCapeEnclave
 from gateway.cape.grant import ClassifierGrant
@@ -25,10 +25,12 @@ from gateway.cors import SharedWithPages
 from gateway.early import EarlyRefusal
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
-from gateway.enclave.lane import SealedLane
+from gateway.enclave.exchange import EnclaveExchange
+from gateway.hosts import KnownHosts
 from gateway.metrics import Metrics
 from gateway.middleware import OneSlash, RequestMiddleware
-from gateway.services import Authenticator, Services
+from gateway.origins import OwnPagesOnly
+from gateway.services import Authenticator, Services, SignupAuthenticator
 from gateway.tokens import TokenStore
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cape = services.cape
     # The last one added is asked first.
     app.add_middleware(EarlyRefusal, admission=services.admission, authenticate=services.authenticate)
+    app.add_middleware(OwnPagesOnly, trusted=settings.trusted_origins, metrics=services.metrics)
+    app.add_middleware(KnownHosts, hosts=settings.known_hosts, metrics=services.metrics)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)
     app.add_middleware(SharedWithPages)
     app.add_middleware(OneSlash)
@@ -81,7 +85,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (classify, sealed, attestation, health, pages):
         app.include_router(module.router)
     if services.cape is not None:
-        for cape_module in (rest, device, relay):
+        for cape_module in (rest, device, device_page, relay):
             app.include_router(cape_module.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     _describe(app, services)
@@ -112,8 +116,8 @@ def _cape(
     connections: EnclaveConnections,
     *,
     metrics: Metrics,
+    tokens: TokenStore | None,
     evidence_places: Places,
-    authenticate: Callable[[Request], None],
 ) -> CapeServices | None:
     if settings.database is None or settings.bundles is None:
         return None
@@ -121,15 +125,23 @@ def _cape(
         store=Store(settings.database),
         bundles=Bundles(settings.bundles),
         enclave=RemoteCapeEnclave(enclave, connections, evidence_places, deadline=settings.deadline),
-        api_token_required=authenticate,
+        may_sign_up=_may_sign_up(settings, tokens, metrics),
         sessions=Sessions(settings.max_sessions, metrics.sessions),
         idle_seconds=settings.idle_seconds,
     )
 
 
+def _may_sign_up(settings: Settings, tokens: TokenStore | None, metrics: Metrics) -> Callable[[Request], None]:
+    if settings.open_signup:
+        return lambda _: None
+    if settings.signup_tokens_file:
+        tokens = TokenStore.load(settings.signup_tokens_file)
+    return SignupAuthenticator(tokens, metrics).authenticate
+
+
 def _services(settings: Settings) -> Services:
     metrics = Metrics()
-    connections = EnclaveConnections(settings.enclave_host, settings.enclave_port)
+    connections = EnclaveConnections(settings.enclave_host, settings.enclave_port, settings.enclave_secret_file)
     enclave = AttestedEnclave(
         connections,
         Policy.load(settings.policy),
@@ -145,15 +157,17 @@ def _services(settings: Settings) -> Services:
         metrics=metrics,
         tokens=tokens,
         authenticate=authenticate,
-        cape=_cape(
-            settings, enclave, connections, metrics=metrics, evidence_places=evidence_places, authenticate=authenticate
-        ),
+        cape=_cape(settings, enclave, connections, metrics=metrics, tokens=tokens, evidence_places=evidence_places),
         admission=Admission(settings.max_in_flight, metrics),
         evidence_places=evidence_places,
         connections=connections,
         enclave=enclave,
-        lane=SealedLane(enclave, connections, metrics, deadline=settings.deadline),
+        exchange=EnclaveExchange(enclave, connections, metrics, deadline=settings.deadline),
     )
+
+
+_FRAMEWORKS_PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+"""FastAPI takes every `model` for JSON, which our problems are by another name."""
 
 
 def _describe(app: FastAPI, services: Services) -> None:
@@ -181,8 +195,8 @@ def _correct(operation: dict[str, Any], services: Services, *, classifies: bool)
         del operation["responses"]["422"]
     for response in operation["responses"].values():
         content = response.get("content", {})
-        if "application/problem+json" in content:
-            content.pop("application/json", None)
+        if content.get("application/json") == _FRAMEWORKS_PROBLEM:
+            del content["application/json"]
     if classifies:
         known = services.enclave.known
         for parameter in operation.get("parameters", []):

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from starlette.requests import Request
+
+from gateway.api.sealed import is_sealed
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SEALED: Final = frozenset({"/ohttp", "/classify"})
+"""Where callers' own sealed messages are passed on."""
 
 SHARED: Final = frozenset({"/attestation", "/.well-known/ohttp-gateway", "/ohttp"})
 """The sealed lane. What is sealed is no page's to misuse, and nothing here goes by cookies or other credentials of a
@@ -41,6 +48,11 @@ class SharedWithPages:
             await shared({"type": "http.response.body", "body": b""})
         else:
             await self._app(scope, receive, shared)
+
+
+def is_open_to_all_pages(scope: Scope) -> bool:
+    """Whether this request, which changes something, is a sealed message for the enclave."""
+    return scope["path"] in SEALED and is_sealed(Request(scope))
 
 
 def _asks_beforehand(scope: Scope) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import uuid
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -13,9 +14,12 @@ from blindsight.problems import MEDIA_TYPE, Problem
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
 RETRY_AFTER_SECONDS = 1
 """What `Retry-After` says: a worker is replaced and a queue moves on within about that time."""
+
+_CAPE_PATHS: Final = ("/v1/", "/oauth/")
 
 _BY_STATUS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "image_too_large"}
 
@@ -29,6 +33,18 @@ def response(problem: Problem, request_id: str) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     body: dict[str, Any] = {**problem.body(), "instance": f"urn:uuid:{request_id}"}
     return JSONResponse(body, problem.kind.status, headers, MEDIA_TYPE)
+
+
+async def refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with `problem`, from a middleware and whether a response or a WebSocket was asked for.
+
+    Cape's clients find the text where they look for it.
+    """
+    if scope["path"].startswith(_CAPE_PATHS):
+        problem.extra = {**problem.extra, "error": problem.detail, "message": problem.detail}
+    state = scope.setdefault("state", {})
+    state["problem_code"] = problem.kind.code
+    await response(problem, state.get("request_id") or str(uuid.uuid4()))(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:

@@ -6,6 +6,7 @@ Requests that never get as far as the application are answered with problems her
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 MAX_HEAD_BYTES: Final = 16 * 1024
 """Largest request line and header together, and most that may stand between two pieces of a chunked body. llhttp has no
 limit of its own and would keep, or at least read, all that comes."""
+
+_ABSOLUTE_FORM: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 HEAD_SECONDS = 10.0
 """Time from a connection's start, or a further request's first byte, to the end of the head."""
@@ -182,6 +185,7 @@ class BoundedHttp(HttpToolsProtocol):
         self.scope["method"] = self.parser.get_method().decode("ascii")
         self.scope["http_version"] = version = self.parser.get_http_version()
         self._check_head(version)
+        self._take_targets_host()
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, 10.1.1.
         if self.parser.should_upgrade():
@@ -305,6 +309,13 @@ class BoundedHttp(HttpToolsProtocol):
         start = f"{self.scope['method']} ".encode() + self.url + f" HTTP/{self.scope['http_version']}\r\n".encode()
         fields = (name + b": " + value + b"\r\n" for name, value in self.headers if name != without)
         return start + b"".join(fields) + b"\r\n"
+
+    def _take_targets_host(self) -> None:
+        """Of a target in absolute form the host counts, and the header's does not (RFC 9112, 3.2.2)."""
+        authority = _ABSOLUTE_FORM.match(self.url)
+        hosts = [position for position, (name, _) in enumerate(self.headers) if name == b"host"]
+        if authority and len(hosts) == 1:
+            self.headers[hosts[0]] = (b"host", authority[1])
 
     def _start_head(self) -> None:
         self._in_head, self._head_bytes = True, 0

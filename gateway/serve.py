@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.app import create_app
 from gateway.connections import Connections
+from gateway.hosts import KnownHosts
 from gateway.listener import Limits, ListenerConfig, Server
 from gateway.metrics import MetricsApp
 from gateway.protocol import BoundedHttp
@@ -47,7 +48,8 @@ async def serve(settings: Settings) -> int:
             _server(app, settings.host, settings.tls_port, drain=settings.drain_seconds, limits=limits, **tls)
         )
     if settings.metrics_port:
-        metrics, few = MetricsApp(services.metrics), Limits(Connections(_SCRAPERS, _SCRAPERS))
+        metrics = KnownHosts(MetricsApp(services.metrics), settings.known_metrics_hosts, services.metrics)
+        few = Limits(Connections(_SCRAPERS, _SCRAPERS))
         servers.append(_server(metrics, settings.metrics_host, settings.metrics_port, drain=1, limits=few, ws="none"))
 
     def stop() -> None:

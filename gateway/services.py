@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from gateway.cape.services import CapeServices
     from gateway.enclave.attested import AttestedEnclave
     from gateway.enclave.connection import EnclaveConnections
-    from gateway.enclave.lane import SealedLane
+    from gateway.enclave.exchange import EnclaveExchange
     from gateway.metrics import Metrics
     from gateway.settings import Settings
     from gateway.tokens import TokenStore
+
+
+_NO_SIGNUP = (
+    "Making an account takes a signup token: `Authorization: Bearer bs_…`, `cape signup --api-token`."
+    " The operator makes one and names its file in BLINDSIGHT_SIGNUP_TOKENS_FILE."
+)
 
 
 class Authenticator:
@@ -31,12 +37,28 @@ class Authenticator:
 
     def authenticate(self, request: Request) -> None:
         """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""
-        if self._tokens is None:
-            return
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or self._tokens.name_of(token.strip()) is None:
+        if self._tokens is not None and not _has_token(request, self._tokens):
             self._metrics.rejected.labels("unauthenticated").inc()
             raise Problem("unauthenticated", "Send an API token: `Authorization: Bearer bs_…`.")
+
+
+class SignupAuthenticator:
+    """Looks at the tokens that accounts are made with. Without any, none is made: every account may run code here."""
+
+    def __init__(self, tokens: TokenStore | None, metrics: Metrics) -> None:
+        self._tokens = tokens
+        self._metrics = metrics
+
+    def authenticate(self, request: Request) -> None:
+        """Require one of the tokens. Raises `Problem` (`unauthenticated`)."""
+        if self._tokens is None or not _has_token(request, self._tokens):
+            self._metrics.rejected.labels("unauthenticated").inc()
+            raise Problem("unauthenticated", _NO_SIGNUP)
+
+
+def _has_token(request: Request, tokens: TokenStore) -> bool:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and tokens.name_of(token.strip()) is not None
 
 
 @dataclass(frozen=True)
@@ -51,7 +73,7 @@ class Services:
     """For questions to the enclave that anybody may ask."""
     connections: EnclaveConnections
     enclave: AttestedEnclave
-    lane: SealedLane
+    exchange: EnclaveExchange
     cape: CapeServices | None
     authenticate: Callable[[Request], None]
     """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""

@@ -11,6 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blindsight.wire.protocol import MAX_FRAME_BYTES
 from gateway.connections import MOST, MOST_FROM_ONE_ADDRESS
+from gateway.hosts import Hosts
+from gateway.origins import parse_origin
 
 
 class Settings(BaseSettings):
@@ -19,6 +21,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BLINDSIGHT_", env_file=".env", extra="ignore", frozen=True)
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    hosts: str | None = Field(
+        default=None,
+        description="Names and addresses that requests may name beside the loopback's, with commas between;"
+        " `*.NAME` is all below NAME, `*` any.",
+    )
+    origins: str | None = Field(
+        default=None,
+        description="Origins of other sites' pages that may do what the gateway's own may, with commas between.",
+    )
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
     tls_port: int | None = Field(default=None, ge=0, le=65535, description="HTTPS port, beside the other.")
     tls_certificate: Path | None = Field(default=None, description="PEM certificate chain of the HTTPS port.")
@@ -28,6 +39,9 @@ class Settings(BaseSettings):
 
     enclave_host: str = Field(default="127.0.0.1", description="The enclave's address.")
     enclave_port: int = Field(default=7500, ge=1, le=65535, description="The enclave's port.")
+    enclave_secret_file: Path | None = Field(
+        default=None, description="File of the secret that admits to the enclave's port; none: the port is open."
+    )
     policy: Path = Field(description="Policy file: which enclaves are accepted.")
     attest_interval: float = Field(default=120, gt=0, description="Seconds between verifications of fresh evidence.")
     status_interval: float = Field(default=1, gt=0, description="Seconds between looks at the enclave's status.")
@@ -47,6 +61,10 @@ class Settings(BaseSettings):
     tokens_file: Path | None = Field(
         default=None, description="File of hashed API tokens; none: no token is asked for."
     )
+    signup_tokens_file: Path | None = Field(
+        default=None, description="File of hashed tokens that accounts are made with; none: the API tokens are."
+    )
+    open_signup: bool = Field(default=False, description="Let accounts be made without a token.")
     max_image_bytes: int = Field(
         default=20 * 1024 * 1024, gt=0, le=MAX_FRAME_BYTES - (2 << 20), description="Largest encoded image, bytes."
     )
@@ -77,6 +95,31 @@ class Settings(BaseSettings):
     body_timeout: float = Field(default=30, gt=0, description="Seconds in which a request body must have arrived.")
     deadline: float = Field(default=30, gt=0, description="Seconds in which the enclave must have answered.")
     drain_seconds: float = Field(default=25, gt=0, description="Seconds for running requests to end after SIGTERM.")
+
+    @property
+    def known_hosts(self) -> Hosts:
+        """What requests to the gateway may name."""
+        return Hosts((self.hosts or "").split(","), listening=self.host)
+
+    @property
+    def known_metrics_hosts(self) -> Hosts:
+        """What scrapers may name: they often know an address only."""
+        return Hosts((self.hosts or "").split(","), listening=self.metrics_host, addresses=True)
+
+    @property
+    def trusted_origins(self) -> list[str]:
+        """The origins of other sites' pages that are trusted."""
+        return [text.strip() for text in (self.origins or "").split(",") if text.strip()]
+
+    @model_validator(mode="after")
+    def _names_are_names(self) -> Self:
+        _ = self.known_hosts
+        for text in self.trusted_origins:
+            if parse_origin(text) is None:
+                raise ValueError(
+                    f"BLINDSIGHT_ORIGINS: {text!r} is no origin; write it as https://NAME or https://NAME:PORT"
+                )
+        return self
 
     @model_validator(mode="after")
     def _tls_complete(self) -> Self:

@@ -8,3 +8,8 @@ written that was not run first:
     python -m model_build build --out model --onnx classifier.onnx --labels labels.txt
     python -m model_build check model
 """
+
+import os
+
+# ONNX Runtime's wheels record what they run and send it to their vendor, unless told before they are loaded not to.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"

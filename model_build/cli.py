@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from model_build.export import Network
     from model_build.manifest import Manifest
 
-_INSTALL = "install the build requirements: pip install '.[build]'"
+_INSTALL = "install requirements/torch.txt and requirements/model-build.txt: see docs/operations.md"
 
 
 def main(arguments: Sequence[str]) -> int:

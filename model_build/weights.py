@@ -2,7 +2,8 @@
 
 Needs no torch, so that start-up can ask quickly whether the weights can be had. Resuming follows RFC 9110: a `Range`
 request (section 14.2) with `If-Range` (section 13.1.5), so that bytes of two versions are never joined; a server that
-ignores `Range` starts the file again. Proxies are taken from the environment (HTTPS_PROXY, NO_PROXY, ...).
+ignores `Range` starts the file again. Proxies are taken from the environment (HTTPS_PROXY, NO_PROXY, ...), unlike
+anywhere else: what is fetched is public, and its digest is known.
 """
 
 from __future__ import annotations

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# ONNX Runtime's wheels record what they run and send it to their vendor, unless told before they are loaded not to.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 

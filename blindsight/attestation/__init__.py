@@ -6,12 +6,13 @@
     check_key_configs(verified, key_configs)
     print(verified.report.render())
 
-`verify` raises `blindsight.errors.EvidenceError`; its docstring says what the caller still owes.
+`verify` raises `blindsight.errors.EvidenceError` or `PolicyError`; its docstring says what the caller still owes.
 """
 
 from blindsight.attestation.claims import CLAIMS_PCR, Claims, expected_pcr16, pcr16_extension
 from blindsight.attestation.document import AttestationDocument
 from blindsight.attestation.policy import Policy, UnsafeAcceptAnything
+from blindsight.attestation.release import Release
 from blindsight.attestation.report import Step, VerificationReport, Verified
 from blindsight.attestation.roots import AWS_NITRO_ROOT_G1, Kind
 from blindsight.attestation.verifier import check_key_configs, check_model, verify, verify_archived
@@ -23,6 +24,7 @@ __all__ = [
     "Claims",
     "Kind",
     "Policy",
+    "Release",
     "Step",
     "UnsafeAcceptAnything",
     "VerificationReport",

@@ -7,13 +7,13 @@ Canonical JSON (RFC 8785) of four members, each the standard base64 of 32 bytes:
 from __future__ import annotations
 
 import hashlib
-import json
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Any
 
 import rfc8785
 
+from blindsight import strict_json
 from blindsight.errors import EvidenceClaimsError
 
 CLAIMS_PCR = 16
@@ -64,23 +64,12 @@ def expected_pcr16(func_checksum: bytes, model_sha256: bytes) -> bytes:
 
 def _json_object(user_data: bytes, step: int) -> dict[str, Any]:
     try:
-        value = json.loads(user_data, object_pairs_hook=_unique)
-    except _DuplicateMemberError as error:
+        value = strict_json.loads(user_data)
+    except strict_json.DuplicateMemberError as error:
         raise EvidenceClaimsError("malformed_claims", "user_data has the same member twice.", step=step) from error
-    except (ValueError, RecursionError):
+    except ValueError:
         return {}  # Not JSON is somebody else's user data, not a fault.
     return value if isinstance(value, dict) else {}
-
-
-class _DuplicateMemberError(Exception):
-    pass
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise _DuplicateMemberError
-    return members
 
 
 def _claim(name: str, text: object, step: int) -> bytes:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 
-from blindsight.attestation import cbor
+from blindsight import cbor
 from blindsight.errors import EvidenceFormatError, EvidenceSignatureError
 
 PROTECTED_ES384 = bytes.fromhex("a1013822")
@@ -38,7 +38,10 @@ class Sign1:
 
 def parse(data: bytes, *, step: int) -> Sign1:
     """Take `data` apart, with or without tag 18. Raises `EvidenceFormatError`, marked with `step`."""
-    message = cbor.decode(data.removeprefix(TAG_18), step=step)
+    try:
+        message = cbor.decode(data.removeprefix(TAG_18))
+    except cbor.CBORDecodeError as error:
+        raise EvidenceFormatError(error.code, str(error), step=step) from error
     if not isinstance(message, list) or len(message) != 4:
         raise EvidenceFormatError("not_cose_sign1", "Not a COSE_Sign1 array of four elements.", step=step)
     protected, unprotected, payload, signature = message

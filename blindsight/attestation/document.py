@@ -1,7 +1,8 @@
 """The payload of a Nitro attestation document, parsed strictly and without trusting it.
 
 Source: AWS Nitro Enclaves NSM API, docs/attestation_process.md, sections 3.1 (format) and 3.2.2 (field checks), and
-what genuine documents carry where the two differ: CBOR null for optional fields, more than 512 bytes of user data.
+what genuine documents carry where the two differ: CBOR null for optional fields, more than 512 bytes of user data, and
+since July 2025 an outer map of indefinite length. Both forms of that map are taken; what it holds is definite.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from blindsight.attestation import cbor
+import cbor2
+
+from blindsight import cbor
 from blindsight.errors import EvidenceFormatError
 
 if TYPE_CHECKING:
@@ -27,6 +30,10 @@ MAX_PCRS = 32
 MAX_CERTIFICATE_BYTES = 1024
 MAX_OPTIONAL_BYTES = 1024
 """Of public_key, user_data and nonce each. AWS's text says 512 for two of them; its devices sign 746."""
+
+_KNOWN = frozenset(
+    ("module_id", "digest", "timestamp", "pcrs", "certificate", "cabundle", "public_key", "user_data", "nonce")
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_TIMESTAMP_MS = 253_402_300_799_999
@@ -50,6 +57,8 @@ class AttestationDocument:
     public_key: bytes | None
     user_data: bytes | None
     nonce: bytes | None
+    unknown_fields: tuple[int | str, ...] = ()
+    """Keys of the payload that this parser skipped: they are signed, and no check depends on what they hold."""
 
     @property
     def timestamp(self) -> datetime:
@@ -57,14 +66,20 @@ class AttestationDocument:
 
     @classmethod
     def parse(cls, payload: bytes, *, step: int) -> AttestationDocument:
-        """Parse the payload of a COSE_Sign1 message. Raises `EvidenceFormatError`, marked with `step`.
-
-        Unknown text keys are ignored: they are signed, and no check of ours depends on them.
-        """
-        fields = cbor.decode(payload, step=step)
+        """Parse the payload of a COSE_Sign1 message. Raises `EvidenceFormatError`, marked with `step`."""
+        try:
+            fields = cbor.decode(payload, indefinite_map=True)
+        except cbor.CBORDecodeError as error:
+            raise EvidenceFormatError(error.code, str(error), step=step) from error
         if not isinstance(fields, dict):
             raise EvidenceFormatError("invalid_field", "The payload is not a map.", step=step)
         return _Fields(fields, step).document()
+
+
+def encode(fields: Mapping[str, object]) -> bytes:
+    """Encode a payload as the NSM does since July 2025: the outer map with indefinite length, the rest definite."""
+    entries = (cbor2.dumps(name) + cbor2.dumps(value) for name, value in fields.items())
+    return b"\xbf" + b"".join(entries) + b"\xff"
 
 
 class _Fields:
@@ -88,6 +103,7 @@ class _Fields:
             public_key=self._optional("public_key", least=1),
             user_data=self._optional("user_data"),
             nonce=self._optional("nonce"),
+            unknown_fields=tuple(name for name in self.fields if name not in _KNOWN),
         )
 
     def _mandatory(self, name: str) -> cbor.CBORValue:

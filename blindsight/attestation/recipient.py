@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from blindsight import strict_json
 from blindsight.attestation import verifier
 from blindsight.attestation.report import Step
-from blindsight.errors import SealingError
+from blindsight.errors import EvidenceClaimsError, SealingError
 from blindsight.sealing import keyconfig
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class Recipient:
     key_configs: bytes
     """The `application/ohttp-keys` list, as attested."""
     manifest: dict[str, Any]
+
+    @property
+    def classes(self) -> int:
+        """How many classes the model tells apart."""
+        return int(self.manifest["labels"]["count"])
 
     @property
     def report(self) -> VerificationReport:
@@ -59,7 +64,12 @@ class Recipient:
             notices.append("UNTRAINED WEIGHTS: this model has learnt nothing and its answers are noise.")
         if self.verified.kind == "simulated":
             notices.append("SIMULATED ENCLAVE: the evidence proves nothing about the host that runs it.")
-        return tuple(notices)
+        return (*self.report.warnings, *notices)
+
+    @property
+    def notice(self) -> str | None:
+        """The notices in one text; None if there are none."""
+        return " ".join(self.notices) or None
 
     def summary(self) -> dict[str, Any]:
         """What an answer says of the enclave behind it."""
@@ -93,12 +103,14 @@ def verify_recipient(
 ) -> Recipient:
     """Take the verifier's steps and the one that it leaves to its caller: keys and manifest are the attested ones.
 
-    `manifest` is the canonical model manifest; `nonce` is fresh and used for nothing else. Raises `EvidenceError`, or
-    `SealingError` if the enclave offers no key configuration that is known here.
+    `manifest` is the canonical model manifest; `nonce` is fresh and used for nothing else. Raises `EvidenceError`,
+    `PolicyError` if the policy has expired, or `SealingError` if the enclave offers no key configuration that is known
+    here.
     """
     verified = verifier.verify(document, policy=policy, nonce=nonce, now=now)
     verifier.check_key_configs(verified, key_configs)
     verifier.check_model(verified, manifest)
+    model = _manifest(manifest)
     configs = keyconfig.decode_list(key_configs)
     if not configs:
         raise SealingError("unsupported_suite", "The enclave offers no key configuration that is known here.")
@@ -106,6 +118,14 @@ def verify_recipient(
         verifier.CALLERS_STEP, "Binding", "key configurations and model manifest", "their attested digests", "passed"
     )
     report = replace(verified.report, steps=(*verified.report.steps, bound))
-    return Recipient(
-        keyconfig.preferred(configs), replace(verified, report=report), document, key_configs, json.loads(manifest)
-    )
+    return Recipient(keyconfig.preferred(configs), replace(verified, report=report), document, key_configs, model)
+
+
+def _manifest(encoded: bytes) -> dict[str, Any]:
+    try:
+        manifest = strict_json.loads(encoded)
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise EvidenceClaimsError("model_mismatch", "The model manifest is not an object.", step=verifier.CALLERS_STEP)
+    return manifest

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from blindsight.attestation.claims import Claims
     from blindsight.attestation.document import AttestationDocument
+    from blindsight.attestation.release import Part
     from blindsight.attestation.roots import Kind
+
+LEFT_OPEN: Mapping[Part, str] = MappingProxyType(
+    {
+        "code": "POLICY LEAVES OPEN: the code. Any program that the host starts is accepted, whatever it claims.",
+        "function": "POLICY LEAVES OPEN: the function. Any bundle that the host puts into the enclave is accepted.",
+    }
+)
+"""What a caller must know of an enclave of which the policy did not ask everything."""
 
 
 @dataclass(frozen=True)
@@ -26,23 +37,36 @@ class Step:
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """The steps of one verification that passed. `at` is the time judged by, `archived` says whose time that was."""
+    """The steps of one verification that passed. `at` is the time judged by, `archived` says whose time that was.
+
+    `release` is the name in the policy of the release that was found, if it has one; `left_open` says what that release
+    accepts any of.
+    """
 
     kind: Kind
     at: datetime
     archived: bool
     steps: tuple[Step, ...]
+    release: str | None
+    left_open: tuple[Part, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the policy left open, a sentence for each part."""
+        return tuple(LEFT_OPEN[part] for part in self.left_open)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
             "at": self.at.isoformat(),
             "archived": self.archived,
+            "release": self.release,
+            "left_open": list(self.left_open),
             "steps": [asdict(step) for step in self.steps],
         }
 
     def render(self) -> str:
-        """Plain text, one line a step, ending in a line feed."""
+        """Plain text ending in a line feed: a heading, the release if it has a name, what is left open, the steps."""
         heading = {
             "nitro": "Genuine Nitro evidence",
             "simulated": "SIMULATED evidence: it proves nothing about hardware",
@@ -50,6 +74,8 @@ class VerificationReport:
         judged = "at the document's own time" if self.archived else "now"
         width = max(len(step.name) for step in self.steps)
         lines = [f"{heading}, verified {judged}, {self.at:%Y-%m-%d %H:%M:%SZ}"]
+        lines += [f"Release {self.release}"] if self.release else []
+        lines += self.warnings
         lines += [
             f"{step.number:3}. {step.name:<{width}}  {step.result:<9}  {step.checked} / {step.against}"
             for step in self.steps
@@ -66,3 +92,5 @@ class Verified:
     claims: Claims | None
     root_sha256: str
     report: VerificationReport
+    until: datetime | None
+    """When policy or release end, whichever comes first: from then on this must not be relied on any more."""

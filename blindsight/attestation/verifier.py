@@ -6,9 +6,9 @@
     4. Chain         root to signer, valid at the time of verification
     5. Signature     by the signer's P-384 key
     6. Debug mode    PCR 0, 1 and 2 are not all zero
-    7. Measurements  every PCR that the policy lists has an accepted value
+    7. Measurements  nothing recalled, and a release of the policy that is in force lists the PCRs
     8. Claims        function and model in user_data are what PCR 16 measures
-    9. Identity      function and model are accepted by the policy
+    9. Identity      nothing recalled, and that release accepts function and model
    10. Freshness     the caller's nonce, and an age within limits
 
 Nothing is compared before the signature holds, and the first failure ends the verification. No I/O, no state, no clock.
@@ -22,7 +22,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from blindsight.attestation import chain as chains
-from blindsight.attestation import cose
+from blindsight.attestation import cose, matching
 from blindsight.attestation.claims import CLAIMS_PCR, Claims, expected_pcr16
 from blindsight.attestation.document import MAX_DOCUMENT_BYTES, AttestationDocument
 from blindsight.attestation.report import Step, VerificationReport, Verified
@@ -32,11 +32,9 @@ from blindsight.errors import (
     EvidenceDebugError,
     EvidenceFormatError,
     EvidenceFreshnessError,
-    EvidenceMeasurementError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from blindsight.attestation.policy import Policy, UnsafeAcceptAnything
@@ -50,9 +48,14 @@ CALLERS_STEP = 11
 DEBUG_PCRS = (0, 1, 2)
 """Zero in a debug enclave, whose signature and chain are as genuine as any. PCR 3 and 4 are not."""
 
+_SHOWN_FIELDS, _SHOWN_LETTERS = 8, 40
+"""How many unknown fields a report names, and how much of a name."""
+
 
 def verify(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: bytes | None, now: datetime) -> Verified:
-    """Verify live `evidence` at the time `now` (aware). Raises `EvidenceError`; a return means that every step passed.
+    """Verify live `evidence` at the time `now` (aware). A return means that every step passed.
+
+    Raises `EvidenceError`, or `PolicyError` `policy_expired` before it looks at the evidence.
 
     THE CALLER MUST, for the result to mean anything:
     - SEND A FRESH RANDOM `nonce` of 16 bytes or more with its request, AND USE IT ONCE. With None, anyone's document of
@@ -61,7 +64,8 @@ def verify(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: byt
       document can be relayed by whoever holds other keys.
     - CALL `check_model` BEFORE IT BELIEVES A MANIFEST that came beside the document.
     - TREAT `kind == "simulated"` AS UNTRUSTED: such evidence proves nothing about hardware.
-    - VERIFY AGAIN BEFORE RELYING ON IT LATER; nothing here expires by itself.
+    - SHOW `report.left_open`: whatever it names was accepted unseen.
+    - VERIFY AGAIN BEFORE RELYING ON IT LATER, and never rely on it beyond `until`; nothing here expires by itself.
 
     Raises `ValueError` for a naive `now` or a short nonce, which are mistakes of the caller.
     """
@@ -69,14 +73,16 @@ def verify(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: byt
         raise ValueError("now must be aware of its time zone")
     if nonce is not None and len(nonce) < MIN_NONCE_BYTES:
         raise ValueError(f"a nonce has at least {MIN_NONCE_BYTES} bytes")
+    matching.check_policy(policy, at=now)
     return _verify(evidence, policy, nonce, now)
 
 
 def verify_archived(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: bytes | None = None) -> Verified:
     """Verify a kept document at its own timestamp, which is only the signer's word for when it was made.
 
-    Raises `EvidenceError`. THE CALLER MUST NOT SEND ANYTHING TO THE ENCLAVE on the strength of this: whoever obtained
-    the long expired signing key can make such a document today. `nonce`, of any length, is compared if it is known.
+    Ends of policy and releases are judged by that time, too; a release recalled since is refused. THE CALLER MUST NOT
+    SEND ANYTHING TO THE ENCLAVE on the strength of this: a thief of the long expired signing key can make such a
+    document today. `nonce`, of any length, is compared if it is known. Raises `EvidenceError` or `PolicyError`.
     """
     return _verify(evidence, policy, nonce, now=None)
 
@@ -122,14 +128,13 @@ def _verify(
     # 2. Fields.
     number = steps.begin("Fields")
     document = AttestationDocument.parse(message.payload, step=number)
-    steps.passed(f"document of {document.module_id!a}", "AWS's field table")
+    steps.passed(f"document of {document.module_id!a}{_unknown(document.unknown_fields)}", "AWS's field table")
 
     # 3. Root: the bundle's own first certificate, which counts only if its fingerprint is pinned.
     number = steps.begin("Root")
     root_sha256 = hashlib.sha256(document.cabundle[0]).hexdigest()
-    kind = policy.kind_of_root(root_sha256)
-    if kind is None:
-        raise EvidenceChainError("root_not_pinned", f"The root {root_sha256} is not in the policy.", step=number)
+    releases = matching.by_root(policy, root_sha256, step=number)
+    kind = releases[0].kind
     chain = chains.parse(document.cabundle, document.certificate, step=number)
     if kind == "nitro" and chain.calls_itself_simulated:
         raise EvidenceChainError("simulated_root", "A simulated root is listed as a genuine one.", step=number)
@@ -156,10 +161,13 @@ def _verify(
         raise EvidenceDebugError("debug_document", "PCR 0, 1 and 2 are zero or missing: debug mode.", step=number)
     steps.passed("PCR 0, 1, 2", "not all zero")
 
-    # 7. Measurements.
-    number = steps.begin("Measurements")
-    _check_measurements(document.pcrs, policy.pcrs, number)
-    steps.asked(bool(policy.pcrs), f"PCR {', '.join(map(str, sorted(policy.pcrs)))}", "the policy's accepted values")
+    # 7. Measurements. An archived document is judged by what was in force when it was made; its time is signed by now.
+    measurements = steps.begin("Measurements")
+    if now is None:
+        matching.check_policy(policy, at=document.timestamp)
+    releases = matching.by_measurements(
+        releases, document.pcrs, policy=policy, at=document.timestamp if now is None else now, step=measurements
+    )
 
     # 8. Claims: user_data is only as good as the PCR that measures it.
     number = steps.begin("Claims")
@@ -168,15 +176,16 @@ def _verify(
         _check_claims_pcr(claims, document.pcrs.get(CLAIMS_PCR), number)
     steps.asked(claims is not None, "function and model in user_data", f"PCR {CLAIMS_PCR}")
 
-    # 9. Identity.
+    # 9. Identity. Of the releases with these measurements, the first that accepts function and model is the one.
     number = steps.begin("Identity")
-    accepted = {"function": policy.function_checksums, "model": policy.model_digests}
-    asked = [name for name, values in accepted.items() if values is not None]
-    if asked and claims is None:
-        raise EvidenceClaimsError("claims_missing", "The document names no function and no model.", step=number)
-    if claims is not None:
-        _check_identity(claims.func_checksum, policy.function_checksums, "function", number)
-        _check_identity(claims.model_sha256, policy.model_digests, "model", number)
+    release = matching.by_identity(releases, claims, policy=policy, step=number)
+    asked = [
+        name
+        for name, accepted in (("function", release.function_checksums), ("model", release.model_digests))
+        if accepted is not None
+    ]
+    listed = ", ".join(map(str, sorted(release.pcrs)))
+    steps.asked(bool(listed), f"PCR {listed}", "the policy's accepted values", number=measurements)
     steps.asked(bool(asked), " and ".join(asked), "the policy's accepted values")
 
     # 10. Freshness.
@@ -188,19 +197,20 @@ def _verify(
     checked = [text for text, was in (("nonce", nonce is not None), ("age", now is not None)) if was]
     steps.asked(bool(checked), " and ".join(checked), f"the caller's, {policy.max_age} s at most")
 
-    report = VerificationReport(kind, at if now is None else now, now is None, tuple(steps.done))
-    return Verified(kind, document, claims, root_sha256, report)
+    report = VerificationReport(
+        kind, at if now is None else now, now is None, steps.done(), release.name, release.left_open
+    )
+    until = min((end for end in (policy.expires, release.expires) if end is not None), default=None)
+    return Verified(kind, document, claims, root_sha256, report, until)
 
 
-def _check_measurements(pcrs: Mapping[int, bytes], accepted: Mapping[int, frozenset[str]], step: int) -> None:
-    for index, values in sorted(accepted.items()):
-        measured = pcrs.get(index)
-        if measured is None:
-            raise EvidenceMeasurementError("pcr_missing", f"The document has no PCR {index}.", step=step)
-        if not _among(measured, values):
-            raise EvidenceMeasurementError(
-                "pcr_mismatch", f"PCR {index} is {measured.hex()}, which the policy does not accept.", step=step
-            )
+def _unknown(fields: tuple[int | str, ...]) -> str:
+    """What the report says of fields that no check looks at: AWS may add some at any time."""
+    if not fields:
+        return ""
+    names = [f"{name[:_SHOWN_LETTERS]!a}" if isinstance(name, str) else str(name) for name in fields[:_SHOWN_FIELDS]]
+    more = f" and {len(fields) - len(names)} more" if len(fields) > len(names) else ""
+    return f", and fields that are not known here: {', '.join(names)}{more}"
 
 
 def _check_claims_pcr(claims: Claims, measured: bytes | None, step: int) -> None:
@@ -208,11 +218,6 @@ def _check_claims_pcr(claims: Claims, measured: bytes | None, step: int) -> None
         raise EvidenceClaimsError("claims_pcr_missing", f"PCR {CLAIMS_PCR} is not in the document.", step=step)
     if not hmac.compare_digest(measured, expected_pcr16(claims.func_checksum, claims.model_sha256)):
         raise EvidenceClaimsError("claims_pcr_mismatch", f"PCR {CLAIMS_PCR} measures other claims.", step=step)
-
-
-def _check_identity(digest: bytes, accepted: frozenset[str] | None, name: str, step: int) -> None:
-    if accepted is not None and not _among(digest, accepted):
-        raise EvidenceClaimsError(f"{name}_not_accepted", f"The {name} is {digest.hex()}.", step=step)
 
 
 def _check_nonce(sent: bytes, received: bytes | None, step: int) -> None:
@@ -234,26 +239,29 @@ def _check_age(timestamp: datetime, now: datetime, policy: Policy | UnsafeAccept
         )
 
 
-def _among(value: bytes, accepted: frozenset[str]) -> bool:
-    return any(hmac.compare_digest(value, bytes.fromhex(candidate)) for candidate in accepted)
-
-
 class _Steps:
     """Records what each numbered step did."""
 
     def __init__(self) -> None:
-        self.done: list[Step] = []
-        self._name = ""
+        self._names: list[str] = []
+        self._done: dict[int, Step] = {}
 
     def begin(self, name: str) -> int:
-        self._name = name
-        return len(self.done) + 1
+        self._names.append(name)
+        return len(self._names)
 
-    def passed(self, checked: str, against: str) -> None:
-        self.done.append(Step(len(self.done) + 1, self._name, checked, against, "passed"))
+    def passed(self, checked: str, against: str, *, number: int | None = None) -> None:
+        """Record the step begun last, or an earlier one of which more is known by now."""
+        number = number or len(self._names)
+        self._done[number] = Step(number, self._names[number - 1], checked, against, "passed")
 
-    def asked(self, was: bool, checked: str, against: str) -> None:
+    def asked(self, was: bool, checked: str, against: str, *, number: int | None = None) -> None:
         if was:
-            self.passed(checked, against)
+            self.passed(checked, against, number=number)
         else:
-            self.done.append(Step(len(self.done) + 1, self._name, "nothing", "nothing", "not asked"))
+            number = number or len(self._names)
+            self._done[number] = Step(number, self._names[number - 1], "nothing", "nothing", "not asked")
+
+    def done(self) -> tuple[Step, ...]:
+        """All steps in order; a step that was begun and not recorded is a mistake."""
+        return tuple(self._done[number] for number in range(1, len(self._names) + 1))

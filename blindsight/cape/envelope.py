@@ -8,22 +8,26 @@ and the envelope in standard base64; a deployed function is `cape:` and the raw 
 
 from __future__ import annotations
 
-import base64
 import binascii
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import AEADDecryptionContext, Cipher, algorithms, modes
 
+from blindsight.cape import base64pieces
 from blindsight.cape.protocol import PREFIX
 from blindsight.errors import CapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
+_MAX_WHITE_SPACE: Final = 64
 _OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
 
 
@@ -35,7 +39,7 @@ class Encryptor:
         self.start: bytes = public_key.encrypt(key, _OAEP) + nonce
         self._cipher = Cipher(algorithms.AES256(key), modes.GCM(nonce)).encryptor()
 
-    def update(self, plaintext: bytes) -> bytes:
+    def update(self, plaintext: bytes | memoryview) -> bytes:
         return self._cipher.update(plaintext)
 
     def finish(self) -> bytes:
@@ -89,25 +93,50 @@ class Decryptor:
 
 def encrypt(public_key: rsa.RSAPublicKey, plaintext: bytes) -> bytes:
     """`plaintext` as text: `cape:` and base64."""
+    return b"".join(encrypt_pieces(public_key, plaintext))
+
+
+def encrypt_pieces(public_key: rsa.RSAPublicKey, plaintext: bytes | memoryview) -> Iterator[bytes]:
+    """As `encrypt`, in pieces."""
+    yield PREFIX
+    yield from base64pieces.encoded_of(_envelope(public_key, memoryview(plaintext)))
+
+
+def _envelope(public_key: rsa.RSAPublicKey, plaintext: memoryview) -> Iterator[bytes]:
     writer = Encryptor(public_key)
-    return PREFIX + base64.b64encode(writer.start + writer.update(plaintext) + writer.finish())
+    yield writer.start
+    for start in range(0, len(plaintext), base64pieces.PIECE_BYTES):
+        yield writer.update(plaintext[start : start + base64pieces.PIECE_BYTES])
+    yield writer.finish()
 
 
-def decrypt(private_key: rsa.RSAPrivateKey, value: bytes) -> bytes:
+def decrypt(private_key: rsa.RSAPrivateKey, value: bytes | memoryview) -> bytes:
     """What `encrypt` was given, in any Cape client. White space at the end is ignored, as shells add it.
 
     Raises `CapeError` (`cannot_decrypt`).
     """
-    if not value.startswith(PREFIX):
+    return b"".join(decrypt_pieces(private_key, value))
+
+
+def decrypt_pieces(private_key: rsa.RSAPrivateKey, value: bytes | memoryview) -> Iterator[bytes]:
+    """As `decrypt`, in pieces, UNPROVEN UNTIL THE LAST HAS COME. Raises `CapeError` (`cannot_decrypt`)."""
+    text = memoryview(value)
+    if bytes(text[: len(PREFIX)]) != PREFIX:
         raise cannot_decrypt()
+    text = text[len(PREFIX) : _without_white_space(text)]
+    reader = Decryptor(private_key)
     try:
-        envelope = base64.b64decode(value[len(PREFIX) :].rstrip(b" \r\n\t"), validate=True)
+        for piece in base64pieces.decoded(text):
+            yield reader.update(piece)
     except (binascii.Error, ValueError) as error:
         raise cannot_decrypt() from error
-    reader = Decryptor(private_key)
-    plaintext = reader.update(envelope)
     reader.finish()
-    return plaintext
+
+
+def _without_white_space(text: memoryview) -> int:
+    """Where `text` ends without a few characters of white space."""
+    end = bytes(text[-_MAX_WHITE_SPACE:])
+    return len(text) - len(end) + len(end.rstrip(b" \r\n\t"))
 
 
 def cannot_decrypt() -> CapeError:

@@ -7,15 +7,17 @@ import binascii
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from blindsight import strict_json
+from blindsight.cape import base64pieces
 from blindsight.errors import CapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 def error(text: str) -> str:
@@ -51,7 +53,10 @@ def nonce_of(frame: str) -> bytes:
     return decoded
 
 
-MAX_NONCE_BYTES = 512
+MAX_NONCE_BYTES: Final = 512
+
+MAX_FRAME_CHARACTERS: Final = 64 * 1024
+"""Of a client's text frame: the longest, of old clients, have a key and a token beside the nonce."""
 
 
 def function_of(frame: str) -> tuple[str, bool]:
@@ -73,7 +78,7 @@ class Checksums:
     output: bytes
 
     @classmethod
-    def of(cls, plaintext: bytes, function: bytes, output: bytes) -> Checksums:
+    def of(cls, plaintext: bytes | memoryview, function: bytes, output: bytes | memoryview) -> Checksums:
         return cls(hashlib.sha256(plaintext).digest(), function, hashlib.sha256(output).digest())
 
     def members(self) -> dict[str, str]:
@@ -84,19 +89,53 @@ class Checksums:
         return json.dumps(self.members(), separators=(",", ":")).encode() + b"\n"
 
 
+RESULT_BINDING: Final = "blindsight-result/1"
+"""What evidence says (`result_binding` in its user data) of an enclave whose results are bound to their inputs."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a result is the answer to: the session, by the X25519 key that its evidence names and no other session has
+    (32 bytes), and in it one input, by SHA-256 of the sealed message."""
+
+    session: bytes
+    sealed_input: bytes
+
+    def members(self) -> dict[str, str]:
+        return {"session": b64(self.session), "sealed_input": b64(self.sealed_input)}
+
+    def preimage(self, checksums: Checksums) -> bytes:
+        """What is signed beside `Checksums.preimage`: compact JSON in this order, and a line feed."""
+        members = {"binding": RESULT_BINDING, **self.members(), **checksums.members()}
+        return json.dumps(members, separators=(",", ":")).encode() + b"\n"
+
+
 _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
 
 
-def result(output: bytes, checksums: Checksums, signing_key: rsa.RSAPrivateKey) -> str:
-    """The frame that answers an input, with its signed checksums."""
-    signature = signing_key.sign(checksums.preimage(), _PSS, hashes.SHA256())
-    message = {
+def result(
+    output: bytes | memoryview,
+    checksums: Checksums,
+    signing_key: rsa.RSAPrivateKey,
+    answered: Answered | None = None,
+) -> Iterator[bytes]:
+    """The frame that answers an input, with its signed checksums, in pieces: it may have a hundred megabytes.
+
+    `answered` is signed beside them, under names that Cape's own clients do not know; None as Cape did it.
+    """
+    message: dict[str, Any] = {
         "type": "function_result",
-        "message": b64(output),
         "checksums": checksums.members(),
-        "signed_checksums": b64(signature),
+        "signed_checksums": b64(signing_key.sign(checksums.preimage(), _PSS, hashes.SHA256())),
     }
-    return json.dumps({"message": message})
+    if answered is not None:
+        signature = signing_key.sign(answered.preimage(checksums), _PSS, hashes.SHA256())
+        message |= {"bound": answered.members(), "signed_bound": b64(signature)}
+    message["message"] = ""
+    head, tail = json.dumps({"message": message}).encode(), b'"}}'
+    yield head.removesuffix(tail)
+    yield from base64pieces.encoded(output)
+    yield tail
 
 
 def pkcs1(key: rsa.RSAPublicKey) -> bytes:
@@ -116,9 +155,11 @@ def b64(value: bytes) -> str:
 
 
 def _message(frame: str) -> dict[str, Any]:
+    if len(frame) > MAX_FRAME_CHARACTERS:
+        raise _malformed(f"the frame has more than {MAX_FRAME_CHARACTERS} characters")
     try:
-        content = json.loads(frame)
-    except (ValueError, RecursionError) as problem:
+        content = strict_json.loads(frame)
+    except ValueError as problem:
         raise _malformed("the frame is not JSON") from problem
     message = content.get("message") if isinstance(content, dict) else None
     if not isinstance(message, dict):

@@ -24,6 +24,8 @@ IDLE_SECONDS: Final = 60.0
 HPKE_ENC_BYTES: Final = 32
 """An input is the encapsulated key (X25519), then the ciphertext; info and AAD are empty (RFC 9180, base mode)."""
 
+OWNER_KEY_BYTES: Final = 32
+"""Ed25519, the public key, raw."""
 CAPE_KEY_BITS: Final = 4096
 RESULT_KEY_BITS: Final = 2048
 

@@ -8,7 +8,7 @@
 Nothing is sealed, and no token sent, to an enclave whose evidence the policy does not accept. What comes back is
 believed only if it opens: the gateway can refuse to serve, and can do nothing else.
 
-Raises, besides `PolicyError` when it is made:
+Raises, besides `ProxyError` when it is made, and `PolicyError` then or when its policy has expired:
 
     EvidenceError     the enclave is not one that the policy accepts; nothing was sent
     Problem           the enclave's refusal of this image or request, from inside the envelope

@@ -1,13 +1,12 @@
 """The client without its I/O, which is one class for blocking and one for asynchronous callers.
 
-What has to happen is written as generators: they yield a `Call` and are sent its `Reply`, or yield a `Renew` and are
-sent the `Recipient` to use. The two kinds of client only carry that out.
+What has to happen is written as generators, around that of `blindsight.exchange`: they yield a `Call` and are sent its
+`Reply`, or yield a `Renew` and are sent the `Recipient` to use. The two kinds of client only carry that out.
 """
 
 from __future__ import annotations
 
 import base64
-import json
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -17,20 +16,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import rfc8785
 
-from blindsight import receipts
+from blindsight import exchange, receipts, strict_json
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.recipient import verify_recipient
 from blindsight.attestation.verifier import CALLERS_STEP
 from blindsight.client.answers import GATEWAYS_OWN, Classification, GatewayProblem
 from blindsight.errors import EvidenceClaimsError, SealingError, TransportError
 from blindsight.problems import CATALOGUE, Problem
-from blindsight.sealing import bhttp, ohttp, padding
-from blindsight.sealing.inner import classify_request
+from blindsight.sealing import ohttp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from blindsight.attestation.recipient import Recipient
+    from blindsight.exchange import Question, Renew
 
 DEFAULT_TIMEOUT: Final = 60.0
 DEFAULT_EVIDENCE_AGE: Final = 120.0
@@ -38,16 +37,6 @@ DEFAULT_EVIDENCE_AGE: Final = 120.0
 
 _NONCE_BYTES = 32
 _JSON = "application/json"
-
-
-@dataclass(frozen=True)
-class Question:
-    """An image, and what is wanted of it."""
-
-    image: bytes = field(repr=False)
-    top_k: int
-    media_type: str
-    with_receipt: bool
 
 
 @dataclass(frozen=True)
@@ -67,13 +56,6 @@ class Reply:
     status: int
     media_type: str
     content: bytes = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Renew:
-    """Evidence is needed in the place of `outdated`: verify, unless somebody else just has."""
-
-    outdated: Recipient | None
 
 
 class Core:
@@ -98,11 +80,12 @@ class Core:
 
     @property
     def recipient(self) -> Recipient | None:
-        """The enclave that was verified last, if its evidence is young enough to rely on."""
+        """The enclave that was verified last, if its evidence is young enough to rely on, and the policy in force."""
         accepted = self._accepted
         if accepted is None or self._clock() - accepted[1] > self._max_age:
             return None
-        return accepted[0]
+        until = accepted[0].verified.until
+        return accepted[0] if until is None or datetime.now(UTC) < until else None
 
     def renewed(self, renew: Renew) -> Recipient | None:
         """What somebody else has verified since `renew` was asked for."""
@@ -127,42 +110,42 @@ class Core:
         return recipient
 
     def classify(self, question: Question) -> Generator[Call | Renew, Any, Classification]:
-        """Seal one image, open its answer; once more with new evidence if the keys have changed."""
-        recipient: Recipient = self.recipient or (yield Renew(None))
-        try:
-            return (yield from self._exchange(question, recipient))
-        except _KeysChangedError:
-            recipient = yield Renew(recipient)
-            return (yield from self._exchange(question, recipient))
+        """Seal one image, open its answer. Raises what `blindsight.client` says."""
+        steps = exchange.converse(question, self.recipient, padded=True)
+        step = next(steps)
+        while True:
+            try:
+                if isinstance(step, exchange.Ask):
+                    sealed = _sealed_answer((yield self._call(step)))
+                    step = steps.send(sealed)
+                else:
+                    step = steps.send((yield step))
+            except exchange.KeysChangedError as error:
+                step = steps.throw(error)
+            except StopIteration as end:
+                return _classification(end.value, question)
 
-    def _exchange(self, question: Question, recipient: Recipient) -> Generator[Call | Renew, Any, Classification]:
-        request = classify_request(
-            question.image,
-            question.media_type,
-            question.top_k,
-            now=datetime.now(UTC),
-            receipt_evidence=recipient.document_sha256 if question.with_receipt else None,
-        ).encode()
-        padded = padding.padded(request, padding.request_length(len(request)))
-        sealed, opener = ohttp.encapsulate(recipient.config, padded)
+    def _call(self, ask: exchange.Ask) -> Call:
         headers = {"Content-Type": ohttp.REQUEST_MEDIA_TYPE, "Accept": ohttp.RESPONSE_MEDIA_TYPE}
-        reply: Reply = yield Call("POST", "/classify", headers | self._authorization, sealed)
-        if reply.status != 200:
-            raise _refusal(reply)
-        if reply.media_type != ohttp.RESPONSE_MEDIA_TYPE:
-            raise SealingError("not_sealed", "The gateway answered in the enclave's place, unsealed.")
-        try:
-            response = bhttp.decode_response(opener.open(reply.content))
-        except SealingError as error:
-            raise SealingError("answer_not_genuine", "The answer is not the enclave's to this request.") from error
-        content = _json_object(response.content)
-        try:
-            if response.status != 200:
-                raise Problem.parse(content)
-            archive = _checked_archive(content, question, recipient) if question.with_receipt else None
-            return Classification.parse(content, recipient, archive)
-        except (KeyError, TypeError, ValueError) as error:
-            raise unexpected("The enclave's answer is of a form that is not known here.") from error
+        return Call("POST", "/classify", headers | self._authorization, ask.sealed)
+
+
+def _sealed_answer(reply: Reply) -> bytes:
+    if reply.status != 200:
+        raise _refusal(reply)
+    if reply.media_type != ohttp.RESPONSE_MEDIA_TYPE:
+        raise SealingError("not_sealed", "The gateway answered in the enclave's place, unsealed.")
+    return reply.content
+
+
+def _classification(opened: exchange.Opened, question: Question) -> Classification:
+    try:
+        if opened.status != 200:
+            raise Problem.parse(opened.content)
+        archive = _checked_archive(opened.content, question, opened.recipient) if question.with_receipt else None
+        return Classification.parse(opened.content, opened.recipient, archive)
+    except (KeyError, TypeError, ValueError) as error:
+        raise unexpected("The enclave's answer is of a form that is not known here.") from error
 
 
 def _checked_archive(content: dict[str, Any], question: Question, recipient: Recipient) -> dict[str, Any]:
@@ -179,19 +162,12 @@ def _checked_archive(content: dict[str, Any], question: Question, recipient: Rec
     return receipts.archive(content, document=recipient.document, manifest=recipient.manifest)
 
 
-class _KeysChangedError(SealingError):
-    """The message was sealed to keys that the enclave does not have any more, says the gateway."""
-
-    def __init__(self) -> None:
-        super().__init__("unknown_key", "The enclave's keys have changed.")
-
-
 def _refusal(reply: Reply) -> Exception:
     """What an unsealed answer that is no success means. Nothing in it is authenticated."""
     if reply.media_type == "application/problem+json":
         content = _json_object(reply.content)
         if reply.status == 422 and content.get("type") == CATALOGUE["ohttp_key"].type:
-            return _KeysChangedError()
+            return exchange.KeysChangedError()
         if content.get("code") in GATEWAYS_OWN:
             return GatewayProblem.parse(content)
         if content.get("code") in CATALOGUE:
@@ -203,8 +179,8 @@ def _refusal(reply: Reply) -> Exception:
 
 def _json_object(content: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        value = strict_json.loads(content)
+    except ValueError as error:
         raise unexpected("The answer is not JSON.") from error
     if not isinstance(value, dict):
         raise unexpected("The answer is not a JSON object.")

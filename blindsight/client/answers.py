@@ -28,27 +28,27 @@ class Prediction:
 class Classification:
     """An answer that only the verified enclave can have sealed.
 
-    `image` is the upright picture's `width` and `height` (None for a tensor), `timings` the enclave's milliseconds by
-    stage, `enclave` who answered. `archive`, if a receipt was asked for, is JSON to keep: `blindsight receipt verify`
+    `image` is the upright picture's `width` and `height` (None for a tensor), `timings_ms` the enclave's time by stage,
+    `recipient` who answered. `archive`, if a receipt was asked for, is JSON to keep: `blindsight receipt verify`
     and `blindsight.receipts.verify` take it.
     """
 
     predictions: tuple[Prediction, ...]
     model: Mapping[str, Any]
     image: Mapping[str, int] | None
-    timings: Mapping[str, float]
-    enclave: Recipient
+    timings_ms: Mapping[str, float]
+    recipient: Recipient
     archive: Mapping[str, Any] | None = None
 
     @property
     def notices(self) -> tuple[str, ...]:
         """What to know before relying on it."""
-        return self.enclave.notices
+        return self.recipient.notices
 
     @property
-    def evidence(self) -> VerificationReport:
+    def report(self) -> VerificationReport:
         """How the enclave was verified, step by step."""
-        return self.enclave.report
+        return self.recipient.report
 
     @classmethod
     def parse(
@@ -62,8 +62,8 @@ class Classification:
             ),
             model=dict(content["model"]),
             image=None if content["image"] is None else dict(content["image"]),
-            timings=dict(content["timings_ms"]),
-            enclave=recipient,
+            timings_ms=dict(content["timings_ms"]),
+            recipient=recipient,
             archive=archive,
         )
 
@@ -74,9 +74,9 @@ class GatewayProblem(Problem):
 
 GATEWAYS_OWN = frozenset(
     {
-        "bad_request", "unauthenticated", "not_found", "method_not_allowed", "request_timeout", "image_too_large",
-        "unsupported_media_type", "invalid_parameter", "internal", "overloaded", "draining", "enclave_unavailable",
-        "evidence_refused", "deadline_exceeded",
+        "bad_request", "unauthenticated", "cross_origin", "not_found", "method_not_allowed", "request_timeout",
+        "image_too_large", "unsupported_media_type", "unknown_host", "invalid_parameter", "internal", "overloaded",
+        "draining", "enclave_unavailable", "evidence_refused", "deadline_exceeded",
     }
 )  # fmt: skip
 """Problems that a gateway can have with a message that it cannot read. Any other is the enclave's to state, sealed."""

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import httpx2
-
-from blindsight.client._core import DEFAULT_EVIDENCE_AGE, DEFAULT_TIMEOUT, Call, Core, Question, Reply
+from blindsight.client import routes
+from blindsight.client._core import DEFAULT_EVIDENCE_AGE, DEFAULT_TIMEOUT, Call, Core, Reply
 from blindsight.client._http import HEADERS, Body, failures
+from blindsight.exchange import Question
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
     from types import TracebackType
 
+    import httpx2
+
     from blindsight.attestation.policy import Policy
     from blindsight.attestation.recipient import Recipient
     from blindsight.attestation.report import VerificationReport
-    from blindsight.client._core import Renew
     from blindsight.client.answers import Classification
+    from blindsight.exchange import Renew
 
 _Result = TypeVar("_Result")
 
@@ -28,7 +30,8 @@ class AsyncClient:
     """Verifies the enclave behind the gateway at `url` and seals images to it. Tasks may share one.
 
     `policy` says which enclaves are accepted: a `Policy`, or the path of a policy file. Evidence is relied on for
-    `max_evidence_age` seconds; `timeout` is in seconds, too. `blindsight.client` says what is raised.
+    `max_evidence_age` seconds; `timeout` is in seconds, too. `proxy` is the URL of one, or "env" for that of the
+    environment; hosts of this machine are reached without. `blindsight.client` says what is raised.
     """
 
     def __init__(
@@ -39,16 +42,24 @@ class AsyncClient:
         api_token: str | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         max_evidence_age: float = DEFAULT_EVIDENCE_AGE,
+        proxy: str | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._core = Core(policy=policy, api_token=api_token, max_evidence_age=max_evidence_age)
         self._timeout = timeout
         self._renewing = asyncio.Lock()
         with failures():
-            self._http = httpx2.AsyncClient(base_url=url, headers=HEADERS, timeout=timeout, transport=transport)
+            self._http = routes.asynchronous(
+                url,
+                timeout=timeout,
+                proxy=proxy,
+                readable="the API token" if api_token else "",
+                headers=HEADERS,
+                transport=transport,
+            )
 
     @property
-    def enclave(self) -> Recipient | None:
+    def recipient(self) -> Recipient | None:
         """The enclave that images are sealed to now; None before it is verified, and when its evidence is too old."""
         return self._core.recipient
 
@@ -61,15 +72,16 @@ class AsyncClient:
         self,
         image: bytes,
         *,
-        top_k: int = 5,
-        media_type: str = "application/octet-stream",
+        top_k: int | None = None,
         with_receipt: bool = False,
     ) -> Classification:
         """Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which.
 
+        `top_k` None asks for five classes, or all that the model has.
+
         With `with_receipt` the answer's `archive` is what to keep; its receipt has been checked.
         """
-        return await self._run(self._core.classify(Question(image, top_k, media_type, with_receipt)))
+        return await self._run(self._core.classify(Question(image, top_k, with_receipt)))
 
     async def close(self) -> None:
         await self._http.aclose()

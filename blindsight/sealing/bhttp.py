@@ -20,8 +20,19 @@ _KNOWN_REQUEST, _KNOWN_RESPONSE, _INDETERMINATE_REQUEST, _INDETERMINATE_RESPONSE
 MAX_FIELDS: Final = 64
 """Header or trailer fields of one message; ours have three."""
 
-MAX_CHUNKS: Final = 65_536
+MAX_TEXT_BYTES: Final = 1024
+"""Of a control value, a field's name or its value: what looks into them takes time by their length, or worse."""
+
+MAX_CHUNKS: Final = 8192
 """Chunks of one indeterminate-length content: one-byte chunks would cost their reader far more than their sender."""
+
+MAX_INFORMATIONAL: Final = 8
+"""Informational responses before the final one."""
+
+_MAX_SECTION_BYTES = MAX_FIELDS * 2 * (MAX_TEXT_BYTES + 8)
+"""A known-length field section; a length takes 8 bytes at the most."""
+
+_ZEROS = bytes(64 * 1024)
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE = re.compile(r"[^\x00\r\n]*")
@@ -29,12 +40,12 @@ _VALUE = re.compile(r"[^\x00\r\n]*")
 
 @dataclass(frozen=True)
 class Request:
-    """A request: `path` includes the query; field names are lower-case."""
+    """A request: `path` includes the query; field names are lower-case. `content` is a view of what was decoded."""
 
     method: str
     path: str
     fields: Fields = field(default_factory=list)
-    content: bytes = b""
+    content: bytes | memoryview = b""
     scheme: str = "https"
     authority: str = ""
 
@@ -61,8 +72,8 @@ class Response:
         return _find(self.fields, name)
 
 
-def decode_request(data: bytes) -> Request:
-    """Decode a request. Raises `SealingError` (`malformed_message`)."""
+def decode_request(data: bytes | memoryview) -> Request:
+    """Decode a request; of a view, the content is a view. Raises `SealingError` (`malformed_message`)."""
     reader = _Reader(data)
     framing = reader.varint()
     if framing not in {_KNOWN_REQUEST, _INDETERMINATE_REQUEST}:
@@ -80,13 +91,17 @@ def decode_response(data: bytes) -> Response:
         raise malformed("This is not a binary HTTP response.")
     known = framing == _KNOWN_RESPONSE
     status = reader.varint()
+    informational = 0
     while 100 <= status <= 199:
+        informational += 1
+        if informational > MAX_INFORMATIONAL:
+            raise malformed("There are too many informational responses.")
         reader.fields(known=known)
         status = reader.varint()
     if not 200 <= status <= 599:
         raise malformed("A binary HTTP response has no valid status.")
     fields, content = reader.sections(known=known)
-    return Response(status, fields, content)
+    return Response(status, fields, bytes(content))
 
 
 def varint(value: int) -> bytes:
@@ -99,17 +114,16 @@ def varint(value: int) -> bytes:
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self._data = data
         self._at = 0
 
-    def sections(self, *, known: bool) -> tuple[Fields, bytes]:
+    def sections(self, *, known: bool) -> tuple[Fields, bytes | memoryview]:
         """Header fields and content; trailer fields are checked and dropped, padding must be zeros."""
         fields = self.fields(known=known)
         content = b"" if self.at_end else self._counted() if known else self._chunks()
         self.fields(known=known)
-        if self._data[self._at :].strip(b"\x00"):
-            raise malformed("Something other than padding follows the message.")
+        self._padding()
         return fields, content
 
     def fields(self, *, known: bool) -> Fields:
@@ -117,7 +131,7 @@ class _Reader:
         found: Fields = []
         if self.at_end:
             return found
-        reader = _Reader(self._counted()) if known else self
+        reader = _Reader(self._counted(_MAX_SECTION_BYTES)) if known else self
         # A known-length section ends with its bytes, an indeterminate-length one with an empty name.
         while not (known and reader.at_end):
             name = reader.text()
@@ -131,7 +145,7 @@ class _Reader:
 
     def text(self) -> str:
         try:
-            return self._counted().decode("ascii")
+            return str(self._counted(MAX_TEXT_BYTES), "ascii")
         except UnicodeDecodeError as error:
             raise malformed("A field or control value is not ASCII.") from error
 
@@ -144,17 +158,27 @@ class _Reader:
         return self._at == len(self._data)
 
     def _chunks(self) -> bytes:
-        chunks: list[bytes] = []
+        chunks: list[bytes | memoryview] = []
         while chunk := self._counted():
             chunks.append(chunk)
             if len(chunks) > MAX_CHUNKS:
                 raise malformed("The content has too many chunks.")
         return b"".join(chunks)
 
-    def _counted(self) -> bytes:
-        return self._take(self.varint())
+    def _padding(self) -> None:
+        # By comparison with zeros, which is many times quicker than to search for something else.
+        while (block := bytes(self._data[self._at : self._at + len(_ZEROS)])) == _ZEROS:
+            self._at += len(_ZEROS)
+        if block.strip(b"\x00"):
+            raise malformed("Something other than padding follows the message.")
 
-    def _take(self, count: int) -> bytes:
+    def _counted(self, limit: int | None = None) -> bytes | memoryview:
+        length = self.varint()
+        if limit is not None and length > limit:
+            raise malformed("A control value, a field or the fields together are too long.")
+        return self._take(length)
+
+    def _take(self, count: int) -> bytes | memoryview:
         taken = self._data[self._at : self._at + count]
         if len(taken) != count:
             raise malformed("The message is cut short.")
@@ -162,7 +186,7 @@ class _Reader:
         return taken
 
 
-def _known_sections(fields: Fields, content: bytes) -> bytes:
+def _known_sections(fields: Fields, content: bytes | memoryview) -> bytes:
     lines = b"".join(_string(name) + _string(value) for name, value in fields)
     return varint(len(lines)) + lines + varint(len(content)) + content + varint(0)
 

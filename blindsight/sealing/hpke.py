@@ -103,7 +103,7 @@ class SenderContext(_Context):
 class RecipientContext(_Context):
     """The opening end."""
 
-    def open(self, ciphertext: bytes, aad: bytes = b"") -> bytes:
+    def open(self, ciphertext: bytes | memoryview, aad: bytes = b"") -> bytes:
         """Decrypt the next message; one that fails does not count (5.2). Raises `SealingError` (`cannot_open`)."""
         try:
             plaintext = self._aead.decrypt(self._nonce(), ciphertext, aad)
@@ -111,6 +111,19 @@ class RecipientContext(_Context):
             raise cannot_open() from error
         self._sequence += 1
         return plaintext
+
+    def open_into(self, ciphertext: bytes | memoryview, plaintext: memoryview, aad: bytes = b"") -> None:
+        """As `open`, into a writable `plaintext` of the right length, 16 bytes less. Raises `SealingError`.
+
+        WHAT IS IN `plaintext` AFTER A REFUSAL IS NOT TO BE USED.
+        """
+        if len(ciphertext) != len(plaintext) + N_TAG:
+            raise cannot_open()
+        try:
+            self._aead.decrypt_into(self._nonce(), ciphertext, aad, plaintext)
+        except InvalidTag as error:
+            raise cannot_open() from error
+        self._sequence += 1
 
 
 def setup_sender(

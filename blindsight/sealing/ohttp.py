@@ -19,6 +19,8 @@ from blindsight.sealing.kem import KEMS, cannot_open
 from blindsight.sealing.keyconfig import KeyConfig, malformed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     from blindsight.sealing.kem import PrivateKey
@@ -102,7 +104,7 @@ class RecipientKey:
         return f"RecipientKey(key_id={self.config.key_id})"
 
 
-def key_id_of(request: bytes) -> int:
+def key_id_of(request: bytes | memoryview) -> int:
     """The key id that a `message/ohttp-req` names. Raises `SealingError`."""
     return _parse_header(request)[0]
 
@@ -113,6 +115,21 @@ def decapsulate(key: RecipientKey, request: bytes) -> tuple[bytes, bytes, Respon
 
     Raises `SealingError`: `unknown_key` if the message is for another key or cipher, else `cannot_open`.
     """
+    enc, context, ciphertext = _recipient(key, request)
+    return enc, context.open(ciphertext), ResponseSealer(context, enc)
+
+
+def decapsulate_into(
+    key: RecipientKey, request: bytes | memoryview, room: Callable[[int], memoryview]
+) -> tuple[bytes, memoryview, ResponseSealer]:
+    """As `decapsulate`, with the request in what `room` gives, writable, for its length: for long messages."""
+    enc, context, ciphertext = _recipient(key, request)
+    opened = room(len(ciphertext) - hpke.N_TAG)
+    context.open_into(ciphertext, opened)
+    return enc, opened.toreadonly(), ResponseSealer(context, enc)
+
+
+def _recipient(key: RecipientKey, request: bytes | memoryview) -> tuple[bytes, hpke.RecipientContext, memoryview]:
     key_id, kem_id, kdf_id, aead_id = _parse_header(request)
     offered = {(suite.kem_id, suite.kdf_id, suite.aead_id): suite for suite in key.config.suites}
     suite = offered.get((kem_id, kdf_id, aead_id))
@@ -121,9 +138,9 @@ def decapsulate(key: RecipientKey, request: bytes) -> tuple[bytes, bytes, Respon
     at = _HEADER.size + suite.kem.enc_bytes
     if len(request) < at + hpke.N_TAG:
         raise malformed("The encapsulated request is cut short.")
-    header, enc = request[: _HEADER.size], request[_HEADER.size : at]
+    header, enc = bytes(request[: _HEADER.size]), bytes(request[_HEADER.size : at])
     context = hpke.setup_recipient(enc, key.private_key, _REQUEST_LABEL + b"\x00" + header, suite)
-    return enc, context.open(request[at:]), ResponseSealer(context, enc)
+    return enc, context, memoryview(request)[at:]
 
 
 def unknown_key() -> SealingError:
@@ -131,7 +148,7 @@ def unknown_key() -> SealingError:
     return SealingError("unknown_key", "The message is sealed to a key or cipher that is not offered (any more).")
 
 
-def _parse_header(request: bytes) -> tuple[int, int, int, int]:
+def _parse_header(request: bytes | memoryview) -> tuple[int, int, int, int]:
     if len(request) < _MIN_REQUEST_BYTES:
         raise malformed("The encapsulated request is cut short.")
     key_id, kem_id, kdf_id, aead_id = _HEADER.unpack_from(request)

@@ -41,6 +41,15 @@ def pieces(kind: Kind, content: bytes, *, last: bool = True) -> Iterator[bytes]:
     yield piece(kind, content[end:], last=last)
 
 
+def streamed(kind: Kind, contents: Iterator[bytes]) -> Iterator[bytes]:
+    """The frames that carry `contents`, small pieces of one message, as they come."""
+    held = next(contents, b"")
+    for content in contents:
+        yield piece(kind, held, last=False)
+        held = content
+    yield piece(kind, held, last=True)
+
+
 def piece(kind: Kind, content: bytes, *, last: bool) -> bytes:
     """One frame of a long message."""
     return frames.encode(kind, (_LAST if last else _MORE) + content)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import cbor2
 
-from blindsight.attestation import cbor
-from blindsight.errors import EvidenceFormatError, TransportError
+from blindsight import cbor
+from blindsight.errors import TransportError
+from blindsight.wire import bodies
 from blindsight.wire.protocol import MAX_FRAME_BYTES, Kind
+
+MAX_OBJECT_BYTES: Final = 4 * 1024 * 1024
+"""Of a frame that holds no image. The largest, a session's opening, has two records of half a megabyte each."""
+
+_LONG = {Kind.SEALED_REQUEST, Kind.SEALED_RESPONSE}
+
+_MAX_ITEMS = 64
+"""Names and values of a payload object, which is flat; ours have at most ten of each."""
 
 _HEADER = struct.Struct(">IB")
 
@@ -20,29 +29,56 @@ def encode(kind: Kind, payload: bytes = b"") -> bytes:
     return _HEADER.pack(len(payload) + 1, kind) + payload
 
 
-async def read(reader: asyncio.StreamReader) -> tuple[Kind, bytes] | None:
+async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[Kind, bytes] | None:
     """Read one frame; None if the peer closed between frames.
 
-    Raises `TransportError` for a cut or malformed frame, or one above `MAX_FRAME_BYTES`, which is refused unread.
+    Raises `TransportError` for a cut or malformed frame, or one that is longer than its kind or `limit` allows, refused
+    unread.
     """
+    head = await _read_head(reader, limit=limit)
+    if head is None:
+        return None
+    kind, length = head
+    try:
+        return kind, await reader.readexactly(length)
+    except (asyncio.IncompleteReadError, OSError) as error:
+        raise _cut() from error
+
+
+async def read_long(reader: asyncio.StreamReader) -> tuple[Kind, bytes | memoryview] | None:
+    """As `read`, with the payload of a long frame in memory of its own: no step of it holds up the event loop."""
+    head = await _read_head(reader)
+    if head is None:
+        return None
+    kind, length = head
+    try:
+        return kind, await bodies.read(reader, length)
+    except (asyncio.IncompleteReadError, OSError) as error:
+        raise _cut() from error
+
+
+async def _read_head(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[Kind, int] | None:
+    """A frame's kind and the length of its payload."""
     try:
         header = await reader.readexactly(_HEADER.size)
     except asyncio.IncompleteReadError as error:
         if not error.partial:
             return None
-        raise TransportError("connection_lost", "The connection ended inside a frame.") from error
+        raise _cut() from error
     except OSError as error:
         raise TransportError("connection_lost", "The connection was lost.") from error
-    length, kind = _HEADER.unpack(header)
-    if not 1 <= length <= MAX_FRAME_BYTES:
-        raise TransportError("bad_frame", "A frame announces an impossible length.")
+    length, number = _HEADER.unpack(header)
     try:
-        payload = await reader.readexactly(length - 1)
-        return Kind(kind), payload
-    except (asyncio.IncompleteReadError, OSError) as error:
-        raise TransportError("connection_lost", "The connection ended inside a frame.") from error
+        kind = Kind(number)
     except ValueError as error:
         raise TransportError("bad_frame", "A frame is of an unknown kind.") from error
+    if not 1 <= length <= min(limit, MAX_FRAME_BYTES if kind in _LONG else MAX_OBJECT_BYTES):
+        raise TransportError("bad_frame", "A frame announces an impossible length.")
+    return kind, length - 1
+
+
+def _cut() -> TransportError:
+    return TransportError("connection_lost", "The connection ended inside a frame.")
 
 
 def pack(fields: dict[str, Any]) -> bytes:
@@ -51,10 +87,12 @@ def pack(fields: dict[str, Any]) -> bytes:
 
 
 def unpack(payload: bytes) -> dict[str, Any]:
-    """Decode a payload object, strictly: one reading only, nothing after it. Raises `TransportError`."""
+    """Decode a payload object, strictly: small, one reading only, nothing after it. Raises `TransportError`."""
+    if len(payload) > MAX_OBJECT_BYTES:
+        raise TransportError("bad_frame", "A frame's payload is too long for an object.")
     try:
-        fields = cbor.decode(payload, step=0)
-    except EvidenceFormatError as error:
+        fields = cbor.decode(payload, max_items=_MAX_ITEMS)
+    except cbor.CBORDecodeError as error:
         raise TransportError("bad_frame", "A frame's payload is not plain CBOR.") from error
     if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
         raise TransportError("bad_frame", "A frame's payload is not an object.")

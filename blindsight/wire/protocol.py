@@ -1,8 +1,9 @@
 """Constants of the gateway-enclave protocol. Both ends import them; other languages must copy them unchanged.
 
-A frame is a length (u32, big-endian, of all that follows), a kind (u8) and a payload. A connection carries one question
-at a time: the gateway sends a frame and reads one back; closing the connection gives the question up. A Cape session,
-once it is open, has a connection to itself.
+A frame is a length (u32, big-endian, of all that follows), a kind (u8) and a payload. A connection begins with the
+gateway's proof that it may ask (`blindsight.wire.access`) and then carries one question at a time: the gateway sends a
+frame and reads one back; closing the connection gives the question up. A Cape session, once it is open, has a
+connection to itself.
 """
 
 from __future__ import annotations
@@ -29,6 +30,15 @@ class Kind(IntEnum):
     """CBOR `{"ready": bool, "workers": int, "busy": int, "queued": int, "restarts": int,
     "key_configs_sha256": bytes}`. The last is a hint, not evidence: another value than the attested one means that the
     enclave was replaced, and has to be verified anew."""
+    GATEWAY_HELLO = 7
+    """A gateway's nonce, 32 bytes: the first frame of a connection (`blindsight.wire.access`), answered with
+    GATEWAY_CHALLENGE, or with GATEWAY_ADMITTED by an enclave that admits everybody."""
+    GATEWAY_CHALLENGE = 8
+    """The enclave's nonce, 32 bytes, answered with GATEWAY_PROOF."""
+    GATEWAY_PROOF = 9
+    """32 bytes: the gateway knows the enclave's secret. Answered with GATEWAY_ADMITTED or REFUSAL."""
+    GATEWAY_ADMITTED = 10
+    """Empty: the connection is open for questions."""
     CAPE_CALL = 16
     """CBOR `{"op": str, …}`: one question about an account (`blindsight.wire.cape`), answered with CAPE_ANSWER."""
     CAPE_ANSWER = 17
@@ -57,6 +67,8 @@ class Kind(IntEnum):
 
 MAX_FRAME_BYTES: Final = 32 * 1024 * 1024
 """Largest frame after its length: the largest image (20 MiB), its envelope, and room."""
+
+ACCESS_NONCE_BYTES: Final = 32
 
 MAX_NONCE_BYTES: Final = 512
 """Largest nonce of an attestation document (AWS attestation_process.md, 3.2.2.2)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import zipfile
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import rfc8785
 
+from blindsight import strict_json
 from enclave_function.bundle import archive
 from enclave_function.bundle.errors import BundleError
 
@@ -84,7 +84,7 @@ def _inspect(opened: zipfile.ZipFile, checksum: str, size: int) -> BundleInfo:
 def manifest_files(encoded: bytes) -> dict[str, str]:
     """Names and SHA-256, in hexadecimal, of the files that a `model.json` names. Raises `BundleError`."""
     try:
-        manifest = json.loads(encoded)
+        manifest = strict_json.loads(encoded)
         files = {str(manifest[part]["file"]): str(manifest[part]["sha256"]) for part in ("onnx", "labels")}
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{MANIFEST_NAME} is not a model manifest.", _REBUILD) from error
@@ -97,7 +97,7 @@ def _model(encoded: bytes, entries: dict[str, Entry]) -> ModelInfo:
     for name, sha256 in manifest_files(encoded).items():
         if name not in entries or entries[name].sha256 != sha256:
             raise BundleError(f"{name} does not have the SHA-256 that {MANIFEST_NAME} gives.", _REBUILD)
-    manifest = json.loads(encoded)
+    manifest = strict_json.loads(encoded)
     try:
         digest = hashlib.sha256(rfc8785.dumps(manifest)).hexdigest()
         return ModelInfo(str(manifest["name"]), str(manifest["version"]), manifest["trained"] is True, digest)

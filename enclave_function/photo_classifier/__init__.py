@@ -2,3 +2,8 @@
 
 Needs numpy, onnxruntime and Pillow only, so that it runs in any Cape host's worker.
 """
+
+import os
+
+# ONNX Runtime's wheels record what they run and send it to their vendor, unless told before they are loaded not to.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"

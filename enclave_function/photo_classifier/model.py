@@ -35,7 +35,7 @@ _SHARE_FROM_BYTES = 1024
 class Model:
     """Warm sessions of one model. `thread_counts` in ascending order."""
 
-    def __init__(self, files: ModelFiles, graph: Path, thread_counts: Sequence[int]) -> None:
+    def __init__(self, files: ModelFiles, graph: Path | bytes, thread_counts: Sequence[int]) -> None:
         self._input: str = files.manifest["input"]["name"]
         self._output: str = files.manifest["output"]["name"]
         self._classes = len(files.labels)
@@ -71,9 +71,12 @@ def load(files: ModelFiles, *, thread_counts: Sequence[int] = (1,), shared: Path
     comes first and mapped by every session of every process from then on: one copy for all, and a session loads in
     20 ms instead of 300. The outputs are the same to the last bit. Those files are used unchecked and fit this
     processor only: the folder must be new at each boot and writable by nobody but this function's runtime and workers.
+
+    The manifest's digest is of one file, so a graph may not name further ones with weights: it is given to ONNX Runtime
+    as bytes, from which it follows no path.
     """
     try:
-        graph = files.onnx if shared is None else _prepared(files, shared)
+        graph = files.onnx.read_bytes() if shared is None else _prepared(files, shared)
         model = Model(files, graph, thread_counts)
     except OSError as error:
         raise ModelError(f"the folder for shared weights cannot be used: {error}") from error
@@ -81,7 +84,7 @@ def load(files: ModelFiles, *, thread_counts: Sequence[int] = (1,), shared: Path
     return model
 
 
-def _session(graph: Path, threads: int) -> ort.InferenceSession:
+def _session(graph: Path | bytes, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -92,10 +95,10 @@ def _session(graph: Path, threads: int) -> ort.InferenceSession:
     return _create(graph, options)
 
 
-def _create(graph: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+def _create(graph: Path | bytes, options: ort.SessionOptions) -> ort.InferenceSession:
     options.log_severity_level = _LOG_ERRORS
     try:
-        return ort.InferenceSession(str(graph), options, providers=_PROVIDERS)
+        return ort.InferenceSession(graph if isinstance(graph, bytes) else str(graph), options, providers=_PROVIDERS)
     except Exception as error:  # As above.
         raise ModelError(f"ONNX Runtime cannot load the model: {error}") from error
 
@@ -114,7 +117,7 @@ def _prepared(files: ModelFiles, shared: Path) -> Path:
             entry = "session.optimized_model_external_initializers_"
             options.add_session_config_entry(f"{entry}file_name", _WEIGHTS)
             options.add_session_config_entry(f"{entry}min_size_in_bytes", str(_SHARE_FROM_BYTES))
-            _create(files.onnx, options)
+            _create(files.onnx.read_bytes(), options)
             try:
                 draft.rename(place)
             except OSError:

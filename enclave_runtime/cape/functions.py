@@ -79,7 +79,7 @@ class BundleReader:
         self._digest.update(plaintext)
         self._file.write(plaintext)
 
-    def update_plain(self, plaintext: bytes) -> None:
+    def update_plain(self, plaintext: bytes | memoryview) -> None:
         """Take the whole zip, which came by another sealed way."""
         self.bytes = len(plaintext)
         self._digest.update(plaintext)
@@ -108,7 +108,7 @@ class BundleReader:
                 entries = archives.check(archive)
                 folder = _entry_folder([entry.filename for entry in entries])
                 # The folder's name is the function's own, as it was deployed; without one it needs some name.
-                root = place / "function"
+                root = archives.unguessable(place) / "function"
                 archives.unpack(archive, root)
                 unpacked = sum(entry.file_size for entry in entries)
                 return LoadedFunction(root / folder, self.checksum, unpacked, place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from blindsight.cape import envelope, ids, messages
 from blindsight.cape.protocol import RESULT_KEY_BITS
 from blindsight.errors import CapeError, TransportError
+from enclave_runtime import threads
 from enclave_runtime.cape import accounts
 from enclave_runtime.cape.accounts import Account, AccountVault, FunctionEntry
 from enclave_runtime.cape.functions import BundleReader, LoadedFunction, LoadedFunctions
@@ -21,7 +21,11 @@ from enclave_runtime.cape.process import HandlerLimits, HandlerProcess
 from enclave_runtime.cape.spares import Spares
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from enclave_runtime.cape.rootsecret import RootSecret
+    from enclave_runtime.confinement.warden import Warden
     from enclave_runtime.evidence.producer import EvidenceProducer
 
 _KEY_NONCE_BYTES = 16
@@ -33,20 +37,20 @@ class OwnerKeys:
     def __init__(self, vault: AccountVault, owner: Account) -> None:
         self._key = vault.cape_key(owner)
 
-    def encrypt(self, plaintext: bytes) -> bytes:
-        return envelope.encrypt(self._key.public_key(), plaintext)
+    def encrypt(self, plaintext: memoryview) -> Iterable[bytes]:
+        return envelope.encrypt_pieces(self._key.public_key(), plaintext)
 
-    def decrypt(self, value: bytes) -> bytes:
-        return envelope.decrypt(self._key, value)
+    def decrypt(self, value: memoryview) -> Iterable[bytes]:
+        return envelope.decrypt_pieces(self._key, value)
 
 
 class NoKeys:
     """For code that its owner has not deployed: nothing can be encrypted or decrypted."""
 
-    def encrypt(self, plaintext: bytes) -> bytes:  # noqa: ARG002 -- as `OwnerKeys`
+    def encrypt(self, plaintext: memoryview) -> Iterable[bytes]:  # noqa: ARG002 -- as `OwnerKeys`
         raise CapeError("forbidden", "this function may not use an account's key")
 
-    def decrypt(self, value: bytes) -> bytes:  # noqa: ARG002 -- as `OwnerKeys`
+    def decrypt(self, value: memoryview) -> Iterable[bytes]:  # noqa: ARG002 -- as `OwnerKeys`
         raise CapeError("forbidden", "this function may not use an account's key")
 
 
@@ -54,13 +58,20 @@ class CapeHost:
     """Accounts, loaded functions and their processes; one for the runtime's life."""
 
     def __init__(
-        self, root: RootSecret, producer: EvidenceProducer, limits: HandlerLimits, *, classifier_checksum: bytes
+        self,
+        root: RootSecret,
+        producer: EvidenceProducer,
+        warden: Warden,
+        limits: HandlerLimits,
+        *,
+        classifier_checksum: bytes,
     ) -> None:
         self.vault = AccountVault(root)
         self.producer = producer
         self.functions = LoadedFunctions()
         self.spares = Spares()
         self.result_key = rsa.generate_private_key(65537, RESULT_KEY_BITS)
+        self._warden = warden
         self._limits = limits
         self._classifier_checksum = classifier_checksum
         self._granted: Account | None = None
@@ -80,7 +91,7 @@ class CapeHost:
                 "proof": str() as proof,
             }:
                 self.vault.check_new(username, owner)
-                account = await asyncio.to_thread(accounts.create, username, owner, proof)
+                account = await threads.KEYS.run(accounts.create, username, owner, proof)
                 return {"record": self.vault.seal(account)}
             case {"op": "user_key", "record": bytes() as record}:
                 return {"document": self.key_document(self.vault.open(record), None)}
@@ -115,16 +126,17 @@ class CapeHost:
                 return {}
         raise TransportError("bad_frame", "This is no question about an account.")
 
-    def open_classifier_input(self, value: bytes) -> bytes:
+    def open_classifier_input(self, value: bytes | memoryview) -> bytes:
         """Decrypt a `cape:` value for the classifier, if its account's owner has allowed that. Raises `CapeError`."""
         if self._granted is None:
             raise CapeError("cannot_decrypt", "no account has allowed this classifier to decrypt for it")
         return envelope.decrypt(self.vault.cape_key(self._granted), value)
 
-    def run_document(self, key: X25519PrivateKey, checksum: bytes | None, nonce: bytes) -> bytes:
+    def run_document(self, key: bytes, checksum: bytes | None, nonce: bytes) -> bytes:
         """Evidence for a client of the function with `checksum`, if that is known, whose inputs are sealed to `key`."""
         user_data: dict[str, bytes | str] = {} if checksum is None else {"func_checksum": checksum}
         user_data["signature_verification_public_key"] = messages.pkcs1(self.result_key.public_key())
+        user_data["result_binding"] = messages.RESULT_BINDING
         return self._attest(key, user_data, nonce)
 
     def key_document(self, account: Account, nonce: bytes | None) -> bytes:
@@ -135,14 +147,11 @@ class CapeHost:
             "username": account.username,
             "owner": account.owner_public_key,
         }
-        return self._attest(
-            X25519PrivateKey.generate(), user_data, secrets.token_bytes(_KEY_NONCE_BYTES) if nonce is None else nonce
-        )
+        unused = X25519PrivateKey.generate().public_key().public_bytes_raw()  # No client takes a document without one.
+        return self._attest(unused, user_data, secrets.token_bytes(_KEY_NONCE_BYTES) if nonce is None else nonce)
 
-    def _attest(self, key: X25519PrivateKey, user_data: dict[str, bytes | str], nonce: bytes) -> bytes:
-        return self.producer.attest(
-            nonce=nonce, user_data=messages.user_data(user_data), public_key=key.public_key().public_bytes_raw()
-        )
+    def _attest(self, key: bytes, user_data: dict[str, bytes | str], nonce: bytes) -> bytes:
+        return self.producer.attest(nonce=nonce, user_data=messages.user_data(user_data), public_key=key)
 
     def check_bundle(self, account: Account, token: str, reader: BundleReader) -> dict[str, Any]:
         """What a deploy token allows, of which `reader` has read the bundle. Raises `CapeError`."""
@@ -166,14 +175,15 @@ class CapeHost:
     async def process(self, function: LoadedFunction, owner: Account) -> HandlerProcess:
         """A fresh process of `owner`'s function. Raises `CapeError`."""
         keys = OwnerKeys(self.vault, owner)
-        return await self.spares.take(
-            function.code, lambda: HandlerProcess.start(function.code, limits=self._limits, rpc=keys)
-        )
+        return await self.spares.take(function.code, lambda: self._start(function.code, keys))
 
     async def test_process(self, function: LoadedFunction, owner: Account | None) -> HandlerProcess:
         """A process of code that is not deployed; without the keys of anybody unless `owner` allowed it."""
         keys = OwnerKeys(self.vault, owner) if owner else NoKeys()
-        return await HandlerProcess.start(function.code, limits=self._limits, rpc=keys)
+        return await self._start(function.code, keys)
+
+    async def _start(self, code: Path, keys: OwnerKeys | NoKeys) -> HandlerProcess:
+        return await HandlerProcess.start(code, warden=self._warden, limits=self._limits, rpc=keys)
 
     async def release(self, function: LoadedFunction) -> None:
         """A session has ended."""

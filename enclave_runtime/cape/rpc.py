@@ -7,41 +7,51 @@ so an answer is written with a single call.
 from __future__ import annotations
 
 import asyncio
-import base64
 import binascii
-import contextlib
+import itertools
 import json
 import logging
 import os
 import socket
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from blindsight.cape import base64pieces
 from blindsight.errors import CapeError
-from enclave_runtime.cape.place import SOCKET
+from blindsight.wire.gathered import Gathered
+from enclave_runtime import threads
+from enclave_runtime.cape import rpcrequest
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
 _log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES: Final = 10 * 1024 * 1024
 """Of a request, and of an answer: what the helper reads."""
 
+SOCKET: Final = "rpc.sock"
+
 _MAX_CONNECTIONS = 16
 _MAX_ATTEMPTS = 16
 """How often a request may look complete without being so; base64 has no braces."""
+_MAX_WHITE_SPACE = 64
+"""Characters after a request, within which its end is looked for."""
 _CHUNK = 1 << 20
 _CREDENTIALS = struct.Struct("3i")
 """Process, user and group of a peer: unix(7), SO_PEERCRED."""
 
 
 class Rpc(Protocol):
-    """A function owner's key. Both raise `CapeError`, whose message the function is told, and may take a while."""
+    """A function owner's key. Both raise `CapeError`, whose message the function is told, and may take a while.
 
-    def encrypt(self, plaintext: bytes) -> bytes: ...
+    What they give counts only when all of its pieces have come.
+    """
 
-    def decrypt(self, value: bytes) -> bytes: ...
+    def encrypt(self, plaintext: memoryview) -> Iterable[bytes]: ...
+
+    def decrypt(self, value: memoryview) -> Iterable[bytes]: ...
 
 
 class RpcServer:
@@ -98,37 +108,56 @@ class RpcServer:
                 return
             # As much as the system allows: what is queued at once, one `recv` can read at once.
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_MESSAGE_BYTES)
-            answer = _encoded(await self._answer(reader))
-            writer.write(answer)
+            writer.write(await self._answer(reader))
             await writer.drain()
         except OSError:
             pass  # The process has hung up or ended.
         finally:
             writer.close()
 
-    async def _answer(self, reader: asyncio.StreamReader) -> dict[str, Any]:
+    async def _answer(self, reader: asyncio.StreamReader) -> bytes | memoryview:
         number: object = None
         try:
             request = await _read(reader)
             number = request.get("id")
-            async with self._turn:  # One at a time: a function must not take all of the runtime's threads.
-                result = await asyncio.to_thread(self._call, request)
+            async with self._turn:  # One at a time: a function must not take all of these threads.
+                return await threads.CALLS.run(self._answer_call, request)
         except CapeError as error:
             return _failure(number, str(error))
-        return {"id": _id(number), "result": result, "error": None}
 
-    def _call(self, request: dict[str, Any]) -> str:
+    def _answer_call(self, request: dict[str, Any]) -> memoryview:
+        # By hand: no result needs to be escaped, and to look for what does would hold up the runtime.
+        number = json.dumps(_id(request.get("id"))).encode()
+        answer = Gathered(MAX_MESSAGE_BYTES)
+        try:
+            for piece in itertools.chain(
+                [b'{"id": ', number, b', "result": "'], self._call(request), [b'", "error": null}']
+            ):
+                answer.add(piece)
+        except ValueError as error:
+            raise CapeError("too_large", "the answer is too large") from error
+        return answer.content
+
+    def _call(self, request: dict[str, Any]) -> Iterator[bytes]:
         match request:
-            case {"method": "CapeEncryptRPC.Encrypt" | "CapeEncryptRPC.Decrypt" as method, "params": [str() as text]}:
+            case {
+                "method": "CapeEncryptRPC.Encrypt" | "CapeEncryptRPC.Decrypt" as method,
+                "params": [str() | memoryview() as text],
+            }:
                 pass
             case {"method": "CapeEncryptRPC.Encrypt" | "CapeEncryptRPC.Decrypt"}:
                 raise CapeError("malformed_frame", "params must be one text")
             case _:
                 raise CapeError("malformed_frame", "there is no such method")
         try:
+            value = memoryview(text.encode("ascii") if isinstance(text, str) else text)
             if method == "CapeEncryptRPC.Encrypt":
-                return self._rpc.encrypt(base64.b64decode(text, validate=True)).decode()
-            return base64.b64encode(self._rpc.decrypt(text.encode())).decode()
+                plaintext = Gathered(len(value))
+                for piece in base64pieces.decoded(value):
+                    plaintext.add(piece)
+                yield from self._rpc.encrypt(plaintext.content)
+            else:
+                yield from base64pieces.encoded_of(self._rpc.decrypt(value))
         except (binascii.Error, UnicodeError) as error:
             raise CapeError("malformed_frame", "the parameter is not base64") from error
         except CapeError:
@@ -142,7 +171,10 @@ def _bind(listener: socket.socket, folder: Path) -> None:
     # By descriptor, because a socket's path has at most 107 bytes. The function's own is relative.
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        listener.bind(f"/proc/self/fd/{descriptor}/{SOCKET}")
+        path = f"/proc/self/fd/{descriptor}/{SOCKET}"
+        listener.bind(path)
+        # A function may have a user id of its own; who connects is looked at in any case.
+        Path(path).chmod(0o666)
     finally:
         os.close(descriptor)
 
@@ -155,24 +187,15 @@ async def _read(reader: asyncio.StreamReader) -> dict[str, Any]:
         received += chunk
         if len(received) > MAX_MESSAGE_BYTES:
             raise CapeError("too_large", f"a request has at most {MAX_MESSAGE_BYTES} bytes")
-        if received.rstrip().endswith(b"}") and attempts < _MAX_ATTEMPTS:
+        if received[-_MAX_WHITE_SPACE:].rstrip().endswith(b"}") and attempts < _MAX_ATTEMPTS:
             attempts += 1
-            with contextlib.suppress(ValueError, RecursionError):
-                request = await asyncio.to_thread(json.loads, bytes(received))
-                if isinstance(request, dict):
-                    return request
+            if (request := rpcrequest.parse(received)) is not None:
+                return request
     raise CapeError("malformed_frame", "the request is not a JSON object")
 
 
-def _encoded(answer: dict[str, Any]) -> bytes:
-    encoded = json.dumps(answer).encode()
-    if len(encoded) > MAX_MESSAGE_BYTES:
-        encoded = json.dumps(_failure(answer["id"], "the answer is too large")).encode()
-    return encoded
-
-
-def _failure(number: object, text: str) -> dict[str, Any]:
-    return {"id": _id(number), "result": None, "error": text}
+def _failure(number: object, text: str) -> bytes:
+    return json.dumps({"id": _id(number), "result": None, "error": text}).encode()
 
 
 def _id(number: object) -> int | str | None:

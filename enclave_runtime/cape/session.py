@@ -6,29 +6,26 @@ import asyncio
 import select
 from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-from blindsight.cape import envelope, messages
-from blindsight.cape.protocol import HPKE_ENC_BYTES, MAX_INPUT_BYTES, PREFIX
-from blindsight.errors import CapeError, SealingError, TransportError
-from blindsight.sealing import hpke
+from blindsight.cape import messages
+from blindsight.cape.protocol import MAX_INPUT_BYTES
+from blindsight.errors import CapeError, TransportError
 from blindsight.wire import cape as pieces
 from blindsight.wire import frames
+from blindsight.wire.gathered import Gathered
 from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
+from enclave_runtime import threads
 from enclave_runtime.cape import accounts
 from enclave_runtime.cape.functions import BundleReader, LoadedFunction
+from enclave_runtime.cape.inputs import Input, Inputs, decrypted, is_ciphertext
 
 if TYPE_CHECKING:
     from enclave_runtime.cape.accounts import Account, FunctionEntry
     from enclave_runtime.cape.host import CapeHost
     from enclave_runtime.cape.process import HandlerProcess
 
-_SUITE = hpke.Suite(aead_id=hpke.AEAD_CHACHA20_POLY1305)
 _MAX_WAITING_FRAMES = 8
 """Frames of a client that are read ahead while one of its inputs is at work."""
 _HANG_UP_LOOK_SECONDS = 1.0
-_SLOW_BYTES = 1 << 20
-"""From here on decryption is worth a thread of its own."""
 
 
 async def serve(
@@ -89,7 +86,7 @@ class _Session:
         self._opening = opening
         self._inbox = inbox
         self._writer = writer
-        self._key = X25519PrivateKey.generate()
+        self._inputs = Inputs()
         self._function: LoadedFunction | None = None
         self._process: HandlerProcess | None = None
         self._idle = asyncio.Event()
@@ -151,22 +148,23 @@ class _Session:
             self._function = await self._load(owner, entry, function_id)
             await self._opened()
         nonce = await self._nonce()
-        await self._text(messages.attestation(self._host.run_document(self._key, entry.checksum, nonce)))
+        await self._text(messages.attestation(self._host.run_document(self._inputs.public_key, entry.checksum, nonce)))
         while True:
             # An input that cannot be opened or answered fails alone; the client may go on.
             try:
-                value = await self._input()
-                if value.startswith(PREFIX):
-                    key = self._host.vault.cape_key(owner)
-                    value = await asyncio.to_thread(envelope.decrypt, key, value)
-                if self._process is None or self._process.ended:
-                    await self._start(owner)
-                assert self._process is not None  # noqa: S101 -- just started
-                output = await self._process.call(value)
-                checksums = messages.Checksums.of(value, entry.checksum, output)
-                await self._text(messages.result(output, checksums, self._host.result_key))
+                await self._answer(owner, entry)
             except CapeError as error:
                 await self._send(pieces.error_frame(error))
+
+    async def _answer(self, owner: Account, entry: FunctionEntry) -> None:
+        opened = await self._input()
+        value = opened.value
+        if is_ciphertext(value):
+            value = await decrypted(self._host.vault.cape_key(owner), value)
+        if self._process is None or self._process.ended:
+            await self._start(owner)
+        assert self._process is not None  # noqa: S101 -- just started
+        await self._result(opened, value, entry.checksum, await self._process.call(value))
 
     async def _start(self, owner: Account) -> None:
         if self._process is not None:
@@ -180,7 +178,7 @@ class _Session:
             await self._receive_bundle(bundle, Kind.CAPE_FUNCTION)
             if bundle.finish() != entry.checksum:
                 raise CapeError("checksum_mismatch", "the host's function is not the one that was deployed")
-            loaded = await asyncio.to_thread(bundle.unpack)
+            loaded = await threads.BUNDLES.run(bundle.unpack)
         return self._host.functions.add(function_id, loaded)
 
     async def _deploy(self, caller: Account, token: str) -> None:
@@ -194,62 +192,70 @@ class _Session:
             raise CapeError("checksum_mismatch", "the token allows another name or visibility")
         with BundleReader(self._host.vault.cape_key(caller)) as bundle:
             await self._receive_bundle(bundle, Kind.CAPE_INPUT)
-            accepted = await asyncio.to_thread(self._host.check_bundle, caller, token, bundle)
+            accepted = await threads.BUNDLES.run(self._host.check_bundle, caller, token, bundle)
         await self._send(frames.encode(Kind.CAPE_DEPLOYED, frames.pack(accepted)))
         await self._wait_for_end()
 
     async def _test(self, caller: Account, token: str | None) -> None:
         await self._opened()
         nonce = await self._nonce()
-        document = self._host.run_document(self._key, None, nonce)
+        document = self._host.run_document(self._inputs.public_key, None, nonce)
         await self._text(messages.attestation(document))
-        archive = await self._input()
+        archive = (await self._input()).value
         allowed = None
         with BundleReader(self._host.vault.cape_key(caller)) as bundle:
-            bundle.update_plain(archive)
+            await threads.BUNDLES.run(bundle.update_plain, archive)
             # Only for the code that its owner signed is the owner's key used, as in a deployment.
             if token is not None and caller.verify(token, "deploy").deploy[0] == bundle.checksum:
                 allowed = caller
-            function = await asyncio.to_thread(bundle.unpack)
+            function = await threads.BUNDLES.run(bundle.unpack)
         try:
             self._process = await self._host.test_process(function, allowed)
-            value = await self._input()
-            if value.startswith(PREFIX):
+            opened = await self._input()
+            value = opened.value
+            if is_ciphertext(value):
                 if allowed is None:
                     raise CapeError("forbidden", "only a deploy token for this very code may decrypt")
-                value = await asyncio.to_thread(envelope.decrypt, self._host.vault.cape_key(caller), value)
+                value = await decrypted(self._host.vault.cape_key(caller), value)
             output = await self._process.call(value)
         finally:
             function.remove()
-        checksums = messages.Checksums.of(value, function.checksum, output)
-        await self._text(messages.result(output, checksums, self._host.result_key))
+        await self._result(opened, value, function.checksum, output)
         await self._wait_for_end()
 
     async def _receive_bundle(self, bundle: BundleReader, kind: Kind) -> None:
         last = False
         while not last:
             content, last = pieces.split(await self._next(kind))
-            await asyncio.to_thread(bundle.update, content)
+            await threads.BUNDLES.run(bundle.update, content)
 
-    async def _input(self) -> bytes:
+    async def _input(self) -> Input:
         """The next input, opened. Raises `CapeError`; the message has been read whole all the same."""
-        parts, total, last = [], 0, False
-        while not last:
-            part, last = pieces.split(await self._next(Kind.CAPE_INPUT))
+        part, last = pieces.split(await self._next(Kind.CAPE_INPUT))
+        if last:
+            return await self._inputs.open(part)
+        gathered, total = Gathered(MAX_INPUT_BYTES), 0
+        while True:
             total += len(part)
             if total <= MAX_INPUT_BYTES:
-                parts.append(part)
+                gathered.add(part)
+            if last:
+                break
+            part, last = pieces.split(await self._next(Kind.CAPE_INPUT))
         if total > MAX_INPUT_BYTES:
             raise CapeError("too_large", f"an input has at most {MAX_INPUT_BYTES} bytes")
-        sealed = b"".join(parts)
-        return await asyncio.to_thread(self._open, sealed) if len(sealed) > _SLOW_BYTES else self._open(sealed)
+        return await self._inputs.open(gathered.content)
 
-    def _open(self, sealed: bytes) -> bytes:
-        try:
-            context = hpke.setup_recipient(sealed[:HPKE_ENC_BYTES], self._key, b"", _SUITE)
-            return context.open(sealed[HPKE_ENC_BYTES:])
-        except SealingError as error:
-            raise CapeError("cannot_decrypt", "the input is not sealed to this connection's key") from error
+    async def _result(
+        self, opened: Input, value: bytes | memoryview, function: bytes, output: bytes | memoryview
+    ) -> None:
+        """Answer the input that was `opened`; the handler got it as `value`, decrypted."""
+        checksums = await threads.OPENING.run(messages.Checksums.of, value, function, output)
+        answered = messages.Answered(self._inputs.public_key, opened.sealed_sha256)
+        content = messages.result(output, checksums, self._host.result_key, answered)
+        for frame in pieces.streamed(Kind.CAPE_TEXT, content):
+            await self._send(frame)
+            await asyncio.sleep(0)  # `drain` lets others have a turn only if the gateway does not keep up.
 
     async def _nonce(self) -> bytes:
         nonce = await self._next(Kind.CAPE_NONCE)

@@ -13,10 +13,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-import cbor2
-
 from blindsight.attestation import cose
-from blindsight.attestation.document import MAX_PCRS, PCR_BYTES
+from blindsight.attestation.document import MAX_PCRS, PCR_BYTES, encode
 from blindsight.errors import ProducerError
 from enclave_runtime.evidence.producer import check_inputs
 from enclave_runtime.evidence.simulated_pki import load_or_create_root, mint_chain
@@ -93,7 +91,7 @@ class SimulatedProducer:
             "user_data": user_data,
             "nonce": nonce,
         }
-        return cose.sign(cbor2.dumps(payload), chain.key)
+        return cose.sign(encode(payload), chain.key)
 
     def _listed(self) -> dict[int, bytes]:
         return {index: self._registers[index] for index in sorted(self._locked)}

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from blindsight.problems import CATALOGUE, Problem
-from enclave_runtime.workers.process import FunctionBroken, WorkerLost, WorkerProcess
+from enclave_runtime.workers import weights
+from enclave_runtime.workers.process import LIMITS, FunctionBroken, WorkerLost, WorkerProcess, Workplace
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from enclave_runtime.confinement.warden import Warden
+    from enclave_runtime.function import Function
 
 _log = logging.getLogger(__name__)
 
@@ -43,9 +45,10 @@ class WorkerPool:
     A worker has one call at a time, so a crash, a timeout or a hostile image touches nobody else's request.
     """
 
-    def __init__(self, folder: Path, shared: Path, limits: PoolLimits) -> None:
-        self._folder = folder
-        self._shared = shared
+    def __init__(self, function: Function, warden: Warden, limits: PoolLimits) -> None:
+        threads = sorted({1, limits.processors})
+        self._workplace = Workplace(warden, function.folder, function.weights, threads, LIMITS)
+        self._draft = function.draft
         self._limits = limits
         self._idle: deque[WorkerProcess] = deque()
         self._busy: set[WorkerProcess] = set()
@@ -89,7 +92,7 @@ class WorkerPool:
     def queued(self) -> int:
         return len(self._waiting)
 
-    async def classify(self, image: bytes, top_k: int) -> dict[str, Any]:
+    async def classify(self, image: bytes | memoryview, top_k: int) -> dict[str, Any]:
         """Classify `image` in an idle worker: what `app.classify` returns.
 
         Raises `Problem`. A call cancelled while it waits leaves the queue; a cancelled running call is finished for
@@ -106,7 +109,7 @@ class WorkerPool:
         if not running.cancelled():
             running.exception()  # Seen by the caller, unless the caller is gone; then it is nobody's.
 
-    async def _run(self, worker: WorkerProcess, image: bytes, top_k: int) -> dict[str, Any]:
+    async def _run(self, worker: WorkerProcess, image: bytes | memoryview, top_k: int) -> dict[str, Any]:
         threads = 1 if self.busy > 1 else self._limits.processors
         try:
             async with asyncio.timeout(self._limits.call_seconds):
@@ -160,17 +163,33 @@ class WorkerPool:
         self._busy.discard(worker)
         await worker.kill()
 
+    async def _start_first(self) -> WorkerProcess:
+        """Start the worker that makes what all share, and put that out of its reach."""
+        try:
+            await asyncio.to_thread(weights.make_draft, self._draft, self._workplace.weights)
+        except OSError as error:
+            raise WorkerLost from error
+        worker = await WorkerProcess.start(self._workplace, draft=self._draft)
+        try:
+            owned = self._workplace.warden.layers.ids
+            await asyncio.to_thread(weights.seal, self._draft, self._workplace.weights, owned=owned)
+        except BaseException as error:
+            await worker.kill()
+            if isinstance(error, OSError):
+                raise WorkerLost from error
+            raise
+        return worker
+
     async def _keep(self, *, first: bool) -> None:
         """Keep one worker alive: start it, wait for its end, start the next.
 
         The first worker prepares what the others share, before any caller's image has been near it.
         """
-        threads = sorted({1, self._limits.processors})
         if not first:
             await self._started.wait()
         while self.broken is None:
             try:
-                worker = await WorkerProcess.start(self._folder, self._shared, threads)
+                worker = await (WorkerProcess.start(self._workplace) if self._started.is_set() else self._start_first())
             except (FunctionBroken, WorkerLost) as error:
                 # A function that was loaded before is not broken now: there may be no memory for one more.
                 if isinstance(error, FunctionBroken) and not self._started.is_set():

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
-import signal
-import socket
-import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from enclave_runtime.workers import messages
+from enclave_runtime.confinement.layers import LayerUnavailable
+from enclave_runtime.confinement.plan import Limits
+from enclave_runtime.confinement.process import ConfinedProcess, ProcessLost, Program, new_place
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from enclave_runtime.confinement.warden import Warden
+
+NICE: Final = 5
+"""How far a worker yields to the runtime, and to a worker that is being started in a lost one's place."""
 
 _START_SECONDS = 120.0
 """In which a function must be loaded and warm; a large model on a busy machine takes some."""
+LIMITS: Final = Limits(memory_bytes=6 << 30, file_bytes=1 << 30, nice=NICE)
+"""Of one worker. ResNet50 and the largest photo take less than 1 GiB; larger models take more."""
 
 
 class WorkerLost(Exception):  # noqa: N818 -- names what happened
@@ -29,51 +34,61 @@ class FunctionBroken(Exception):  # noqa: N818
     """The function cannot be loaded; the message says why. A new worker would fail the same way."""
 
 
+@dataclass(frozen=True)
+class Workplace:
+    """What every worker of a function starts with.
+
+    `folder` is the function, `weights` what its workers share; `threads` are the numbers of processor threads that
+    calls will ask for.
+    """
+
+    warden: Warden
+    folder: Path
+    weights: Path
+    threads: Sequence[int]
+    limits: Limits
+
+
 class WorkerProcess:
     """A started worker. One call at a time; a call that is cancelled or late costs the worker its life."""
 
-    def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, process: ConfinedProcess) -> None:
         self._process = process
-        self._reader = reader
-        self._writer = writer
 
     @classmethod
-    async def start(cls, folder: Path, shared: Path, threads: list[int]) -> WorkerProcess:
-        """Start a worker on the function in `folder` and wait until it is warm.
+    async def start(cls, workplace: Workplace, *, draft: Path | None = None) -> WorkerProcess:
+        """Start a worker and wait until it is warm.
 
-        `shared` is a folder for what all workers of a function may share, `threads` are the numbers of processor
-        threads that calls will ask for. Raises `FunctionBroken`, `WorkerLost`.
+        The first one is given `draft`, a folder in which it makes what all will share. Raises `FunctionBroken`,
+        `WorkerLost`.
         """
-        ours, theirs = socket.socketpair()
+        place = new_place(workplace.folder.parent)
+        shared = draft or workplace.weights
+        process = ConfinedProcess(
+            workplace.warden,
+            place,
+            Program(
+                "enclave_runtime.workers.worker",
+                [str(workplace.folder)],
+                workplace.limits,
+                read_only=[workplace.folder, *([] if draft else [workplace.weights])],
+                writable=[draft] if draft else [],
+                environment=_environment(shared, workplace.threads),
+            ),
+        )
+        worker = cls(process)
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-m", "enclave_runtime.workers.worker", str(theirs.fileno()),
-                cwd=folder,
-                env=_environment(shared, threads),
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-            )  # fmt: skip
-        except BaseException as error:
-            ours.close()
-            if isinstance(error, OSError):  # No memory or no process left: not the function's fault.
-                raise WorkerLost from error
-            raise
-        finally:
-            theirs.close()
-        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=messages.MAX_HEADER_BYTES)
-        worker = cls(process, reader, writer)
-        try:
+            await process.start()
             async with asyncio.timeout(_START_SECONDS):
-                hello = await worker._receive()
+                hello = await process.hello()
         except BaseException as error:
-            await worker.kill()
-            if isinstance(error, TimeoutError):
+            await process.close()
+            # No memory or no process left, or none that could be confined: not the function's fault.
+            if isinstance(error, (OSError, TimeoutError, ProcessLost, LayerUnavailable)):
                 raise WorkerLost from error
             raise
         if "error" in hello:
-            await worker.kill()
+            await process.close()
             raise FunctionBroken(hello["error"])
         return worker
 
@@ -81,18 +96,17 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    async def call(self, header: dict[str, Any], body: bytes) -> dict[str, Any]:
+    async def call(self, header: dict[str, Any], body: bytes | memoryview) -> dict[str, Any]:
         """Send one call and wait for its answer. Raises `WorkerLost`."""
         try:
-            self._writer.write(messages.encode(header, body))
-            await self._writer.drain()
-        except OSError as error:
+            answer, _ = await self._process.call(header, body)
+        except ProcessLost as error:
             raise WorkerLost from error
-        return await self._receive()
+        return answer
 
     @property
     def ended(self) -> bool:
-        return self._process.returncode is not None
+        return self._process.ended
 
     async def wait(self) -> int:
         """Wait for the process to end."""
@@ -100,30 +114,14 @@ class WorkerProcess:
 
     async def kill(self) -> None:
         """End the process at once and reap it."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGKILL)
-        self._writer.close()
-        await self._process.wait()
-
-    async def _receive(self) -> dict[str, Any]:
-        try:
-            prefix = await self._reader.readexactly(messages.PREFIX.size)
-            header_bytes, body_bytes = messages.lengths(prefix)
-            header = await self._reader.readexactly(header_bytes)
-            await self._reader.readexactly(body_bytes)
-            answer = json.loads(header)
-        except (asyncio.IncompleteReadError, OSError, ValueError, RecursionError) as error:
-            raise WorkerLost from error
-        if not isinstance(answer, dict):
-            raise WorkerLost
-        return answer
+        await self._process.close()
 
 
-def _environment(shared: Path, threads: list[int]) -> dict[str, str]:
-    """A worker sees none of the runtime's environment, which may hold secrets."""
+def _environment(shared: Path, threads: Sequence[int]) -> dict[str, str]:
     return {
         "PATH": os.defpath,
         "LANG": "C.UTF-8",
+        "ORT_DISABLE_TELEMETRY": "1",
         "BLINDSIGHT_SHARED_WEIGHTS": str(shared),
         "BLINDSIGHT_THREADS": ",".join(str(count) for count in threads),
         "OMP_NUM_THREADS": "1",

@@ -1,46 +1,35 @@
-"""The worker process: loads the function from its working folder and answers one call after the other.
+"""The worker process: loads the function from its folder and answers one call after the other.
 
-Started as `python -I -m enclave_runtime.workers.worker FD`, where FD is its end of a socket pair. Nothing that the
-function prints reaches anyone: standard output and error are closed to it after start-up.
+Started through `boot` with FD, its end of a socket pair, and the function's folder.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enclave_runtime.workers import hardening, messages
+from enclave_runtime.confinement import child, messages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 
-def main(descriptor: int) -> int:
-    """Serve calls on `descriptor` until the runtime closes it."""
-    hardening.harden()
-    channel = socket.socket(fileno=descriptor)
-    stream = channel.makefile("rb")
-    try:
-        function = _load()
-    except BaseException as error:  # noqa: BLE001 -- whatever the function's import raises is reported, once
-        channel.sendall(messages.encode({"error": f"{type(error).__name__}: {error}"}))
-        return 1
-    hardening.silence()
-    # From here on it yields to the runtime, and to a worker that is being started in a lost one's place.
-    os.nice(hardening.NICE)
-    channel.sendall(messages.encode({"ready": True}))
-    while (message := messages.read(stream)) is not None:
-        channel.sendall(_encoded(_answer(function, *message)))
-    return 0
+def main() -> int:
+    """Serve calls until the runtime closes the channel."""
+    descriptor, folder = int(sys.argv[1]), Path(sys.argv[2])
+    channel, plan = child.begin(descriptor)
+    os.chdir(folder)
+    return child.serve(channel, plan, lambda: _load(folder), lambda error: f"{type(error).__name__}: {error}")
 
 
-def _load() -> ModuleType:
-    sys.path.insert(0, str(Path.cwd()))
-    return importlib.import_module("app")
+def _load(folder: Path) -> Callable[[dict[str, Any], bytes], bytes]:
+    child.import_from(folder)
+    function = importlib.import_module("app")
+    return lambda call, body: _encoded(_answer(function, call, body))
 
 
 def _answer(function: ModuleType, call: dict[str, Any], body: bytes) -> dict[str, Any]:
@@ -61,7 +50,3 @@ def _encoded(answer: dict[str, Any]) -> bytes:
         return messages.encode(answer)
     except (TypeError, ValueError, RecursionError) as error:  # Not JSON, or too much of it: no reason to end.
         return messages.encode({"failure": type(error).__name__})
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))

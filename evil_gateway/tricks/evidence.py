@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import cbor2
 
 from blindsight.attestation import cose
+from blindsight.attestation.document import encode
 from blindsight.sealing import keyconfig
 from blindsight.sealing.kem import MLKEM768_X25519
 from enclave_runtime.keys import LaneKeys
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from evil_gateway.stage import Act, Ask, Stage
+
+BREAK = b"\xff"
+"""Ends a map of indefinite length, as the payload is."""
 
 
 async def _swapped_keys(stage: Stage, ask: Ask) -> Reply:
@@ -73,18 +77,18 @@ def _header(protected: bytes, unprotected: dict[int, int]) -> Callable[[bytes], 
 def _without_certificate(document: bytes) -> bytes:
     payload = payload_of(document)
     del payload["certificate"]
-    return unsigned(document, cbor2.dumps(payload))
+    return unsigned(document, encode(payload))
 
 
 def _nonce_twice(document: bytes) -> bytes:
     payload = cose.parse(document, step=0).payload
-    return unsigned(document, bytes([payload[0] + 1]) + payload[1:] + cbor2.dumps("nonce") + cbor2.dumps(bytes(32)))
+    return unsigned(document, payload.removesuffix(BREAK) + cbor2.dumps("nonce") + cbor2.dumps(bytes(32)) + BREAK)
 
 
 def _shuffled(document: bytes) -> bytes:
     payload = payload_of(document)
     root, *others = payload["cabundle"]
-    return unsigned(document, cbor2.dumps(payload | {"cabundle": [root, *reversed(others)]}))
+    return unsigned(document, encode(payload | {"cabundle": [root, *reversed(others)]}))
 
 
 async def _added_key(stage: Stage, ask: Ask) -> Reply:
@@ -102,7 +106,7 @@ async def _without_hybrid(stage: Stage, ask: Ask) -> Reply:
 
 def _cut_certificate(document: bytes) -> bytes:
     payload = payload_of(document)
-    return unsigned(document, cbor2.dumps(payload | {"certificate": payload["certificate"][:200]}))
+    return unsigned(document, encode(payload | {"certificate": payload["certificate"][:200]}))
 
 
 async def _own_root(stage: Stage, ask: Ask) -> Reply:
@@ -128,7 +132,7 @@ async def _other_policy(stage: Stage, ask: Ask) -> Reply:
     policy = json.loads(reply.body)
     stage.memory["asked"] = stage.memory.get("asked", 0) + 1
     if stage.memory["asked"] > 1:
-        policy["pcrs"] = {"0": [base64.b16encode(os.urandom(48)).decode().lower()]}
+        policy["releases"][0]["pcrs"] = {"0": [base64.b16encode(os.urandom(48)).decode().lower()]}
     return replace(reply, body=json.dumps(policy).encode())
 
 

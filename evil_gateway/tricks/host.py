@@ -81,12 +81,11 @@ def _answered(sign: Callable[[dict[str, Any], bytes, str], str | None]) -> Act:
     async def act(stage: Stage, ask: Ask) -> Reply:
         opened = stage.memory["keys"].open(ask.body)
         request = bhttp.decode_request(opened.request)
-        plain = Ask(
-            "POST", "/classify", {"receipt": "true"}, {"content-type": "application/octet-stream"}, request.content
-        )
+        image = bytes(request.content)
+        plain = Ask("POST", "/classify", {"receipt": "true"}, {"content-type": "application/octet-stream"}, image)
         content = (await stage.forward(plain)).fields
         answer = {name: content[name] for name in ("predictions", "image", "model", "timings_ms", "receipt")}
-        forged = sign(answer, request.content, request.header("receipt-evidence") or "")
+        forged = sign(answer, image, request.header("receipt-evidence") or "")
         body = json.dumps(answer if forged is None else answer | {"receipt": forged}).encode()
         response = bhttp.Response(200, [("content-type", "application/json")], body).encode()
         sealed = opened.sealer.seal(padding.padded(response, padding.SMALLEST_ANSWER))

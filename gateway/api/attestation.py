@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from blindsight import strict_json
 from blindsight.attestation import verifier
-from blindsight.errors import EvidenceError, TransportError
+from blindsight.errors import EvidenceError, PolicyError, TransportError
 from blindsight.problems import Problem
 from gateway.api import openapi
 from gateway.api.models import Attestation
@@ -62,14 +62,15 @@ async def attestation(
         raise Problem("deadline_exceeded", f"The enclave did not answer within {seconds:g} s.") from error
     except TransportError as error:
         raise Problem("enclave_unavailable", f"{error} {error.next_step}") from error
-    except EvidenceError as error:
+    except (EvidenceError, PolicyError) as error:
+        step = getattr(error, "step", None)
         raise Problem(
-            "evidence_refused", f"{error} {error.next_step}", evidence_code=error.code, verification_step=error.step
+            "evidence_refused", f"{error} {error.next_step}", evidence_code=error.code, verification_step=step
         ) from error
     return {
         "document": base64.b64encode(fields["document"]).decode(),
         "key_configs": base64.b64encode(fields["key_configs"]).decode(),
-        "model": json.loads(fields["model"]),
+        "model": strict_json.loads(fields["model"]),
         "kind": verified.kind,
         "reading": verified.report.to_dict(),
     }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response
 
 from blindsight import receipts
+from blindsight.exchange import default_top_k
 from blindsight.problems import Problem
 from gateway.api import openapi, sealed
 from gateway.api.body import Upload, read_image, read_images
@@ -15,12 +16,10 @@ from gateway.api.models import Answer, BatchAnswer
 from gateway.services import services_of
 
 if TYPE_CHECKING:
-    from gateway.enclave.attested import Attested
+    from blindsight.attestation.recipient import Recipient
     from gateway.services import Services
 
 router = APIRouter(tags=["classify"])
-
-DEFAULT_TOP_K = 5
 
 _BATCH_PARALLEL = 8
 """Images of one batch that are with the enclave at once: its workers stay busy, other callers are not crowded out."""
@@ -34,11 +33,11 @@ _BATCH_PARALLEL = 8
     responses={
         200: {"content": openapi.SEALED_ANSWER},
         **openapi.problems(
-            "bad_request", "empty_body", "bad_multipart", "bad_json", "unauthenticated", "request_timeout",
-            "image_too_large", "unsupported_media_type", "not_an_image", "truncated_image", "too_many_pixels",
-            "too_many_images", "invalid_tensor", "cannot_decrypt", "ohttp_key", "invalid_top_k", "invalid_parameter",
-            "overloaded",
-            "draining", "worker_lost", "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal",
+            "bad_request", "empty_body", "bad_multipart", "bad_json", "unauthenticated", "cross_origin",
+            "request_timeout", "image_too_large", "unsupported_media_type", "unknown_host", "not_an_image",
+            "truncated_image", "too_many_pixels", "too_many_images", "invalid_tensor", "cannot_decrypt", "ohttp_key",
+            "invalid_top_k", "invalid_parameter", "overloaded", "draining", "worker_lost", "enclave_unavailable",
+            "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
     summary="Classify one image",
@@ -64,11 +63,11 @@ async def classify(request: Request) -> dict[str, Any] | Response:
         settings = services.settings
         receipt = _receipt(request)
         upload = await read_image(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
-        answer = await services.lane.classify(upload.content, upload.media_type, top_k, receipt=receipt)
-    content, attested = answer.content, answer.attested
+        answer = await services.exchange.classify(upload.content, top_k, receipt=receipt)
+    content, recipient = answer.content, answer.recipient
     if receipt:
-        content = receipts.archive(content, document=attested.document, manifest=attested.manifest)
-    return {"request_id": request.state.request_id, **content, **_vouched(attested)}
+        content = receipts.archive(content, document=recipient.document, manifest=recipient.manifest)
+    return {"request_id": request.state.request_id, **content, **_vouched(recipient)}
 
 
 @router.post(
@@ -77,9 +76,9 @@ async def classify(request: Request) -> dict[str, Any] | Response:
     response_model_exclude_unset=True,
     openapi_extra=openapi.BATCH,
     responses=openapi.problems(
-        "empty_body", "bad_multipart", "unauthenticated", "request_timeout", "image_too_large",
-        "unsupported_media_type", "too_many_images", "invalid_top_k", "overloaded", "draining", "enclave_unavailable",
-        "evidence_refused", "internal",
+        "empty_body", "bad_multipart", "unauthenticated", "cross_origin", "request_timeout", "image_too_large",
+        "unsupported_media_type", "unknown_host", "too_many_images", "invalid_top_k", "overloaded", "draining",
+        "enclave_unavailable", "evidence_refused", "internal",
     ),
     summary="Classify several images",
 )  # fmt: skip
@@ -119,7 +118,7 @@ async def _classify_each(services: Services, uploads: list[Upload | Problem], to
             if isinstance(upload, Problem):
                 raise upload
             async with places:
-                return (await services.lane.classify(upload.content, upload.media_type, top_k)).content
+                return (await services.exchange.classify(upload.content, top_k)).content
         except Problem as problem:
             return {"problem": problem.body()}
 
@@ -128,11 +127,11 @@ async def _classify_each(services: Services, uploads: list[Upload | Problem], to
     return [task.result() for task in tasks]
 
 
-def _top_k(request: Request, attested: Attested) -> int:
+def _top_k(request: Request, attested: Recipient) -> int:
     """The query parameter `top_k`, 1 to the model's number of classes."""
     values = request.query_params.getlist("top_k")
     if not values:
-        return min(DEFAULT_TOP_K, attested.classes)
+        return default_top_k(attested.classes)
     text = values[0]
     if len(values) > 1 or not (
         text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= attested.classes
@@ -154,6 +153,6 @@ def _receipt(request: Request) -> bool:
     return values == ["true"]
 
 
-def _vouched(attested: Attested) -> dict[str, Any]:
+def _vouched(recipient: Recipient) -> dict[str, Any]:
     """What the gateway itself says about the enclave behind an answer."""
-    return {"enclave": attested.summary()} | ({"notice": attested.notice} if attested.notice else {})
+    return {"enclave": recipient.summary()} | ({"notice": recipient.notice} if recipient.notice else {})

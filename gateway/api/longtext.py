@@ -11,6 +11,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from blindsight import strict_json
+
 MOST_BESIDE: Final = 64 * 1024
 """Bytes of the object beside the long text."""
 _LONG: Final = 16 * 1024
@@ -65,8 +67,8 @@ def read_object(body: bytes) -> dict[str, Any]:
     marker = secrets.token_hex(16)
     rest, long_text = _without_long_text(body, marker)
     try:
-        fields = json.loads(rest.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        fields = strict_json.loads(rest)
+    except ValueError as error:
         raise BadJson("The body is not JSON.") from error
     if not isinstance(fields, dict):
         raise BadJson("The body is not a JSON object.")

@@ -47,9 +47,9 @@ async def key_configurations(request: Request) -> Response:
     responses={
         200: {"description": "The enclave's answer, or its problem, sealed", "content": openapi.SEALED_ANSWER},
         **openapi.problems(
-            "bad_request", "unauthenticated", "request_timeout", "image_too_large", "unsupported_media_type",
-            "ohttp_key", "overloaded", "draining", "enclave_unavailable", "evidence_refused", "deadline_exceeded",
-            "internal",
+            "bad_request", "unauthenticated", "cross_origin", "request_timeout", "image_too_large",
+            "unsupported_media_type", "unknown_host", "ohttp_key", "overloaded", "draining", "enclave_unavailable",
+            "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
     summary="Pass a sealed request on to the enclave",
@@ -78,4 +78,4 @@ async def relay(request: Request, services: Services) -> Response:
         raise services.enclave.refusal
     settings = services.settings
     sealed = await read_sealed(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
-    return _Sealed(await services.lane.relay(sealed))
+    return _Sealed(await services.exchange.relay(sealed))

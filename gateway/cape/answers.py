@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import defaultdict
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -14,7 +13,9 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from blindsight import strict_json
 from blindsight.errors import CapeError
+from gateway.cape.guesses import WINDOW_SECONDS
 from gateway.errors import RETRY_AFTER_SECONDS
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def refusal(request: HTTPConnection, error: CapeError) -> JSONResponse:
     headers = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if error.code == "too_many_guesses":
+        headers["Retry-After"] = str(WINDOW_SECONDS)
     if error.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     text = str(error).encode()[:_MAX_TEXT_BYTES].decode(errors="ignore")
@@ -108,14 +111,26 @@ async def read_body(request: Request) -> bytes:
 
 
 async def read_json(request: Request) -> dict[str, Any]:
-    """The JSON object in the body, whatever its Content-Type. Raises `CapeError`."""
+    """The JSON object in the body. Raises `CapeError`."""
+    _require_json(request)
     try:
-        content = json.loads(await read_body(request))
-    except (ValueError, RecursionError) as error:
+        content = strict_json.loads(await read_body(request))
+    except ValueError as error:
         raise CapeError("malformed_request", "the body is not JSON") from error
     if not isinstance(content, dict):
         raise CapeError("malformed_request", "the body is not a JSON object")
     return content
+
+
+def _require_json(request: Request) -> None:
+    """Refuse the media types of forms, which a browser sends for any page.
+
+    Cape's own command line names no type at all; a browser lets a page do the same, but not without an `Origin`.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    unnamed = not media_type and "origin" not in request.headers and "sec-fetch-site" not in request.headers
+    if media_type != "application/json" and not unnamed:
+        raise CapeError("unsupported_media_type", "the body has to be application/json")
 
 
 def text_member(body: dict[str, Any], name: str, *, default: str | None = None) -> str:

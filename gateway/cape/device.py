@@ -8,24 +8,28 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from blindsight.cape import tokens
-from blindsight.cape.tokens import MAX_TOKEN_CHARACTERS
+from blindsight.cape.protocol import USERNAME
 from blindsight.errors import CapeError
 from gateway.cape import models
-from gateway.cape.answers import CapeRoute, failures, read_body, read_json, text_member
+from gateway.cape.answers import CapeRoute, failures, moment, read_body, read_json, text_member
 from gateway.cape.bearer import bearer_account
-from gateway.cape.device_codes import INTERVAL, LIFETIME
+from gateway.cape.device_codes import INTERVAL, LIFETIME, Device, unknown_code
 from gateway.cape.services import cape_of
+from gateway.cape.store import TokenRow, unknown_account
 
 if TYPE_CHECKING:
     from starlette.types import Message
 
-    from gateway.cape.store import Account
+    from blindsight.cape.tokens import Scope, Token
+    from gateway.cape.device_codes import CodeRow
+    from gateway.cape.services import CapeServices
+    from gateway.cape.store import Account, Store
 
 router = APIRouter(tags=["cape"], route_class=CapeRoute)
 
@@ -38,33 +42,27 @@ _ERRORS: Final = {
     "denied": "access_denied",
     "expired": "expired_token",
 }
-_USER_CODE: Final = re.compile(r"[A-Z0-9-]{9}")
-_JWT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Approve a login</title></head>
-<body><main><h1>Approve a login</h1>
-<p>Somebody, you we hope, wants to log in on another device. This page cannot approve it: only the owner key can, which
-never leaves the machine on which the account was made. On that machine, run</p>
-<pre>cape login --approve {code}</pre>
-<p>if the device shows the same code. If it was not you, do nothing: the code expires after ten minutes.</p>
-</main></body></html>
-"""
+_DEVICE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
+"""What a device may call itself: it is shown to people, who are to be told nothing by it."""
 
 
 @router.post(
     "/oauth/device/code",
     response_model=models.DeviceCode,
-    responses=failures("malformed_request", "too_large", "overloaded"),
+    responses=failures("malformed_request", "unknown_account", "too_large", "overloaded"),
     openapi_extra=models.DEVICE_CODE,
     summary="Begin to log in on a device",
 )
 async def device_code(request: Request) -> dict[str, Any]:
-    """A code for the device, and one for its user. Who the client is does not matter: the owner key decides."""
-    if await _form(request) is None:
+    """A code for the device, and one for its user. Who the client is does not matter: the owner key decides.
+
+    With `login_hint`, only that account's.
+    """
+    form = await _form(request)
+    if form is None:
         raise CapeError("malformed_request", "the body is not a form")
-    new = await cape_of(request).store.device_codes.create()
+    cape = cape_of(request)
+    new = await cape.store.device_codes.create(await _device(request, dict(form), cape.store))
     page = f"{request.base_url}device"
     return {
         "device_code": new.device_code,
@@ -117,46 +115,114 @@ async def device_token(request: Request) -> JSONResponse:
     response_model=models.Done,
     responses=failures(
         "malformed_request", "token_invalid", "token_expired", "token_revoked", "forbidden", "unknown_code",
-        "too_large", "overloaded",
+        "too_many_guesses", "too_large", "unsupported_media_type", "overloaded",
     ),
     openapi_extra=models.DEVICE_DECISION,
     dependencies=[Depends(HTTPBearer(auto_error=False, scheme_name="cape"))],
     summary="Approve or deny a login on a device",
 )  # fmt: skip
 async def device_decision(request: Request) -> dict[str, str]:
-    """The owner decides, with a token of the same account; a code can be decided once."""
+    """The owner decides, with a token of the same account; a code can be decided once.
+
+    An approved login is listed among the account's tokens. One that names an account is that account's to decide.
+    """
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
     body = await read_json(request)
     user_code, allow = text_member(body, "user_code"), body.get("allow")
     if not isinstance(allow, bool):
         raise CapeError("malformed_request", "the member 'allow' is missing or not true or false")
-    access_token = id_token = None
-    if allow:
-        access_token = _login_token(text_member(body, "access_token"), account)
-        id_token = text_member(body, "id_token", default=access_token)
-        if len(id_token) > MAX_TOKEN_CHARACTERS or not _JWT.fullmatch(id_token):
-            raise CapeError("malformed_request", "the id_token is not a token")
-    await cape.store.device_codes.decide(user_code, allow=allow, access_token=access_token, id_token=id_token)
+    if not allow:
+        with cape.guesses.attempt(_guesser(account)):
+            await cape.store.device_codes.decide(user_code, allow=False, account=account.username)
+        return {}
+    access_token = text_member(body, "access_token")
+    id_token = text_member(body, "id_token", default=access_token)
+    login = _login_token(access_token, account)
+    if _login_token(id_token, account, "run", "account").id != login.id:
+        raise CapeError("malformed_request", "the id_token has another id, by which it could not be revoked")
+    with cape.guesses.attempt(_guesser(account)):
+        waiting = await _waiting(cape, user_code, account)
+        await cape.store.device_codes.decide(
+            user_code,
+            allow=True,
+            account=account.username,
+            access_token=access_token,
+            id_token=id_token,
+            listed=TokenRow(
+                id=login.id,
+                owner=account.username,
+                name=waiting.device.name or "device",
+                description=f"login of a device at {waiting.device.address or 'an unknown address'}",
+                function_id=None,
+                created_at=datetime.now(UTC),
+                expires_at=login.expires,
+            ),
+        )
     return {}
 
 
-@router.get("/device", include_in_schema=False)
-async def device_page(request: Request) -> HTMLResponse:
-    """What to do with the code. It is shown only if it looks like one: this page repeats nobody's words."""
-    code = request.query_params.get("user_code", "")
-    return HTMLResponse(_PAGE.format(code=code if _USER_CODE.fullmatch(code) else "CODE"))
+@router.get(
+    "/oauth/device/login",
+    response_model=models.WaitingDevice,
+    responses=failures(
+        "token_invalid", "token_expired", "token_revoked", "forbidden", "unknown_code", "too_many_guesses", "overloaded"
+    ),
+    dependencies=[Depends(HTTPBearer(auto_error=False, scheme_name="cape"))],
+    summary="Which device waits to be let in",
+)
+async def waiting_device(request: Request) -> dict[str, Any]:
+    """What the owner has to see before a decision about the query's `user_code`."""
+    cape = cape_of(request)
+    _, account = await bearer_account(request, cape.store, "account")
+    with cape.guesses.attempt(_guesser(account)):
+        row = await _waiting(cape, request.query_params.get("user_code", ""), account)
+    return {
+        "user_code": row.user_code,
+        "created_at": moment(row.created_at.replace(microsecond=0)),
+        "device_name": row.device.name,
+        "address": row.device.address,
+        "account": row.device.account,
+    }
 
 
-def _login_token(token: str, account: Account) -> str:
-    """`token`, if it is one of scope `account` of this account. A 401 would be about the caller's own token."""
+def _guesser(account: Account) -> str:
+    return f"account {account.username}"
+
+
+async def _waiting(cape: CapeServices, user_code: str, account: Account) -> CodeRow:
+    """The login that waits with this code for `account`, or for any. Raises `CapeError` (`unknown_code`)."""
+    row = await cape.store.device_codes.by_user_code(user_code)
+    if row is None or row.status != "pending" or row.device.account not in {None, account.username}:
+        raise unknown_code()
+    return row
+
+
+async def _device(request: Request, form: dict[str, str], store: Store) -> Device:
+    """Who asks. Raises `CapeError` (`unknown_account`)."""
+    name, hint = form.get("device_name", ""), form.get("login_hint", "")
+    account = await store.account(hint) if hint and USERNAME.fullmatch(hint) else None
+    if hint and account is None:
+        raise unknown_account()
+    return Device(
+        name=name if _DEVICE_NAME.fullmatch(name) else None,
+        address=request.client.host[:64] if request.client else None,
+        account=account.username if account else None,
+    )
+
+
+def _login_token(token: str, account: Account, *scopes: Scope) -> Token:
+    """What `token` says, if it is of this account and of scope `account`, or one of `scopes`.
+
+    A 401 would be about the caller's own token.
+    """
     try:
         proven = tokens.verify(token, account.owner_public_key)
     except CapeError as error:
-        raise CapeError("malformed_request", "the access_token is not valid") from error
-    if proven.scope != "account" or proven.username != account.username:
-        raise CapeError("malformed_request", "the access_token is not for this account")
-    return token
+        raise CapeError("malformed_request", "the token to hand out is not valid") from error
+    if proven.scope not in (scopes or ("account",)) or proven.username != account.username:
+        raise CapeError("malformed_request", "the token to hand out is not for this account")
+    return proven
 
 
 def _refused(error: str, description: str | None = None) -> JSONResponse:

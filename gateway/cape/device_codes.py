@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from blindsight.errors import CapeError
-from gateway.cape.schema import device_codes
+from gateway.cape.schema import device_codes, tokens
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from gateway.cape.database import Database
+    from gateway.cape.store import TokenRow
 
 LIFETIME: Final = timedelta(minutes=10)
 INTERVAL: Final = 5
@@ -46,6 +48,15 @@ class NewCode:
 
 
 @dataclass(frozen=True)
+class Device:
+    """Who asks to be let in: what it calls itself, the address it asked from, and the account that it asked for."""
+
+    name: str | None = None
+    address: str | None = None
+    account: str | None = None
+
+
+@dataclass(frozen=True)
 class CodeRow:
     """A code as whoever decides about it may see it."""
 
@@ -53,6 +64,7 @@ class CodeRow:
     created_at: datetime
     expires_at: datetime
     status: Literal["pending", "approved", "denied"]
+    device: Device
 
 
 State = Literal["unknown", "slow_down", "pending", "denied", "expired", "approved"]
@@ -76,9 +88,12 @@ class DeviceCodes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, *, now: datetime | None = None) -> NewCode:
-        """A new code, good for ten minutes. Raises `CapeError` (`overloaded`) while too many are waiting."""
-        moment = now or datetime.now(UTC)
+    async def create(self, device: Device | None = None, *, now: datetime | None = None) -> NewCode:
+        """A new code for `device`, good for ten minutes.
+
+        Raises `CapeError` (`overloaded`) while too many are waiting.
+        """
+        moment, device = now or datetime.now(UTC), device or Device()
         await self.purge_expired(now=moment)
 
         def work(connection: Connection) -> NewCode:
@@ -98,6 +113,9 @@ class DeviceCodes:
                     expires_at=moment + LIFETIME,
                     interval=INTERVAL,
                     status="pending",
+                    device_name=device.name,
+                    address=device.address,
+                    account=device.account,
                 )
             )
             return new
@@ -107,13 +125,16 @@ class DeviceCodes:
     async def by_user_code(self, user_code: str, *, now: datetime | None = None) -> CodeRow | None:
         """The code that a person was shown, unless it has expired. Case and the dash do not matter."""
         moment = now or datetime.now(UTC)
-        query = select(
-            device_codes.c.user_code, device_codes.c.created_at, device_codes.c.expires_at, device_codes.c.status
-        ).where(device_codes.c.user_code == normalised(user_code), device_codes.c.expires_at > moment)
+        query = select(device_codes).where(
+            device_codes.c.user_code == normalised(user_code), device_codes.c.expires_at > moment
+        )
 
         def work(connection: Connection) -> CodeRow | None:
             row = connection.execute(query).first()
-            return None if row is None else CodeRow(*row)
+            if row is None:
+                return None
+            device = Device(row.device_name, row.address, row.account)
+            return CodeRow(row.user_code, row.created_at, row.expires_at, row.status, device)
 
         return await self._database.read(work)
 
@@ -122,18 +143,26 @@ class DeviceCodes:
         user_code: str,
         *,
         allow: bool,
+        account: str | None = None,
         access_token: str | None = None,
         id_token: str | None = None,
+        listed: TokenRow | None = None,
         now: datetime | None = None,
     ) -> None:
-        """Approve, with the tokens to deliver, or deny. Raises `CapeError` (`unknown_code`), also if it was decided."""
+        """Approve as `account`, with the tokens to deliver, or deny; `listed`: how the login is kept among its tokens.
+
+        Raises `CapeError`: `unknown_code`, also if it was decided or asks for another account; `malformed_request` for
+        a token that is listed already.
+        """
         moment = now or datetime.now(UTC)
+        user_code = normalised(user_code)
         deciding = (
             update(device_codes)
             .where(
-                device_codes.c.user_code == normalised(user_code),
+                device_codes.c.user_code == user_code,
                 device_codes.c.status == "pending",
                 device_codes.c.expires_at > moment,
+                or_(device_codes.c.account.is_(None), device_codes.c.account == account),
             )
             .values(
                 status="approved" if allow else "denied",
@@ -141,8 +170,17 @@ class DeviceCodes:
                 id_token=id_token if allow else None,
             )
         )
-        if await self._database.write(lambda connection: connection.execute(deciding).rowcount) == 0:
-            raise CapeError("unknown_code", "no login is waiting with this code")
+
+        def work(connection: Connection) -> None:
+            if connection.execute(deciding).rowcount == 0:
+                raise unknown_code()
+            if allow and listed is not None:
+                connection.execute(insert(tokens).values(**asdict(listed)))
+
+        try:
+            await self._database.write(work)
+        except IntegrityError as error:
+            raise CapeError("malformed_request", "a token with this id is registered already") from error
 
     async def poll(self, device_code: str, *, now: datetime | None = None) -> Poll:
         """What a device learns. Polling faster than its interval doubles the interval, up to a minute."""
@@ -178,6 +216,11 @@ def _decision(connection: Connection, row: Row[tuple[object, ...]]) -> Poll:
         connection.execute(delete(device_codes).where(device_codes.c.code_hash == row.code_hash))
         return Poll("approved", row.access_token, row.id_token)
     return Poll("denied" if row.status == "denied" else "pending")
+
+
+def unknown_code() -> CapeError:
+    """There is none, or none that the caller may decide about."""
+    return CapeError("unknown_code", "no login is waiting with this code")
 
 
 def normalised(user_code: str) -> str:

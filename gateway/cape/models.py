@@ -72,6 +72,16 @@ class DeviceCode(BaseModel):
     interval: int = Field(description="Seconds between polls.")
 
 
+class WaitingDevice(BaseModel):
+    """A device that waits for the owner's decision."""
+
+    user_code: str
+    created_at: str = Field(description="RFC 3339.")
+    device_name: str | None = Field(description="What it calls itself.")
+    address: str | None = Field(description="Where it asked from; behind a proxy, the proxy's.")
+    account: str | None = Field(description="The only account that can let it in; null: any.")
+
+
 class DeviceTokens(BaseModel):
     """What an approved device gets (RFC 8628, 3.5)."""
 
@@ -115,7 +125,15 @@ NEW_TOKEN: Final = _body(
     expiry={"type": "string", "format": "date-time", "description": "Absent: never."},
     token={"type": "string", "description": "The token: EdDSA JWT of scope `run`, signed by the owner's key."},
 )
-DEVICE_CODE: Final = _body("application/x-www-form-urlencoded", [], client_id=_TEXT, scope=_TEXT, audience=_TEXT)
+DEVICE_CODE: Final = _body(
+    "application/x-www-form-urlencoded",
+    [],
+    client_id=_TEXT,
+    scope=_TEXT,
+    audience=_TEXT,
+    device_name=_TEXT,
+    login_hint=_TEXT,
+)
 DEVICE_TOKEN: Final = _body(
     "application/x-www-form-urlencoded",
     ["grant_type", "device_code"],
@@ -129,5 +147,5 @@ DEVICE_DECISION: Final = _body(
     user_code=_TEXT,
     allow={"type": "boolean"},
     access_token={"type": "string", "description": "Of scope `account`, of the same account; needed to allow."},
-    id_token={"type": "string", "description": "Absent: the access token, which names the user, too."},
+    id_token={"type": "string", "description": "Of the same id. Absent: the access token, which names the user, too."},
 )

@@ -17,6 +17,7 @@ from blindsight.cape import ids, tokens
 from blindsight.cape.messages import b64
 from blindsight.cape.protocol import USERNAME
 from blindsight.errors import CapeError
+from gateway.api import openapi
 from gateway.cape import models
 from gateway.cape.answers import CapeRoute, failures, moment, read_json, refusal, text_member
 from gateway.cape.bearer import bearer_account, bearer_token
@@ -38,6 +39,7 @@ _BEARER: Final = [Depends(HTTPBearer(auto_error=False, scheme_name="cape", descr
 
 _REFUSED: Final = ("token_invalid", "token_expired", "token_revoked", "forbidden")
 _BUSY: Final = ("overloaded", "enclave_unavailable")
+_NO_SIGNUP_TOKEN: Final = {"content": openapi.problems("unauthenticated")[401]["content"]}
 _MAX_NAME: Final = 100
 _MAX_DESCRIPTION: Final = 1000
 _EXPIRY_ROOM: Final = timedelta(seconds=1)
@@ -48,14 +50,19 @@ _EXPIRY_ROOM: Final = timedelta(seconds=1)
     "/v1/accounts",
     status_code=201,
     response_model=models.AccountName,
-    responses=failures("malformed_request", "bad_name", *_REFUSED, "name_taken", "too_large", *_BUSY),
+    responses={
+        **failures(
+            "malformed_request", "bad_name", "forbidden", "name_taken", "too_large", "unsupported_media_type", *_BUSY
+        ),
+        401: {**failures("token_invalid", "token_expired")[401], **_NO_SIGNUP_TOKEN},
+    },
     openapi_extra=models.NEW_ACCOUNT,
     summary="Make an account",
 )
 async def create_account(request: Request) -> dict[str, str]:
     """Take a username for an Ed25519 key. Asking again with the same key changes nothing and answers the same."""
     cape = cape_of(request)
-    cape.api_token_required(request)
+    cape.may_sign_up(request)
     body = await read_json(request)
     username, proof = text_member(body, "username"), text_member(body, "proof")
     if not USERNAME.fullmatch(username):
@@ -172,7 +179,7 @@ async def delete_function(request: Request, function_id: str) -> dict[str, str]:
     "/v1/token",
     status_code=201,
     response_model=models.Token,
-    responses=failures("malformed_request", *_REFUSED, "too_large", "overloaded"),
+    responses=failures("malformed_request", *_REFUSED, "too_large", "unsupported_media_type", "overloaded"),
     openapi_extra=models.NEW_TOKEN,
     dependencies=_BEARER,
     summary="Register a token",

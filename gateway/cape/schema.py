@@ -117,5 +117,9 @@ device_codes: Final = Table(
     Column("access_token", Text),
     Column("id_token", Text),
     Column("last_poll_at", Moment),
+    # What the device calls itself, where it asked from, and the account it asked for, if it named one.
+    Column("device_name", String(64)),
+    Column("address", String(64)),
+    Column("account", String(39)),
     CheckConstraint("status IN ('pending', 'approved', 'denied')", name="status"),
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from blindsight.cape.protocol import IDLE_SECONDS
 from blindsight.errors import CapeError
+from gateway.cape.guesses import Guesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,12 +90,13 @@ class Sessions:
 
 @dataclass(frozen=True)
 class CapeServices:
-    """The parts of the Cape front door. `api_token_required` raises `Problem` where the gateway wants API tokens."""
+    """The parts of the Cape front door. `may_sign_up` raises `Problem` for who may not make an account."""
 
     store: Store
     bundles: Bundles
     enclave: CapeEnclave
-    api_token_required: Callable[[Request], None]
+    may_sign_up: Callable[[Request], None]
+    guesses: Guesses = field(default_factory=Guesses)
     sessions: Sessions = field(default_factory=lambda: Sessions(512))
     idle_seconds: float = IDLE_SECONDS
     """Of silence, after which a connection is closed."""

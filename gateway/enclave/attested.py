@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from blindsight.attestation.recipient import Recipient, verify_recipient
-from blindsight.errors import BlindsightError, EvidenceError, SealingError, TransportError
+from blindsight.errors import BlindsightError, EvidenceError, PolicyError, SealingError, TransportError
 from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
 from blindsight.wire import frames
@@ -37,13 +37,9 @@ class Attested(Recipient):
     """`time.monotonic()` of the verification."""
 
     @property
-    def classes(self) -> int:
-        return int(self.manifest["labels"]["count"])
-
-    @property
-    def notice(self) -> str | None:
-        """What every answer must say, if anything."""
-        return " ".join(self.notices) or None
+    def has_ended(self) -> bool:
+        """The policy, or the release, was accepted until now and is not any more."""
+        return self.verified.until is not None and datetime.now(UTC) >= self.verified.until
 
 
 class AttestedEnclave:
@@ -94,7 +90,8 @@ class AttestedEnclave:
         """Keep the evidence fresh and the status known, until cancelled."""
         while True:
             try:
-                if self._attested is None or time.monotonic() - self._attested.at > self._attest_interval:
+                known = self._attested
+                if known is None or known.has_ended or time.monotonic() - known.at > self._attest_interval:
                     await self.attest()
                 await self._look()
                 await asyncio.sleep(self._status_interval if self._warm else _RETRY_SECONDS)
@@ -109,7 +106,7 @@ class AttestedEnclave:
     async def attest(self, *, instead_of: Attested | None = None) -> Attested:
         """Fetch evidence with a fresh nonce and verify it. With `instead_of`, only if that is still the current one.
 
-        Raises `EvidenceError`, `SealingError` or `TransportError`; the enclave is then not used any more.
+        Raises `EvidenceError`, `PolicyError`, `SealingError` or `TransportError`; the enclave is not used then.
         """
         async with self._attesting:
             if instead_of is not None and self._attested is not None and self._attested is not instead_of:
@@ -117,11 +114,11 @@ class AttestedEnclave:
             nonce = secrets.token_bytes(_NONCE_BYTES)
             try:
                 attested = self._verify(await self.evidence(nonce), nonce)
-            except (EvidenceError, SealingError) as error:
+            except (EvidenceError, PolicyError, SealingError) as error:
                 self._refuse(error)
                 raise
-            except TransportError:
-                self._lose()
+            except TransportError as error:
+                self._lose(error)
                 raise
             if self._attested is None:
                 _log.info("evidence accepted")
@@ -154,8 +151,8 @@ class AttestedEnclave:
         try:
             kind, payload = await self._connections.exchange(Kind.STATUS_REQUEST)
             status = frames.unpack(payload) if kind is Kind.STATUS else {}
-        except TransportError:
-            self._lose()
+        except TransportError as error:
+            self._lose(error)
             raise
         known = self._attested
         if known and status.get("key_configs_sha256") != keyconfig.digest(known.key_configs):
@@ -168,7 +165,7 @@ class AttestedEnclave:
         self._metrics.queued.set(status.get("queued", 0))
         self._metrics.restarts.set(status.get("restarts", 0))
 
-    def _refuse(self, error: EvidenceError | SealingError) -> None:
+    def _refuse(self, error: EvidenceError | PolicyError | SealingError) -> None:
         step = getattr(error, "step", None)
         if self._refusal.extra.get("evidence_code") != error.code:
             _log.error("evidence refused", extra={"code": error.code, "step": step})
@@ -178,10 +175,17 @@ class AttestedEnclave:
         )
         self._forget()
 
-    def _lose(self) -> None:
+    def _lose(self, error: TransportError | None = None) -> None:
         if self._attested is not None:
             _log.warning("enclave lost")
-        self._refusal = Problem("enclave_unavailable", "The enclave cannot be reached; it may be restarting.")
+        refusal = Problem("enclave_unavailable", "The enclave cannot be reached; it may be restarting.")
+        if error is not None and error.code == "access_refused":
+            refusal = Problem(
+                "enclave_unavailable", "The enclave does not admit this gateway; its operator is told why."
+            )
+            if self._refusal.detail != refusal.detail:
+                _log.error("enclave does not admit this gateway", extra={"reason": f"{error} {error.next_step}"})
+        self._refusal = refusal
         self._forget()
 
     def _forget(self) -> None:

@@ -6,13 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from blindsight.errors import TransportError
-from blindsight.wire import frames
+from blindsight.wire import access, frames
+from blindsight.wire.protocol import Kind
 
 if TYPE_CHECKING:
-    from blindsight.wire.protocol import Kind
+    from pathlib import Path
 
 _CONNECT_SECONDS = 5.0
 _MAX_IDLE = 64
+
+_NOT_ADMITTED = (Kind.REFUSAL, frames.pack({"code": "unauthenticated"}))
 
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -20,9 +23,11 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class EnclaveConnections:
     """A pool of connections to one enclave."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, secret_file: Path | None = None) -> None:
+        """`secret_file`: of the secret that admits to the enclave's port; None for one that is open to all."""
         self._host = host
         self._port = port
+        self._secret_file = secret_file
         self._idle: list[_Streams] = []
 
     async def exchange(self, kind: Kind, payload: bytes = b"") -> tuple[Kind, bytes]:
@@ -57,9 +62,25 @@ class EnclaveConnections:
     async def _connect(self) -> _Streams:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                return await asyncio.open_connection(self._host, self._port)
+                reader, writer = await asyncio.open_connection(self._host, self._port)
+                await self._enter(reader, writer)
+                return reader, writer
         except (OSError, TimeoutError) as error:
             raise TransportError("unreachable", "The enclave cannot be reached.") from error
+
+    async def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Have a new connection admitted, or close it. Raises `TransportError` or `OSError`."""
+        if self._secret_file is None:
+            return
+        try:
+            # Read each time: the enclave may make it after this gateway has started, or make another.
+            await access.enter(reader, writer, access.read_secret(self._secret_file))
+        except FileNotFoundError as error:
+            writer.close()
+            raise TransportError("access_refused", f"{self._secret_file} is missing: no secret to show.") from error
+        except BaseException:
+            writer.close()
+            raise
 
     async def _ask(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kind: Kind, payload: bytes
@@ -71,6 +92,8 @@ class EnclaveConnections:
             answer = await frames.read(reader)
             if answer is None:
                 raise _Unanswered
+            if answer == _NOT_ADMITTED:
+                raise TransportError("access_refused", "The enclave wants a secret, and this gateway has none.")
             keep = len(self._idle) < _MAX_IDLE
             return answer
         except OSError as error:

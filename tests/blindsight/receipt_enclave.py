@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from blindsight import receipts
-from blindsight.attestation import Claims, Policy, pcr16_extension
+from blindsight.attestation import Claims, Policy, Release, pcr16_extension
 from blindsight.errors import BlindsightError, EvidenceError, ReceiptError
 from blindsight.receipts import Receipt, ReceiptKey
 from enclave_runtime.evidence.simulated import SimulatedProducer
@@ -96,12 +96,14 @@ class Enclave:
 
     @property
     def policy(self) -> Policy:
-        return Policy(
-            roots={self.producer.root_fingerprint: "simulated"},
+        release = Release(
+            kind="simulated",
+            roots=frozenset({self.producer.root_fingerprint}),
             pcrs={index: frozenset({value.hex()}) for index, value in PCRS.items()},
             function_checksums=frozenset({self.claims.func_checksum.hex()}),
             model_digests=frozenset({self.claims.model_sha256.hex()}),
         )
+        return Policy(releases=(release,))
 
     @property
     def receipt(self) -> Receipt:

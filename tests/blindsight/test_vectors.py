@@ -35,12 +35,13 @@ def test_evidence(case: dict[str, Any]) -> None:
     document, configs = decoded(case["document"]), decoded(case["key_configs"])
     manifest, expected = rfc8785.dumps(case["model"]), case["expect"]
 
-    def judge() -> tuple[str, int]:
+    def judge() -> tuple[str, int, list[int | str]]:
         if case["now"] is None:
             verified = verify_archived(document, policy=policy)
             check_key_configs(verified, configs)
             check_model(verified, manifest)
-            return verified.kind, keyconfig.preferred(keyconfig.decode_list(configs)).kem.identifier
+            kem = keyconfig.preferred(keyconfig.decode_list(configs)).kem
+            return verified.kind, kem.identifier, list(verified.document.unknown_fields)
         recipient = verify_recipient(
             document,
             configs,
@@ -49,14 +50,15 @@ def test_evidence(case: dict[str, Any]) -> None:
             nonce=bytes.fromhex(case["nonce"]),
             now=datetime.fromisoformat(case["now"]),
         )
-        return recipient.verified.kind, recipient.config.kem.identifier
+        verified = recipient.verified
+        return verified.kind, recipient.config.kem.identifier, list(verified.document.unknown_fields)
 
     if "error" in expected:
         with pytest.raises(EvidenceError) as refused:
             judge()
         assert (refused.value.code, refused.value.step) == (expected["error"], expected["step"])
     else:
-        assert judge() == (expected["kind"], expected["kem_id"])
+        assert judge() == (expected["kind"], expected["kem_id"], expected["unknown_fields"])
 
 
 def keys_of(case: dict[str, Any]) -> dict[int, ohttp.RecipientKey]:

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FLAGS = [
+FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
     # Nothing but this machine has a name: what a page would fetch from elsewhere fails, as with the network cut.
@@ -35,7 +35,7 @@ def browser() -> Iterator[Browser]:
     if executable is None:
         pytest.skip("no chromium on the PATH: install Debian's package chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield browser
         browser.close()
 

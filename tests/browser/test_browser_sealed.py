@@ -39,7 +39,7 @@ def photo(tmp_path: Path) -> Path:
 def other_policy(tiny_stack: Stack, tmp_path: Path) -> Path:
     """A policy that wants other code."""
     policy = json.loads(tiny_stack.policy.to_json())
-    policy["pcrs"]["2"] = ["ab" * 48]
+    policy["releases"][0]["pcrs"]["2"] = ["ab" * 48]
     file = tmp_path / "other-policy.json"
     file.write_text(json.dumps(policy))
     return file

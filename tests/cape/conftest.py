@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blindsight.cli import localca
+from blindsight_cli import localca
 from enclave_function.bundle import build
 from tests.support.cape_host import (
     FUNCTIONS,

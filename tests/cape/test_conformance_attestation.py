@@ -12,8 +12,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from blindsight.cli import localca
-from blindsight.local_trust.environment import trusting
+from blindsight_cli import localca
+from blindsight_cli.local_trust.environment import trusting
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from tests.support.cape_client import (
     PROTECTED,

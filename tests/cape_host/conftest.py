@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.cape_guest import Guest, Hands, trust_of
+from tests.support.cape_guest import Guest, hands_of, trust_of
 from tests.support.hostile import CANARY, GREEDY, OTHER, PRIVATE, World, found, on_disk
 from tests.support.stack import running_stack
 
@@ -26,7 +26,7 @@ def world(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> 
             "bobs": bob.deploy("bobs", GREEDY),
             "bobs public": bob.deploy("public", GREEDY, public=True),
         }
-        world = World(stack, ada, bob, functions, ada.encrypt(CANARY), Hands(stack.enclave_port))
+        world = World(stack, ada, bob, functions, ada.encrypt(CANARY), hands_of(stack))
         yield world
 
 

@@ -206,15 +206,16 @@ class Killer:
         assert folder is not None
         for pid in self._enclaves:
             wait_until("orphans end", lambda pid=pid: not handlers(pid))
-            assert list(folder.glob(f"{PREFIX}{pid}-*")) == []
+            assert list(folder.glob(f"{PREFIX}*.{pid}.*")) == []
 
 
 def handlers(enclave: int) -> list[int]:
-    """The processes of functions that this runtime has unpacked, whoever their parent is now."""
+    """The processes that this runtime has started for functions, whoever their parent is now."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command: list[Any] = process.info["cmdline"] or []
-        if "enclave_runtime.cape.handler" in command and f"{PREFIX}{enclave}-" in str(command[-1]):
+        # They read compiled code in a folder of the runtime's.
+        if "enclave_runtime.cape.handler" in command and any(f".{enclave}." in each for each in command):
             found.append(process.pid)
     return found
 

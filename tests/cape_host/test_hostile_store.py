@@ -10,7 +10,7 @@ import pytest
 
 from blindsight.cape import ids, tokens
 from tests.support.cape_front import owner
-from tests.support.cape_guest import ECHO, Guest, Hands, enveloped, query, zipped
+from tests.support.cape_guest import ECHO, Guest, enveloped, hands_of, query, zipped
 from tests.support.hostile import CANARY, CODE_CANARY, GREEDY, PRIVATE, World, found, on_disk, refused, told
 from tests.support.processes import Server
 
@@ -232,7 +232,7 @@ CATALOGUED = {"cannot_decrypt": 422, "not_an_image": 422}
 
 def test_the_search_finds_what_ada_is_answered(world: World) -> None:
     """Cape seals inputs, not results: who carries them to the owner reads them."""
-    hands = Hands(world.stack.enclave_port)
+    hands = hands_of(world.stack)
     outputs = hands.run(
         [world.ciphertext], world.bundle("private"), token=world.ada.token("run"), record=world.record("ada"),
         owner_record=world.record("ada"), function_id=world.functions["private"],

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from enclave_function import bundle
 from enclave_function.bundle import BundleError, archive
+from tests.support.misspelt import misspelt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,6 +127,13 @@ def test_a_manifest_without_a_name(bad, good):
     assert "not a model manifest" in refusal(
         bad(("model.json", json.dumps(manifest).encode()), without=("model.json",))
     )
+
+
+@pytest.mark.parametrize("spelling", misspelt("{}"))
+def test_a_manifest_in_another_spelling_of_json(bad, good, spelling):
+    with zipfile.ZipFile(good) as opened:
+        manifest = misspelt(opened.read("model.json").decode())[spelling]
+    assert "not a model manifest" in refusal(bad(("model.json", manifest), without=("model.json",)))
 
 
 def test_too_many_entries(bad, monkeypatch):

@@ -149,3 +149,18 @@ def test_the_function_starts_from_any_folder_as_cape_starts_it(tiny, tmp_path):
             check=False,
         )
         assert (done.stdout, done.stderr, done.returncode) == ("5\n", "", 0)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_weights_in_further_files_are_not_taken(folder, tmp_path, shared):
+    """The digest is of the graph alone: other weights beside it would make another model of the same digest."""
+    import onnx
+
+    graph = onnx.load(folder / "tiny.onnx")
+    onnx.save(graph, folder / "tiny.onnx", save_as_external_data=True, location="more.bin", size_threshold=0)
+    assert (folder / "more.bin").stat().st_size
+    content = (folder / "tiny.onnx").read_bytes()
+    edit(folder, onnx__sha256=hashlib.sha256(content).hexdigest(), onnx__bytes=len(content))
+    files = manifest.read(folder)
+    with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
+        model.load(files, shared=tmp_path / "shared" if shared else None)

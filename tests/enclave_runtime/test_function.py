@@ -9,7 +9,9 @@ import random
 import stat
 import struct
 import subprocess
+import sys
 import tempfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +22,17 @@ import rfc8785
 from enclave_runtime import archive as archives
 from enclave_runtime import function as functions
 from enclave_runtime.archive import BadBundle
+from tests.support.misspelt import misspelt
 
 if TYPE_CHECKING:
     from enclave_runtime.function import Function
 
-MANIFEST = {"version": "1", "name": "tiny", "trained": False, "labels": {"count": 3}}
+MODEL = {"tiny.onnx": b"a graph", "labels.txt": b"a\nb\nc\n"}
+DIGESTS = {name: hashlib.sha256(content).hexdigest() for name, content in MODEL.items()}
+MANIFEST = {
+    "version": "1", "name": "tiny", "trained": False, "onnx": {"file": "tiny.onnx", "sha256": DIGESTS["tiny.onnx"]},
+    "labels": {"count": 3, "file": "labels.txt", "sha256": DIGESTS["labels.txt"]},
+}  # fmt: skip
 
 
 def bundled(files: dict[str, bytes | str], *, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -36,7 +44,7 @@ def bundled(files: dict[str, bytes | str], *, compression: int = zipfile.ZIP_DEF
 
 
 def good(**more: bytes | str) -> bytes:
-    return bundled({"app.py": "print()", "model.json": json.dumps(MANIFEST), **more})
+    return bundled({"app.py": "print()", "model.json": json.dumps(MANIFEST), **MODEL, **more})
 
 
 @pytest.fixture
@@ -86,17 +94,20 @@ def test_a_bundle_is_unpacked_and_named_by_its_checksum(load):
     assert function.canonical_manifest == rfc8785.dumps(MANIFEST)
     assert function.model_digest == hashlib.sha256(rfc8785.dumps(MANIFEST)).digest()
     files = {str(path.relative_to(function.folder)) for path in function.folder.rglob("*") if path.is_file()}
-    assert files == {"app.py", "model.json", "photo_classifier/model.py", "weights.onnx"}
+    assert files == {"app.py", "model.json", "photo_classifier/model.py", "weights.onnx", *MODEL}
     assert (function.folder / "photo_classifier/model.py").read_text() == "x = 1"
     assert (function.folder / "weights.onnx").read_bytes() == b"\0" * 3_000_000
-    assert list(function.shared.iterdir()) == []
+    assert list(function.weights.iterdir()) == []
 
 
-def test_the_folders_are_the_owners_alone_and_are_removed(load):
+def test_the_folders_cannot_be_found_by_others_and_are_removed(load):
     function = load(good())
-    place = function.folder.parent
-    assert function.shared.parent == place
-    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    place, hidden = function.place, function.folder.parent
+    assert hidden.parent == place
+    assert len(hidden.name) == 32
+    assert hidden == function.weights.parent == function.draft.parent
+    for folder in (place, hidden):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o711
     function.remove()
     assert not place.exists()
     function.remove()
@@ -138,7 +149,7 @@ def test_names_that_leave_the_folder_are_refused(load, places, tmp_path, name):
 def test_links_are_refused(load, places):
     buffer = io.BytesIO(good())
     with zipfile.ZipFile(buffer, "a") as archive:
-        link = zipfile.ZipInfo("labels.txt")
+        link = zipfile.ZipInfo("more-labels.txt")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
     assert "link" in refused(load, buffer.getvalue(), places)
@@ -161,11 +172,24 @@ def test_a_name_that_is_not_what_it_says_is_refused(load, places):
 
 
 def test_too_many_entries_are_refused(load, places, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_ENTRIES", 5)
+    monkeypatch.setattr(archives, "MAX_ENTRIES", 7)
     assert load(good(a="", b="", c="")) is not None
     places.clear()
     assert "too many" in refused(load, good(a="", b="", c="", d=""), places)
     assert places == []
+
+
+def test_a_directory_of_a_million_files_is_refused_before_it_is_read(load, places):
+    """50 MB of table would become a gigabyte of objects before their number could be looked at."""
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 0, 20, *[0] * 8, 1, *[0] * 6) + b"x"
+    directory = entry * (1 << 20)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, len(directory), 0, 0)
+    tracemalloc.start()
+    try:
+        assert "too many files" in refused(load, directory + end, places)
+        assert tracemalloc.get_traced_memory()[1] < 3 * (len(directory) + len(end))
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bomb_is_refused_by_what_it_announces(load, places, monkeypatch):
@@ -197,7 +221,8 @@ def test_compressions_that_unpack_without_a_bound_are_refused(load, places, comp
 
 
 def test_a_stored_bundle_is_unpacked(load):
-    assert load(bundled({"model.json": json.dumps(MANIFEST)}, compression=zipfile.ZIP_STORED)).manifest == MANIFEST
+    stored = bundled({"model.json": json.dumps(MANIFEST), **MODEL}, compression=zipfile.ZIP_STORED)
+    assert load(stored).manifest == MANIFEST
 
 
 def test_an_encrypted_entry_is_refused(load, places):
@@ -216,6 +241,7 @@ def test_an_encrypted_entry_is_refused(load, places):
         (b"[" * 100_000, "not plain JSON"),
         (b'{"name": NaN, "version": "1", "trained": true}', "not plain JSON"),
         (b'{"name": 123456789012345678901234567890, "version": "1", "trained": true}', "not plain JSON"),
+        *[(content, "not plain JSON") for content in misspelt(json.dumps(MANIFEST)).values()],
         (b"[]", "not a model's manifest"),
         (b"null", "not a model's manifest"),
         (b'{"name": "x", "version": "1"}', "not a model's manifest"),
@@ -264,9 +290,9 @@ def test_damage_anywhere_is_refused_or_harmless(load, places):
 def test_what_a_killed_runtime_left_behind_is_removed(load, places: list[Path]) -> None:
     mine = load(good())
     memory = places[0].parent
-    with subprocess.Popen(["true"]) as ended:
-        pass
-    left = memory / f"blindsight-function-{ended.pid}-abc"
+    telling = "from enclave_runtime import leftover; print(leftover.tag())"
+    ended = subprocess.run([sys.executable, "-c", telling], capture_output=True, text=True, check=True)
+    left = memory / f"blindsight-function-{ended.stdout.strip()}-abc"
     left.mkdir()
     (left / "weights").write_bytes(b"\0" * 10)
     load(good(**{"more.txt": "more"}))

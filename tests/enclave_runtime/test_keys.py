@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import pytest
 
 from blindsight.errors import SealingError
@@ -51,6 +55,23 @@ def test_what_is_sealed_to_a_published_configuration_opens() -> None:
             assert opened.request == b"question"
             assert not opened.replayed
             assert opener.open(opened.sealer.seal(b"answer")) == b"answer"
+
+
+def test_of_copies_that_are_opened_at_once_one_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long messages are opened in threads: each has opened before any is remembered."""
+    keys = LaneKeys()
+    message, together = sealed(keys, content=bytes(100_000)), threading.Barrier(4)
+    genuine = ohttp.decapsulate_into
+
+    def opened_together(*arguments: Any) -> Any:
+        opened = genuine(*arguments)
+        together.wait(10)
+        return opened
+
+    monkeypatch.setattr(lane_keys.ohttp, "decapsulate_into", opened_together)
+    with ThreadPoolExecutor(4) as threads:
+        opened = list(threads.map(keys.open, [message] * 4))
+    assert sorted(each.replayed for each in opened) == [False, True, True, True]
 
 
 def test_every_start_has_keys_of_its_own() -> None:

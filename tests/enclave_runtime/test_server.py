@@ -11,14 +11,14 @@ import secrets
 import socket
 import struct
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import rfc8785
 
-from blindsight.attestation import Policy, check_key_configs, check_model, pcr16_extension, verify
+from blindsight.attestation import Policy, Release, check_key_configs, check_model, pcr16_extension, verify
 from blindsight.errors import EvidenceError
 from blindsight.receipts import ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp
@@ -28,7 +28,6 @@ from enclave_runtime.cape.host import CapeHost
 from enclave_runtime.cape.process import HandlerLimits
 from enclave_runtime.cape.rootsecret import RootSecret
 from enclave_runtime.evidence.simulated import SimulatedProducer
-from enclave_runtime.function import Function
 from enclave_runtime.inner import InnerApi
 from enclave_runtime.keys import LaneKeys
 from enclave_runtime.server import EnclaveServer
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blindsight.sealing.keyconfig import KeyConfig
+    from enclave_runtime.confinement.warden import Warden
+    from enclave_runtime.function import Function
 
 MANIFEST = {
     "name": "tiny",
@@ -97,12 +98,14 @@ class Enclave:
 
     @property
     def policy(self) -> Policy:
-        return Policy(
-            roots={self.producer.root_fingerprint: "simulated"},
+        release = Release(
+            kind="simulated",
+            roots=frozenset({self.producer.root_fingerprint}),
             pcrs={index: frozenset({value.hex()}) for index, value in PCRS.items()},
             function_checksums=frozenset({self.function.checksum.hex()}),
             model_digests=frozenset({self.function.model_digest.hex()}),
         )
+        return Policy(releases=(release,))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Peer]:
@@ -132,27 +135,34 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def gate() -> AsyncIterator[Gate]:
-    async with Gate() as opened:
+async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
+    async with Gate(fake_function.write(tmp_path).folder) as opened:
         yield opened
 
 
 @pytest.fixture
-async def enclave(tmp_path: Path, state: Path) -> AsyncIterator[Enclave]:
-    folder, shared = fake_function.write(tmp_path)
-    (folder / "labels.txt").write_text("cat\ndog\n")
-    function = Function(folder, shared, b"\x07" * 32, MANIFEST, rfc8785.dumps(MANIFEST))
+async def enclave(tmp_path: Path, state: Path, warden: Warden) -> AsyncIterator[Enclave]:
+    written = fake_function.write(tmp_path)
+    (written.folder / "labels.txt").write_text("cat\ndog\n")
+    function = replace(written, checksum=b"\x07" * 32, manifest=MANIFEST, canonical_manifest=rfc8785.dumps(MANIFEST))
     producer = SimulatedProducer(state, PCRS)
     producer.extend_pcr(16, pcr16_extension(function.checksum, function.model_digest))
     producer.lock_pcr(16)
     keys = LaneKeys()
-    async with WorkerPool(folder, shared, PoolLimits(workers=1, processors=1)) as pool:
+    async with WorkerPool(function, warden, PoolLimits(workers=1, processors=1)) as pool:
         await within(pool.wait_started())
-        host = CapeHost(RootSecret(bytes(32)), producer, HandlerLimits(), classifier_checksum=function.checksum)
+        host = CapeHost(RootSecret(bytes(32)), producer, warden, HandlerLimits(), classifier_checksum=function.checksum)
         receipt_key = ReceiptKey()
         api = InnerApi(function, pool, host.open_classifier_input, receipt_key)
         server = EnclaveServer(
-            function, keys, producer, pool=pool, api=api, host=host, receipt_key=receipt_key.thumbprint
+            function,
+            keys,
+            producer,
+            pool=pool,
+            confinement=warden.summary(),
+            api=api,
+            host=host,
+            receipt_key=receipt_key.thumbprint,
         )
         listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
         try:
@@ -275,12 +285,13 @@ async def test_problems_are_sealed_too(enclave: Enclave):
             assert json.loads(response.content)["code"] == code
 
 
-async def test_the_status_counts(enclave: Enclave, gate: Gate):
+async def test_the_status_counts(enclave: Enclave, gate: Gate, warden: Warden):
     async with enclave.connection() as peer, enclave.connection() as busy, enclave.connection() as queued:
         _, quiet = await peer.ask(Kind.STATUS_REQUEST)
         _, evidence = await peer.ask(Kind.EVIDENCE_REQUEST, frames.pack({"nonce": None}))
         keys = hashlib.sha256(evidence["key_configs"]).digest()
-        counts = {"ready": True, "workers": 1, "busy": 0, "queued": 0, "restarts": 0}
+        counts: dict[str, Any] = {"ready": True, "workers": 1, "busy": 0, "queued": 0, "restarts": 0}
+        counts["confinement"] = warden.summary()
         assert quiet == {**counts, "key_configs_sha256": keys}
         first = asyncio.create_task(enclave.classify(busy, gate=gate.name))
         await gate.arrived()

@@ -74,7 +74,7 @@ def test_there_are_enough_and_they_differ() -> None:
 
 
 def command(tiny_stack: Stack, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "blindsight.cli.main", "demo", "evil-gateway"]
+    program = [sys.executable, "-m", "blindsight_cli.main", "demo", "evil-gateway"]
     return subprocess.run(
         [*program, "--url", tiny_stack.gateway.url, "--policy", str(tiny_stack.policy_file), *arguments],
         cwd=folder,
@@ -97,9 +97,7 @@ def test_the_demonstration(tiny_stack: Stack, tmp_path: Path) -> None:
 def test_the_demonstration_notices_what_is_believed(tiny_stack: Stack, tmp_path: Path) -> None:
     """A policy that accepts the debug enclave's registers... cannot be made; one without PCR 2 accepts other code."""
     policy = tmp_path / "weak.json"
-    policy.write_text(
-        tiny_stack.policy.to_json().replace(f'"{tiny_stack.policy.pcrs[2].__iter__().__next__()}"', f'"{"66" * 48}"')
-    )
+    policy.write_text(tiny_stack.policy.to_json().replace(tiny_stack.measured.pcrs[2], "66" * 48))
     done = command(
         tiny_stack, tmp_path, "--state", str(tiny_stack.state), "--trick", "other-code", "--policy", str(policy)
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blindsight.cli import localca
+from blindsight_cli import localca
 from tests.support.rawhttp import Connection
 from tests.support.wire import free_port
 

@@ -12,7 +12,7 @@ import httpx2
 import psutil
 import pytest
 
-from blindsight.cli import localca
+from blindsight_cli import localca
 from tests.support import images
 from tests.support.waiting import wait_until
 from tests.support.wire import free_port
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tests.support.processes import Gateway
     from tests.support.stack import Stack
 
-ASK = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"
-LARGE = b"GET /static/swagger-ui/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n"
+ASK = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
+LARGE = b"GET /static/swagger-ui/swagger-ui-bundle.js HTTP/1.1\r\nhost: localhost\r\n"
 """For 1.5 MB; two of them are more than the kernel takes off the gateway's hands."""
 
 
@@ -132,7 +132,7 @@ def test_a_kept_connection_is_closed_when_nothing_comes(tiny_stack: Stack) -> No
 def test_a_body_that_goes_on_after_its_answer_is_cut(tiny_stack: Stack) -> None:
     """It keeps coming, a byte at a time, and is nobody's any more."""
     with tiny_stack.another_gateway(keepalive_timeout=1, body_timeout=1) as gateway, connect(gateway.port) as endless:
-        endless.sendall(b"POST /livez HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+        endless.sendall(b"POST /livez HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n")
         assert endless.recv(1 << 16).startswith(b"HTTP/1.1 405")
 
         def cut() -> bool:
@@ -165,7 +165,7 @@ def test_a_newcomer_takes_the_place_of_the_longest_waiting(tiny_stack: Stack, be
 def test_those_at_work_do_not_give_way(tiny_stack: Stack) -> None:
     """A newcomer waits outside until one of them is done; nothing of it is lost."""
     photo = images.plain(83)
-    fields = f"host: x\r\ncontent-type: image/png\r\ncontent-length: {len(photo)}\r\n\r\n"
+    fields = f"host: localhost\r\ncontent-type: image/png\r\ncontent-length: {len(photo)}\r\n\r\n"
     head = b"POST /classify HTTP/1.1\r\n" + fields.encode()
     limits = {"max_connections": 4, "max_connections_per_address": 4}
     with tiny_stack.another_gateway(**limits) as gateway, many() as working:

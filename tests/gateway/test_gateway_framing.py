@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 SECONDS = 8.0
 """A connection that is still open after this long hangs."""
 
-POST = "POST /classify HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\n"
+POST = "POST /classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\n"
 CHUNKED = POST + "transfer-encoding: chunked\r\n\r\n"
-SMUGGLED = "GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
-LAST = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+SMUGGLED = "GET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n"
+LAST = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 
 FAULTY_HEADS = {
     "both lengths": f"{POST}content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -37,11 +37,11 @@ FAULTY_HEADS = {
     "obsolete line folding": f"{POST}x: a\r\n content-length: 3\r\n\r\nabc",
     "folded transfer-encoding": f"{POST}transfer-encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
     "bare LF": f"{POST}content-length: 3\n\r\nabc",
-    "bare LF after the start": "GET /livez HTTP/1.1\nhost: x\n\n",
-    "bare LF at the end": "GET /livez HTTP/1.1\r\nhost: x\r\n\n",
+    "bare LF after the start": "GET /livez HTTP/1.1\nhost: localhost\n\n",
+    "bare LF at the end": "GET /livez HTTP/1.1\r\nhost: localhost\r\n\n",
     "bare CR": f"{POST}x: a\rcontent-length: 3\r\n\r\nabc",
     "NUL": f"{POST}x: a\0b\r\n\r\n",
-    "space before a header": "GET /livez HTTP/1.1\r\n content-length: 3\r\nhost: x\r\n\r\nabc",
+    "space before a header": "GET /livez HTTP/1.1\r\n content-length: 3\r\nhost: localhost\r\n\r\nabc",
     "identity": f"{POST}transfer-encoding: identity\r\n\r\nabc",
     "unknown coding": f"{POST}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
     "quoted coding": f'{POST}transfer-encoding: "chunked"\r\n\r\n0\r\n\r\n',
@@ -53,11 +53,11 @@ FAULTY_HEADS = {
     "not chunked, then chunked": f"{POST}transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "no coding": f"{POST}transfer-encoding:\r\n\r\n0\r\n\r\n",
     "chunked in HTTP/1.0": CHUNKED.replace("1.1", "1.0") + "0\r\n\r\n",
-    "HTTP/0.9": "GET /livez HTTP/0.9\r\nhost: x\r\n\r\n",
-    "HTTP/2": "GET /livez HTTP/2.0\r\nhost: x\r\n\r\n",
+    "HTTP/0.9": "GET /livez HTTP/0.9\r\nhost: localhost\r\n\r\n",
+    "HTTP/2": "GET /livez HTTP/2.0\r\nhost: localhost\r\n\r\n",
     "HTTP/2's preface": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "no version": "GET /livez\r\n\r\n",
-    "a header without a name": "GET /livez HTTP/1.1\r\nhost: x\r\n: a\r\n\r\n",
+    "a header without a name": "GET /livez HTTP/1.1\r\nhost: localhost\r\n: a\r\n\r\n",
 }
 
 FAULTY_BODIES = {
@@ -102,7 +102,7 @@ def test_a_body_that_goes_wrong_once_its_request_is_answered(front: Front, name:
     """One request, one answer: the answer stands, and the connection ends."""
     start = "POST /classify HTTP/1.1\r\ncontent-type: text/html" if path == "/classify" else f"POST {path} HTTP/1.1"
     with front.connect("plain", seconds=SECONDS) as connection:
-        connection.send(f"{start}\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".encode())
+        connection.send(f"{start}\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n".encode())
         first = connection.response()
         assert first.status_code in {404, 405, 415}
         connection.send((FAULTY_BODIES[name] + SMUGGLED).encode())
@@ -134,7 +134,7 @@ def test_a_faulty_body_behind_an_unanswered_request(front: Front) -> None:
 def test_trailers_are_no_headers(front: Front) -> None:
     """RFC 9110, 6.5.1: a proxy that removes or checks headers does not look at trailers."""
     ours = "00000000-1111-2222-3333-444444444444"
-    head = "POST /livez HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = "POST /livez HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
     with front.connect("plain", seconds=SECONDS) as connection:
         connection.send(f"{head}1\r\na\r\n0\r\nx-request-id: {ours}\r\n\r\n".encode() + LAST)
         first, last = connection.answers(["POST", "GET"])
@@ -212,7 +212,9 @@ def test_a_body_that_is_not_wanted(front: Front, expectation: str) -> None:
 
     The two cannot be told apart, so the connection ends.
     """
-    head = f"POST /livez HTTP/1.1\r\nhost: x\r\ncontent-length: {len(SMUGGLED)}\r\nexpect: {expectation}\r\n\r\n"
+    head = (
+        f"POST /livez HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(SMUGGLED)}\r\nexpect: {expectation}\r\n\r\n"
+    )
     with front.connect("plain", seconds=SECONDS) as connection:
         connection.send(head.encode())
         answer = connection.response()
@@ -237,7 +239,7 @@ def test_http_1_0_knows_no_100_continue(front: Front) -> None:
 def test_blank_lines_keep_no_connection_open(front: Front) -> None:
     """RFC 9112, 2.2 allows them before a request; they are no sign of life."""
     with front.connect("plain", seconds=0.5) as connection:
-        connection.send(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+        connection.send(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert connection.response().status_code == 200
 
         def hung_up() -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,7 +45,7 @@ def test_our_own_mistake(
     async def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError(CANARY)
 
-    monkeypatch.setattr(running.services.lane, "classify", fail)
+    monkeypatch.setattr(running.services.exchange, "classify", fail)
     for path, field in (("/classify", "file"), ("/classify/batch", "files")):
         request_id = "0190a1b2-0000-7000-8000-00000000abcd"
         response = running.client.post(path, files={field: CANARY.encode()}, headers={"x-request-id": request_id})
@@ -125,3 +127,22 @@ def test_telemetry_stays_off_even_if_the_process_has_a_provider(
     app = create_app(Settings(policy=tiny_stack.policy_file, _env_file=None))
     assert not app._native_telemetry.enabled()
     assert app._telemetry["auto_configure"] is False
+
+
+def test_the_end_of_the_policy_ends_the_service(running: RunningApp) -> None:
+    """Within a look at the status, not at the next verification that was due anyway; and it can be renewed."""
+    enclave = running.services.enclave
+    policy, now = enclave.policy, datetime.now(UTC).replace(microsecond=0)
+    attested = enclave.current
+    enclave.policy = dataclasses.replace(policy, expires=now)
+    enclave._attested = dataclasses.replace(attested, verified=dataclasses.replace(attested.verified, until=now))
+    try:
+        wait_until("the end is seen", lambda: not enclave.ready, seconds=10)
+        for answer in (
+            running.client.get("/readyz"), running.client.get("/attestation"),
+            running.client.post("/classify", files={"file": images.plain(3)}),
+        ):  # fmt: skip
+            assert check(answer, "evidence_refused")["evidence_code"] == "policy_expired"
+    finally:
+        enclave.policy = policy
+    wait_until("the policy is good again", lambda: enclave.ready)

@@ -14,6 +14,7 @@ from PIL import Image
 from blindsight.problems import CATALOGUE
 from tests.gateway.conftest import STRICT
 from tests.support import images
+from tests.support.misspelt import misspelt
 from tests.support.models import BROKEN_CLASS
 from tests.support.problems import CANARY, check, check_no_echo
 from tests.support.rawhttp import Connection
@@ -100,6 +101,10 @@ PLAIN_CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("bad_json", "no json", _raw(_TEXT, "application/json")),
     ("bad_json", "not utf-8", _raw(b"\xff" + _TEXT, "application/json")),
     ("bad_json", "deep", _raw(b"[" * 100_000, "application/json")),
+    *[
+        ("bad_json", spelling, _raw(content, "application/json"))
+        for spelling, content in misspelt(json.dumps({"image": base64.b64encode(_TEXT).decode()})).items()
+    ],
     ("bad_json", "array", _json([CANARY])),
     ("bad_json", "no image", _json({CANARY: CANARY})),
     ("bad_json", "number", _json({"image": 5, "note": CANARY})),
@@ -110,6 +115,10 @@ PLAIN_CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("invalid_parameter", "nonce too short", {"method": "GET", "url": f"/attestation?nonce={CANARY}"}),
     ("invalid_parameter", "nonce no base64url", {"method": "GET", "url": f"/attestation?nonce={CANARY * 4}!"}),
     ("invalid_parameter", "nonce too long", {"method": "GET", "url": f"/attestation?nonce={CANARY * 100}"}),
+    ("cross_origin", "form", _form(_TEXT) | {"headers": {"origin": f"https://{CANARY}.test"}}),
+    ("cross_origin", "no script's leave", _raw(_TEXT) | {"headers": {"sec-fetch-site": CANARY}}),
+    ("unknown_host", "name", {"method": "GET", "url": "/", "headers": {"host": f"{CANARY}.test"}}),
+    ("bad_request", "no host", {"method": "GET", "url": "/", "headers": {"host": f"{CANARY}/{CANARY}"}}),
     ("not_found", "path", {"method": "GET", "url": f"/{CANARY}?{CANARY}"}),
     ("not_found", "static file", {"method": "GET", "url": f"/static/{CANARY}"}),
     ("not_found", "trailing slash", {"method": "POST", "url": f"/classify/?{CANARY}", "content": _TEXT}),
@@ -292,9 +301,22 @@ def test_no_enclave(tiny_stack: Stack) -> None:
         assert gateway.metric("enclave_up") == 0
 
 
+def test_an_expired_policy(tiny_stack: Stack) -> None:
+    policy = json.loads(tiny_stack.policy_file.read_text()) | {"expires": "2026-01-01T00:00:00Z"}
+    path = tiny_stack.folder / "expired-policy.json"
+    path.write_text(json.dumps(policy))
+    with tiny_stack.another_gateway(ready=False, policy=path) as gateway:
+        wait_until("the policy is refused", lambda: gateway.metric("evidence_refused_total") > 0)
+        for request in (_raw(_TEXT), _form(_TEXT, field="files", path="/classify/batch")):
+            assert check(gateway.client.request(**request), "evidence_refused")["evidence_code"] == "policy_expired"
+        for url in ("/readyz", "/v2/health/ready", "/attestation"):
+            assert check(gateway.client.get(url), "evidence_refused")["evidence_code"] == "policy_expired"
+        assert gateway.client.get("/livez").status_code == 200
+
+
 def test_refused_evidence(tiny_stack: Stack) -> None:
     policy = json.loads(tiny_stack.policy_file.read_text())
-    policy["pcrs"]["2"] = ["ab" * 48]
+    policy["releases"][0]["pcrs"]["2"] = ["ab" * 48]
     path = tiny_stack.folder / "other-policy.json"
     path.write_text(json.dumps(policy))
     with tiny_stack.another_gateway(ready=False, policy=path) as gateway:

@@ -54,7 +54,7 @@ def test_a_body_that_comes_with_its_head_is_not_counted(tiny_stack: Stack) -> No
     photo = images.padded(12, 40_000)
     with Connection(tiny_stack.gateway.port) as connection:
         for _ in range(3):
-            fields = f"host: x\r\ncontent-type: image/jpeg\r\ncontent-length: {len(photo)}\r\n\r\n"
+            fields = f"host: localhost\r\ncontent-type: image/jpeg\r\ncontent-length: {len(photo)}\r\n\r\n"
             connection.send(b"POST /classify HTTP/1.1\r\n" + fields.encode() + photo)
             assert connection.response().json()["predictions"][0]["class_id"] == 12
 

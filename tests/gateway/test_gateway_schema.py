@@ -22,6 +22,7 @@ PATHS = {
 CAPE_PATHS = {
     "/v1/accounts", "/v1/account", "/v1/user/{username}/key", "/v1/functions", "/v1/functions/{function_id}",
     "/v1/token", "/v1/tokens", "/v1/token/{token_id}", "/oauth/device/code", "/oauth/token", "/oauth/device/decision",
+    "/oauth/device/login",
 }  # fmt: skip
 
 HOOKS = """
@@ -51,7 +52,7 @@ def test_every_answer_is_documented(tiny_stack: Stack, tmp_path: Path) -> None:
 
 
 def test_every_answer_of_the_cape_host_is_documented(tiny_stack: Stack, tmp_path: Path) -> None:
-    cape = {"database": f"sqlite:///{tmp_path / 'cape.sqlite'}", "bundles": tmp_path / "bundles"}
+    cape = {"database": f"sqlite:///{tmp_path / 'cape.sqlite'}", "bundles": tmp_path / "bundles", "open_signup": True}
     with tiny_stack.another_gateway(**cape) as gateway:
         described = gateway.client.get("/openapi.json").json()["paths"]
         answered = _explore(gateway.url, tmp_path, "--include-path-regex", "^/(v1|oauth|device)")
@@ -60,6 +61,9 @@ def test_every_answer_of_the_cape_host_is_documented(tiny_stack: Stack, tmp_path
     assert {status for path, status in answered if path == "/v1/accounts"} >= {400, 401, 405}
     assert {status for path, status in answered if path == "/oauth/device/code"} >= {200, 405}
     assert not {status for _, status in answered if status >= 500}
+    with tiny_stack.another_gateway(**cape | {"open_signup": False}) as gateway:
+        answered = _explore(gateway.url, tmp_path, "--include-path", "/v1/accounts")
+    assert {status for path, status in answered if path == "/v1/accounts"} == {401, 405}
 
 
 def _explore(url: str, tmp_path: Path, *options: str) -> set[tuple[str, int]]:

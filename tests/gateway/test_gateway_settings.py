@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from blindsight.attestation import Policy
 from gateway import __main__ as command_line
 from gateway import log
 from gateway.settings import Settings
@@ -35,7 +36,8 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path, monkeypatch: py
     values = {
         name: f"/{name}" if "Path" in str(field.annotation) else "7" for name, field in Settings.model_fields.items()
     }
-    values |= {"host": "localhost", "metrics_host": "::1", "enclave_host": "enclave"}
+    values |= {"host": "localhost", "metrics_host": "::1", "enclave_host": "enclave", "open_signup": "True"}
+    values |= {"hosts": "classify.example,*.example", "origins": "https://app.example"}
     for name, value in values.items():
         monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
     settings = Settings()
@@ -88,6 +90,13 @@ def _fails(
         ({"policy": "p", "deadline": "0"}, "BLINDSIGHT_DEADLINE: "),
         ({"policy": "p", "max_in_flight": "0"}, "BLINDSIGHT_MAX_IN_FLIGHT: "),
         ({"policy": "p", "tls_port": "8443"}, "BLINDSIGHT_TLS_CERTIFICATE"),
+        ({"policy": "p", "hosts": "https://classify.example"}, "BLINDSIGHT_HOSTS: 'https://classify.example'"),
+        ({"policy": "p", "hosts": "good.example,classify.example:443"}, "BLINDSIGHT_HOSTS: 'classify.example:443'"),
+        ({"policy": "p", "hosts": "zürich.example"}, "BLINDSIGHT_HOSTS: 'zürich.example'"),
+        ({"policy": "p", "hosts": "a.*.example"}, "BLINDSIGHT_HOSTS: 'a.*.example'"),
+        ({"policy": "p", "origins": "app.example"}, "BLINDSIGHT_ORIGINS: 'app.example'"),
+        ({"policy": "p", "origins": "null"}, "BLINDSIGHT_ORIGINS: 'null'"),
+        ({"policy": "p", "origins": "https://app.example/"}, "BLINDSIGHT_ORIGINS: 'https://app.example/'"),
         ({"policy": "missing.json"}, "missing.json"),
     ],
 )
@@ -99,8 +108,7 @@ def test_unusable_settings_end_the_start_with_one_line(
 
 def _policy(folder: Path) -> Path:
     file = folder / "policy.json"
-    roots = f'[{{"kind": "simulated", "sha256": "{"ab" * 32}"}}]'
-    file.write_text(f'{{"schema": "blindsight-policy/1", "roots": {roots}, "pcrs": {{"0": ["{"cd" * 48}"]}}}}')
+    file.write_text(Policy.expecting({0: "cd" * 48}, function_in_image=True).to_json())
     return file
 
 

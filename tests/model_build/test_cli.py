@@ -60,7 +60,7 @@ def test_missing_torch_is_told_in_one_line(without, arguments):
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "error: the Python package torch is not installed",
-        "next:  install the build requirements: pip install '.[build]'",
+        "next:  install requirements/torch.txt and requirements/model-build.txt: see docs/operations.md",
     ]
 
 

@@ -112,7 +112,9 @@ class Watched:
 def watched(telling_stack: TellingStack, tmp_path: Path) -> Iterator[Watched]:
     stack = telling_stack.stack
     with Recorder(stack.enclave_port) as far:
-        gateway = VerboseGateway(tmp_path / "gateway", {"policy": stack.policy_file, "enclave_port": far.port})
+        settings = {"policy": stack.policy_file, "enclave_port": far.port}
+        settings |= {"enclave_secret_file": stack.enclave.secret_file}
+        gateway = VerboseGateway(tmp_path / "gateway", settings)
         try:
             gateway.wait_ready()
             with Recorder(gateway.port) as near:

@@ -66,9 +66,9 @@ def test_a_client_with_old_evidence_verifies_anew_once(stack: Stack) -> None:
     """Its keys are unknown by now, as after the grace time: it hears so, verifies, and its photo is answered."""
     with Client(stack.gateway.url, policy=Policy.load(stack.policy_file)) as client:
         client.verify()
-        before = client.enclave
+        before = client.recipient
         assert before is not None
         stale = replace(before, config=replace(before.config, key_id=before.config.key_id ^ 0xFF))
         client._core._accepted = stale, time.monotonic()
         assert client.classify(images.plain(CLASS)).predictions[0].class_id == CLASS
-        assert client.enclave is not stale
+        assert client.recipient is not stale

@@ -115,7 +115,7 @@ def test_up_without_network_serves_it_and_says_so(tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:9"
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "blindsight.cli.main", "up", *ports, "--state", str(tmp_path / "state")],
+            [sys.executable, "-m", "blindsight_cli.main", "up", *ports, "--state", str(tmp_path / "state")],
             cwd=tmp_path,
             env={
                 **environment(tmp_path),

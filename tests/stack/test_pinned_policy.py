@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from tests.support.problems import check
 from tests.support.processes import environment
 from tests.support.stack import measure, running_stack
 from tests.support.waiting import wait_until
+from tests.support.zips import with_changed_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,18 +56,6 @@ def expect_recovery(stack: Stack) -> None:
     wait_until("answered", lambda: stack.client.post("/classify", files={"file": plain(77)}).status_code == 200)
     answer = stack.client.post("/classify", files={"file": plain(77)})
     assert answer.json()["predictions"][0]["class_id"] == 77
-
-
-def with_changed_code(bundle: Path, target: Path) -> Path:
-    """A copy of `bundle` in which one byte of one comment or docstring of the function's code differs."""
-    with zipfile.ZipFile(bundle) as source, zipfile.ZipFile(target, "w") as sink:
-        for entry in source.infolist():
-            content = source.read(entry)
-            if entry.filename == "app.py":
-                assert b"The deployed function" in content
-                content = content.replace(b"The deployed function", b"The deployed functiom")
-            sink.writestr(entry, content)
-    return target
 
 
 def test_changed_code_is_refused(stack: Stack, tmp_path: Path) -> None:

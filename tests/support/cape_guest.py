@@ -7,9 +7,7 @@ import contextlib
 import hashlib
 import io
 import json
-import socket
 import sqlite3
-import struct
 import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -18,18 +16,21 @@ from cryptography import x509
 
 from blindsight.attestation import cose
 from blindsight.attestation.document import AttestationDocument
-from blindsight.cape.client import Host, Trust
 from blindsight.cape.envelope import Encryptor, encrypt, load_public_key
 from blindsight.cape.messages import b64
 from blindsight.cape.protocol import PREFIX
+from blindsight.client.cape import Host, Trust
 from blindsight.sealing import hpke
 from blindsight.wire import cape, frames
 from blindsight.wire.protocol import Kind
+from tests.support import wire
 from tests.support.cape_front import Owner, owner
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable
     from pathlib import Path
+    from typing import BinaryIO
 
     from tests.support.stack import Stack
 
@@ -94,7 +95,7 @@ class Guest:
 
     def key(self) -> bytes:
         """The Cape Key, proven (DER)."""
-        return self.host.own_key(self.token(), self.trust)
+        return self.host.own_key(self.token(), self.trust).der
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """For this guest's functions."""
@@ -124,9 +125,10 @@ class Guest:
 
 @dataclass
 class Hands:
-    """What the host can do with the enclave on `port`. `seen` is all that the enclave has sent it."""
+    """What the host can do with the enclave on `port`, whose secret it has. `seen` is all that it was sent."""
 
     port: int
+    secret_file: Path
     seen: bytearray = field(default_factory=bytearray)
 
     def call(self, op: str, **fields: Any) -> dict[str, Any]:
@@ -174,19 +176,20 @@ class Hands:
 
     @contextlib.contextmanager
     def _connection(self) -> Any:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=_SECONDS) as connection:
-            line = Line(connection, self.seen)
-            try:
-                yield line
-            finally:
-                line.stream.close()
+        with wire.admitted(self.port, self.secret_file, seconds=_SECONDS) as (connection, stream):
+            yield Line(connection, stream, self.seen)
+
+
+def hands_of(stack: Stack) -> Hands:
+    """The hands of the stack's operator."""
+    return Hands(stack.enclave_port, stack.enclave.secret_file)
 
 
 class Line:
     """A connection to the enclave."""
 
-    def __init__(self, connection: socket.socket, seen: bytearray) -> None:
-        self.stream = connection.makefile("rb")
+    def __init__(self, connection: socket.socket, stream: BinaryIO, seen: bytearray) -> None:
+        self.stream = stream
         self.wanted = False
         self._connection = connection
         self._seen = seen
@@ -200,24 +203,20 @@ class Line:
 
     def receive(self, kind: Kind) -> bytes:
         """The next frame's payload, which must be of `kind`. Raises `CapeError`; `EOFError` if there is none."""
-        head = self.stream.read(5)
-        if len(head) < 5:
-            raise EOFError
-        length, found = struct.unpack(">IB", head)
-        payload = self.stream.read(length - 1)
+        found, payload = wire.receive(self.stream)
         self._seen += payload
-        if found == Kind.CAPE_ERROR:
+        if found is Kind.CAPE_ERROR:
             raise cape.error_of(payload)
-        assert found == kind, Kind(found)
+        assert found is kind, found
         return payload
 
     def text(self) -> dict[str, Any]:
         """The message of the next text for the client."""
-        content, last = b"", False
+        parts, last = [], False
         while not last:
             part, last = cape.split(self.receive(Kind.CAPE_TEXT))
-            content += part
-        message: dict[str, Any] = json.loads(content)["message"]
+            parts.append(part)
+        message: dict[str, Any] = json.loads(b"".join(parts))["message"]
         return message
 
     def document(self, nonce: bytes = b"nonce") -> AttestationDocument:

@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives import serialization
 
 import model_build
 from blindsight.cape import tokens
-from blindsight.cape.client import Host, Trust
 from blindsight.cape.envelope import Encryptor, load_public_key
 from blindsight.cape.protocol import PREFIX
-from blindsight.cape_cli.package import package
-from blindsight.local_trust import environment
+from blindsight.client.cape import Host, Trust
+from blindsight_cli.cape.package import package
+from blindsight_cli.local_trust import environment
 from tests.support.cape_client import GoCape, JsCape
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Person:
 
     def cape(self, *arguments: str, stdin: bytes = b"", status: int | None = 0, **changes: str | None) -> Done:
         """Run our `cape`; `status` is what it must end with, None for anything."""
-        command = [sys.executable, "-m", "blindsight.cape_cli.main", *arguments]
+        command = [sys.executable, "-m", "blindsight_cli.cape.main", *arguments]
         done = self._run(command, stdin, self.variables(**changes))
         assert status in {None, done.status}, f"cape {arguments} ended with {done.status}: {done.err}"
         return done

@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from websockets.exceptions import ConnectionClosed
 from websockets.server import ServerProtocol
@@ -45,6 +46,12 @@ PCRS = {index: bytes([0xA0 + index]) * 48 for index in range(3)}
 def rsa_key(name: str, bits: int = 2048) -> rsa.RSAPrivateKey:
     """The RSA key with this name, the same all through a test run: making one takes a while."""
     return rsa.generate_private_key(65537, bits)
+
+
+@functools.cache
+def owner_key(name: str) -> Ed25519PrivateKey:
+    """The owner key with this name, the same all through a test run."""
+    return Ed25519PrivateKey.generate()
 
 
 @dataclass
@@ -79,6 +86,7 @@ class FakeCapeHost:
     accounts: dict[str, bytes] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
     tokens: dict[str, dict[str, Any]] = field(default_factory=dict)
+    waiting: dict[str, Any] = field(default_factory=dict)
     device_answers: list[dict[str, Any]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     sockets: list[str] = field(default_factory=list)
@@ -97,7 +105,7 @@ class FakeCapeHost:
         return f"http://127.0.0.1:{self.port}"
 
     def cape_key(self, username: str) -> rsa.RSAPrivateKey:
-        return rsa_key(f"{self.state.name}/{username}")
+        return rsa_key(f"{self.state.name}/{username.lower()}")
 
     def cape_key_der(self, username: str) -> bytes:
         return (
@@ -110,11 +118,30 @@ class FakeCapeHost:
         return self.producer.attest(
             nonce=self.faults.get("nonce", nonce),
             user_data=messages.user_data(user_data),
-            public_key=self.sealing_key.public_key().public_bytes_raw(),
+            public_key=self.public_key,
         )
 
+    @property
+    def public_key(self) -> bytes:
+        return self.sealing_key.public_key().public_bytes_raw()
+
+    def binding(self) -> dict[str, bytes | str]:
+        """What evidence says of an enclave that binds its results; `faults["unbound"]` makes it one of Cape's own."""
+        if "unbound" in self.faults:
+            return {}
+        signing = messages.pkcs1(rsa_key("results").public_key())
+        return {"result_binding": messages.RESULT_BINDING, "signature_verification_public_key": signing}
+
     def key_document(self, username: str) -> bytes:
-        return self.attest(bytes(16), {"key": self.faults.get("key", self.cape_key_der(username))})
+        return self.attest(bytes(16), self.key_data(username))
+
+    def key_data(self, username: str) -> dict[str, bytes | str]:
+        """What the enclave states of an account, or what a hostile host has one state in its place."""
+        name = username.lower()
+        owner = self.accounts.get(name) or owner_key(f"{self.state.name}/{name}").public_key().public_bytes_raw()
+        stated = {"key": self.cape_key_der(name), "username": name, "owner": owner}
+        stated |= {member: self.faults[member] for member in ("key", "owner") if member in self.faults}
+        return self.faults.get("key data", lambda stated: stated)(stated)
 
     def account_of(self, token: str) -> tokens.Token:
         username = tokens.peek(token).username
@@ -196,16 +223,15 @@ def _converse(host: FakeCapeHost, connection: ServerConnection, path: str, token
     nonce = messages.nonce_of(connection.recv())
     proven = host.account_of(token)
     if path == "/v1/key":
-        connection.send(messages.attestation(host.attest(nonce, {"key": host.cape_key_der(proven.username)})))
+        connection.send(messages.attestation(host.attest(nonce, host.key_data(proven.username))))
         connection.recv()
     elif path == "/v1/deploy":
         connection.send(messages.attestation(host.attest(nonce, {})))
         _deploy(host, connection, proven)
     elif path == "/v1/test":
-        connection.send(messages.attestation(host.attest(nonce, {})))
-        archive, plaintext = host.open(connection.recv()), host.open(connection.recv())
-        checksums = messages.Checksums.of(plaintext, hashlib.sha256(archive).digest(), plaintext)
-        connection.send(messages.result(plaintext, checksums, rsa_key("results")))
+        connection.send(messages.attestation(host.attest(nonce, host.binding())))
+        archive, sealed = host.open(connection.recv()), connection.recv()
+        _answer(host, connection, sealed, host.open(sealed), hashlib.sha256(archive).digest())
     else:
         _run(host, connection, host.find(path), nonce)
 
@@ -235,22 +261,29 @@ def _deploy(host: FakeCapeHost, connection: ServerConnection, token: tokens.Toke
 
 def _run(host: FakeCapeHost, connection: ServerConnection, function: Function, nonce: bytes) -> None:
     signing = rsa_key("results")
-    stated = {
+    stated: dict[str, bytes | str] = {
         "func_checksum": function.checksum,
         "key_checksum": bytes(32),
         "signature_verification_public_key": messages.pkcs1(signing.public_key()),
+        **host.binding(),
     }
     connection.send(messages.attestation(host.attest(nonce, stated)))
     while True:
-        plaintext = host.open(connection.recv())
+        sealed = connection.recv()
+        plaintext = host.open(sealed)
         if plaintext.startswith(PREFIX):
             plaintext = envelope.decrypt(host.cape_key(function.owner), plaintext)
         if plaintext == b"fail":
             connection.send(messages.error("the function failed: ValueError"))
             continue
-        checksums = messages.Checksums.of(plaintext, function.checksum, plaintext)
-        frame = messages.result(plaintext, checksums, signing)
-        connection.send(host.faults.get("tamper", lambda text: text)(frame))
+        _answer(host, connection, sealed, plaintext, function.checksum)
+
+
+def _answer(host: FakeCapeHost, connection: ServerConnection, sealed: bytes, plaintext: bytes, function: bytes) -> None:
+    checksums = messages.Checksums.of(plaintext, function, plaintext)
+    answered = messages.Answered(host.public_key, hashlib.sha256(sealed).digest()) if host.binding() else None
+    frame = b"".join(messages.result(plaintext, checksums, rsa_key("results"), answered)).decode()
+    connection.send(host.faults.get("tamper", lambda text: text)(frame))
 
 
 class _Rest(BaseHTTPRequestHandler):
@@ -315,6 +348,8 @@ def _rest(host: FakeCapeHost, request: Request) -> tuple[int, Any]:
     match request.method, *url.path.strip("/").split("/"):
         case "POST", "oauth", "device", "decision":
             return 200, {}
+        case "GET", "oauth", "device", "login":
+            return 200, {"user_code": parse_qs(url.query)["user_code"][0], **host.waiting}
         case "GET", "v1", "functions":
             page = {name: int(values[0]) for name, values in parse_qs(url.query).items()}
             shown = [

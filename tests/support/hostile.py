@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blindsight.errors import CapeError
+from blindsight.errors import BlindsightError, CapeError
 from tests.support.cape_guest import ECHO, Guest, Hands, query, record_of, zipped
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def refused(*codes: str) -> AbstractContextManager[Any]:
 @contextlib.contextmanager
 def told(world: World, *words: str) -> Iterator[None]:
     """The gateway's client is refused, with one of these words."""
-    with pytest.raises(CapeError) as caught:
+    with pytest.raises(BlindsightError) as caught:
         yield
     world.heard.append(str(caught.value))
     assert any(text in str(caught.value) for text in words), str(caught.value)

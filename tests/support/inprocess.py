@@ -34,7 +34,8 @@ class RunningApp:
 @contextlib.contextmanager
 def running_app(stack: Stack, **settings: object) -> Iterator[RunningApp]:
     """Serve the application before the stack's enclave, with the gateway's own listener, until the block ends."""
-    fields = {"policy": stack.policy_file, "enclave_port": stack.enclave_port, "_env_file": None, **settings}
+    ours = {"policy": stack.policy_file, "enclave_port": stack.enclave_port, "_env_file": None}
+    fields = {**ours, "enclave_secret_file": stack.state / "gateway_secret", **settings}
     app = create_app(Settings(**fields))
     server, listener = serve._server(app, "127.0.0.1", 0, drain=5)
     thread = threading.Thread(target=_run, args=(server, listener))

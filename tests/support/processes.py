@@ -99,8 +99,9 @@ class Enclave(Server):
     ) -> None:
         self.port = port
         self.worker_count = workers
+        self.secret_file = options.get("gateway_secret", state / "gateway_secret")
         arguments = {"bundle": bundle, "state": state, "port": port, "workers": workers, **options}
-        flags = [text for key, value in arguments.items() for text in (f"--{key.replace('_', '-')}", str(value))]
+        flags = [text for key, value in arguments.items() for text in _flag(key, value)]
         super().__init__(["enclave_runtime", "serve", *flags], folder)
 
     def wait_warm(self) -> None:
@@ -116,12 +117,28 @@ class Enclave(Server):
         wait_until("enclave warm", warm, seconds=_START_SECONDS)
 
     def status(self) -> dict[str, Any]:
-        return wire.status(self.port)
+        return wire.status(self.port, self.secret_file)
 
     def workers(self) -> list[psutil.Process]:
         """Its worker processes, oldest first."""
-        children = psutil.Process(self.pid).children()
-        return sorted((child for child in children if _is_worker(child)), key=lambda child: child.create_time())
+        return workers_of(psutil.Process(self.pid))
+
+
+def workers_of(runtime: psutil.Process) -> list[psutil.Process]:
+    """The worker processes of an enclave's runtime, oldest first: of each the innermost, which decodes images."""
+    workers = [_innermost(child) for child in runtime.children() if _is_worker(child)]
+    return sorted(workers, key=lambda worker: worker.create_time())
+
+
+def _innermost(process: psutil.Process) -> psutil.Process:
+    while children := process.children():
+        process = children[0]
+    return process
+
+
+def _flag(name: str, value: object) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    return [flag] if value is True else [flag, str(value)]
 
 
 def _is_worker(process: psutil.Process) -> bool:

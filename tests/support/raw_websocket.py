@@ -17,7 +17,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 SECONDS = 30.0
@@ -41,10 +41,17 @@ class ClosedError(Exception):
 
 
 class WebSocket:
-    """One connection. `subprotocols` are the values of as many header lines."""
+    """One connection. `subprotocols` are the values of as many header lines; `headers` replace or follow the others."""
 
     def __init__(
-        self, url: str, path: str, subprotocols: Sequence[str], *, deflate: bool = False, ca: Path | None = None
+        self,
+        url: str,
+        path: str,
+        subprotocols: Sequence[str],
+        *,
+        deflate: bool = False,
+        ca: Path | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         parts = urlsplit(url)
         raw = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=SECONDS)
@@ -60,7 +67,7 @@ class WebSocket:
         self.headers: list[tuple[str, str]] = []
         lines = [
             f"GET {path} HTTP/1.1",
-            f"Host: {parts.netloc}",
+            *(f"{name}: {value}" for name, value in {"Host": parts.netloc, **(headers or {})}.items()),
             "Upgrade: websocket",
             "Connection: Upgrade",
             f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}",

@@ -64,9 +64,9 @@ class Connection:
     def send_chunk(self, content: bytes) -> None:
         self.send(f"{len(content):x}\r\n".encode() + content + b"\r\n")
 
-    def response(self) -> httpx2.Response:
-        """Read the answer."""
-        with http.client.HTTPResponse(self._socket) as response:
+    def response(self, method: str | None = None) -> httpx2.Response:
+        """Read the answer to a request of this method."""
+        with http.client.HTTPResponse(self._socket, method=method) as response:
             response.begin()
             content = response.read()
             return httpx2.Response(response.status, headers=response.getheaders(), content=content)

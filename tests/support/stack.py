@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from blindsight.attestation.policy import Policy
+from blindsight.attestation.release import Release
 from enclave_function.bundle import build
 from tests.support.processes import Enclave, Gateway, environment
 from tests.support.wire import free_port
@@ -52,13 +53,17 @@ def root_fingerprint(state: Path) -> str:
 class Stack:
     """A bundle, its policy, an enclave that runs it and a gateway before that.
 
-    With `cape` it hosts Cape functions, too. The policy pins the root, PCR 0, 1, 2 and 16, the function and the model.
+    With `cape` it hosts Cape functions, too, for anybody who signs up. The policy pins the root, PCR 0, 1, 2 and 16,
+    the function and the model.
     """
 
     def __init__(self, model: Path, folder: Path, *, workers: int = 2, cape: bool = False, **settings: object) -> None:
         """`settings` are the gateway's."""
         self.folder = folder
-        host = {"database": f"sqlite:///{folder / 'cape.sqlite'}", "bundles": folder / "bundles"} if cape else {}
+        host: dict[str, object] = {}
+        if cape:
+            files = {"database": f"sqlite:///{folder / 'cape.sqlite'}", "bundles": folder / "bundles"}
+            host = {**files, "open_signup": True}
         self.settings: dict[str, object] = {**host, **settings}
         self.state = folder / "state"
         self.policy_file = folder / "policy.json"
@@ -77,12 +82,14 @@ class Stack:
     def _start(self) -> None:
         self.enclave = self.start_enclave()
         self.enclave.wait_warm()  # Its root exists from here on.
-        self.policy = Policy(
-            roots={root_fingerprint(self.state): "simulated"},
+        release = Release(
+            kind="simulated",
+            roots=frozenset({root_fingerprint(self.state)}),
             pcrs={index: frozenset({self.measured.pcrs[index]}) for index in (0, 1, 2, 16)},
             function_checksums=frozenset({self.measured.function_checksum}),
             model_digests=frozenset({self.measured.model_digest}),
         )
+        self.policy = Policy(releases=(release,))
         self.policy_file.write_text(self.policy.to_json())
         self.gateway = self.start_gateway()
         self.gateway.wait_ready()
@@ -91,14 +98,21 @@ class Stack:
     def start_enclave(self, bundle: Path | None = None, state: Path | None = None, **options: Any) -> Enclave:
         """Start an enclave on the stack's port, by default the stack's own; the caller waits and stops."""
         options = {"port": self.enclave_port, "workers": self.workers, **options}
+        if state is not None:
+            options.setdefault("gateway_secret", self.state / "gateway_secret")
         enclave = Enclave(bundle or self.bundle, state or self.state, self._folder("enclave"), **options)
         self._servers.append(enclave)
         return enclave
 
     def start_gateway(self, **settings: object) -> Gateway:
-        """Start a gateway before the stack's enclave; the caller waits and stops."""
-        ours = {"policy": self.policy_file, "enclave_port": self.enclave_port}
-        gateway = Gateway(self._folder("gateway"), {**ours, **self.settings, **settings})
+        """Start a gateway before the stack's enclave, without what is None; the caller waits and stops."""
+        ours = {
+            "policy": self.policy_file,
+            "enclave_port": self.enclave_port,
+            "enclave_secret_file": self.state / "gateway_secret",
+        }
+        wanted = {**ours, **self.settings, **settings}
+        gateway = Gateway(self._folder("gateway"), {name: value for name, value in wanted.items() if value is not None})
         self._servers.append(gateway)
         return gateway
 

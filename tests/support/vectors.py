@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from blindsight import receipts
 from blindsight.attestation import Claims, expected_pcr16
+from blindsight.exchange import classify_request
 from blindsight.receipts import Receipt, ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp, padding
-from blindsight.sealing.inner import classify_request
 from blindsight.sealing.kem import MLKEM768_X25519, X25519_HKDF_SHA256, HybridPrivateKey
 from tests.blindsight.attestation import attestation_forge as forging
 from tests.blindsight.attestation.attestation_forge import NONCE, NOW, PCRS, Forge, party
+from tests.support import evidence_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,11 +88,16 @@ class _Enclave:
         return (forge or self.forge).document(**fields)
 
     def policy(self, **changes: Any) -> dict[str, Any]:
-        names = {
-            "function_checksums": frozenset([self.claims.func_checksum.hex()]),
-            "model_digests": frozenset([self.claims.model_sha256.hex()]),
+        """In the first format, which every implementation goes on reading."""
+        policy = {
+            "schema": "blindsight-policy/1",
+            "roots": [{"kind": "simulated", "sha256": self.forge.fingerprint}],
+            "pcrs": {str(index): [PCRS[index].hex()] for index in (0, 1, 2)},
+            "function_checksums": [self.claims.func_checksum.hex()],
+            "model_digests": [self.claims.model_sha256.hex()],
+            "max_age_seconds": 300,
+            "max_future_skew_seconds": 60,
         }
-        policy: dict[str, Any] = json.loads(self.forge.policy(**names).to_json())
         return policy | changes
 
 
@@ -110,7 +116,7 @@ def evidence() -> list[Case]:
         "nonce": NONCE.hex(),
         "now": NOW.isoformat(),
     }
-    accepted = {"kind": "simulated", "kem_id": MLKEM768_X25519}
+    accepted = {"kind": "simulated", "kem_id": MLKEM768_X25519, "unknown_fields": []}
     cases: list[Case] = [
         {"name": "genuine", **good, "expect": accepted},
         {"name": "tagged as COSE_Sign1", **good, "document": _b64(b"\xd2" + enclave.document()), "expect": accepted},
@@ -129,6 +135,18 @@ def evidence() -> list[Case]:
             "key_configs": _b64(_reversed(enclave)),
             "expect": accepted,
         },
+        {
+            "name": "a definite outer map",
+            **good,
+            "document": _b64(enclave.document(replace(forge, indefinite=False))),
+            "expect": accepted,
+        },
+        {
+            "name": "unknown fields",
+            **good,
+            "document": _b64(enclave.document(added_later={"x": [1]}, nothing=None)),
+            "expect": accepted | {"unknown_fields": ["added_later", "nothing"]},
+        },
     ]
 
     def refused(name: str, code: str, step: int, **changes: Any) -> None:
@@ -143,12 +161,12 @@ def evidence() -> list[Case]:
     authority = party(forge.parties[-1], "leaf", ca=True)
     zeros = enclave.pcrs() | dict.fromkeys(range(3), bytes(48))
     without = {index: value for index, value in enclave.pcrs().items() if index != 2}
-    twice = bytes([payload[0] + 1]) + payload[1:] + cbor2.dumps("nonce") + cbor2.dumps(b"x" * 32)
     refused("cut short", "malformed_cbor", 1, document=document[:-1])
     refused("a byte too many", "trailing_bytes", 1, document=document + b"\x00")
     refused("ES256 in the header", "wrong_algorithm", 1, document=forge.envelope(payload, protected=b"\xa1\x01\x26"))
     refused("a header unprotected", "unprotected_header", 1, document=forge.envelope(payload, unprotected={1: -35}))
-    refused("a field twice", "duplicate_key", 2, document=forge.envelope(twice))
+    for name, code, step, hostile in evidence_shapes.refused_payloads(forge, payload):
+        refused(name, code, step, document=hostile)
     refused("no certificate", "missing_field", 2, document=enclave.document(certificate=...))
     refused("PCR 32", "invalid_pcr_index", 2, document=enclave.document(pcrs=enclave.pcrs() | {32: bytes(48)}))
     refused("PCR of SHA-256", "invalid_pcr_length", 2, document=enclave.document(pcrs=enclave.pcrs() | {3: bytes(32)}))
@@ -201,7 +219,11 @@ def evidence() -> list[Case]:
         document=enclave.document(user_data=replace(enclave.claims, receipt_key_sha256=bytes(32)).to_json()),
     )
     refused("no receipt key", "malformed_claims", 8, document=enclave.document(user_data=_without_receipt_key(enclave)))
+    for name, user_data in evidence_shapes.malformed_user_data(enclave.claims.to_json()).items():
+        refused(f"user data: {name}", "malformed_claims", 8, document=enclave.document(user_data=user_data))
     refused("no claims", "claims_missing", 9, document=enclave.document(user_data=None))
+    for name, user_data in evidence_shapes.user_data_of_others(enclave.claims.to_json()).items():
+        refused(f"user data: {name}", "claims_missing", 9, document=enclave.document(user_data=user_data))
     refused("another function", "function_not_accepted", 9, policy=enclave.policy(function_checksums=["12" * 32]))
     refused("another model", "model_not_accepted", 9, policy=enclave.policy(model_digests=["12" * 32]))
     refused("no nonce", "nonce_missing", 10, document=enclave.document(nonce=None))
@@ -210,6 +232,7 @@ def evidence() -> list[Case]:
     refused("of the future", "evidence_from_future", 10, now=(NOW - timedelta(seconds=61)).isoformat())
     refused("other keys", "key_configs_mismatch", 11, key_configs=enclave.configs[:-1] + b"\x01")
     refused("another manifest", "model_mismatch", 11, model=MANIFEST | {"trained": False})
+    refused("a manifest that is no object", "model_mismatch", 11, model=[], **_attested_model(enclave, b"[]"))
     return cases
 
 
@@ -222,6 +245,13 @@ def _with_configs(enclave: _Enclave, configs: bytes) -> bytes:
 
 def _reversed(enclave: _Enclave) -> bytes:
     return keyconfig.encode_list([key.config for key in reversed(enclave.keys.values())])
+
+
+def _attested_model(enclave: _Enclave, manifest: bytes) -> dict[str, Any]:
+    claims = replace(enclave.claims, model_sha256=hashlib.sha256(manifest).digest())
+    pcrs = PCRS | {16: expected_pcr16(claims.func_checksum, claims.model_sha256)}
+    document = enclave.document(user_data=claims.to_json(), pcrs=pcrs)
+    return {"document": document, "policy": enclave.policy(model_digests=[claims.model_sha256.hex()])}
 
 
 def _without_receipt_key(enclave: _Enclave) -> bytes:
@@ -242,7 +272,6 @@ def requests() -> list[Case]:
             for size in (len(IMAGE), 40_000) if suite is key.config.suites[0] else (len(IMAGE),):
                 request = classify_request(
                     IMAGE.ljust(size, b"."),
-                    "image/jpeg",
                     5,
                     now=NOW,
                     receipt_evidence="12" * 32 if size > 100 else None,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 import struct
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from blindsight.wire import frames
+from blindsight.wire import access, frames
 from blindsight.wire.protocol import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 def free_port() -> int:
@@ -17,19 +22,38 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def ask(port: int, kind: Kind, payload: bytes = b"", *, seconds: float = 10) -> tuple[Kind, bytes]:
-    """One question to the enclave on `port`, and its answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
-        connection.sendall(frames.encode(kind, payload))
-        stream = connection.makefile("rb")
-        with stream:
-            length, answered = struct.unpack(">IB", stream.read(5))
-            return Kind(answered), stream.read(length - 1)
+@contextlib.contextmanager
+def admitted(port: int, secret_file: Path, *, seconds: float = 10) -> Iterator[tuple[socket.socket, BinaryIO]]:
+    """A connection to the enclave on `port`, which knows this secret: for questions, and for their answers."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection,
+        connection.makefile("rb") as stream,
+    ):
+        nonce = secrets.token_bytes(32)
+        connection.sendall(frames.encode(Kind.GATEWAY_HELLO, nonce))
+        kind, challenge = receive(stream)
+        if kind is Kind.GATEWAY_CHALLENGE:
+            proof = access.proof(access.read_secret(secret_file), nonce, challenge)
+            connection.sendall(frames.encode(Kind.GATEWAY_PROOF, proof))
+            kind, _ = receive(stream)
+        assert kind is Kind.GATEWAY_ADMITTED, kind
+        yield connection, stream
 
 
-def status(port: int) -> dict[str, Any]:
+def receive(stream: BinaryIO) -> tuple[Kind, bytes]:
+    """The next frame. Raises `EOFError` if there is none."""
+    head = stream.read(5)
+    if len(head) < 5:
+        raise EOFError
+    length, kind = struct.unpack(">IB", head)
+    return Kind(kind), stream.read(length - 1)
+
+
+def status(port: int, secret_file: Path) -> dict[str, Any]:
     """The enclave's status."""
-    kind, payload = ask(port, Kind.STATUS_REQUEST)
+    with admitted(port, secret_file) as (connection, stream):
+        connection.sendall(frames.encode(Kind.STATUS_REQUEST))
+        kind, payload = receive(stream)
     assert kind is Kind.STATUS
     return frames.unpack(payload)
 

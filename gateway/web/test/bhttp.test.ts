@@ -74,7 +74,11 @@ const REFUSED: [string, Bytes][] = [
   ["a value that is not ASCII", concat(OK, counted(concat(counted(utf8("a")), counted(utf8("ü")))))],
   ["a name without a value", concat(OK, counted(counted(utf8("a"))))],
   ["too many fields", concat(OK, counted(concat(...Array.from({ length: 65 }, () => unhex("01610162")))))],
-  ["too many chunks", concat(unhex("0340c800"), ...Array.from({ length: 65_537 }, () => unhex("0178")), unhex("0000"))],
+  ["too many chunks", concat(unhex("0340c800"), ...Array.from({ length: 8193 }, () => unhex("0178")), unhex("0000"))],
+  ["a long name", concat(OK, counted(concat(counted(utf8("a".repeat(1025))), counted(utf8("b")))))],
+  ["a long value", concat(OK, counted(concat(counted(utf8("a")), counted(utf8("b".repeat(1025))))))],
+  ["a long name, indeterminate", concat(unhex("0340c8"), counted(utf8("a".repeat(1025))), unhex("0162000000"))],
+  ["too many informational responses", concat(unhex("01"), ...Array.from({ length: 9 }, () => unhex("406600")), unhex("40c80000"))],
 ];
 
 for (const [what, message] of REFUSED) {

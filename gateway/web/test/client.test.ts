@@ -215,12 +215,44 @@ test("replaced keys: new evidence, sealed anew, once", async () => {
 
 test("nothing is sealed to an enclave that the policy does not accept", async () => {
   const gateway = new Gateway();
-  const strict = JSON.stringify({ ...(parseJson(policy) as JsonObject), function_checksums: ["1".repeat(64)] });
-  const client = gateway.client({ policy: strict });
+  const client = gateway.client({ policy: await enclave.policy({ function_checksums: ["1".repeat(64)] }) });
   await refused(() => client.verify(), "function_not_accepted", 9);
   await refused(() => client.classify(IMAGE), "function_not_accepted", 9);
   assert.equal(gateway.count("/ohttp"), 0);
 });
+
+test("the release is named, and what it leaves open comes first of all that is to be known", async () => {
+  const found = await new Gateway().client().verify();
+  assert.deepEqual([found.release, found.leftOpen, found.until], ["forged", [], null]);
+  assert.doesNotMatch(found.notices.join(), /LEAVES OPEN/);
+  const open = { pcrs: undefined, function_checksums: undefined, any_code: true, any_function: true, name: undefined };
+  const client = new Gateway().client({ policy: await enclave.policy(open) });
+  const { release, leftOpen, notices } = (await client.classify(IMAGE)).enclave;
+  assert.deepEqual([release, leftOpen], [null, ["code", "function"]]);
+  assert.deepEqual(notices.slice(0, 2), [
+    "POLICY LEAVES OPEN: the code. Any program that the host starts is accepted, whatever it claims.",
+    "POLICY LEAVES OPEN: the function. Any bundle that the host puts into the enclave is accepted.",
+  ]);
+  assert.match(notices[2] ?? "", /^SIMULATED/);
+});
+
+for (const [what, code] of [["policy", "policy_expired"], ["release", "release_expired"]] as const) {
+  test(`verified evidence is not relied on beyond the end of its ${what}`, async () => {
+    const gateway = new Gateway();
+    const end = new Date(NOW.getTime() + 5000);
+    const ending = { expires: end.toISOString().replace(".000", "") };
+    const client = gateway.client({
+      policy: await (what === "policy" ? enclave.policy({}, ending) : enclave.policy(ending)),
+    });
+    assert.deepEqual((await client.verify()).until, end);
+    gateway.clock = new Date(end.getTime() - 1);
+    await client.classify(IMAGE);
+    assert.deepEqual([gateway.count("/attestation"), gateway.count("/ohttp")], [1, 1]);
+    gateway.clock = end;
+    await refused(() => client.classify(IMAGE), code);
+    assert.equal(gateway.count("/ohttp"), 1);
+  });
+}
 
 test("a failed verification takes back what was accepted before", async () => {
   const gateway = new Gateway();

@@ -249,9 +249,9 @@ export class Enclave {
     };
   }
 
-  async policy(): Promise<string> {
+  async policy(release: forge.Members = {}, policy: forge.Members = {}): Promise<string> {
     const claims = await this.claims();
-    return await forge.policyText(root, { model_digests: [hex(claims.modelSha256)] });
+    return await forge.policyText(root, { model_digests: [hex(claims.modelSha256)], ...release }, policy);
   }
 
   async document(nonce: Bytes, moment = forge.NOW): Promise<Bytes> {

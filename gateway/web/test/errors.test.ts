@@ -30,8 +30,8 @@ const WITH_TEXTS = [
   "TransportError",
 ];
 
-/** Python's TransportError has one code for the wire inside the host. */
-const PYTHONS_OWN = ["bad_frame"];
+/** Codes of Python's TransportError for the wire inside the host. */
+const PYTHONS_OWN = ["bad_frame", "access_refused"];
 const OURS = ["no_webcrypto", "unsupported_platform"];
 
 test("the codes and their next steps are those of blindsight/errors.py", () => {

@@ -234,8 +234,18 @@ export async function pcrsFor(claims: Claims): Promise<Map<number, Bytes>> {
 
 export type Fields = Record<string, Encodable | Raw | undefined>;
 
-/** The payload's fields in the order of genuine documents; a change to undefined leaves the field out. */
-export async function fieldsOf(attesting: Attesting, changes: Fields = {}): Promise<Bytes> {
+/** Encoded keys and values, in turn, as a map of the form that the NSM has written since July 2025. */
+export function indefinite(...entries: Uint8Array[]): Bytes {
+  return concat(Uint8Array.of(0xbf), ...entries, Uint8Array.of(0xff));
+}
+
+/** Encoded keys and values, in turn, as a map of the form that the NSM wrote before. */
+export function definite(...entries: Uint8Array[]): Bytes {
+  return concat(head(5, entries.length / 2), ...entries);
+}
+
+/** The payload's encoded keys and values in the order of genuine documents; a change to undefined leaves one out. */
+export async function entriesOf(attesting: Attesting, changes: Fields = {}): Promise<Bytes[]> {
   const fields: Fields = {
     module_id: "i-0123456789abcdef0-enc0123456789abcdef",
     digest: "SHA384",
@@ -249,7 +259,11 @@ export async function fieldsOf(attesting: Attesting, changes: Fields = {}): Prom
     ...changes,
   };
   const present = Object.entries(fields).filter((field): field is [string, Encodable | Raw] => field[1] !== undefined);
-  return concat(head(5, present.length), ...present.flatMap(([key, value]) => [cbor(key), cbor(value)]));
+  return present.flatMap(([key, value]) => [cbor(key), cbor(value)]);
+}
+
+export async function fieldsOf(attesting: Attesting, changes: Fields = {}): Promise<Bytes> {
+  return indefinite(...(await entriesOf(attesting, changes)));
 }
 
 export async function envelope(attesting: Attesting, payload: Bytes, header = PROTECTED): Promise<Bytes> {
@@ -264,22 +278,28 @@ export async function documentOf(attesting: Attesting, changes: Fields = {}): Pr
   return await envelope(attesting, await fieldsOf(attesting, changes));
 }
 
-export interface PolicyMembers {
-  [name: string]: unknown;
+export type Members = Record<string, unknown>;
+
+/** SHA-256 of a root's certificate, as policies list it. */
+export async function fingerprint(root: Party): Promise<string> {
+  return hex(await sha256(root.der));
 }
 
-export async function policyText(root: Party, changes: PolicyMembers = {}): Promise<string> {
+/** A policy of one release, with changes to that and to what is beside it; one to undefined leaves a member out. */
+export async function policyText(root: Party, release: Members = {}, policy: Members = {}): Promise<string> {
   const pcrs = [...(await pcrsFor(CLAIMS))].slice(0, 3).map(([index, value]) => [String(index), [hex(value)]]);
-  return JSON.stringify({
-    schema: "blindsight-policy/1",
-    roots: [{ kind: "simulated", sha256: hex(await sha256(root.der)) }],
+  const stated = {
+    kind: "simulated",
+    name: "forged",
+    roots: [await fingerprint(root)],
     pcrs: Object.fromEntries(pcrs) as unknown,
     function_checksums: [hex(CLAIMS.funcChecksum)],
     model_digests: [hex(CLAIMS.modelSha256)],
-    ...changes,
-  });
+    ...release,
+  };
+  return JSON.stringify({ schema: "blindsight-policy/2", releases: [stated], ...policy });
 }
 
-export async function policyFor(root: Party, changes: PolicyMembers = {}): Promise<Policy> {
-  return parsePolicy(await policyText(root, changes));
+export async function policyFor(root: Party, release: Members = {}, policy: Members = {}): Promise<Policy> {
+  return parsePolicy(await policyText(root, release, policy));
 }

@@ -14,7 +14,7 @@ import { padded } from "../src/protocol/padding.ts";
 import { parsePolicy } from "../src/protocol/policy.ts";
 import { verifyArchive } from "../src/protocol/receipt.ts";
 import { checkedManifest, verifyRecipient } from "../src/protocol/recipient.ts";
-import { checkKeyConfigs, verifyArchived } from "../src/protocol/verify.ts";
+import { checkKeyConfigs, verifyArchived, type Verified } from "../src/protocol/verify.ts";
 import { decapsulate, sealResponse, type Key } from "./enclave.ts";
 import { refused, unbase64, unhex } from "./support.ts";
 
@@ -38,24 +38,29 @@ interface EvidenceCase {
   policy: JsonObject;
   nonce: string | null;
   now: string | null;
-  expect: Failure | { kind: string; kem_id: number };
+  expect: Failure | { kind: string; kem_id: number; unknown_fields: (string | number)[] };
 }
 
 for (const each of cases<EvidenceCase>("evidence")) {
   test(`evidence: ${each.name}`, async () => {
     const evidence = { document: unbase64(each.document), keyConfigs: unbase64(each.key_configs), model: each.model };
     const policy = parsePolicy(JSON.stringify(each.policy));
-    const verify = async (): Promise<{ kind: string; kem_id: number }> => {
+    const found = ({ kind, document }: Verified, { kem }: KeyConfig): Exclude<EvidenceCase["expect"], Failure> => ({
+      kind,
+      kem_id: kem.id,
+      unknown_fields: document.unknownFields.map((name) => (typeof name === "bigint" ? Number(name) : name)),
+    });
+    const verify = async (): Promise<ReturnType<typeof found>> => {
       if (each.now !== null) {
         const nonce = unhex(each.nonce ?? assert.fail("evidence that is verified live answers a nonce"));
         const { verified, config } = await verifyRecipient(evidence, { policy, nonce, now: new Date(each.now) });
-        return { kind: verified.kind, kem_id: config.kem.id };
+        return found(verified, config);
       }
       const verified = await verifyArchived(evidence.document, policy);
       await checkKeyConfigs(verified, evidence.keyConfigs);
       await checkedManifest(verified, evidence.model);
       const config = preferred(decodeList(evidence.keyConfigs)) ?? assert.fail("no configuration is known");
-      return { kind: verified.kind, kem_id: config.kem.id };
+      return found(verified, config);
     };
     if ("error" in each.expect) await refused(verify, each.expect.error, each.expect.step);
     else assert.deepEqual(await verify(), { ...each.expect });

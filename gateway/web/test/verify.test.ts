@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { base64, concat, hex, utf8, type Bytes } from "../src/protocol/bytes.ts";
 import { Refusal } from "../src/protocol/errors.ts";
-import type { Policy } from "../src/protocol/policy.ts";
+import { parsePolicy, type Policy } from "../src/protocol/policy.ts";
 import { checkKeyConfigs, checkModel, verify, verifyArchived, type Verified } from "../src/protocol/verify.ts";
 import * as forge from "./forge.ts";
 import { CLAIMS, NONCE, NOW } from "./forge.ts";
@@ -52,9 +52,10 @@ test("a good document passes every step, with the records of the Python verifier
 });
 
 test("what the policy does not ask for is recorded as not asked", async () => {
-  const any = await forge.policyFor(root, { function_checksums: null, model_digests: null });
+  const open = { function_checksums: undefined, model_digests: undefined, any_function: true };
+  const any = await forge.policyFor(root, { ...open, any_code: true, pcrs: undefined });
   const { steps } = await verifyArchived(await forge.documentOf(attesting, { user_data: null }), any);
-  for (const index of [7, 8, 9]) {
+  for (const index of [6, 7, 8, 9]) {
     assert.deepEqual(
       { ...steps[index], number: 0, name: "" },
       { number: 0, name: "", checked: "nothing", against: "nothing", result: "not asked" },
@@ -69,6 +70,7 @@ test("tag 18 may be there, and only that", async () => {
 });
 
 const EMPTY = new Uint8Array();
+const BREAK = Uint8Array.of(0xff);
 
 test("envelopes", async () => {
   const payload = await forge.fieldsOf(attesting);
@@ -118,7 +120,54 @@ test("fields", async () => {
     await refused(async () => verified(await forge.documentOf(attesting, changes)), code, 2);
   }
   await refused(async () => verified(await forge.envelope(attesting, forge.cbor([]))), "invalid_field", 2);
-  await verified(await forge.documentOf(attesting, { public_key: null, extra: "ignored" }));
+});
+
+test("both forms of the payload's outer map", async () => {
+  const entries = await forge.entriesOf(attesting);
+  const payload = forge.indefinite(...entries);
+  for (const each of [payload, forge.definite(...entries)]) {
+    const { document, claims } = await verified(await forge.envelope(attesting, each));
+    assert.deepEqual([document.unknownFields, claims], [[], CLAIMS]);
+  }
+  const extra = forge.cbor("extra");
+  const cases: [Bytes, string][] = [
+    [payload.subarray(0, -1), "malformed_cbor"],
+    [concat(payload, BREAK), "trailing_bytes"],
+    [concat(payload, extra, extra), "trailing_bytes"],
+    [concat(forge.definite(...entries), BREAK), "trailing_bytes"],
+    [forge.indefinite(...entries, extra), "indefinite_length"],
+    [forge.indefinite(...entries, extra, BREAK), "indefinite_length"],
+    [forge.indefinite(...entries, extra, forge.indefinite()), "indefinite_length"],
+    [concat(Uint8Array.of(0x81), payload), "indefinite_length"],
+    [concat(Uint8Array.of(0x9f), payload.subarray(1)), "indefinite_length"],
+    [concat(Uint8Array.of(0xd2), payload), "unexpected_tag"],
+    [forge.indefinite(...entries, ...entries.slice(-2)), "duplicate_key"],
+    [forge.definite(...entries, ...entries.slice(0, 2)), "duplicate_key"],
+    [forge.indefinite(extra, extra, ...entries, extra, extra), "duplicate_key"],
+    [forge.indefinite(...entries, extra, forge.cbor([[[[0]]]])), "nesting_too_deep"],
+    [forge.indefinite(), "missing_field"],
+  ];
+  for (const [hostile, code] of cases) {
+    await refused(async () => verified(await forge.envelope(attesting, hostile)), code, 2);
+  }
+  await refused(() => verified(concat(Uint8Array.of(0x9f), good.subarray(1), BREAK)), "indefinite_length", 1);
+});
+
+test("unknown fields are skipped, and named in the report", async () => {
+  const entries = await forge.entriesOf(attesting);
+  const added = ["added_later", "line\nbreak", 7, "x".repeat(5000)].flatMap((key) => [key, [1]].map(forge.cbor));
+  for (const form of [forge.indefinite, forge.definite]) {
+    const { document, steps } = await verified(await forge.envelope(attesting, form(...entries, ...added)));
+    assert.deepEqual(document.unknownFields, ["added_later", "line\nbreak", 7, "x".repeat(5000)]);
+    assert.equal(
+      steps[1]?.checked,
+      "document of 'i-0123456789abcdef0-enc0123456789abcdef', and fields that are not known here: " +
+        `'added_later', 'line\\u{a}break', 7, '${"x".repeat(40)}'`,
+    );
+  }
+  const many = Array.from({ length: 10 }, (_, key) => [key, null].map(forge.cbor)).flat();
+  const { steps } = await verified(await forge.envelope(attesting, forge.indefinite(...entries, ...many)));
+  assert.match(steps[1]?.checked ?? "", /: 0, 1, 2, 3, 4, 5, 6, 7 and 2 more$/);
 });
 
 test("roots", async () => {
@@ -128,8 +177,7 @@ test("roots", async () => {
   const chain = await forge.chainOf(simulated);
   const document = await forge.documentOf(chain);
   await verified(document, { policy: await forge.policyFor(simulated) });
-  const { sha256 } = (JSON.parse(await forge.policyText(simulated)) as { roots: [{ sha256: string }] }).roots[0];
-  const genuine = await forge.policyFor(simulated, { roots: [{ kind: "nitro", sha256 }] });
+  const genuine = await forge.policyFor(simulated, { kind: "nitro" });
   await refused(() => verified(document, { policy: genuine }), "simulated_root", 3);
   const garbage = await forge.documentOf(attesting, { certificate: new Uint8Array(100) });
   await refused(() => verified(garbage), "malformed_certificate", 3);
@@ -141,7 +189,7 @@ test("the enclave's clock may be ahead by the permitted skew, and its certificat
   const document = await forge.documentOf(ahead, { timestamp: soon.getTime() });
   const { at } = await verified(document);
   assert.deepEqual(at, NOW);
-  const strict = await forge.policyFor(root, { max_future_skew_seconds: 10 });
+  const strict = await forge.policyFor(root, {}, { max_future_skew_seconds: 10 });
   await refused(() => verified(document, { policy: strict }), "certificate_not_yet_valid", 4);
 });
 
@@ -160,7 +208,7 @@ test("signatures: another payload, and zeros", async () => {
 test("debug mode, whatever the policy lists", async () => {
   const pcrs = await forge.pcrsFor(CLAIMS);
   for (const index of [0, 1, 2]) pcrs.set(index, new Uint8Array(48));
-  const lenient = await forge.policyFor(root, { pcrs: { 16: [hex(pcrs.get(16) ?? EMPTY)] } });
+  const lenient = await forge.policyFor(root, { any_code: true, pcrs: { 16: [hex(pcrs.get(16) ?? EMPTY)] } });
   await refused(
     async () => verified(await forge.documentOf(attesting, { pcrs }), { policy: lenient }),
     "debug_document",
@@ -221,6 +269,42 @@ test("identity", async () => {
   ] as const) {
     await refused(async () => verified(good, { policy: await forge.policyFor(root, { [name]: [other] }) }), code, 9);
   }
+});
+
+test("what was found, and what it leaves open", async () => {
+  const found = await verified(good);
+  assert.deepEqual([found.release, found.leftOpen, found.until], ["forged", [], null]);
+  const second = { kind: "simulated", roots: [await forge.fingerprint(root)], any_code: true, any_function: true };
+  const releases = [{ ...second, name: "other code", any_code: undefined, pcrs: { 0: ["9".repeat(96)] } }, second];
+  const open = parsePolicy(JSON.stringify({ schema: "blindsight-policy/2", releases }));
+  const { release, leftOpen, steps } = await verified(good, { policy: open });
+  assert.deepEqual([release, leftOpen], [null, ["code", "function"]]);
+  assert.equal(steps[6]?.result, "not asked");
+});
+
+test("policy and release end, for live documents now and for archived ones at their time", async () => {
+  const at = (seconds: number): string => new Date(NOW.getTime() + 1000 * seconds).toISOString().replace(".000", "");
+  const [now, next, later] = [at(0), at(1), at(2)];
+  const policies: [forge.Members, forge.Members, string | null, string | null][] = [
+    [{}, { expires: now }, null, "policy_expired"],
+    [{ expires: now }, {}, null, "release_expired"],
+    [{ expires: next }, { expires: later }, next, null],
+    [{ expires: later }, { expires: next }, next, null],
+    [{ expires: next }, {}, next, null],
+  ];
+  for (const [release, members, until, code] of policies) {
+    const ending = await forge.policyFor(root, release, members);
+    for (const judge of [() => verified(good, { policy: ending }), () => verifyArchived(good, ending)]) {
+      if (code === null) assert.deepEqual((await judge()).until, until && new Date(until));
+      else await refused(judge, code);
+    }
+  }
+  const expired = await forge.policyFor(root, {}, { expires: now });
+  // Before anything else, and without a step: nothing is wrong with the evidence.
+  const error = await refused(() => verified(EMPTY, { policy: expired }), "policy_expired");
+  assert.equal(error.step, undefined);
+  const earlier = await forge.documentOf(attesting, { timestamp: NOW.getTime() - 1 });
+  assert.deepEqual((await verifyArchived(earlier, expired)).until, NOW);
 });
 
 test("freshness", async () => {

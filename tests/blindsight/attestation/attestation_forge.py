@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
-from blindsight.attestation import Claims, Policy, Verified, expected_pcr16, verify
+from blindsight.attestation import Claims, Policy, Release, Verified, expected_pcr16, verify
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 NONCE = bytes(range(32))
@@ -31,6 +31,9 @@ CLAIMS = Claims(
 )
 PCRS = {index: bytes(48) for index in range(16)} | {index: bytes([index + 1]) * 48 for index in range(3)}
 PCRS[16] = expected_pcr16(CLAIMS.func_checksum, CLAIMS.model_sha256)
+
+ANY_FUNCTION = {"function_checksums": None, "model_digests": None, "any_function": True}
+"""Changes to a release, so that it asks for no claims."""
 
 ES384 = b"\xa1\x01\x38\x22"
 P384_ORDER = int("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16)
@@ -99,6 +102,8 @@ class Forge:
     root: Party = field(default_factory=lambda: party(None, "test.root", end=NOW + timedelta(days=9999)))
     parties: list[Party] = field(default_factory=list)
     leaf: Party | None = None
+    indefinite: bool = True
+    """The form of the payload's outer map: the NSM has written it with indefinite length since July 2025."""
 
     def __post_init__(self) -> None:
         if not self.parties:
@@ -128,8 +133,15 @@ class Forge:
         }
         return {name: value for name, value in (fields | changes).items() if value is not ...}
 
+    def payload(self, **changes: Any) -> bytes:
+        entries = [cbor2.dumps(name) + cbor2.dumps(value) for name, value in self.fields(**changes).items()]
+        if self.indefinite:
+            return b"\xbf" + b"".join(entries) + b"\xff"
+        assert len(entries) < 24
+        return bytes([0xA0 + len(entries)]) + b"".join(entries)
+
     def document(self, **changes: Any) -> bytes:
-        return self.envelope(cbor2.dumps(self.fields(**changes)))
+        return self.envelope(self.payload(**changes))
 
     def envelope(self, payload: bytes, *, protected: bytes = ES384, unprotected: Any = None) -> bytes:
         signature = self.sign(protected, payload)
@@ -146,15 +158,18 @@ class Forge:
         return hashlib.sha256(self.root.der).hexdigest()
 
     def policy(self, **changes: Any) -> Policy:
-        return Policy(
+        """A policy of one release, whose fields may be changed."""
+        release = Release(
             **{
-                "roots": {self.fingerprint: "simulated"},
+                "kind": "simulated",
+                "roots": frozenset([self.fingerprint]),
                 "pcrs": {index: frozenset([PCRS[index].hex()]) for index in (0, 1, 2)},
                 "function_checksums": frozenset([CLAIMS.func_checksum.hex()]),
                 "model_digests": frozenset([CLAIMS.model_sha256.hex()]),
             }
             | changes
         )
+        return Policy(releases=(release,))
 
     def verify(self, document: bytes, *, now: datetime = NOW, nonce: bytes | None = NONCE, **changes: Any) -> Verified:
         return verify(document, policy=self.policy(**changes), nonce=nonce, now=now)

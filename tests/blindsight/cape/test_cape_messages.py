@@ -65,7 +65,7 @@ def test_no_success_has_an_error() -> None:
     frames = [
         messages.attestation(b"doc"),
         messages.deployed("id"),
-        messages.result(b"x", CHECKSUMS, rsa_key("results")),
+        b"".join(messages.result(b"x", CHECKSUMS, rsa_key("results"))),
     ]
     assert [set(json.loads(frame)) for frame in frames] == [{"message"}] * 3
     assert json.loads(messages.error("why")) == {"error": "why"}
@@ -84,13 +84,30 @@ def test_the_signed_bytes_are_the_published_ones() -> None:
 
 def test_a_result_verifies_with_the_published_key() -> None:
     key = rsa_key("results")
-    message = json.loads(messages.result(b"7 is prime", CHECKSUMS, key))["message"]
+    message = json.loads(b"".join(messages.result(b"7 is prime", CHECKSUMS, key)))["message"]
     assert message["type"] == "function_result"
     assert base64.b64decode(message["message"]) == b"7 is prime"
     assert message["checksums"] == json.loads(PREIMAGE)
     published = serialization.load_der_public_key(messages.pkcs1(key.public_key()))
     pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.AUTO)
     published.verify(base64.b64decode(message["signed_checksums"]), PREIMAGE, pss, hashes.SHA256())
+
+
+@pytest.mark.parametrize("length", [0, 1, 3_000_000])
+def test_a_result_comes_in_small_pieces(length: int) -> None:
+    pieces = list(messages.result(bytes(length), CHECKSUMS, rsa_key("results")))
+    assert max(map(len, pieces)) <= 512 * 1024
+    assert base64.b64decode(json.loads(b"".join(pieces))["message"]["message"]) == bytes(length)
+
+
+def test_frames_of_clients_are_small() -> None:
+    """What takes long to read is not read."""
+    filler = "x" * (64 * 1024)
+    for frame in ('{"message":{"nonce":"","x":"%s"}}', '{"message":{"function_name":"echo","x":"%s"}}'):
+        for read in (messages.nonce_of, messages.function_of):
+            with pytest.raises(CapeError) as caught:
+                read(frame % filler)
+            assert caught.value.code == "malformed_frame"
 
 
 def test_user_data_is_an_object_with_base64() -> None:

@@ -13,7 +13,7 @@ import httpx2
 import rfc8785
 
 from blindsight import AsyncClient, Client
-from blindsight.attestation import Claims, Policy, pcr16_extension
+from blindsight.attestation import Claims, Policy, Release, pcr16_extension
 from blindsight.problems import CATALOGUE, MEDIA_TYPE, Problem
 from blindsight.receipts import ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PCRS = {index: bytes([index + 1]) * 48 for index in range(3)}
 CHECKSUM = b"\x07" * 32
-MANIFEST = {"name": "tiny", "version": "1", "trained": True}
+MANIFEST = {"name": "tiny", "version": "1", "trained": True, "labels": {"count": 1000}}
 ANSWER = {
     "predictions": [
         {"rank": 1, "class_id": 207, "label": "golden retriever", "score": 0.9},
@@ -67,11 +67,13 @@ class FakeGateway:
 
     @property
     def policy(self) -> Policy:
-        return Policy(
-            roots={self.producer.root_fingerprint: "simulated"},
+        release = Release(
+            kind="simulated",
+            roots=frozenset({self.producer.root_fingerprint}),
             pcrs={index: frozenset({value.hex()}) for index, value in PCRS.items()},
             function_checksums=frozenset({CHECKSUM.hex()}),
         )
+        return Policy(releases=(release,))
 
     @property
     def paths(self) -> list[str]:
@@ -137,14 +139,14 @@ class Caller:
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner)
     _opened: list[Any] = field(default_factory=list)
 
-    def client(self, **options: Any) -> Client | Looped:
+    def client(self, url: str = "https://gateway.example", **options: Any) -> Client | Looped:
         transport = httpx2.MockTransport(self.gateway.handle)
         options = {"policy": self.gateway.policy, "transport": transport, **options}
         if self.kind == "blocking":
-            blocking = Client("https://gateway.example", **options)
+            blocking = Client(url, **options)
             self._opened.append(blocking)
             return blocking
-        looped = Looped(AsyncClient("https://gateway.example", **options), self._runner)
+        looped = Looped(AsyncClient(url, **options), self._runner)
         self._opened.append(looped)
         return looped
 
@@ -162,8 +164,8 @@ class Looped:
     runner: asyncio.Runner
 
     @property
-    def enclave(self) -> Any:
-        return self.client.enclave
+    def recipient(self) -> Any:
+        return self.client.recipient
 
     def verify(self) -> VerificationReport:
         return self.runner.run(self.client.verify())

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -15,12 +16,13 @@ import pytest
 
 import blindsight
 import blindsight.client
-from blindsight import AsyncClient, Classification, Client, GatewayProblem, Prediction, Problem
+from blindsight import AsyncClient, Classification, Client, GatewayProblem, Prediction, Problem, exchange
 from blindsight.attestation import UnsafeAcceptAnything
 from blindsight.client import _core, _http
 from blindsight.errors import BlindsightError, PolicyError, TransportError
 from blindsight.problems import CATALOGUE
 from tests.blindsight.client.fake_gateway import ANSWER, CHECKSUM, PCRS, Caller, FakeGateway, inner, problem
+from tests.support.policies import changed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,11 +37,11 @@ def test_an_answer(caller: Caller) -> None:
         Prediction(1, 207, "golden retriever", 0.9),
         Prediction(2, 208, "Labrador retriever", 0.1),
     )
-    assert (answer.model, answer.image, answer.timings) == (ANSWER["model"], ANSWER["image"], ANSWER["timings_ms"])
-    assert answer.evidence.kind == "simulated"
-    assert [step.number for step in answer.evidence.steps] == list(range(1, 12))
-    assert answer.enclave.function_checksum == CHECKSUM.hex()
-    assert answer.enclave.measurements["0"] == PCRS[0].hex()
+    assert (answer.model, answer.image, answer.timings_ms) == (ANSWER["model"], ANSWER["image"], ANSWER["timings_ms"])
+    assert answer.report.kind == "simulated"
+    assert [step.number for step in answer.report.steps] == list(range(1, 12))
+    assert answer.recipient.function_checksum == CHECKSUM.hex()
+    assert answer.recipient.measurements["0"] == PCRS[0].hex()
     assert len(answer.notices) == 1
     assert "SIMULATED" in answer.notices[0]
     for frozen in (answer, answer.predictions[0]):
@@ -54,11 +56,10 @@ def test_a_tensor_has_no_size(caller: Caller) -> None:
 
 def test_what_is_sent(caller: Caller) -> None:
     """The question is inside; outside are ciphertext and media types."""
-    caller.client(api_token="bs_secret").classify(IMAGE, top_k=7, media_type="image/jpeg")
+    caller.client(api_token="bs_secret").classify(IMAGE, top_k=7)
     (asked,) = caller.gateway.inner
     assert (asked.method, asked.path, asked.content) == ("POST", "/classify?top_k=7", IMAGE)
-    assert [name for name, _ in asked.fields] == ["content-type", "date"]
-    assert asked.header("content-type") == "image/jpeg"
+    assert [name for name, _ in asked.fields] == ["date"]
     evidence, sealed = caller.gateway.requests
     assert (evidence.method, evidence.url.path, len(evidence.url.params["nonce"])) == ("GET", "/attestation", 64)
     assert (sealed.method, str(sealed.url)) == ("POST", "https://gateway.example/classify")
@@ -95,7 +96,7 @@ def test_evidence_is_kept_for_its_time_and_no_longer(caller: Caller, monkeypatch
     now = [1000.0]
     monkeypatch.setattr(_core.Core.__init__, "__kwdefaults__", {"clock": lambda: now[0]})
     client = caller.client(max_evidence_age=50)
-    assert client.enclave is None
+    assert client.recipient is None
     for _ in range(3):
         client.classify(IMAGE)
     assert caller.gateway.paths == ["/attestation", *["/classify"] * 3]
@@ -103,7 +104,7 @@ def test_evidence_is_kept_for_its_time_and_no_longer(caller: Caller, monkeypatch
     client.classify(IMAGE)
     assert caller.gateway.paths.count("/attestation") == 1
     now[0] += 1
-    assert client.enclave is None
+    assert client.recipient is None
     client.classify(IMAGE)
     assert caller.gateway.paths.count("/attestation") == 2
     nonces = [request.url.params["nonce"] for request in caller.gateway.requests if request.url.params]
@@ -114,7 +115,7 @@ def test_verify_verifies_each_time_and_its_evidence_is_used(caller: Caller) -> N
     client = caller.client()
     reports = [client.verify(), client.verify()]
     assert "Freshness" in reports[0].render()
-    assert client.classify(IMAGE).evidence == reports[1]
+    assert client.classify(IMAGE).report == reports[1]
     assert caller.gateway.paths == ["/attestation", "/attestation", "/classify"]
 
 
@@ -267,5 +268,34 @@ def test_the_package_alone_is_light() -> None:
 
 def test_every_error_has_a_next_step() -> None:
     with pytest.raises(BlindsightError) as caught:
-        raise _core._KeysChangedError
+        raise exchange.KeysChangedError
     assert caught.value.next_step
+
+
+def test_evidence_is_not_relied_on_beyond_the_end_of_its_policy(caller: Caller) -> None:
+    """However long a caller relies on evidence otherwise: what has ended is verified anew, and refused."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    policy = dataclasses.replace(caller.gateway.policy, expires=now + timedelta(hours=1))
+    client = caller.client(policy=policy, max_evidence_age=1e9)
+    client.classify(IMAGE)
+    core = client._core if isinstance(client, Client) else client.client._core
+    assert core._accepted[0].verified.until == policy.expires
+    # An hour later, for all that the client knows.
+    ended = dataclasses.replace(policy, expires=now)
+    verified = dataclasses.replace(core._accepted[0].verified, until=now)
+    core._policy, core._accepted = ended, (dataclasses.replace(core._accepted[0], verified=verified), core._accepted[1])
+    assert client.recipient is None
+    sent = len(caller.gateway.requests)
+    with pytest.raises(PolicyError) as caught:
+        client.classify(IMAGE)
+    assert caught.value.code == "policy_expired"
+    assert "POST" not in {request.method for request in caller.gateway.requests[sent:]}
+
+
+def test_the_end_of_a_release_counts_like_that_of_the_policy(caller: Caller) -> None:
+    first, second = (datetime(2030 + year, 1, 1, tzinfo=UTC) for year in range(2))
+    for policy_end, release_end in ((first, second), (second, first), (None, first), (first, None)):
+        policy = dataclasses.replace(changed(caller.gateway.policy, expires=release_end), expires=policy_end)
+        client = caller.client(policy=policy)
+        client.verify()
+        assert client.recipient.verified.until == first

@@ -88,7 +88,7 @@ def test_the_archive_verifies(caller: Caller) -> None:
     assert {name: archive[name] for name in ANSWER} == ANSWER
     # It is for the evidence that the image was sealed on the strength of.
     (asked,) = caller.gateway.inner
-    document = client.enclave.document
+    document = client.recipient.document
     assert asked.header("receipt-evidence") == hashlib.sha256(document).hexdigest()
     assert base64.b64decode(archive["evidence"]["document"]) == document
     with pytest.raises(ReceiptError) as caught:
@@ -248,7 +248,7 @@ def test_small_images_are_sealed_to_one_length(caller: Caller) -> None:
     client = caller.client()
     for size in (1, 1000, 30 * KIB):
         client.classify(bytes(size))
-        client.classify(bytes(size), with_receipt=True, top_k=2, media_type="image/jpeg")
+        client.classify(bytes(size), with_receipt=True, top_k=2)
     lengths = {len(message) for message in sealed(caller.gateway)}
     assert lengths == {HEADER_BYTES + ENC_BYTES[MLKEM768_X25519] + 32 * KIB + TAG_BYTES}
 

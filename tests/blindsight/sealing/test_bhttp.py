@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +11,9 @@ from hypothesis import strategies as st
 from blindsight.errors import SealingError
 from blindsight.sealing import bhttp
 
+MIB = 1 << 20
+TEXT_BYTES = 1024
+INFORMATIONAL = 8
 brief = settings(deadline=None, max_examples=40)  # The processor is shared; time is not what is tested.
 
 FIELDS_HEX = (
@@ -234,6 +239,58 @@ def test_too_many_chunks_are_refused():
     head, tail = b"\x03\x40\xc8\0", b"\0\0"
     assert len(bhttp.decode_response(head + b"\x01x" * bhttp.MAX_CHUNKS + tail).content) == bhttp.MAX_CHUNKS
     malformed(bhttp.decode_response, head + b"\x01x" * (bhttp.MAX_CHUNKS + 1) + tail)
+
+
+PARTS = ["method", "scheme", "authority", "path"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_long_control_data_is_refused(part):
+    """A path of 18 MiB is a message like any other to an envelope, and seconds of work to who takes it apart."""
+    control = dict.fromkeys(PARTS, b"x")
+    control[part] = b"x" * TEXT_BYTES
+    assert bhttp.decode_request(b"\x00" + b"".join(map(counted, control.values()))).fields == []
+    control[part] += b"x"
+    malformed(bhttp.decode_request, b"\x00" + b"".join(map(counted, control.values())))
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("long", ["name", "value"])
+def test_long_fields_are_refused(known, long):
+    def message(length: int) -> bytes:
+        name, value = (b"x" * (length if part == long else 1) for part in ("name", "value"))
+        line = counted(name) + counted(value)
+        return b"\x01\x40\xc8" + counted(line) + b"\0\0" if known else b"\x03\x40\xc8" + line + b"\0\0\0"
+
+    assert len(bhttp.decode_response(message(TEXT_BYTES)).fields) == 1
+    malformed(bhttp.decode_response, message(TEXT_BYTES + 1))
+
+
+def test_a_field_section_that_is_longer_than_all_its_fields_may_be_is_refused_before_it_is_taken_apart():
+    section = counted(b"x" * TEXT_BYTES) + counted(b"y" * TEXT_BYTES)
+    full = b"\x01\x40\xc8" + counted(section * bhttp.MAX_FIELDS) + b"\0\0"
+    assert len(bhttp.decode_response(full).fields) == bhttp.MAX_FIELDS
+    tracemalloc.start()
+    try:
+        malformed(bhttp.decode_response, b"\x01\x40\xc8" + counted(bytes(MIB)) + b"\0\0")
+        assert tracemalloc.get_traced_memory()[1] < 3 * MIB  # The message itself, and the making of it.
+    finally:
+        tracemalloc.stop()
+
+
+def test_too_many_informational_responses_are_refused():
+    def message(count: int) -> bytes:
+        return b"\x01" + b"\x40\x66\x00" * count + b"\x40\xc8\x00\x00\x00"
+
+    assert bhttp.decode_response(message(INFORMATIONAL)).status == 200
+    malformed(bhttp.decode_response, message(INFORMATIONAL + 1))
+
+
+@pytest.mark.parametrize("length", [0, 1, 65_535, 65_536, 65_537, 3 * 65_536, 3 * 65_536 + 7])
+def test_padding_of_every_length_is_looked_at_to_its_end(length):
+    assert bhttp.decode_request(REQUEST.encode() + bytes(length)) == REQUEST
+    for at in {0, length // 2, length - 1} & set(range(length)):
+        malformed(bhttp.decode_request, REQUEST.encode() + bytes(at) + b"\x01" + bytes(length - at - 1))
 
 
 def test_a_length_beyond_the_message_is_refused_without_reserving_it():

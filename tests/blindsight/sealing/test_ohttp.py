@@ -97,8 +97,11 @@ def test_round_trip(suite, request, response):
     sealed, opener = ohttp.encapsulate(key.config, request, suite=suite)
     assert len(sealed) == len(request) + 7 + suite.kem.enc_bytes + 16 <= len(request) + ohttp.MAX_REQUEST_OVERHEAD
     assert ohttp.key_id_of(sealed) == 7
-    _, opened, sealer = ohttp.decapsulate(key, sealed)
+    enc, opened, sealer = ohttp.decapsulate(key, sealed)
     assert opened == request
+    for form in (sealed, memoryview(sealed)):
+        into_enc, into, _ = ohttp.decapsulate_into(key, form, lambda length: memoryview(bytearray(length)))
+        assert (into_enc, bytes(into), into.readonly) == (enc, request, True)
     answer = sealer.seal(response)
     assert len(answer) == max(12, suite.key_bytes) + len(response) + 16
     assert opener.open(answer) == response
@@ -118,7 +121,11 @@ def test_two_answers_to_one_request_share_no_nonce():
 def test_every_changed_request_is_refused(suite, data):
     key = new_key(suite.kem_id)
     sealed, _ = ohttp.encapsulate(key.config, b"a request", suite=suite)
-    assert refusal(key, _changed(sealed, data)) in {"unknown_key", "cannot_open", "malformed_message"}
+    changed = _changed(sealed, data)
+    assert refusal(key, changed) in {"unknown_key", "cannot_open", "malformed_message"}
+    with pytest.raises(SealingError) as refused:
+        ohttp.decapsulate_into(key, changed, lambda length: memoryview(bytearray(length)))
+    assert refused.value.code == refusal(key, changed)
 
 
 @brief

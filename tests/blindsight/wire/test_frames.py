@@ -51,6 +51,14 @@ async def test_a_frame_that_comes_byte_by_byte_is_read():
         assert await reading == (Kind.STATUS, b"abc")
 
 
+async def test_a_lower_limit_is_kept():
+    frame = frames.encode(Kind.GATEWAY_HELLO, bytes(32))
+    assert await frames.read(stream(frame), limit=33) == (Kind.GATEWAY_HELLO, bytes(32))
+    with pytest.raises(TransportError) as refused:
+        await frames.read(stream(frame, ended=False), limit=32)
+    assert refused.value.code == "bad_frame"
+
+
 def test_the_layout_is_the_documented_one():
     assert frames.encode(Kind.EVIDENCE_REQUEST, b"ab") == b"\x00\x00\x00\x03" + b"\x01" + b"ab"
 
@@ -72,6 +80,24 @@ async def test_the_largest_frame_is_read():
     read = await frames.read(stream(frames.encode(Kind.SEALED_REQUEST, payload)))
     assert read is not None
     assert read[1] == payload
+
+
+@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.SEALED_REQUEST, Kind.SEALED_RESPONSE}))
+async def test_only_what_holds_an_image_may_be_long(kind):
+    assert await refusal(struct.pack(">IB", 4 * 1024 * 1024 + 1, kind), ended=False) == "bad_frame"
+
+
+@pytest.mark.parametrize("length", [0, 5, 3_000_000])
+async def test_long_frames_are_read_alike(length):
+    frame = frames.encode(Kind.SEALED_REQUEST, b"x" * length)
+    read = await frames.read_long(stream(frame))
+    assert read is not None
+    assert (read[0], bytes(read[1])) == (Kind.SEALED_REQUEST, b"x" * length)
+    assert await frames.read_long(stream(b"")) is None
+    for cut in {1, 4, len(frame) - 1}:
+        with pytest.raises(TransportError) as refused:
+            await frames.read_long(stream(frame[:cut]))
+        assert refused.value.code == "connection_lost"
 
 
 async def test_an_unknown_kind_is_refused():
@@ -112,6 +138,9 @@ def test_payloads_come_back(fields):
         cbor2.dumps("text"),
         b"\x81" * 500 + b"\x80",
         b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff",
+        frames.pack({"numbers": [1] * 100}),
+        frames.pack({f"{number}": number for number in range(40)}),
+        frames.pack({"long": bytes(4 * 1024 * 1024)}),
     ],
     ids=lambda payload: payload[:12].hex() or "empty",
 )

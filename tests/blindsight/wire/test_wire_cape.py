@@ -100,3 +100,9 @@ def test_an_unknown_error_is_no_cape_error(fields: dict[str, object]):
         cape.error_of(frames.pack(fields))
     with pytest.raises(TransportError, check=lambda error: error.code == "bad_frame"):
         cape.error_of(b"no CBOR")
+
+
+@pytest.mark.parametrize("contents", [[], [b""], [b"a"], [b"a", b"", b"bc"]])
+async def test_a_message_that_comes_in_pieces_is_one_message(contents: list[bytes]) -> None:
+    assert await whole(*cape.streamed(Kind.CAPE_INPUT, iter(contents))) == b"".join(contents)
+    assert len(list(cape.streamed(Kind.CAPE_INPUT, iter(contents)))) == max(1, len(contents))

@@ -103,15 +103,15 @@ def cape_handler(data):
 class ReversingRpc:
     """Reverses values instead of encrypting them."""
 
-    def encrypt(self, plaintext: bytes) -> bytes:
+    def encrypt(self, plaintext: memoryview) -> list[bytes]:
         if plaintext == b"fail":
             raise RuntimeError("the plaintext was fail")
-        return b"cape:" + base64.b64encode(plaintext[::-1])
+        return [b"cape:", base64.b64encode(bytes(plaintext)[::-1])]
 
-    def decrypt(self, value: bytes) -> bytes:
-        if not value.startswith(b"cape:"):
+    def decrypt(self, value: memoryview) -> list[bytes]:
+        if value[:5] != b"cape:":
             raise CapeError("cannot_decrypt", "not a cape: value")
-        return base64.b64decode(value.removeprefix(b"cape:"))[::-1]
+        return [base64.b64decode(bytes(value[5:]))[::-1]]
 
 
 def write(folder: Path, source: str, name: str = "function", **files: bytes) -> Path:

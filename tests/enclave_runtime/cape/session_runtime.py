@@ -17,12 +17,17 @@ from cryptography.hazmat.primitives import serialization
 from blindsight.attestation import cose
 from blindsight.attestation.document import AttestationDocument
 from blindsight.cape import ids
-from blindsight.errors import CapeError
+from blindsight.errors import CapeError, TransportError
 from blindsight.wire import cape, frames
 from blindsight.wire.protocol import Kind
+from enclave_runtime.cape import session
 from enclave_runtime.cape.accounts import Account, FunctionEntry
+from enclave_runtime.cape.host import CapeHost
+from enclave_runtime.cape.process import HandlerLimits
+from enclave_runtime.cape.rootsecret import RootSecret
+from enclave_runtime.evidence.simulated import SimulatedProducer
 from tests.enclave_runtime.cape.handler_sources import within
-from tests.enclave_runtime.workers.fake_function import eventually
+from tests.enclave_runtime.workers.fake_function import Gate, eventually
 from tests.support.cape_front import owner
 from tests.support.cape_guest import enveloped, sealed, zipped
 from tests.support.fake_cape_host import rsa_key
@@ -32,26 +37,36 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from enclave_runtime.cape.host import CapeHost
+    from enclave_runtime.confinement.warden import Warden
     from tests.support.cape_front import Owner
 
 OBEDIENT = """
-import os, time
+import os, secrets, socket
+
+life = secrets.token_hex(8)
+# Where the function was unpacked: what is large is a link to there.
+code = os.open(os.path.dirname(os.readlink("anchor")), os.O_PATH)
 
 def cape_handler(data):
     if data == b"wait":
-        open("busy", "w").close()
-        while not os.path.exists("go"):
-            time.sleep(0.01)
+        with socket.socket(socket.AF_UNIX) as gate:
+            gate.connect(f"/proc/self/fd/{code}/gate")
+            gate.recv(1)
     if data == b"fail":
         raise ValueError("secret")
     if data == b"exit":
         os._exit(3)
     if data == b"pid":
         return str(os.getpid())
+    if data[:6] == b"zeros ":
+        return bytes(int(data[6:]))
+    if data[:6] == b"length":
+        return str(len(data))
+    if data == b"life":
+        return life
     return data
 """
-ARCHIVE = zipped(OBEDIENT)
+ARCHIVE = zipped(OBEDIENT, anchor=bytes(300_000))
 CHECKSUM = hashlib.sha256(ARCHIVE).digest()
 PRIVATE, PUBLIC = ids.new(), ids.new()
 ADA, BOB = owner("ada"), owner("bob")
@@ -87,6 +102,7 @@ class Peer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self.key = b""
+        self.document: AttestationDocument | None = None
 
     async def send(self, kind: Kind, payload: bytes = b"") -> None:
         self.writer.write(frames.encode(kind, payload))
@@ -98,16 +114,21 @@ class Peer:
         await self.writer.drain()
 
     async def receive(self, kind: Kind) -> bytes:
-        """The next frame's payload. Raises `CapeError`; `EOFError` when the enclave has hung up."""
+        """The next frame's payload, or a long text. Raises `CapeError`; `EOFError` when the enclave has hung up."""
+        payload = await self.receive_frame(kind)
+        if kind is Kind.CAPE_TEXT:
+            return await cape.read_rest(self.reader, payload, kind=kind, limit=1 << 30)
+        return payload
+
+    async def receive_frame(self, kind: Kind) -> bytes:
+        """The next frame's payload. Raises as `receive`."""
         frame = await within(frames.read(self.reader))
         if frame is None:
             raise EOFError
         if frame[0] is Kind.CAPE_ERROR:
             raise cape.error_of(frame[1])
         assert frame[0] is kind
-        if kind is Kind.CAPE_TEXT:
-            return await cape.read_rest(self.reader, frame[1], kind=kind, limit=1 << 30)
-        return bytes(frame[1])
+        return frame[1]
 
     async def wanted(self) -> bool:
         return bool(frames.unpack(await self.receive(Kind.CAPE_OPENED))["need_function"])
@@ -120,7 +141,7 @@ class Peer:
         document = AttestationDocument.parse(payload, step=2)
         assert document.nonce == nonce
         assert document.public_key is not None
-        self.key = document.public_key
+        self.key, self.document = document.public_key, document
         return document
 
     async def invoke(self, plaintext: bytes) -> None:
@@ -172,14 +193,46 @@ class Runtime:
             await peer.attested()
             yield peer
 
-    def made(self, name: str) -> list[Path]:
-        """Files of this name that handlers have made."""
-        return list(self.memory.glob(f"*/run-*/*/{name}"))
+    def gate(self) -> Gate:
+        """Where calls of `wait` wait; the function has been unpacked."""
+        (code,) = self.memory.glob("*/*/function")
+        return Gate(code)
 
-    async def one_busy(self) -> Path:
-        """Wait until a handler waits; returns its folder."""
-        await eventually(lambda: self.made("busy"))
-        return self.made("busy")[0].parent
+
+@contextlib.asynccontextmanager
+async def running_host(state: Path, memory: Path, warden: Warden) -> AsyncIterator[Runtime]:
+    """A host and its listener; afterwards nothing of it may be left in `memory`, where private folders are made."""
+    pcrs = {index: bytes([index + 1]) * 48 for index in range(3)}
+    host = CapeHost(
+        RootSecret(bytes(32)), SimulatedProducer(state, pcrs), warden, HandlerLimits(), classifier_checksum=CLASSIFIER
+    )
+    draining = asyncio.Event()
+    sessions: set[asyncio.Task[Any]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        sessions.add(task)
+        frame = await frames.read(reader)
+        assert frame is not None
+        try:
+            await session.serve(host, frames.unpack(frame[1]), reader, writer, draining)
+        except (TransportError, OSError) as error:
+            running.ends.append(error)
+        else:
+            running.ends.append(None)
+        finally:
+            sessions.discard(task)
+            writer.close()
+
+    listener = await asyncio.start_server(handle, "127.0.0.1", 0)
+    running = Runtime(host, listener.sockets[0].getsockname()[1], memory, draining)
+    yield running
+    listener.close()
+    await eventually(lambda: not sessions)
+    await within(host.aclose())
+    assert content(memory) == []
+    assert not handlers()
 
 
 def content(folder: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from enclave_runtime.cape.rpc import MAX_MESSAGE_BYTES, RpcServer
 from tests.enclave_runtime.cape import handler_sources as sources
 from tests.enclave_runtime.cape.handler_sources import ReversingRpc, request, within
 from tests.enclave_runtime.workers.fake_function import eventually
+from tests.support.misspelt import misspelt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -119,8 +120,11 @@ async def test_refusals(folder: Path, sent: bytes, error: str):
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"{", b"[1]", b"null", b'{"id": 1} {', b"\xff{}", b"[" * 100_000 + b"{}", b'{"}' * 1000, b"hello}"],
-)
+    [
+        b"", b"{", b"[1]", b"null", b'{"id": 1} {', b"\xff{}", b"[" * 100_000 + b"{}", b'{"}' * 1000, b"hello}",
+        *misspelt(request("Encrypt", "QQ==").decode()).values(),
+    ],
+)  # fmt: skip
 async def test_what_is_no_request(folder: Path, sent: bytes):
     answer = await ask(folder, sent, end=True)
     assert answer == {"id": None, "result": None, "error": "the request is not a JSON object"}
@@ -151,7 +155,7 @@ async def test_requests_have_a_limit(folder: Path):
 
 
 async def test_answers_have_the_limit_of_who_reads_them(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ReversingRpc, "encrypt", lambda *_: b"x" * MAX_MESSAGE_BYTES)
+    monkeypatch.setattr(ReversingRpc, "encrypt", lambda *_: [b"x" * MAX_MESSAGE_BYTES])
     answer = await ask(folder, request("Encrypt", "QQ=="))
     assert answer == {"id": 1, "result": None, "error": "the answer is too large"}
 
@@ -221,7 +225,7 @@ async def test_the_runtime_serves_others_while_a_key_is_at_work(tmp_path: Path):
     started, go_on = threading.Event(), threading.Event()
 
     class Slow(ReversingRpc):
-        def decrypt(self, value: bytes) -> bytes:
+        def decrypt(self, value: memoryview) -> list[bytes]:
             started.set()
             assert go_on.wait(20)
             return super().decrypt(value)

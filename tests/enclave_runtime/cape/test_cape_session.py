@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import json
@@ -14,13 +13,7 @@ from blindsight.cape import envelope, ids
 from blindsight.errors import TransportError
 from blindsight.wire import frames
 from blindsight.wire.protocol import Kind
-from enclave_runtime import archive as archives
 from enclave_runtime.cape import session
-from enclave_runtime.cape.host import CapeHost
-from enclave_runtime.cape.process import HandlerLimits
-from enclave_runtime.cape.rootsecret import RootSecret
-from enclave_runtime.evidence.simulated import SimulatedProducer
-from tests.enclave_runtime.cape.handler_sources import within
 from tests.enclave_runtime.cape.session_runtime import (
     ADA,
     ARCHIVE,
@@ -31,7 +24,6 @@ from tests.enclave_runtime.cape.session_runtime import (
     PUBLIC,
     Peer,
     Runtime,
-    content,
     deploy_token,
     handlers,
     key_of,
@@ -42,51 +34,8 @@ from tests.support.cape_guest import enveloped, sealed, zipped
 from tests.support.fake_cape_host import rsa_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture
-async def runtime(
-    confinable: None, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Runtime]:
-    monkeypatch.setattr(archives, "memory", lambda: tmp_path)
-    pcrs = {index: bytes([index + 1]) * 48 for index in range(3)}
-    host = CapeHost(
-        RootSecret(bytes(32)), SimulatedProducer(state, pcrs), HandlerLimits(), classifier_checksum=CLASSIFIER
-    )
-    draining = asyncio.Event()
-    sessions: set[asyncio.Task[Any]] = set()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        sessions.add(task)
-        frame = await frames.read(reader)
-        assert frame is not None
-        try:
-            await session.serve(host, frames.unpack(frame[1]), reader, writer, draining)
-        except (TransportError, OSError) as error:
-            running.ends.append(error)
-        else:
-            running.ends.append(None)
-        finally:
-            sessions.discard(task)
-            writer.close()
-
-    listener = await asyncio.start_server(handle, "127.0.0.1", 0)
-    running = Runtime(host, listener.sockets[0].getsockname()[1], tmp_path, draining)
-    yield running
-    listener.close()
-    await eventually(lambda: not sessions)
-    await within(host.aclose())
-    assert content(tmp_path) == []
-    assert not handlers()
 
 
 async def test_inputs_sent_ahead_are_answered_in_order(runtime: Runtime):
@@ -115,7 +64,7 @@ async def test_the_document_names_the_function_and_each_session_has_a_key_of_its
         document = await peer.attested(b"n" * 512)
         claims = json.loads(document.user_data or b"")
         assert base64.b64decode(claims["func_checksum"]) == CHECKSUM
-        assert claims.keys() == {"func_checksum", "signature_verification_public_key"}
+        assert claims.keys() == {"func_checksum", "signature_verification_public_key", "result_binding"}
 
 
 async def _again(peer: Peer) -> bytes:
@@ -127,7 +76,7 @@ async def _again(peer: Peer) -> bytes:
 async def test_one_input_that_fails_is_one_error(runtime: Runtime, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(session, "MAX_INPUT_BYTES", 3_000_000)
     async with runtime.running() as peer:
-        await peer.invoke(b"pid")
+        await peer.invoke(b"life")
         before = await peer.output()
         sent: list[tuple[bytes, str]] = [
             (sealed(peer.key, b"fail"), "function_failed"),
@@ -143,7 +92,7 @@ async def test_one_input_that_fails_is_one_error(runtime: Runtime, monkeypatch: 
             with refused(code) as caught:
                 await peer.output()
             assert "secret" not in str(caught.value)
-        await peer.invoke(b"pid")
+        await peer.invoke(b"life")
         assert await peer.output() == before
 
 
@@ -155,10 +104,10 @@ async def test_a_ciphertext_for_the_owner_is_opened_first(runtime: Runtime):
 
 async def test_a_function_that_ends_itself_is_started_anew_for_the_next_input(runtime: Runtime):
     async with runtime.running() as peer:
-        await peer.invoke(b"pid")
+        await peer.invoke(b"life")
         before = await peer.output()
         await peer.invoke(b"exit")
-        await peer.invoke(b"pid")
+        await peer.invoke(b"life")
         with refused("function_lost"):
             await peer.output()
         assert await peer.output() not in {before, b""}
@@ -282,26 +231,25 @@ async def test_a_host_that_brings_another_function_is_found_out(runtime: Runtime
 
 
 async def test_hanging_up_ends_the_process_at_once(runtime: Runtime):
-    async with runtime.running() as peer:
-        await peer.invoke(b"pid")
-        pid = int(await peer.output())
+    async with runtime.running() as peer, runtime.gate() as gate:
         await peer.invoke(b"wait")
-        await runtime.one_busy()
-        assert pid in handlers()
-    await eventually(lambda: pid not in handlers())
+        await gate.arrived()
+        await eventually(lambda: len(handlers()) == 2)
+        peer.writer.close()
+        await eventually(lambda: len(handlers()) == 1)
     await eventually(lambda: runtime.ends == [None])
 
 
 async def test_hanging_up_is_noticed_behind_any_number_of_inputs(runtime: Runtime):
     """They are read ahead only so far while one is at work."""
-    async with runtime.running() as peer:
-        await peer.invoke(b"pid")
-        pid = int(await peer.output())
+    async with runtime.running() as peer, runtime.gate() as gate:
         await peer.invoke(b"wait")
-        await runtime.one_busy()
+        await gate.arrived()
+        await eventually(lambda: len(handlers()) == 2)
         for _ in range(30):
             await peer.invoke(b"x" * 100_000)
-    await eventually(lambda: pid not in handlers())
+        peer.writer.close()
+        await eventually(lambda: len(handlers()) == 1)
     await eventually(lambda: runtime.ends == [None])
 
 
@@ -317,13 +265,14 @@ async def test_a_drain_ends_idle_sessions_at_once_and_running_ones_after_their_a
         )
         await opened.wanted()
         busy = await stack.enter_async_context(runtime.running())
-        await busy.invoke(b"wait")
-        folder = await runtime.one_busy()
-        runtime.draining.set()
-        for peer in (idle, told, opened):
-            assert await peer.hung_up()
-        assert len(runtime.ends) == 3
-        (folder / "go").touch()
+        async with runtime.gate() as gate:
+            await busy.invoke(b"wait")
+            await gate.arrived()
+            runtime.draining.set()
+            for peer in (idle, told, opened):
+                assert await peer.hung_up()
+            assert len(runtime.ends) == 3
+            await gate.open()
         assert await busy.output() == b"wait"
         assert await busy.hung_up()
 

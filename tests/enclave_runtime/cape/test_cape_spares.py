@@ -18,6 +18,8 @@ from tests.enclave_runtime.workers.fake_function import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
+    from enclave_runtime.confinement.warden import Warden
+
 ONE, OTHER = Path("/functions/one"), Path("/functions/other")
 
 
@@ -222,11 +224,11 @@ async def test_after_the_end_nothing_is_started(spares: Spares, starter: Starter
     assert refusal.value.code == "enclave_unavailable"
 
 
-async def test_with_real_processes(confinable: None, spares: Spares, tmp_path: Path):
+async def test_with_real_processes(warden: Warden, spares: Spares, tmp_path: Path):
     code = sources.write(tmp_path, sources.HIDE_AND_SEEK)
 
     def start() -> Awaitable[HandlerProcess]:
-        return HandlerProcess.start(code, limits=HandlerLimits(), rpc=ReversingRpc())
+        return HandlerProcess.start(code, warden=warden, limits=HandlerLimits(), rpc=ReversingRpc())
 
     taken: list[HandlerProcess] = []
     for _ in range(3):

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 import enclave_runtime
-from blindsight.attestation import Claims, Policy, check_key_configs, pcr16_extension, verify
+from blindsight.attestation import Claims, Policy, Release, check_key_configs, pcr16_extension, verify
 from blindsight.errors import EvidenceError, ProducerError
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from enclave_runtime.evidence.simulated_pki import ROOT_FILE
@@ -66,10 +66,13 @@ def attest(producer: EvidenceProducer, nonce: bytes | None = NONCE, user_data: b
 
 
 def policy(producer: SimulatedProducer) -> Policy:
-    return Policy(
-        roots={producer.root_fingerprint: "simulated"},
+    release = Release(
+        kind="simulated",
+        roots=frozenset({producer.root_fingerprint}),
         pcrs={index: frozenset([value.hex()]) for index, value in PCRS.items()},
+        any_function=True,
     )
+    return Policy(releases=(release,))
 
 
 def certificates(document: bytes) -> list[x509.Certificate]:
@@ -96,6 +99,9 @@ def test_bytes_are_shaped_as_nitro_s(producer: SimulatedProducer) -> None:
     protected, unprotected, payload, signature = cbor2.loads(document)
     assert (protected, unprotected, len(signature)) == (bytes.fromhex("a1013822"), {}, 96)
     fields = cbor2.loads(payload)
+    entries = b"".join(cbor2.dumps(name) + cbor2.dumps(value) for name, value in fields.items())
+    # As the NSM has written it since July 2025: the outer map indefinite, the rest definite.
+    assert payload == b"\xbf" + entries + b"\xff"
     assert list(fields) == FIELD_ORDER
     assert list(fields["pcrs"]) == list(range(16))
     assert fields["digest"] == "SHA384"

@@ -15,21 +15,23 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from enclave_runtime.confinement.warden import Warden
+
 
 @pytest.fixture
-async def gate() -> AsyncIterator[Gate]:
-    async with Gate() as opened:
+async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
+    async with Gate(fake_function.write(tmp_path).folder) as opened:
         yield opened
 
 
 @pytest.fixture
-async def start_pool(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[WorkerPool]]]:
+async def start_pool(tmp_path: Path, warden: Warden) -> AsyncIterator[Callable[..., Awaitable[WorkerPool]]]:
     """Start a pool of `workers` warm workers on a machine of 4 processors."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(workers: int = 1, **limits: float) -> WorkerPool:
-            function, shared = fake_function.write(tmp_path)
-            pool = WorkerPool(function, shared, PoolLimits(workers=workers, processors=4, **limits))
+            function = fake_function.write(tmp_path)
+            pool = WorkerPool(function, warden, PoolLimits(workers=workers, processors=4, **limits))
             await stack.enter_async_context(pool)
             await within(pool.wait_started())
             await eventually(lambda: pool.alive == workers)

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
+import os
+import socket
 from typing import TYPE_CHECKING, Any
+
+from enclave_runtime.confinement.plan import Limits
+from enclave_runtime.function import Function
+from enclave_runtime.workers.process import Workplace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from pathlib import Path
 
+    from enclave_runtime.confinement.warden import Warden
+
+LIMITS = Limits(memory_bytes=1 << 30, file_bytes=64 << 20)
+
 SOURCE = """
-import ctypes, hashlib, json, os, resource, socket, sys, threading
+import ctypes, hashlib, json, os, resource, secrets, socket, sys, threading
 from pathlib import Path
 
 calls = 0
+life = secrets.token_hex(8)
 
 
 class Refused(Exception):
@@ -30,7 +40,7 @@ def classify(data, *, top_k, threads):
     call = json.loads(data)
     if "gate" in call:
         with socket.socket(socket.AF_UNIX) as gate:
-            gate.connect("\\0" + call["gate"])
+            gate.connect(call["gate"])
             gate.recv(1)
     match call.get("do"):
         case "crash":
@@ -63,7 +73,7 @@ def classify(data, *, top_k, threads):
             os.write(channel, bytes.fromhex(call["bytes"]))
         case "surroundings":
             return _surroundings()
-    return {"value": call.get("value"), "top_k": top_k, "threads": threads, "pid": os.getpid(), "calls": calls}
+    return {"value": call.get("value"), "top_k": top_k, "threads": threads, "life": life, "calls": calls}
 
 
 def _is_socket(fd):
@@ -97,13 +107,17 @@ def _surroundings():
 """
 
 
-def write(folder: Path, source: str = SOURCE) -> tuple[Path, Path]:
-    """Write the function's folder and the empty shared one beside it."""
-    function, shared = folder / "function", folder / "shared"
-    function.mkdir()
-    shared.mkdir()
-    (function / "app.py").write_text(source)
-    return function, shared
+def write(folder: Path, source: str = SOURCE) -> Function:
+    """Write the function's folder, and the empty ones beside it."""
+    function = Function(folder, folder / "function", folder / "draft", folder / "weights", bytes(32), {}, b"{}")
+    for each in (function.folder, function.draft, function.weights):
+        each.mkdir(exist_ok=True)
+    (function.folder / "app.py").write_text(source)
+    return function
+
+
+def workplace(warden: Warden, function: Function) -> Workplace:
+    return Workplace(warden, function.folder, function.weights, [1], LIMITS)
 
 
 def call(**members: Any) -> bytes:
@@ -111,16 +125,28 @@ def call(**members: Any) -> bytes:
 
 
 class Gate:
-    """Calls that name it wait until they are let go. Use `async with`."""
+    """Calls that name it wait until they are let go. Use `async with`.
 
-    def __init__(self) -> None:
-        self.name = f"blindsight-test-{secrets.token_hex(8)}"
+    It is a socket in `folder`: a function sees that if it sees the folder.
+    """
+
+    name = "gate"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._arrivals: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
         self._held: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Gate:
-        # An abstract address: the path of a test's folder may be too long for a socket.
-        self._server = await asyncio.start_unix_server(self._arrived, path="\0" + self.name)
+        listener = socket.socket(socket.AF_UNIX)
+        # The path of a test's folder may be too long for a socket.
+        descriptor = os.open(self._folder, os.O_PATH)
+        try:
+            listener.bind(f"/proc/self/fd/{descriptor}/{self.name}")
+        finally:
+            os.close(descriptor)
+        (self._folder / self.name).chmod(0o666)
+        self._server = await asyncio.start_unix_server(self._arrived, sock=listener)
         return self
 
     async def __aexit__(self, *_: object) -> None:

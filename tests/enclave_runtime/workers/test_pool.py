@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blindsight.problems import Problem
-from enclave_runtime.workers.messages import PREFIX
+from enclave_runtime.confinement.messages import PREFIX
 from enclave_runtime.workers.pool import PoolLimits, WorkerPool
 from enclave_runtime.workers.process import FunctionBroken, WorkerProcess
 from tests.enclave_runtime.workers import fake_function
@@ -23,6 +23,8 @@ from tests.enclave_runtime.workers.fake_function import Gate, call, eventually, 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from enclave_runtime.confinement.warden import Warden
 
     Start = Callable[..., Awaitable[WorkerPool]]
 
@@ -96,9 +98,7 @@ async def test_a_call_that_takes_too_long_loses_its_worker_only(start_pool: Star
     await gate.arrived()
     next_in_line = begin(pool)
     assert (await problem_of(late)).kind.code == "deadline_exceeded"
-    assert (await within(next_in_line))["pid"] != first["pid"]
-    with pytest.raises(ProcessLookupError):
-        os.kill(first["pid"], 0)
+    assert (await within(next_in_line))["life"] != first["life"]
     assert pool.restarts == 1
     assert idle(pool, 1)
 
@@ -118,10 +118,11 @@ async def test_a_crash_touches_no_other_call_and_the_worker_is_replaced(start_po
 
 async def test_a_worker_lost_while_idle_is_replaced(start_pool: Start):
     pool = await start_pool(1)
-    pid = (await answer(pool))["pid"]
-    os.kill(pid, signal.SIGKILL)
+    life = (await answer(pool))["life"]
+    (worker,) = pool._idle
+    os.kill(worker.pid, signal.SIGKILL)
     await eventually(lambda: pool.restarts == 1 and pool.alive == 1)
-    assert (await answer(pool))["pid"] != pid
+    assert (await answer(pool))["life"] != life
 
 
 async def test_a_cancelled_waiting_call_leaves_the_queue(start_pool: Start, gate: Gate):
@@ -142,7 +143,7 @@ async def test_a_cancelled_waiting_call_leaves_the_queue(start_pool: Start, gate
 
 async def test_a_cancelled_running_call_is_finished_for_nobody(start_pool: Start, gate: Gate):
     pool = await start_pool(1)
-    pid = (await answer(pool))["pid"]
+    life = (await answer(pool))["life"]
     running = begin(pool, gate=gate.name)
     await gate.arrived()
     running.cancel()
@@ -152,7 +153,7 @@ async def test_a_cancelled_running_call_is_finished_for_nobody(start_pool: Start
     following = begin(pool, value="mine")
     await gate.open()
     result = await within(following)
-    assert (result["value"], result["pid"], result["calls"]) == ("mine", pid, 3)
+    assert (result["value"], result["life"], result["calls"]) == ("mine", life, 3)
     assert pool.restarts == 0
     assert idle(pool, 1)
 
@@ -236,26 +237,28 @@ async def test_no_answer_goes_to_the_wrong_caller_whatever_dies(start_pool: Star
         ("def classify(:", "SyntaxError"),
     ],
 )
-async def test_a_function_that_cannot_be_loaded_is_reported(tmp_path: Path, source: str, reason: str):
-    function, shared = fake_function.write(tmp_path, source)
-    async with WorkerPool(function, shared, PoolLimits(workers=2, processors=1)) as pool:
+async def test_a_function_that_cannot_be_loaded_is_reported(tmp_path: Path, warden: Warden, source: str, reason: str):
+    function = fake_function.write(tmp_path, source)
+    async with WorkerPool(function, warden, PoolLimits(workers=2, processors=1)) as pool:
         with pytest.raises(FunctionBroken) as broken:
             await within(pool.wait_started())
         assert str(broken.value).startswith(reason)
         assert pool.alive == 0
 
 
-async def test_a_function_that_loaded_once_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+async def test_a_function_that_loaded_once_is_tried_again(
+    tmp_path: Path, warden: Warden, caplog: pytest.LogCaptureFixture
+):
     """A replacement may fail for want of memory; that must not end the service."""
     source = "from pathlib import Path\nassert not Path('no more').exists()\n" + fake_function.SOURCE
-    function, shared = fake_function.write(tmp_path, source)
-    async with WorkerPool(function, shared, PoolLimits(workers=1, processors=1)) as pool:
+    function = fake_function.write(tmp_path, source)
+    async with WorkerPool(function, warden, PoolLimits(workers=1, processors=1)) as pool:
         await within(pool.wait_started())
-        (function / "no more").touch()
+        (function.folder / "no more").touch()
         assert (await problem_of(pool.classify(call(do="crash"), 5))).kind.code == "worker_lost"
         waiting = begin(pool, value="patient")
         await eventually(lambda: "ended while starting" in caplog.text)
-        (function / "no more").unlink()
+        (function.folder / "no more").unlink()
         assert (await within(waiting))["value"] == "patient"
 
 
@@ -279,7 +282,7 @@ async def test_a_failing_function_tells_nothing_and_keeps_its_worker(
     start_pool: Start, caplog: pytest.LogCaptureFixture
 ):
     pool = await start_pool(1)
-    pid = (await answer(pool))["pid"]
+    life = (await answer(pool))["life"]
     for members, logged in FAILURES:
         caplog.clear()
         with caplog.at_level(logging.DEBUG):
@@ -290,7 +293,7 @@ async def test_a_failing_function_tells_nothing_and_keeps_its_worker(
         records = [record for record in caplog.records if record.name.startswith("enclave_runtime")]
         assert [getattr(record, "exception", None) for record in records] == [logged], members
         assert SECRET not in str([vars(record) for record in caplog.records])
-    assert (await answer(pool))["pid"] == pid
+    assert (await answer(pool))["life"] == life
 
 
 async def test_a_declared_problem_is_the_callers(start_pool: Start):
@@ -323,7 +326,7 @@ async def test_a_large_image_goes_whole(start_pool: Start):
 
 async def test_a_worker_that_talks_nonsense_is_replaced(start_pool: Start):
     pool = await start_pool(1)
-    pids = {(await answer(pool))["pid"]}
+    lives = {(await answer(pool))["life"]}
     for forged in (
         PREFIX.pack(2, 0) + b"[]",
         PREFIX.pack(4, 0) + b"null",
@@ -335,16 +338,17 @@ async def test_a_worker_that_talks_nonsense_is_replaced(start_pool: Start):
     ):
         problem = await problem_of(pool.classify(call(do="forge", bytes=forged.hex()), 5))
         assert problem.kind.code == "worker_lost"
-        pid = (await answer(pool))["pid"]
-        assert pid not in pids
-        pids.add(pid)
+        life = (await answer(pool))["life"]
+        assert life not in lives
+        lives.add(life)
 
 
-async def test_leaving_the_pool_ends_everything(tmp_path: Path, gate: Gate):
-    function, shared = fake_function.write(tmp_path)
-    async with WorkerPool(function, shared, PoolLimits(workers=1, processors=1)) as pool:
-        pid = (await answer(pool))["pid"]
-        ended = os.pidfd_open(pid)
+async def test_leaving_the_pool_ends_everything(tmp_path: Path, warden: Warden, gate: Gate):
+    function = fake_function.write(tmp_path)
+    async with WorkerPool(function, warden, PoolLimits(workers=1, processors=1)) as pool:
+        await answer(pool)
+        (worker,) = pool._idle
+        ended = os.pidfd_open(worker.pid)
         running = begin(pool, gate=gate.name)
         await gate.arrived()
         waiting = begin(pool)

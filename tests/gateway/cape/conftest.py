@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import create_engine, text
 
 from gateway import errors
-from gateway.cape import device, rest
+from gateway.cape import device, device_page, rest
 from gateway.cape.bundles import Bundles
 from gateway.cape.services import CapeServices
 from gateway.cape.store import Store
@@ -69,7 +69,7 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
     app.state.cape = CapeServices(store, bundles, enclave, _no_token_required)
     app.add_middleware(RequestMiddleware, metrics=Metrics())
     errors.install(app)
-    for router in (rest.router, device.router):
+    for router in (rest.router, device.router, device_page.router):
         app.include_router(router)
     transport = httpx2.ASGITransport(app)
     async with httpx2.AsyncClient(transport=transport, base_url="https://cape.test") as client:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.cape import device_codes
+from blindsight.cape import tokens
+from blindsight.cape.fingerprint import fingerprint
+from blindsight.errors import CapeError
+from gateway.cape import device_codes, guesses
 from gateway.cape.device import GRANT_TYPE
 from tests.support.problems import CANARY
 
@@ -75,7 +79,8 @@ async def test_a_login(front: Front, clock: Any) -> None:
     assert begun["verification_uri_complete"] == f"https://cape.test/device?user_code={begun['user_code']}"
     assert _error(await _poll(front, begun["device_code"])) == "authorization_pending"
     assert _error(await _poll(front, begun["device_code"])) == "slow_down"
-    access, identity = ada.token(lifetime=timedelta(days=30)), ada.token("run")
+    access = ada.token(lifetime=timedelta(days=30))
+    identity = ada.token("run", token_id=tokens.peek(access).id)
     response = await _decide(
         front, ada, user_code=begun["user_code"].lower(), allow=True, access_token=access, id_token=identity
     )
@@ -139,6 +144,8 @@ async def test_decisions_that_are_none(front: Front) -> None:
         ({"user_code": code, "allow": True, "access_token": right, "id_token": 1}, 400),
         ({"user_code": code, "allow": True, "access_token": right, "id_token": f"{CANARY} x"}, 400),
         ({"user_code": code, "allow": True, "access_token": right, "id_token": "x" * 5000 + ".x.x"}, 400),
+        ({"user_code": code, "allow": True, "access_token": right, "id_token": ada.token()}, 400),
+        ({"user_code": code, "allow": True, "access_token": right, "id_token": bob.token()}, 400),
         ({"user_code": CANARY, "allow": True, "access_token": right}, 404),
         ({"user_code": "BCDF-GHJK", "allow": True, "access_token": right}, 404),
         ({"user_code": "", "allow": False}, 404),
@@ -149,6 +156,124 @@ async def test_decisions_that_are_none(front: Front) -> None:
         assert set(response.json()) == {"error", "message"}
         assert CANARY not in response.text
     assert _error(await _poll(front, begun["device_code"])) == "authorization_pending"
+
+
+async def _waiting(front: Front, someone: Owner, user_code: str) -> httpx2.Response:
+    return await front.client.get("/oauth/device/login", params={"user_code": user_code}, headers=someone.bearer())
+
+
+async def test_what_whoever_decides_is_shown(front: Front) -> None:
+    ada = await front.sign_up("ada")
+    begun = (await front.client.post("/oauth/device/code", data={**_CLIENT, "device_name": "ada's laptop"})).json()
+    answer = (await _waiting(front, ada, begun["user_code"].lower())).json()
+    assert datetime.fromisoformat(answer.pop("created_at")).tzinfo is not None
+    expected = {"user_code": begun["user_code"], "device_name": None, "address": "127.0.0.1", "account": None}
+    assert answer == expected
+    begun = (await front.client.post("/oauth/device/code", data={**_CLIENT, "device_name": "laptop 2"})).json()
+    assert (await _waiting(front, ada, begun["user_code"])).json()["device_name"] == "laptop 2"
+    assert (await _decide(front, ada, user_code=begun["user_code"], allow=False)).status_code == 200
+    assert (await _waiting(front, ada, begun["user_code"])).status_code == 404
+    assert (await _waiting(front, ada, CANARY)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "-x", "a" * 65, "<b>", "a\nb", "\x1b[2J", "\u202e", "Zo\u00eb", CANARY + "!"]
+)
+async def test_a_device_that_calls_itself_what_no_device_is_called(front: Front, name: str) -> None:
+    ada = await front.sign_up("ada")
+    response = await front.client.post("/oauth/device/code", data={**_CLIENT, "device_name": name})
+    assert (await _waiting(front, ada, response.json()["user_code"])).json()["device_name"] is None
+
+
+async def test_a_code_for_one_account(front: Front) -> None:
+    ada, bob = await front.sign_up("Ada"), await front.sign_up("bob")
+    begun = (await front.client.post("/oauth/device/code", data={**_CLIENT, "login_hint": "ada"})).json()
+    code = begun["user_code"]
+    assert (await _waiting(front, ada, code)).json()["account"] == "Ada"
+    assert (await _waiting(front, bob, code)).status_code == 404
+    refusal = await _decide(front, bob, user_code=code, allow=True, access_token=bob.token())
+    unknown = await _decide(front, bob, user_code="BCDF-GHJK", allow=True, access_token=bob.token())
+    # What is another's is as unknown as what is not there.
+    assert (refusal.status_code, refusal.json()) == (unknown.status_code, unknown.json())
+    assert (await _decide(front, bob, user_code=code, allow=False)).status_code == 404
+    assert (await _decide(front, ada, user_code=code, allow=True, access_token=ada.token())).status_code == 200
+    assert (await _poll(front, begun["device_code"])).status_code == 200
+    for hint in ("carol", "a" * 40, "a b", "ada\0"):
+        response = await front.client.post("/oauth/device/code", data={**_CLIENT, "login_hint": hint})
+        assert response.status_code == 404, hint
+
+
+async def test_a_login_is_listed_from_its_approval_on(front: Front) -> None:
+    ada = await front.sign_up("ada")
+    begun = (await front.client.post("/oauth/device/code", data={**_CLIENT, "device_name": "laptop"})).json()
+    access = ada.token(lifetime=timedelta(days=30))
+    await _decide(front, ada, user_code=begun["user_code"], allow=True, access_token=access)
+    [listed] = (await front.client.get("/v1/tokens", headers=ada.bearer())).json()
+    claims = tokens.peek(access)
+    assert (listed["id"], listed["name"]) == (claims.id, "laptop")
+    assert listed["description"] == "login of a device at 127.0.0.1"
+    assert claims.expires is not None
+    assert datetime.fromisoformat(listed["expiry"]) == claims.expires
+    # One token is one login: it cannot be handed out again, to be there still when the other is revoked.
+    again = await _begin(front)
+    refusal = await _decide(front, ada, user_code=again["user_code"], allow=True, access_token=access)
+    assert (refusal.status_code, refusal.json()["error"]) == (400, "a token with this id is registered already")
+    assert _error(await _poll(front, again["device_code"])) == "authorization_pending"
+    revoked = await front.client.delete(f"/v1/token/{claims.id}", headers=ada.bearer())
+    assert revoked.status_code == 200
+    response = await front.client.get("/v1/functions", headers={"authorization": f"Bearer {access}"})
+    assert (response.status_code, response.json()["error"]) == (401, "the token was revoked")
+
+
+async def test_codes_are_not_guessed(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada, bob = await front.sign_up("ada"), await front.sign_up("bob")
+    code = (await _begin(front))["user_code"]
+    wrong = [await _waiting(front, ada, f"BCDF-GHJ{letter}") for letter in "BCDFG"]
+    wrong += [await _decide(front, ada, user_code=f"BCDF-GHJ{letter}", allow=False) for letter in "BCDFGHJ"]
+    assert [response.status_code for response in wrong] == [404] * 10 + [429] * 2
+    assert (wrong[-1].headers["retry-after"], set(wrong[-1].json())) == ("600", {"error", "message"})
+    for refused in (
+        await _waiting(front, ada, code),
+        await _decide(front, ada, user_code=code, allow=False),
+        await _decide(front, ada, user_code=code, allow=True, access_token=ada.token()),
+    ):
+        assert refused.status_code == 429
+    # Nobody else is slowed down, nor she for ever.
+    assert (await _waiting(front, bob, code)).status_code == 200
+    monkeypatch.setattr(guesses, "WINDOW_SECONDS", 0)
+    assert (await _decide(front, ada, user_code=code, allow=False)).status_code == 200
+
+
+async def test_many_guesses_at_once_are_as_many(front: Front) -> None:
+    ada = await front.sign_up("ada")
+    letters = "BCDFGHJKLMNPQRSTVWXZ"
+    many = await asyncio.gather(*(_decide(front, ada, user_code=f"BCDF-GH{x}{x}", allow=False) for x in letters))
+    assert sorted(response.status_code for response in many) == [404] * 10 + [429] * 10
+
+
+async def test_right_codes_cost_nothing(front: Front) -> None:
+    ada = await front.sign_up("ada")
+    for _ in range(12):
+        code = (await _begin(front))["user_code"]
+        assert (await _waiting(front, ada, code)).status_code == 200
+        assert (await _decide(front, ada, user_code=code, allow=True, access_token="x")).status_code == 400
+        assert (await _decide(front, ada, user_code=code, allow=False)).status_code == 200
+
+
+def test_an_ipv6_network_is_one_guesser() -> None:
+    assert guesses.network_of("192.0.2.7") == "192.0.2.7"
+    assert guesses.network_of("2001:db8::1") == guesses.network_of("2001:db8:0:0:ffff::1") == "2001:db8::/64"
+    assert guesses.network_of("2001:db8:0:1::1") != guesses.network_of("2001:db8::1")
+    assert guesses.network_of("testclient") == "testclient"
+
+
+async def test_those_who_guess_are_forgotten_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guesses, "_MAX_KNOWN", 3)
+    known = guesses.Guesses()
+    for name in "abcd":
+        with pytest.raises(CapeError), known.attempt(name):
+            raise CapeError("unknown_code", "x")
+    assert list(known._wrong) == ["b", "c", "d"]
 
 
 async def test_malformed_polls(front: Front) -> None:
@@ -213,6 +338,17 @@ async def test_the_page_repeats_nothing_but_codes(front: Front, given: str) -> N
 
 
 async def test_the_page_says_how_to_approve(front: Front) -> None:
+    ada = await front.sign_up("ada")
+    named = {**_CLIENT, "device_name": "laptop 2", "login_hint": "ada"}
+    begun = (await front.client.post("/oauth/device/code", data=named)).json()
+    response = await front.client.get(begun["verification_uri_complete"])
+    assert f"<pre>cape login --approve {begun['user_code']}</pre>" in response.text
+    for shown in ("laptop 2", "127.0.0.1", "ada", fingerprint(ada.public)):
+        assert f"<dd>{shown}</dd>" in response.text
+    response = await front.client.get((await _begin(front))["verification_uri_complete"])
+    assert "<dd>nothing</dd>" in response.text
+    assert fingerprint(ada.public) not in response.text
     response = await front.client.get("/device?user_code=BCDF-GHJK")
     assert "<pre>cape login --approve BCDF-GHJK</pre>" in response.text
+    assert "No device is waiting" in response.text
     assert "default-src 'self'" in response.headers["content-security-policy"]

@@ -147,7 +147,7 @@ async def test_a_gateway_with_api_tokens_asks_for_one(front: Front) -> None:
         if request.headers.get("authorization") != "Bearer bs_right":
             raise Problem("unauthenticated", "Send an API token.")
 
-    object.__setattr__(front.app.state.cape, "api_token_required", required)
+    object.__setattr__(front.app.state.cape, "may_sign_up", required)
     body = _sign_up(owner("ada"))
     response = await front.client.post("/v1/accounts", json=body)
     assert response.status_code == 401
@@ -176,7 +176,7 @@ async def test_a_users_key(front: Front) -> None:
 ACCOUNT_ENDPOINTS = [
     ("GET", "/v1/functions"), ("GET", f"/v1/functions/{ids.new()}"), ("DELETE", f"/v1/functions/{ids.new()}"),
     ("POST", "/v1/token"), ("GET", "/v1/tokens"), ("DELETE", f"/v1/token/{ids.new()}"), ("DELETE", "/v1/account"),
-    ("POST", "/oauth/device/decision"),
+    ("POST", "/oauth/device/decision"), ("GET", "/oauth/device/login"),
 ]  # fmt: skip
 
 
@@ -477,7 +477,7 @@ async def test_the_openapi_page_knows_them(front: Front) -> None:
     bearer = {
         ("GET", "/v1/functions"), ("GET", "/v1/functions/{function_id}"), ("DELETE", "/v1/functions/{function_id}"),
         ("POST", "/v1/token"), ("GET", "/v1/tokens"), ("DELETE", "/v1/token/{token_id}"), ("DELETE", "/v1/account"),
-        ("POST", "/oauth/device/decision"),
+        ("POST", "/oauth/device/decision"), ("GET", "/oauth/device/login"),
     }  # fmt: skip
     free = {
         ("POST", "/v1/accounts"), ("GET", "/v1/user/{username}/key"), ("POST", "/oauth/device/code"),

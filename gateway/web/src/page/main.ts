@@ -125,10 +125,15 @@ async function classify(photo: Blob): Promise<void> {
   } catch (error) {
     if (mine !== turn) return;
     view.status("No answer.");
-    // With a step, it is the enclave that was refused, when it was verified anew.
-    if (error instanceof Refusal && error.step !== undefined) refused(error);
+    if (refusesEnclave(error)) refused(error);
     else view.refuse("problem", error);
   }
+}
+
+/** Whether it is the enclave that was refused when it was verified anew, or the policy that it is verified by. */
+function refusesEnclave(error: unknown): boolean {
+  if (!(error instanceof Refusal)) return false;
+  return error.step !== undefined || (error.origin === "here" && error.code === "policy_expired");
 }
 
 function save(): void {

@@ -14,7 +14,7 @@ const GATEWAYS_POLICY =
   "The list of accepted measurements came from the very gateway that is being checked, and is the one that this browser " +
   "saw there first. To check against what you trust, load your own policy.";
 
-type Verdict = "waiting" | "verified" | "simulated" | "refused";
+type Verdict = "waiting" | "verified" | "caution" | "refused";
 
 /** Say that something is being done, or done. */
 export function status(text: string): void {
@@ -77,12 +77,7 @@ export function policySource(policy?: Chosen): void {
 
 /** An enclave that the policy accepts. */
 export function enclave(shown: Enclave, policy: Chosen): void {
-  const whose = policy.source === "own" ? "your policy" : "the gateway’s stated policy";
-  if (shown.kind === "nitro") {
-    verdict("verified", `Verified: a genuine Nitro enclave that runs exactly the code and model of ${whose}.`);
-  } else {
-    verdict("simulated", `Verified, but SIMULATED: the code and model of ${whose}, with no hardware behind them.`);
-  }
+  verdict(shown.kind === "nitro" && !shown.leftOpen.length ? "verified" : "caution", found(shown, policy));
   const steps = shown.steps.map(({ number, name, checked, against, result }) => {
     const item = make("li", make("strong", `${number}. ${name}`), make("span", result), make("span", checked));
     if (result === "passed") item.append(make("span", `against: ${against}`));
@@ -92,6 +87,8 @@ export function enclave(shown: Enclave, policy: Chosen): void {
   define(byId("facts"), [
     ["Kind of enclave", shown.kind],
     ["Evidence checked", shown.at.toLocaleString()],
+    ["Release", shown.release ?? "without a name in the policy"],
+    ...(shown.until ? [["Accepted until", shown.until.toLocaleString()] as const] : []),
     ["Key exchange", shown.kem === "X25519" ? "X25519" : `${shown.kem} (post-quantum hybrid)`],
     ["Model", `${String(shown.model["name"])} ${String(shown.model["version"])}`],
     ["Model digest", shown.modelDigest],
@@ -103,6 +100,19 @@ export function enclave(shown: Enclave, policy: Chosen): void {
   const notice = byId("notice");
   notice.textContent = shown.notices.join(" ");
   notice.hidden = shown.notices.length === 0;
+}
+
+/** What was verified, and what was not. */
+function found({ kind, release, leftOpen }: Enclave, { source }: Chosen): string {
+  const whose = source === "own" ? "your policy" : "the gateway’s stated policy";
+  const of = release === null ? whose : `release “${release}” of ${whose}`;
+  const open = `which leaves open the ${leftOpen.join(" and the ")}`;
+  if (kind === "simulated") {
+    const what = leftOpen.length ? `only what ${of} asks for, ${open},` : `the code and model of ${of},`;
+    return `Verified, but SIMULATED: ${what} with no hardware behind it.`;
+  }
+  if (leftOpen.length) return `Verified only in part: a genuine Nitro enclave, by ${of}, ${open}.`;
+  return `Verified: a genuine Nitro enclave that runs exactly the code and model of ${of}.`;
 }
 
 export function preview(photo: Blob): void {

@@ -34,7 +34,16 @@ const INDETERMINATE_RESPONSE = 3;
 const MAX_FIELDS = 64;
 
 /** Chunks of one indeterminate-length content: one-byte chunks would cost their reader far more than their sender. */
-const MAX_CHUNKS = 65_536;
+const MAX_CHUNKS = 8192;
+
+/** Bytes of a field's name or its value: what looks into them takes time by their length, or worse. */
+const MAX_TEXT_BYTES = 1024;
+
+/** A known-length field section; a length takes 8 bytes at the most. */
+const MAX_SECTION_BYTES = MAX_FIELDS * 2 * (MAX_TEXT_BYTES + 8);
+
+/** Informational responses before the final one. */
+const MAX_INFORMATIONAL = 8;
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 const VALUE = /^[^\x00\r\n]*$/;
@@ -56,7 +65,8 @@ export function decodeResponse(data: Bytes): Response {
   }
   const known = framing === KNOWN_RESPONSE;
   let status = reader.varint();
-  while (status >= 100 && status <= 199) {
+  for (let count = 1; status >= 100 && status <= 199; count++) {
+    if (count > MAX_INFORMATIONAL) throw malformed("There are too many informational responses.");
     reader.fields(known);
     status = reader.varint();
   }
@@ -98,7 +108,7 @@ class Reader {
   fields(known: boolean): Fields {
     const found: [string, string][] = [];
     if (this.#done) return found;
-    const reader = known ? new Reader(this.#counted()) : this;
+    const reader = known ? new Reader(this.#counted(MAX_SECTION_BYTES)) : this;
     // A known-length section ends with its bytes, an indeterminate-length one with an empty name.
     while (!(known && reader.#done)) {
       const name = reader.#text();
@@ -137,13 +147,15 @@ class Reader {
   }
 
   #text(): string {
-    const encoded = this.#counted();
+    const encoded = this.#counted(MAX_TEXT_BYTES);
     if (encoded.some((byte) => byte > 0x7f)) throw malformed("A field or control value is not ASCII.");
     return new TextDecoder().decode(encoded);
   }
 
-  #counted(): Bytes {
-    return this.#take(this.varint());
+  #counted(limit = Infinity): Bytes {
+    const length = this.varint();
+    if (length > limit) throw malformed("A field or the fields together are too long.");
+    return this.#take(length);
   }
 
   #take(count: number): Bytes {

@@ -2,11 +2,11 @@
  * Decode the part of CBOR (RFC 8949) that attestation documents use, and nothing else.
  *
  * Integers, byte and text strings, arrays, maps with integer or text keys, null and booleans; definite lengths in their
- * shortest form; no tags, floats or duplicate keys; nothing after the value.
+ * shortest form; no tags, floats or duplicate keys; nothing after the value. On request the outermost value may be a
+ * map of indefinite length (section 3.2.2), as the NSM writes its payload.
  */
 
 import { fromUtf8, type Bytes } from "./bytes.ts";
-import { refusal, type Code, type Refusal } from "./errors.ts";
 
 /** Integers that a number cannot hold exactly are bigints. */
 export type CborValue = number | bigint | Bytes | string | boolean | null | CborValue[] | CborMap;
@@ -22,11 +22,36 @@ const SIMPLE: ReadonlyMap<number | bigint, boolean | null> = new Map([
   [22, null],
 ]);
 
-/** Decode the one value that `data` consists of. Throws `Refusal`, marked with `step`. */
-export function decode(data: Bytes, step: number): CborValue {
-  const decoder = new Decoder(data, step);
-  const value = decoder.value(0);
-  if (!decoder.done) throw refusal("trailing_bytes", "Bytes follow the end of the CBOR value.", step);
+const INDEFINITE_MAP = 0xbf;
+const BREAK = 0xff;
+
+export type CborCode =
+  | "malformed_cbor"
+  | "trailing_bytes"
+  | "duplicate_key"
+  | "indefinite_length"
+  | "nesting_too_deep"
+  | "unexpected_tag";
+
+/** The bytes are not one value of this kind. */
+export class CborError extends Error {
+  constructor(
+    readonly code: CborCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/**
+ * Decode the one value that `data` consists of. Throws `CborError`.
+ *
+ * With `indefiniteMap` it may also be a map of indefinite length; everything in that is definite.
+ */
+export function decode(data: Bytes, { indefiniteMap = false } = {}): CborValue {
+  const decoder = new Decoder(data);
+  const value = decoder.outermost(indefiniteMap);
+  if (!decoder.done) throw new CborError("trailing_bytes", "Bytes follow the end of the CBOR value.");
   return value;
 }
 
@@ -41,19 +66,21 @@ export function byteStringHead(length: number): Bytes {
 class Decoder {
   #at = 0;
   readonly #data: Bytes;
-  readonly #step: number;
 
-  constructor(data: Bytes, step: number) {
+  constructor(data: Bytes) {
     this.#data = data;
-    this.#step = step;
   }
 
   get done(): boolean {
     return this.#at === this.#data.length;
   }
 
+  outermost(indefiniteMap: boolean): CborValue {
+    return indefiniteMap && this.#skip(INDEFINITE_MAP) ? this.#map(undefined, 0) : this.value(0);
+  }
+
   value(depth: number): CborValue {
-    if (depth > MAX_DEPTH) throw this.#error("nesting_too_deep", `More than ${MAX_DEPTH} nested arrays or maps.`);
+    if (depth > MAX_DEPTH) throw new CborError("nesting_too_deep", `More than ${MAX_DEPTH} nested arrays or maps.`);
     const [major, argument] = this.#head();
     switch (major) {
       case 0:
@@ -73,25 +100,26 @@ class Decoder {
       case 5:
         return this.#map(argument, depth);
       case 6:
-        throw this.#error("unexpected_tag", `CBOR tag ${argument} where none is allowed.`);
+        throw new CborError("unexpected_tag", `CBOR tag ${argument} where none is allowed.`);
       default: {
         const simple = SIMPLE.get(argument);
         if (simple === undefined) {
-          throw this.#error("malformed_cbor", "A floating-point number or an unassigned simple value.");
+          throw new CborError("malformed_cbor", "A floating-point number or an unassigned simple value.");
         }
         return simple;
       }
     }
   }
 
-  #map(count: number | bigint, depth: number): CborMap {
+  /** The entries that follow: `count` of them, or if it is undefined those up to the break. */
+  #map(count: number | bigint | undefined, depth: number): CborMap {
     const entries: CborMap = new Map<CborKey, CborValue>();
-    for (let entry = 0; entry < count; entry++) {
+    while (count === undefined ? !this.#skip(BREAK) : entries.size < count) {
       const key = this.value(depth + 1);
       if (typeof key !== "number" && typeof key !== "bigint" && typeof key !== "string") {
-        throw this.#error("malformed_cbor", "A map key is neither an integer nor text.");
+        throw new CborError("malformed_cbor", "A map key is neither an integer nor text.");
       }
-      if (entries.has(key)) throw this.#error("duplicate_key", "A map has the same key twice.");
+      if (entries.has(key)) throw new CborError("duplicate_key", "A map has the same key twice.");
       entries.set(key, this.value(depth + 1));
     }
     return entries;
@@ -99,7 +127,7 @@ class Decoder {
 
   #text(length: number | bigint): string {
     const text = fromUtf8(this.#take(length));
-    if (text === undefined) throw this.#error("malformed_cbor", "A text string is not UTF-8.");
+    if (text === undefined) throw new CborError("malformed_cbor", "A text string is not UTF-8.");
     return text;
   }
 
@@ -109,28 +137,31 @@ class Decoder {
     const major = initial >> 5;
     const info = initial & 31;
     if (info < 24) return [major, info];
-    if (info === 31) throw this.#error("indefinite_length", "An indefinite length or a break.");
-    if (info > 27) throw this.#error("malformed_cbor", "A reserved length encoding.");
+    if (info === 31) throw new CborError("indefinite_length", "An indefinite length or a break where none is allowed.");
+    if (info > 27) throw new CborError("malformed_cbor", "A reserved length encoding.");
     const size = 1 << (info - 24);
     let argument = 0n;
     for (const byte of this.#take(size)) argument = (argument << 8n) | BigInt(byte);
     if (major === 7 || argument < (size === 1 ? 24n : 1n << BigInt(4 * size))) {
-      throw this.#error("malformed_cbor", "A number not in its shortest form, or a floating-point number.");
+      throw new CborError("malformed_cbor", "A number not in its shortest form, or a floating-point number.");
     }
     return [major, exact(argument)];
   }
 
   #take(count: number | bigint): Bytes {
     if (count > this.#data.length - this.#at) {
-      throw this.#error("malformed_cbor", "The document ends in the middle of a value.");
+      throw new CborError("malformed_cbor", "The document ends in the middle of a value.");
     }
     const start = this.#at;
     this.#at += Number(count);
     return this.#data.subarray(start, this.#at);
   }
 
-  #error(code: Code, message: string): Refusal {
-    return refusal(code, message, this.#step);
+  /** Whether `byte` comes next; it is passed over then. */
+  #skip(byte: number): boolean {
+    if (this.#data[this.#at] !== byte) return false;
+    this.#at++;
+    return true;
   }
 }
 

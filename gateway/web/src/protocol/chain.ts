@@ -11,13 +11,11 @@ import * as certificates from "./certificate.ts";
 import { EXTENSION, type Certificate } from "./certificate.ts";
 import * as der from "./der.ts";
 import { refusal } from "./errors.ts";
+import { SIMULATED_ROOT_NAME } from "./roots.ts";
 import { ecdsaKey, ecdsaVerify, P384 } from "./webcrypto.ts";
 
 /** Regional, zonal and instance CA: the depth of every genuine chain. */
 export const MAX_INTERMEDIATES = 3;
-
-/** Common name of every simulated root, so that listing one as genuine is noticed. */
-const SIMULATED_ROOT_NAME = "blindsight.simulated";
 
 /** A chain takes four; a bundle made to be tried in every order could ask for thousands. */
 const MAX_SIGNATURE_CHECKS = 32;

@@ -16,10 +16,12 @@ import { refusal, Refusal } from "./errors.ts";
 import { isObject, parseJson, type Json, type JsonObject } from "./json.ts";
 import { encapsulate, REQUEST_MEDIA_TYPE, RESPONSE_MEDIA_TYPE } from "./ohttp.ts";
 import { padded } from "./padding.ts";
-import { parsePolicy, type Kind, type Policy } from "./policy.ts";
+import { parsePolicy, type Policy } from "./policy.ts";
 import * as problems from "./problems.ts";
 import { archive, checkReceipt, EVIDENCE_FIELD, type ReceiptClaims } from "./receipt.ts";
 import { measurements, notices, verifyRecipient, type Recipient } from "./recipient.ts";
+import type { Part } from "./release.ts";
+import type { Kind } from "./roots.ts";
 import { DEFAULT_TIMEOUT, exchange, type Call, type Reply } from "./transport.ts";
 import type { Step } from "./verify.ts";
 import { randomBytes, sha256, subtle } from "./webcrypto.ts";
@@ -49,6 +51,12 @@ export interface Traffic {
 /** An enclave that the policy accepts. `pcrs` maps index to hex, without those that nothing was measured into. */
 export interface Enclave {
   readonly kind: Kind;
+  /** Its release's name in the policy, if it has one. */
+  readonly release: string | null;
+  /** What the policy accepts any of; `notices` say so, too. */
+  readonly leftOpen: readonly Part[];
+  /** When policy or release end. */
+  readonly until: Date | null;
   readonly steps: Step[];
   readonly pcrs: Readonly<Record<string, string>>;
   readonly functionChecksum: string;
@@ -135,11 +143,15 @@ export class Client {
     throw refusal("unknown_key", "The enclave's keys keep changing, says the gateway.");
   }
 
-  /** What was verified last, if its evidence is young enough to rely on. */
+  /** What was verified last, if its evidence is young enough to rely on, and policy and release are in force. */
   #current(): Accepted | undefined {
-    const age = this.#accepted && this.#now().getTime() - this.#accepted.since.getTime();
+    const accepted = this.#accepted;
+    if (!accepted) return undefined;
+    const now = this.#now();
+    const age = now.getTime() - accepted.since.getTime();
+    const { until } = accepted.enclave;
     // A clock that was set back tells no age.
-    return age !== undefined && age >= 0 && age <= MAX_EVIDENCE_AGE ? this.#accepted : undefined;
+    return age >= 0 && age <= MAX_EVIDENCE_AGE && (!until || now < until) ? accepted : undefined;
   }
 
   /** An enclave in the place of `outdated`: what somebody else has verified since, or verifies just now, will do. */
@@ -216,6 +228,9 @@ function enclaveOf(recipient: Recipient): Enclave {
   const { verified, claims, steps, config, document, manifest } = recipient;
   return {
     kind: verified.kind,
+    release: verified.release,
+    leftOpen: verified.leftOpen,
+    until: verified.until,
     steps: [...steps],
     pcrs: measurements(verified),
     functionChecksum: hex(claims.funcChecksum),

@@ -5,7 +5,7 @@
  */
 
 import { concat, equal, utf8, type Bytes } from "./bytes.ts";
-import { byteStringHead, decode } from "./cbor.ts";
+import { byteStringHead, CborError, decode, type CborValue } from "./cbor.ts";
 import { refusal } from "./errors.ts";
 import { ecdsaVerify, P384 } from "./webcrypto.ts";
 
@@ -24,9 +24,18 @@ export interface Sign1 {
   readonly signature: Bytes;
 }
 
+/** Decode the CBOR of envelope or payload. Throws `Refusal`, marked with `step`. */
+export function decodeAt(step: number, data: Bytes, options: { indefiniteMap?: boolean } = {}): CborValue {
+  try {
+    return decode(data, options);
+  } catch (error) {
+    throw error instanceof CborError ? refusal(error.code, error.message, step) : error;
+  }
+}
+
 /** Take `data` apart, with or without tag 18. Throws `Refusal`, marked with `step`. */
 export function parse(data: Bytes, step: number): Sign1 {
-  const message = decode(data[0] === TAG_18 ? data.subarray(1) : data, step);
+  const message = decodeAt(step, data[0] === TAG_18 ? data.subarray(1) : data);
   if (!Array.isArray(message) || message.length !== 4) {
     throw refusal("not_cose_sign1", "Not a COSE_Sign1 array of four elements.", step);
   }

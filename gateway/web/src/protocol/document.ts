@@ -2,11 +2,13 @@
  * The payload of a Nitro attestation document, parsed strictly and without trusting it.
  *
  * Source: AWS Nitro Enclaves NSM API, docs/attestation_process.md, sections 3.1 (format) and 3.2.2 (field checks), and
- * what genuine documents carry where the two differ: CBOR null for optional fields, more than 512 bytes of user data.
+ * what genuine documents carry where the two differ: CBOR null for optional fields, more than 512 bytes of user data,
+ * and since July 2025 an outer map of indefinite length. Both forms of that map are taken; what it holds is definite.
  */
 
 import type { Bytes } from "./bytes.ts";
-import { decode, type CborMap, type CborValue } from "./cbor.ts";
+import type { CborKey, CborMap, CborValue } from "./cbor.ts";
+import { decodeAt } from "./cose.ts";
 import { refusal, type Code, type Refusal } from "./errors.ts";
 
 /** AWS's limit for the payload, taken here for the whole message. Genuine documents have 4.4 to 5.2 kB. */
@@ -20,6 +22,18 @@ const MAX_CERTIFICATE_BYTES = 1024;
 
 /** Of public_key, user_data and nonce each. AWS's text says 512 for two of them; its devices sign 746. */
 const MAX_OPTIONAL_BYTES = 1024;
+
+const KNOWN: ReadonlySet<CborKey> = new Set([
+  "module_id",
+  "digest",
+  "timestamp",
+  "pcrs",
+  "certificate",
+  "cabundle",
+  "public_key",
+  "user_data",
+  "nonce",
+]);
 
 /** End of the year 9999. */
 const MAX_TIMESTAMP_MS = 253_402_300_799_999;
@@ -39,15 +53,13 @@ export interface AttestationDocument {
   readonly publicKey: Bytes | null;
   readonly userData: Bytes | null;
   readonly nonce: Bytes | null;
+  /** Keys of the payload that this parser skipped: they are signed, and no check depends on what they hold. */
+  readonly unknownFields: readonly CborKey[];
 }
 
-/**
- * Parse the payload of a COSE_Sign1 message. Throws `Refusal`, marked with `step`.
- *
- * Unknown text keys are ignored: they are signed, and no check of ours depends on them.
- */
+/** Parse the payload of a COSE_Sign1 message. Throws `Refusal`, marked with `step`. */
 export function parseDocument(payload: Bytes, step: number): AttestationDocument {
-  const fields = decode(payload, step);
+  const fields = decodeAt(step, payload, { indefiniteMap: true });
   if (!(fields instanceof Map)) throw refusal("invalid_field", "The payload is not a map.", step);
   return new Fields(fields, step).document();
 }
@@ -73,6 +85,7 @@ class Fields {
       publicKey: this.#optional("public_key", 1),
       userData: this.#optional("user_data", 0),
       nonce: this.#optional("nonce", 0),
+      unknownFields: [...this.#fields.keys()].filter((name) => !KNOWN.has(name)),
     };
   }
 

@@ -38,9 +38,12 @@ const NEXT_STEPS = {
   invalid_signature: NOT_GENUINE,
   // Step 6.
   debug_document: "Ask the operator to start the enclave without --debug-mode.",
-  // Step 7: other code than the policy accepts.
+  // Step 7: other code than the policy accepts, or no longer accepted. Step 9 refuses what is recalled, too.
   pcr_missing: "Ask the operator which PCRs this release locks, and correct the policy.",
   pcr_mismatch: "Compare the measurements with a build of the release you trust, then update the policy.",
+  release_too_old: "Ask the operator for a newer release; lower minimum_version if you trust this one.",
+  release_expired: "Ask the operator for a newer release, and for the policy that lists it.",
+  release_recalled: "Do not use this enclave: its release was recalled. Ask the operator for a newer one.",
   // Steps 8, 9 and 11: another function, model or key than accepted or attested.
   malformed_claims: "The enclave attests no usable claims; ask the operator for a working release.",
   claims_missing: "This evidence names no function, model or keys; fetch the enclave's own evidence.",
@@ -55,12 +58,15 @@ const NEXT_STEPS = {
   nonce_mismatch: "Ask again with a new nonce; if it happens again, the document is replayed.",
   evidence_too_old: "Fetch new evidence; if it is still too old, check both clocks.",
   evidence_from_future: "Check this machine's clock, then fetch new evidence.",
-  // A policy that must not be used.
+  // A policy that must not be used, or not any more.
   unreadable_policy: "Check the path and that the file is JSON in UTF-8.",
-  invalid_policy: "Correct the named entry; docs/architecture.md describes the format.",
+  invalid_policy: "Correct the named entry; docs/policy.md describes the format.",
   unknown_policy_key: "Remove or correct the named key: a misspelt rule would not be enforced.",
   no_roots: "List at least one root of trust.",
   no_measurements: "List at least one PCR with at least one accepted value.",
+  code_not_pinned: "Add PCR 0, or PCR 1 with PCR 2; or say any_code in format /2 to accept any code.",
+  function_not_pinned: "Add PCR 16, function_checksums, or in format /2 function_in_image or any_function.",
+  policy_expired: "Get a newer policy from its author; this one accepts nothing any more.",
   empty_allow_list: "List at least one accepted value, or leave the whole entry out.",
   zero_measurement: "Take the measurements from a release build: zero is what a debug enclave shows.",
   not_a_certificate_fingerprint: "Pin the SHA-256 of the root certificate's DER bytes.",

@@ -7,6 +7,7 @@ import { refusal } from "./errors.ts";
 import { isObject, type Json, type JsonObject } from "./json.ts";
 import { decodeList, preferred, type KeyConfig } from "./keyconfig.ts";
 import type { Policy } from "./policy.ts";
+import type { Part } from "./release.ts";
 import { CALLERS_STEP, checkKeyConfigs, checkModel, claimsOf, verify, type Step, type Verified } from "./verify.ts";
 
 /** What came as evidence, of which nothing is believed yet. */
@@ -73,10 +74,17 @@ export function measurements({ document }: Verified): Record<string, string> {
   return Object.fromEntries(measured.map(([index, value]) => [String(index), hex(value)]));
 }
 
-/** What whoever relies on an answer must know. */
+/** What a caller must know of an enclave of which the policy did not ask everything. */
+const LEFT_OPEN: Readonly<Record<Part, string>> = {
+  code: "POLICY LEAVES OPEN: the code. Any program that the host starts is accepted, whatever it claims.",
+  function: "POLICY LEAVES OPEN: the function. Any bundle that the host puts into the enclave is accepted.",
+};
+
+/** What must be known before an answer is relied on. */
 export function notices({ manifest, verified }: Recipient): string[] {
   const { notice, trained } = manifest;
   return [
+    ...verified.leftOpen.map((part) => LEFT_OPEN[part]),
     ...(typeof notice === "string" ? [notice] : []),
     ...(trained ? [] : ["UNTRAINED WEIGHTS: this model has learnt nothing and its answers are noise."]),
     ...(verified.kind === "simulated"

@@ -7,9 +7,9 @@
  *     4. Chain         root to signer, valid at the time of verification
  *     5. Signature     by the signer's P-384 key
  *     6. Debug mode    PCR 0, 1 and 2 are not all zero
- *     7. Measurements  every PCR that the policy lists has an accepted value
+ *     7. Measurements  nothing recalled, and a release of the policy that is in force lists the PCRs
  *     8. Claims        function and model in user_data are what PCR 16 measures
- *     9. Identity      function and model are accepted by the policy
+ *     9. Identity      nothing recalled, and that release accepts function and model
  *    10. Freshness     the caller's nonce, and an age within limits
  *
  * Nothing is compared before the signature holds, and the first failure ends the verification. No I/O, no state, no
@@ -21,8 +21,11 @@ import * as chains from "./chain.ts";
 import { CLAIMS_PCR, expectedPcr16, parseClaims, type Claims } from "./claims.ts";
 import * as cose from "./cose.ts";
 import { MAX_DOCUMENT_BYTES, parseDocument, type AttestationDocument } from "./document.ts";
-import { refusal, type Code } from "./errors.ts";
-import type { Kind, Policy } from "./policy.ts";
+import { refusal } from "./errors.ts";
+import * as matching from "./matching.ts";
+import type { Policy } from "./policy.ts";
+import type { Part } from "./release.ts";
+import type { Kind } from "./roots.ts";
 import { sha256 } from "./webcrypto.ts";
 
 /** A nonce that a caller sends must be too long to guess or to meet twice. */
@@ -34,6 +37,10 @@ export const CALLERS_STEP = 11;
 /** Zero in a debug enclave, whose signature and chain are as genuine as any. PCR 3 and 4 are not. */
 const DEBUG_PCRS = [0, 1, 2];
 
+/** How many unknown fields a report names, and how much of a name. */
+const SHOWN_FIELDS = 8;
+const SHOWN_LETTERS = 40;
+
 /** One step: what was `checked`, `against` what, and whether it passed or the policy did not ask for it. */
 export interface Step {
   readonly number: number;
@@ -43,9 +50,17 @@ export interface Step {
   readonly result: "passed" | "not asked";
 }
 
-/** A document that was verified. `at` is the time judged by. */
+/**
+ * A document that was verified. `at` is the time judged by.
+ *
+ * `release` is the name in the policy of the release that was found, if it has one; `leftOpen` says what that release
+ * accepts any of. When policy or release end, `until`, this must not be relied on any more.
+ */
 export interface Verified {
   readonly kind: Kind;
+  readonly release: string | null;
+  readonly leftOpen: readonly Part[];
+  readonly until: Date | null;
   readonly document: AttestationDocument;
   readonly claims: Claims | null;
   readonly rootSha256: string;
@@ -54,13 +69,15 @@ export interface Verified {
 }
 
 /**
- * Verify live `evidence` at the time `now`. Throws `Refusal`; a return means that every step passed.
+ * Verify live `evidence` at the time `now`. Throws `Refusal`, for a policy that has expired before it looks at the
+ * evidence; a return means that every step passed.
  *
  * THE CALLER MUST, for the result to mean anything:
  * - SEND A FRESH RANDOM `nonce` of 16 bytes or more with its request, AND USE IT ONCE.
  * - CALL `checkKeyConfigs` WITH THE KEYS IT IS GOING TO SEAL TO, and seal to those only.
  * - CALL `checkModel` BEFORE IT BELIEVES A MANIFEST that came beside the document.
  * - TREAT `kind === "simulated"` AS UNTRUSTED: such evidence proves nothing about hardware.
+ * - SHOW `leftOpen`: whatever it names was accepted unseen.
  * - VERIFY AGAIN BEFORE RELYING ON IT LATER; nothing here expires by itself.
  */
 export async function verify(
@@ -70,14 +87,16 @@ export async function verify(
   if (nonce && nonce.length < MIN_NONCE_BYTES) {
     throw new RangeError(`a nonce has at least ${MIN_NONCE_BYTES} bytes`);
   }
+  matching.checkPolicy(policy, now);
   return await verifySteps(evidence, policy, nonce, now);
 }
 
 /**
  * Verify a kept document at its own timestamp, which is only the signer's word for when it was made. Throws `Refusal`.
  *
- * THE CALLER MUST NOT SEND ANYTHING TO THE ENCLAVE on the strength of this: whoever obtained the long expired signing
- * key can make such a document today.
+ * Ends of policy and releases are judged by that time, too; a release recalled since is refused. THE CALLER MUST NOT
+ * SEND ANYTHING TO THE ENCLAVE on the strength of this: a thief of the long expired signing key can make such a
+ * document today.
  */
 export async function verifyArchived(evidence: Bytes, policy: Policy): Promise<Verified> {
   return await verifySteps(evidence, policy, null, null);
@@ -117,13 +136,13 @@ async function verifySteps(evidence: Bytes, policy: Policy, nonce: Bytes | null,
   // 2. Fields.
   number = steps.begin("Fields");
   const document = parseDocument(message.payload, number);
-  steps.passed(`document of ${printable(document.moduleId)}`, "AWS's field table");
+  steps.passed(`document of ${printable(document.moduleId)}${unknown(document.unknownFields)}`, "AWS's field table");
 
   // 3. Root: the bundle's own first certificate, which counts only if its fingerprint is pinned.
   number = steps.begin("Root");
   const rootSha256 = hex(await sha256(document.cabundle[0]));
-  const kind = policy.roots.get(rootSha256);
-  if (!kind) throw refusal("root_not_pinned", `The root ${rootSha256} is not in the policy.`, number);
+  const ofRoot = matching.byRoot(policy, rootSha256, number);
+  const { kind } = ofRoot[0];
   const chain = chains.parse(document.cabundle, document.certificate, number);
   if (kind === "nitro" && chain.callsItselfSimulated) {
     throw refusal("simulated_root", "A simulated root is listed as a genuine one.", number);
@@ -151,11 +170,11 @@ async function verifySteps(evidence: Bytes, policy: Policy, nonce: Bytes | null,
   }
   steps.passed("PCR 0, 1, 2", "not all zero");
 
-  // 7. Measurements.
-  number = steps.begin("Measurements");
-  const listed = [...policy.pcrs.keys()].sort((one, other) => one - other);
-  checkMeasurements(document.pcrs, policy.pcrs, listed, number);
-  steps.passed(`PCR ${listed.join(", ")}`, "the policy's accepted values");
+  // 7. Measurements. An archived document is judged by what was in force when it was made; its time is signed by now.
+  const measurements = steps.begin("Measurements");
+  if (!now) matching.checkPolicy(policy, document.timestamp);
+  const judging = { policy, at: now ?? document.timestamp, step: measurements };
+  const measured = matching.byMeasurements(ofRoot, document.pcrs, judging);
 
   // 8. Claims: user_data is only as good as the PCR that measures it.
   number = steps.begin("Claims");
@@ -163,15 +182,12 @@ async function verifySteps(evidence: Bytes, policy: Policy, nonce: Bytes | null,
   if (claims) await checkClaimsPcr(claims, document.pcrs.get(CLAIMS_PCR), number);
   steps.asked(claims !== null, "function and model in user_data", `PCR ${CLAIMS_PCR}`);
 
-  // 9. Identity.
+  // 9. Identity. Of the releases with these measurements, the first that accepts function and model is the one.
   number = steps.begin("Identity");
-  const asked = [...(policy.functionChecksums ? ["function"] : []), ...(policy.modelDigests ? ["model"] : [])];
-  if (claims) {
-    checkIdentity(claims.funcChecksum, policy.functionChecksums, "function", number);
-    checkIdentity(claims.modelSha256, policy.modelDigests, "model", number);
-  } else if (asked.length) {
-    throw refusal("claims_missing", "The document names no function and no model.", number);
-  }
+  const release = matching.byIdentity(measured, claims, { policy, step: number });
+  const asked = [...(release.functionChecksums ? ["function"] : []), ...(release.modelDigests ? ["model"] : [])];
+  const listed = [...release.pcrs.keys()].sort((one, other) => one - other);
+  steps.asked(listed.length > 0, `PCR ${listed.join(", ")}`, "the policy's accepted values", measurements);
   steps.asked(asked.length > 0, asked.join(" and "), "the policy's accepted values");
 
   // 10. Freshness.
@@ -181,22 +197,29 @@ async function verifySteps(evidence: Bytes, policy: Policy, nonce: Bytes | null,
   const fresh = [...(nonce ? ["nonce"] : []), ...(now ? ["age"] : [])];
   steps.asked(fresh.length > 0, fresh.join(" and "), `the caller's, ${policy.maxAge} s at most`);
 
-  return { kind, document, claims, rootSha256, steps: steps.done, at: now ?? at };
+  const { name, leftOpen } = release;
+  const until = earlier(policy.expires, release.expires);
+  const done = steps.done();
+  return { kind, release: name, leftOpen, until, document, claims, rootSha256, steps: done, at: now ?? at };
 }
 
-function checkMeasurements(
-  measured: ReadonlyMap<number, Bytes>,
-  accepted: Policy["pcrs"],
-  listed: readonly number[],
-  step: number,
-): void {
-  for (const index of listed) {
-    const value = measured.get(index);
-    if (!value) throw refusal("pcr_missing", `The document has no PCR ${index}.`, step);
-    if (!accepted.get(index)?.has(hex(value))) {
-      throw refusal("pcr_mismatch", `PCR ${index} is ${hex(value)}, which the policy does not accept.`, step);
-    }
-  }
+function earlier(one: Date | null, other: Date | null): Date | null {
+  if (!one || !other) return one ?? other;
+  return one < other ? one : other;
+}
+
+/** What the report says of fields that no check looks at: AWS may add some at any time. */
+function unknown(fields: AttestationDocument["unknownFields"]): string {
+  if (!fields.length) return "";
+  const shown = fields.slice(0, SHOWN_FIELDS);
+  const names = shown.map((name) => (typeof name === "string" ? printable(firstLetters(name)) : String(name)));
+  const more = fields.length > shown.length ? ` and ${fields.length - shown.length} more` : "";
+  return `, and fields that are not known here: ${names.join(", ")}${more}`;
+}
+
+/** By code points: half a surrogate pair is no letter. */
+function firstLetters(text: string): string {
+  return [...text].slice(0, SHOWN_LETTERS).join("");
 }
 
 async function checkClaimsPcr(claims: Claims, measured: Bytes | undefined, step: number): Promise<void> {
@@ -204,16 +227,6 @@ async function checkClaimsPcr(claims: Claims, measured: Bytes | undefined, step:
   if (!equal(measured, await expectedPcr16(claims))) {
     throw refusal("claims_pcr_mismatch", `PCR ${CLAIMS_PCR} measures other claims.`, step);
   }
-}
-
-function checkIdentity(
-  digest: Bytes,
-  accepted: ReadonlySet<string> | null,
-  name: "function" | "model",
-  step: number,
-): void {
-  const code: Code = `${name}_not_accepted`;
-  if (accepted && !accepted.has(hex(digest))) throw refusal(code, `The ${name} is ${hex(digest)}.`, step);
 }
 
 function checkNonce(sent: Bytes, received: Bytes | null, step: number): void {
@@ -239,21 +252,33 @@ function printable(text: string): string {
 
 /** Records what each numbered step did. */
 class Steps {
-  readonly done: Step[] = [];
-  #name = "";
+  readonly #names: string[] = [];
+  readonly #done = new Map<number, Step>();
 
   begin(name: string): number {
-    this.#name = name;
-    return this.done.length + 1;
+    return this.#names.push(name);
   }
 
-  passed(checked: string, against: string): void {
-    this.done.push({ number: this.done.length + 1, name: this.#name, checked, against, result: "passed" });
+  /** Record the step begun last, or an earlier one of which more is known by now. */
+  passed(checked: string, against: string, number = this.#names.length): void {
+    this.#record(number, { checked, against, result: "passed" });
   }
 
-  asked(was: boolean, checked: string, against: string): void {
-    if (was) return this.passed(checked, against);
-    const nothing = { checked: "nothing", against: "nothing", result: "not asked" } as const;
-    this.done.push({ number: this.done.length + 1, name: this.#name, ...nothing });
+  asked(was: boolean, checked: string, against: string, number = this.#names.length): void {
+    if (was) this.passed(checked, against, number);
+    else this.#record(number, { checked: "nothing", against: "nothing", result: "not asked" });
+  }
+
+  /** All steps in order; one that was begun and not recorded is a mistake. */
+  done(): readonly Step[] {
+    return this.#names.map((name, index) => {
+      const step = this.#done.get(index + 1);
+      if (!step) throw new RangeError(`step ${name} was not recorded`);
+      return step;
+    });
+  }
+
+  #record(number: number, what: Pick<Step, "checked" | "against" | "result">): void {
+    this.#done.set(number, { number, name: this.#names[number - 1] ?? "", ...what });
   }
 }

@@ -1,0 +1,46 @@
+"""Standard base64 in pieces: the library's functions hold the interpreter for as long as their argument takes.
+
+A piece takes it for less than a millisecond, so that whatever else the process does goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+PIECE_BYTES: Final = 192 * 1024
+"""Of content: a multiple of three, so that only the last piece's text is padded."""
+
+PIECE_CHARACTERS: Final = PIECE_BYTES // 3 * 4
+
+
+def encoded(content: bytes | memoryview) -> Iterator[bytes]:
+    """The text of `content`, in order."""
+    view = memoryview(content)
+    for start in range(0, len(view), PIECE_BYTES):
+        yield base64.b64encode(view[start : start + PIECE_BYTES])
+
+
+def encoded_of(contents: Iterable[bytes]) -> Iterator[bytes]:
+    """The text of `contents`, put together, as they come."""
+    held = b""
+    for content in contents:
+        held += content
+        whole = len(held) // 3 * 3
+        yield base64.b64encode(held[:whole])
+        held = held[whole:]
+    yield base64.b64encode(held)
+
+
+def decoded(text: bytes | memoryview) -> Iterator[bytes]:
+    """What `text` stands for, in order. Raises `binascii.Error`, maybe after some pieces, if not all is base64."""
+    view = memoryview(text)
+    for start in range(0, len(view), PIECE_CHARACTERS):
+        piece = base64.b64decode(view[start : start + PIECE_CHARACTERS], validate=True)
+        if len(piece) < PIECE_BYTES and start + PIECE_CHARACTERS < len(view):
+            raise binascii.Error("padding before the end")
+        yield piece

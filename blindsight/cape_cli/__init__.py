@@ -1,1 +1,0 @@
-"""The `cape` command, a drop-in for Cape's own: the only modules beside `blindsight.cli` that print or exit."""

@@ -1,0 +1,159 @@
+"""How requests leave this machine: every HTTP client of the caller's side is made here.
+
+Where a request goes is its caller's to say, not the environment's: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and ~/.netrc
+count for nothing, and no redirect is followed. Through a proxy goes what is asked to; never what is for this machine,
+and nothing that the proxy could read. SSL_CERT_FILE and SSL_CERT_DIR name the trusted authorities, as for OpenSSL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import urllib.request
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx2
+
+from blindsight.errors import ProxyError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping
+
+FROM_ENVIRONMENT: Final = "env"
+"""Instead of a proxy's URL: the one that HTTPS_PROXY and the like name for the host, NO_PROXY considered."""
+
+_CLEARTEXT: Final = frozenset({"http", "ws"})
+_PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
+
+
+def blocking(
+    url: str,
+    *,
+    timeout: float,
+    proxy: str | None = None,
+    readable: str = "",
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+    transport: httpx2.BaseTransport | None = None,
+) -> httpx2.Client:
+    """A client of the service at `url`. `proxy` and `readable` are `proxy_for`'s; a `transport` stands for a network.
+
+    Raises `ProxyError`, and `httpx2.InvalidURL`.
+    """
+    options = _options(url, proxy, readable, tls, own_network=transport is None)
+    with _usable_proxy(proxy):
+        return httpx2.Client(base_url=url, headers=headers, timeout=timeout, transport=transport, **options)
+
+
+def asynchronous(
+    url: str,
+    *,
+    timeout: float,
+    proxy: str | None = None,
+    readable: str = "",
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> httpx2.AsyncClient:
+    """As `blocking`."""
+    options = _options(url, proxy, readable, tls, own_network=transport is None)
+    with _usable_proxy(proxy):
+        return httpx2.AsyncClient(base_url=url, headers=headers, timeout=timeout, transport=transport, **options)
+
+
+def tls_context() -> ssl.SSLContext:
+    """Trust in the system's authorities, or in those of SSL_CERT_FILE or SSL_CERT_DIR in their place."""
+    return httpx2.create_ssl_context()
+
+
+def proxy_for(url: str, asked: str | None, *, readable: str) -> str | None:
+    """The URL of the proxy to reach `url` through; None if there shall be none.
+
+    `asked` is a proxy's URL, `FROM_ENVIRONMENT` or None. `readable` names what a proxy could read if nothing encrypts
+    the way to `url`, such as "the photos"; empty if there is nothing. Raises `ProxyError` (`plain_through_proxy`,
+    `proxy_unusable`), and `httpx2.InvalidURL` for `url`.
+    """
+    target = httpx2.URL(url)
+    if asked is None or is_loopback(url):
+        return None
+    proxy = _of_environment(target) if asked == FROM_ENVIRONMENT else asked
+    if proxy is None:
+        return None
+    with _usable_proxy(proxy):
+        parsed = httpx2.URL(proxy)
+        if parsed.scheme not in _PROXY_SCHEMES or not parsed.host:
+            raise ValueError(proxy)
+    if readable and target.scheme in _CLEARTEXT:
+        raise ProxyError("plain_through_proxy", f"the proxy could read {readable}: {address(url)} is not encrypted")
+    return proxy
+
+
+def in_the_clear(url: str) -> bool:
+    """Whether what is sent to `url` crosses a network without encryption. Raises `httpx2.InvalidURL`."""
+    return httpx2.URL(url).scheme in _CLEARTEXT and not is_loopback(url)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether `url` is of this machine: 127.0.0.0/8 in any notation, ::1, localhost and names below it (RFC 6761).
+
+    Raises `httpx2.InvalidURL`.
+    """
+    host = httpx2.URL(url).host.lower().removesuffix(".")
+    with contextlib.suppress(ValueError):
+        parsed = ipaddress.ip_address(host)
+        return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
+    with contextlib.suppress(OSError):
+        return socket.inet_aton(host)[0] == 127  # 127.1, 0x7f000001: connecting takes them, too.
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def address(url: str) -> str:
+    """Scheme, host and port of `url`: what may be shown of it. Raises `httpx2.InvalidURL`."""
+    parsed = httpx2.URL(url)
+    return f"{parsed.scheme}://{parsed.netloc.decode()}"
+
+
+def _options(
+    url: str, proxy: str | None, readable: str, tls: ssl.SSLContext | None, *, own_network: bool
+) -> dict[str, Any]:
+    fixed = {"trust_env": False, "follow_redirects": False}
+    if own_network:
+        return {**fixed, "verify": tls or tls_context(), "proxy": proxy_for(url, proxy, readable=readable)}
+    if proxy is not None:
+        raise TypeError("give a transport or a proxy, not both")
+    return {**fixed}
+
+
+@contextlib.contextmanager
+def _usable_proxy(proxy: str | None) -> Iterator[None]:
+    """What the block says of the proxy's URL is said without it: it may hold a password."""
+    try:
+        yield
+    except (ValueError, ImportError, httpx2.InvalidURL) as error:
+        if proxy is None:
+            raise
+        raise ProxyError("proxy_unusable", f"the proxy cannot be used ({type(error).__name__})") from None
+
+
+def _of_environment(target: httpx2.URL) -> str | None:
+    proxies = urllib.request.getproxies()
+    scheme = "http" if target.scheme in _CLEARTEXT else "https"
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or _is_excepted(target, proxies.get("no", "")):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _is_excepted(target: httpx2.URL, exceptions: str) -> bool:
+    """Whether NO_PROXY names the host: as urllib reads it, and with networks as curl does."""
+    if urllib.request.proxy_bypass(target.netloc.decode()):
+        return True
+    with contextlib.suppress(ValueError):
+        host = ipaddress.ip_address(target.host)
+        for exception in exceptions.split(","):
+            with contextlib.suppress(ValueError):
+                if host in ipaddress.ip_network(exception.strip().strip("[]"), strict=False):
+                    return True
+    return False

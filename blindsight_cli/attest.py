@@ -1,0 +1,151 @@
+"""`blindsight attest URL`: fetch evidence with a nonce of our own and verify it here; and `blindsight attest diff`."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path  # noqa: TC003 -- typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from typer.core import TyperGroup
+
+from blindsight import strict_json
+from blindsight.attestation import UnsafeAcceptAnything, verify_archived
+from blindsight.client import Client
+from blindsight.errors import BlindsightError
+from blindsight.problems import Problem
+from blindsight_cli import sealed
+from blindsight_cli.classify import DEFAULT_URL, TIMEOUT_SECONDS
+from blindsight_cli.console import err, fail, out
+from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
+
+if TYPE_CHECKING:
+    from blindsight.attestation import Verified
+
+_MEANING = {
+    "PCR 0": "the whole image",
+    "PCR 1": "boot part: interpreter and packages",
+    "PCR 2": "application part: the runtime's code",
+    "PCR 3": "role of the host",
+    "PCR 4": "instance of the host",
+    "PCR 8": "who signed the image",
+    "PCR 16": "function and model",
+    "func_checksum": "the function bundle",
+    "model_sha256": "the model's manifest",
+    "key_configs_sha256": "the sealing keys, which rotate",
+    "receipt_key_sha256": "the receipt key, new at each start",
+}
+_ROTATES = {"key_configs_sha256", "receipt_key_sha256", "module", "made"}
+"""What may differ between two documents of one release."""
+
+
+class _VerifyByDefault(TyperGroup):
+    """`attest URL` is `attest verify URL`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 -- typer has a click of its own
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["verify", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_VerifyByDefault,
+    help="Verify the enclave behind a gateway: `attest URL`. What differs between two documents: `attest diff`.",
+)
+
+
+@app.command("verify")
+def verify(
+    url: Annotated[str, typer.Argument(help="The gateway.")] = DEFAULT_URL,
+    policy: Annotated[
+        Path,
+        typer.Option(help="Which enclaves you accept; `blindsight up` writes its own.", envvar="BLINDSIGHT_POLICY"),
+    ] = sealed.DEFAULT_POLICY,
+    as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Keep the attestation document in this file.")] = None,
+    proxy: Proxy = None,
+) -> None:
+    """Verify the enclave behind a gateway, without believing the gateway: `attest URL` for short.
+
+    Exit status: 0 if the evidence was accepted, 1 if it was refused or could not be had.
+    """
+    try:
+        with Client(url, policy=policy, proxy=proxy, timeout=TIMEOUT_SECONDS) as client:
+            report = client.verify()
+            enclave = client.recipient
+    except Problem as problem:
+        fail(f"{problem.kind.title}. {problem.detail}", "ask the operator, or look at the gateway's log")
+    except BlindsightError as error:
+        sealed.stop(error)
+    if save and enclave:
+        save.write_bytes(enclave.document)
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+    else:
+        out.print(report.render(), markup=False, end="")
+    for warning in report.warnings:
+        err.print(warning, style="bold yellow")
+    if report.kind == "simulated":
+        err.print("SIMULATED ENCLAVE: this proves nothing about the host that runs it.", style="bold yellow")
+
+
+@app.command("diff")
+def diff(
+    old: Annotated[Path, typer.Argument(help="A document of `attest --save`, or the JSON of GET /attestation.")],
+    new: Annotated[Path, typer.Argument(help="Another.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The differences as JSON.")] = False,
+) -> None:
+    """Show what changed between two attestation documents: code, function, model, keys.
+
+    Both are checked to be whole and signed, by whichever root; whether you accept them is `attest verify`'s to say.
+    Exit status: 0 if code, function and model are the same, 1 if not.
+    """
+    before, after = (_facts(_document(path)) for path in (old, new))
+    changed = {
+        name: (before.get(name), after.get(name)) for name in before | after if before.get(name) != after.get(name)
+    }
+    if as_json:
+        typer.echo(json.dumps({name: {"old": values[0], "new": values[1]} for name, values in changed.items()}))
+    else:
+        _show(changed)
+    if changed.keys() - _ROTATES:
+        raise typer.Exit(1)
+
+
+def _show(changed: dict[str, tuple[str | None, str | None]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("what", "is", "old", "new"):
+        table.add_column(column, overflow="fold")
+    for name, values in changed.items():
+        table.add_row(name, _MEANING.get(name, ""), *(value or "(not there)" for value in values))
+    if changed:
+        out.print(table)
+    same = not changed.keys() - _ROTATES
+    out.print("Code, function and model are the same." if same else "These are enclaves of different identity.")
+
+
+def _facts(verified: Verified) -> dict[str, str]:
+    document = verified.document
+    facts = {f"PCR {index}": value.hex() for index, value in sorted(document.pcrs.items()) if any(value)}
+    if verified.claims is not None:
+        facts |= {name: value.hex() for name, value in vars(verified.claims).items()}
+    facts |= {"kind": verified.kind, "root": verified.root_sha256}
+    return facts | {"module": document.module_id, "made": f"{document.timestamp:%Y-%m-%d %H:%M:%SZ}"}
+
+
+def _document(path: Path) -> Verified:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}", "give a file that `blindsight attest URL --save FILE` wrote")
+    if content.lstrip().startswith(b"{"):
+        try:
+            content = base64.b64decode(strict_json.loads(content)["document"], validate=True)
+        except (KeyError, TypeError, ValueError):
+            fail(f"{path} has no attestation document in it", "give what GET /attestation answered, whole")
+    try:
+        return verify_archived(content, policy=UnsafeAcceptAnything())
+    except BlindsightError as error:
+        fail(f"{path}: {error} [{error.code}]", error.next_step)

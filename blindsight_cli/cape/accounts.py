@@ -1,0 +1,110 @@
+"""`cape signup`, `cape login`: an account is its owner key; there are no passwords."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from blindsight.cape import tokens
+from blindsight.cape.fingerprint import fingerprint
+from blindsight.cape.protocol import USERNAME
+from blindsight.errors import CapeError, TransportError
+from blindsight_cli.cape import device
+from blindsight_cli.cape.console import CliError, arguments_error, log, out
+from blindsight_cli.cape.context import mint_login, refused
+from blindsight_cli.cape.store import Login, expiry_of
+from blindsight_cli.printable import printable
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from blindsight_cli.cape.context import Context
+
+PROOF_LIFETIME: Final = timedelta(minutes=5)
+MAX_USERNAME: Final = 39
+
+
+def signup(context: Context) -> None:
+    """Make the owner key if there is none, and an account for it."""
+    if len(context.arguments) > 1:
+        raise arguments_error("signup takes one username")
+    username = context.arguments[0] if context.arguments else clean_username(context.environ.get("USER", ""))
+    if not USERNAME.fullmatch(username):
+        raise CliError(f"signup failed: a username has 1 to {MAX_USERNAME} letters, digits and inner dashes")
+    host, store = context.host, context.store
+    is_new = store.owner_key() is None
+    key = store.make_owner_key()
+    if is_new:
+        log(f"Owner Key ➜ {store.owner_key_file}, {fingerprint(key.public_key().public_bytes_raw())}")
+        log("Whoever has this file is you; without it nobody can deploy in your name. Keep a copy in a safe place.")
+    response = host.rest(
+        "POST",
+        "/v1/accounts",
+        token=context.text("api-token") or context.environ.get("BLINDSIGHT_API_TOKEN"),
+        body={
+            "username": username,
+            "owner_public_key": base64.b64encode(key.public_key().public_bytes_raw()).decode(),
+            "proof": tokens.mint(key, username, "account", lifetime=PROOF_LIFETIME),
+        },
+    )
+    if response.status_code != 201:
+        raise CliError(f"signup failed: {refused(response)}")
+    _finish(context, _owners_login(key, username))
+    context.show_owner(username)
+
+
+def login(context: Context) -> None:
+    """Log in with the owner key, or, without one, with the approval of the machine that has it."""
+    if context.arguments:
+        raise arguments_error("login does not take any arguments")
+    approve, deny = context.text("approve"), context.text("deny")
+    if approve and deny:
+        raise CliError("give either --approve or --deny", usage=True)
+    if approve or deny:
+        device.decide(context, approve or deny, allow=bool(approve))
+        return
+    key = context.store.owner_key()
+    if key is None:
+        granted, owner = device.login_by_code(context)
+        # Confirmed by this machine's user, so not a first use.
+        context.store.owners.keep(context.host.url, granted.username, fingerprint(owner))
+        _finish(context, granted)
+        return
+    username = context.text("username") or _last_username(context)
+    if not USERNAME.fullmatch(username):
+        raise CliError("no account to log in to: give its name with --username, or sign up with `cape signup`")
+    _finish(context, _owners_login(key, username))
+    context.show_owner(username)
+
+
+def clean_username(text: str) -> str:
+    """What the name of a system's user becomes as a username; may be empty."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:MAX_USERNAME].strip("-")
+
+
+def _last_username(context: Context) -> str:
+    try:
+        return context.store.login().username
+    except CliError:
+        return ""
+
+
+def _owners_login(key: Ed25519PrivateKey, username: str) -> Login:
+    token = mint_login(key, username)
+    return Login(access_token=token, expiry=expiry_of(token), id_token=token)
+
+
+def _finish(context: Context, login: Login) -> None:
+    """Keep the login, and with it its Cape Key instead of whatever key was there."""
+    context.store.save_login(login)
+    context.store.forget_key()
+    if not login.id_token:
+        out("no id token")
+    try:
+        context.fetch_key(login.access_token)
+    except (CapeError, TransportError) as error:
+        log(printable(str(error)))
+        out("Unable to fetch cape key, try running 'cape key' after login")
+    out("Congratulations, you're all set!")

@@ -1,0 +1,95 @@
+"""How `cape` speaks: results on standard output, everything else on standard error, always in UTF-8.
+
+Tools read both: a line of standard error with the word `Error` means that the command failed, so no other has it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+
+from blindsight_cli.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TextIO
+
+
+class CliError(Exception):
+    """A command that failed; the text follows `Error: `. With `usage`, the command line was at fault."""
+
+    def __init__(self, text: str, *, usage: bool = False) -> None:
+        super().__init__(text)
+        self.usage = usage
+
+
+def arguments_error(text: str) -> CliError:
+    """Too many plain arguments, or too few."""
+    return CliError(f"{text}: invalid number of input arguments", usage=True)
+
+
+def out(text: str) -> None:
+    """Print a result, one or more whole lines."""
+    out_bytes(text.encode(errors="replace") + b"\n")
+
+
+def out_bytes(content: bytes) -> None:
+    """Print a result as it is."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def log(text: str) -> None:
+    """Say on standard error what is going on."""
+    _write(sys.stderr, f"{text}\n")
+
+
+def ask(question: str) -> bool:
+    """Whether the user agrees. Where nobody can, the answer is no."""
+    _write(sys.stderr, f"{question} [y/N] ")
+    typed = sys.stdin.readline()
+    if not typed.endswith("\n"):
+        _write(sys.stderr, "\n")
+    return typed.strip().lower() in {"y", "yes"}
+
+
+def fail(text: str) -> None:
+    """Say on standard error why the command failed."""
+    _write(sys.stderr, f"Error: {printable(text)}\n")
+
+
+def go_json(value: object) -> str:
+    """JSON as Go's encoder writes it: compact, in UTF-8, with what HTML would misread escaped."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def box_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in light box-drawing characters; a column `#` is numbers, so to the right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+
+    def rule(left: str, middle: str, right: str) -> str:
+        return left + middle.join("─" * (width + 2) for width in widths) + right
+
+    def line(cells: Sequence[str]) -> str:
+        padded = []
+        for heading, cell, width in zip(headings, cells, widths, strict=True):
+            space = " " * (width - cell_len(cell))
+            padded.append(f" {space}{cell} " if heading == "#" else f" {cell}{space} ")
+        return "│" + "│".join(padded) + "│"
+
+    body = [line(row) for row in rows]
+    return "\n".join([rule("┌", "┬", "┐"), line(headings), rule("├", "┼", "┤"), *body, rule("└", "┴", "┘")])
+
+
+def _write(stream: TextIO, text: str) -> None:
+    stream.flush()
+    stream.buffer.write(text.encode(errors="replace"))
+    stream.buffer.flush()

@@ -1,0 +1,158 @@
+"""`blindsight classify FILES…`: photos to a gateway, answers as a table or as JSON lines."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path  # noqa: TC003 -- typer reads the annotations
+from typing import Annotated, Any
+
+import httpx2
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from blindsight import strict_json
+from blindsight.client import routes
+from blindsight.errors import ProxyError
+from blindsight_cli import receipt
+from blindsight_cli import sealed as sealed_lane
+from blindsight_cli.console import err, fail, out
+from blindsight_cli.printable import cell, printable
+from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+TIMEOUT_SECONDS = 60.0
+
+_Ask = Callable[[bytes, int | None], dict[str, Any]]
+"""The answer to an image and a number of classes, or `{"problem": …}`."""
+
+
+def classify(  # noqa: PLR0917 -- typer passes them by name
+    files: Annotated[list[Path], typer.Argument(help="JPEG, PNG or WebP files.")],
+    url: Annotated[str, typer.Option(help="The gateway.", envvar="BLINDSIGHT_URL")] = DEFAULT_URL,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Classes per photo; default: five.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    sealed: Annotated[bool, typer.Option("--sealed", help="Seal the photos here: the gateway sees none.")] = False,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --sealed: which enclaves you accept.",
+            envvar="BLINDSIGHT_POLICY",
+            show_default=str(sealed_lane.DEFAULT_POLICY),
+        ),
+    ] = None,
+    receipts: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep each answer with the enclave's receipt in this folder.")
+    ] = None,
+    proxy: Proxy = None,
+) -> None:
+    """Classify photos through a gateway, which seals each to its enclave; or, with --sealed, only passes them on.
+
+    An API token is read from BLINDSIGHT_TOKEN. Exit status: 0 if every photo was answered, 1 if not.
+    """
+    token = os.environ.get("BLINDSIGHT_TOKEN")
+    with_receipt = receipts is not None
+    lane = (
+        _sealed_lane(url, token, policy, proxy, with_receipt=with_receipt)
+        if sealed
+        else _plain_lane(url, token, proxy, with_receipt=with_receipt)
+    )
+    failed = 0
+    notices: set[str] = set()
+    with (
+        lane as ask,
+        Progress(console=err, transient=True, disable=not err.is_terminal) as progress,
+    ):
+        for file in progress.track(files, description="Classifying"):
+            answer = _ask_file(ask, file, top_k)
+            failed += "problem" in answer
+            if answer.get("notice"):
+                notices.add(answer["notice"])
+            if receipts and "receipt" in answer:
+                receipt.save(receipts, file, answer)
+            if as_json:
+                typer.echo(json.dumps({"file": str(file), **answer}))
+            else:
+                _show(file, answer)
+    for notice in sorted(notices):
+        err.print(printable(notice), style="bold yellow", markup=False)
+    if failed:
+        fail(f"{failed} of {len(files)} photos were not answered", "see above; `retryable` ones may be sent again")
+
+
+def _ask_file(ask: _Ask, file: Path, top_k: int | None) -> dict[str, Any]:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        return {"problem": {"title": "The file cannot be read", "detail": f"{error.strerror}."}}
+    return ask(content, top_k)
+
+
+@contextlib.contextmanager
+def _sealed_lane(
+    url: str, token: str | None, policy: Path | None, proxy: str | None, *, with_receipt: bool
+) -> Iterator[_Ask]:
+    with sealed_lane.connect(url, policy=policy, token=token, proxy=proxy, timeout=TIMEOUT_SECONDS) as client:
+        if token:
+            _warn_of_cleartext(url, "the API token", sealed=True)
+        yield functools.partial(sealed_lane.ask, client, with_receipt=with_receipt)
+
+
+@contextlib.contextmanager
+def _plain_lane(url: str, token: str | None, proxy: str | None, *, with_receipt: bool) -> Iterator[_Ask]:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        client = routes.blocking(url, timeout=TIMEOUT_SECONDS, proxy=proxy, readable="the photos", headers=headers)
+    except ProxyError as error:
+        sealed_lane.stop(error)
+    except httpx2.InvalidURL:
+        fail(f"{url} is no address", "check --url")
+    with client:
+        _warn_of_cleartext(url, "the photos", sealed=False)
+        yield functools.partial(_ask, client, with_receipt=with_receipt)
+
+
+def _warn_of_cleartext(url: str, readable: str, *, sealed: bool) -> None:
+    if routes.in_the_clear(url):
+        err.print(
+            f"WARNING: {routes.address(url)} is not encrypted: everyone between here and there can read {readable}. "
+            f"Use an https:// address{'' if sealed else ', or --sealed'}.",
+            style="bold yellow",
+            markup=False,
+        )
+
+
+def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_receipt: bool) -> dict[str, Any]:
+    try:
+        response = client.post(
+            "/classify",
+            params=({} if top_k is None else {"top_k": top_k}) | ({"receipt": "true"} if with_receipt else {}),
+            content=content,
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        body: dict[str, Any] = strict_json.loads(response.content)
+    except (httpx2.TransportError, httpx2.InvalidURL) as error:
+        fail(
+            f"{client.base_url} does not answer ({type(error).__name__})",
+            "start it with `blindsight up`, or give --url",
+        )
+    except ValueError:
+        fail(f"{client.base_url} answers, but is no Blindsight gateway", "check --url")
+    return body if response.status_code == 200 else {"problem": body}
+
+
+def _show(file: Path, answer: dict[str, Any]) -> None:
+    if "problem" in answer:
+        problem = answer["problem"]
+        err.print(printable(f"{file}: {problem['title']}. {problem['detail']}"), style="red", markup=False)
+        return
+    table = Table(title=cell(str(file)), title_justify="left", box=None, pad_edge=False)
+    table.add_column("score", justify="right")
+    table.add_column("class")
+    for prediction in answer["predictions"]:
+        table.add_row(f"{prediction['score']:.1%}", cell(str(prediction["label"])))
+    out.print(table)

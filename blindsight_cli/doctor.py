@@ -1,0 +1,154 @@
+"""`blindsight doctor`: is this machine fit to serve, and is the stack on it well?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import httpx2
+import typer
+from rich.table import Table
+
+from blindsight import strict_json
+from blindsight.attestation import matching
+from blindsight.attestation.policy import Policy
+from blindsight.attestation.report import LEFT_OPEN
+from blindsight.client import routes
+from blindsight.errors import PolicyError, ProxyError
+from blindsight_cli.classify import DEFAULT_URL
+from blindsight_cli.console import out
+from blindsight_cli.printable import cell
+from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
+
+_NEEDED = {
+    "gateway": ["fastapi", "uvicorn", "prometheus-client", "pydantic-settings", "python-multipart"],
+    "enclave": ["numpy", "onnxruntime", "pillow"],
+}
+_MIN_FREE_BYTES = 2 << 30
+_MIN_MEMORY_BYTES = 2 << 30
+_GATEWAY_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: `good`, what was `seen`, and what to do if it is not good."""
+
+    name: str
+    good: bool
+    seen: str
+    next_step: str = ""
+
+
+def doctor(
+    state: Annotated[Path, typer.Option(help="The folder of `blindsight up`.")] = Path(".blindsight"),
+    url: Annotated[str, typer.Option(help="The gateway.")] = DEFAULT_URL,
+    proxy: Proxy = None,
+) -> None:
+    """Check this machine and the stack on it. Exit status: 0 if nothing needs mending, 1 if something does."""
+    findings = [
+        _python(), *_packages(), _memory(), _disk(state), _state(state), *_policy(state), _attestation_device(),
+        *_gateway(url, proxy),
+    ]  # fmt: skip
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "check", "seen", "next step"):
+        table.add_column(heading)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.good else "[red]mend[/]"
+        table.add_row(mark, finding.name, cell(finding.seen), cell("" if finding.good else finding.next_step))
+    out.print(table)
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+def _python() -> Finding:
+    seen = ".".join(str(part) for part in sys.version_info[:3])
+    return Finding("Python", sys.version_info >= (3, 11), seen, "install Python 3.11 or newer")
+
+
+def _packages() -> list[Finding]:
+    findings = []
+    for unit, names in _NEEDED.items():
+        missing = [name for name in names if not _installed(name)]
+        seen = f"missing: {', '.join(missing)}" if missing else "installed"
+        install = f"pip install --require-hashes --no-deps -r requirements/{unit}.txt, in the source tree"
+        findings.append(Finding(f"packages of {unit}", not missing, seen, install))
+    return findings
+
+
+def _installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _memory() -> Finding:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Finding("memory", total >= _MIN_MEMORY_BYTES, f"{total / 1e9:.1f} GB", "2 GB are needed")
+
+
+def _disk(state: Path) -> Finding:
+    place = next(folder for folder in (state.resolve(), *state.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    return Finding("disk", free >= _MIN_FREE_BYTES, f"{free / 1e9:.1f} GB free", "2 GB are needed")
+
+
+def _state(state: Path) -> Finding:
+    if not state.exists():
+        return Finding("state folder", good=True, seen=f"{state}: none yet")
+    mode = state.stat().st_mode & 0o777
+    return Finding("state folder", not mode & 0o077, f"{state}, mode {mode:o}", f"chmod 700 {state}: it holds keys")
+
+
+def _policy(state: Path) -> list[Finding]:
+    file = state / "policy.json"
+    if not file.exists():
+        return []
+    try:
+        policy = Policy.load(file)
+        matching.check_policy(policy, at=datetime.now(UTC))
+    except PolicyError as error:
+        return [Finding("policy", good=False, seen=str(error), next_step=error.next_step)]
+    if policy.left_open:
+        seen = " ".join(LEFT_OPEN[part] for part in policy.left_open)
+        return [Finding("policy", good=False, seen=seen, next_step="pin it, unless you mean to accept any")]
+    return [Finding("policy", good=True, seen=f"{file}, code and function pinned")]
+
+
+def _attestation_device() -> Finding:
+    device = Path("/dev/nsm").exists()
+    return Finding("evidence", good=True, seen="Nitro security module" if device else "simulated: no /dev/nsm here")
+
+
+def _gateway(url: str, proxy: str | None) -> list[Finding]:
+    try:
+        with routes.blocking(url, timeout=_GATEWAY_SECONDS, proxy=proxy) as client:
+            ready = client.get("/readyz")
+            if ready.status_code != 200:
+                return [Finding("gateway", False, _problem(ready), "look into the logs of the state folder")]
+            return [Finding("gateway", True, f"ready at {url}"), _model(client)]
+    except (httpx2.TransportError, httpx2.InvalidURL, OSError):
+        return [Finding("gateway", good=True, seen=f"nothing answers at {url}; start it with `blindsight up`")]
+    except ProxyError as error:
+        return [Finding("gateway", good=False, seen=str(error), next_step=error.next_step)]
+
+
+def _problem(response: httpx2.Response) -> str:
+    try:
+        return str(strict_json.loads(response.content)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {response.status_code}, but no Blindsight gateway"
+
+
+def _model(client: httpx2.Client) -> Finding:
+    model = strict_json.loads(client.get("/info").content)["model"]
+    return Finding(
+        "model", bool(model["trained"]), f"{model['name']} {model['version']}", "untrained: its answers are noise"
+    )

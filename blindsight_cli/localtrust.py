@@ -1,0 +1,41 @@
+"""`blindsight with-local-trust`: any command, with this machine's stack trusted by Cape's clients."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blindsight.errors import LocalTrustError
+from blindsight_cli.console import err, fail
+from blindsight_cli.local_trust import environment
+
+
+def with_local_trust(
+    command: Annotated[list[str], typer.Argument(help="The command and its arguments, as in `python script.py`.")],
+    state: Annotated[Path, typer.Option(help="The stack's folder.")] = Path(".blindsight"),
+    url: Annotated[str, typer.Option(help="The stack's HTTPS address, of this machine.")] = "https://localhost:8443",
+) -> None:
+    """Run COMMAND so that pycape, cape-js and `cape` accept the simulated evidence of this machine's own stack.
+
+    Nothing is installed or edited: environment variables name the simulated root and the TLS authority that `blindsight
+    up` made. pycape and `cape` use that root for loopback hosts only, and the authority can sign for no others: every
+    other host is verified as ever.
+    """
+    try:
+        variables = environment.trusting(state.resolve(), url, os.environ)
+    except LocalTrustError as error:
+        fail(str(error), error.next_step)
+    except FileNotFoundError as error:
+        fail(f"{error.args[0]} is missing", "start a stack first with `make run`, or name its folder with --state")
+    program = shutil.which(command[0])
+    if program is None:
+        fail(f"there is no command {command[0]}", "check its name")
+    err.print(
+        f"LOCAL TRUST: evidence of loopback hosts under the simulated root of {state} is accepted. It proves nothing.",
+        style="yellow",
+    )
+    os.execve(program, command, variables)  # noqa: S606 -- the very purpose

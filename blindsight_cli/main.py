@@ -1,0 +1,65 @@
+"""The commands and their help texts."""
+
+from __future__ import annotations
+
+import typer
+
+import blindsight
+from blindsight_cli import attest, classify, doctor, localtrust, receipt, tls, units, up
+
+app = typer.Typer(
+    name="blindsight",
+    help="Confidential image classification: a photo in, an attested top-5 out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+app.command("up")(up.up)
+app.command("classify")(classify.classify)
+app.add_typer(attest.app, name="attest")
+app.add_typer(receipt.app, name="receipt")
+app.command("doctor")(doctor.doctor)
+app.command("tls")(tls.tls)
+
+app.command("with-local-trust", context_settings={"allow_interspersed_args": False})(localtrust.with_local_trust)
+
+_PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+model = typer.Typer(help="Build and check the model (the unit model_build).", no_args_is_help=True)
+model.command("build", context_settings=_PASS_ON, help="Build the model directory; see --help.")(units.model_build)
+model.command("check", context_settings=_PASS_ON, help="Check a model directory; see --help.")(units.model_check)
+app.add_typer(model, name="model")
+bundle = typer.Typer(help="Build and inspect function bundles (the unit enclave_function).", no_args_is_help=True)
+bundle.command("build", context_settings=_PASS_ON, help="Build a bundle; see --help.")(units.bundle_build)
+bundle.command("inspect", context_settings=_PASS_ON, help="Show what is in a bundle; see --help.")(units.bundle_inspect)
+app.add_typer(bundle, name="bundle")
+demo = typer.Typer(help="Demonstrations.", no_args_is_help=True)
+demo.callback()(lambda: None)
+demo.command(
+    "evil-gateway",
+    context_settings=_PASS_ON,
+    help="A hostile gateway plays its tricks on the client, which refuses them; see --help.",
+)(units.evil_gateway)
+app.add_typer(demo, name="demo")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    show: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    """Confidential image classification: a photo in, an attested top-5 out."""
+    if show:
+        typer.echo(blindsight.__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run() -> None:
+    """The entry point of the `blindsight` script."""
+    app()
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,94 @@
+"""`blindsight receipt verify`: what a kept answer proves, offline and years later."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path  # noqa: TC003 -- typer reads the annotations
+from typing import Annotated, Any
+
+import typer
+
+from blindsight import receipts, strict_json
+from blindsight.attestation.policy import Policy
+from blindsight.errors import BlindsightError
+from blindsight_cli import sealed
+from blindsight_cli.console import err, fail, out
+
+app = typer.Typer(help="Receipts: what an enclave signed about its answers.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Receipts: what an enclave signed about its answers."""
+
+
+@app.command("verify")
+def verify(
+    file: Annotated[Path, typer.Argument(help="The answer, as `blindsight classify --receipts` or curl saved it.")],
+    photo: Annotated[Path | None, typer.Option(help="The image that was sent, if it is at hand.")] = None,
+    policy: Annotated[
+        Path, typer.Option(help="Which enclaves you accepted then.", envvar="BLINDSIGHT_POLICY")
+    ] = sealed.DEFAULT_POLICY,
+    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
+) -> None:
+    """Verify a receipt with its answer and evidence, without asking anybody.
+
+    Exit status: 0 if the receipt holds, 1 if not.
+    """
+    answer = _answer(file)
+    try:
+        verified = receipts.verify(answer, policy=Policy.load(policy), image=_photo(photo))
+    except BlindsightError as error:
+        sealed.stop(error)
+    receipt = verified.receipt
+    if as_json:
+        report = {
+            "receipt": vars(receipt),
+            "photo_checked": verified.image_checked,
+            "evidence": verified.report.to_dict(),
+        }
+        typer.echo(json.dumps(report))
+    else:
+        out.print(verified.report.render(), markup=False, end="")
+        out.print(f"Receipt of {receipt.issued:%Y-%m-%d %H:%M:%SZ}: this enclave gave this answer", markup=False)
+        checked = "is the one that was sent" if verified.image_checked else "was not compared; give it with --photo"
+        for name, value in (
+            ("photo", f"{receipt.input_sha256}  {checked}"),
+            ("answer", receipt.output_sha256),
+            ("weights", receipt.weights_sha256),
+            ("model", receipt.model_sha256),
+            ("function", receipt.func_checksum),
+            ("evidence", receipt.evidence_sha256),
+        ):
+            out.print(f"  {name:<9} {value}", markup=False)
+    for warning in verified.report.warnings:
+        err.print(warning, style="bold yellow")
+    if verified.report.kind == "simulated":
+        err.print("SIMULATED ENCLAVE: this proves nothing about the host that ran it.", style="bold yellow")
+
+
+def save(folder: Path, photo: Path, archive: dict[str, Any]) -> Path:
+    """Keep an answer that has a receipt: `NAME.receipt.json` in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / f"{photo.name}.receipt.json"
+    kept.write_text(json.dumps(archive) + "\n", encoding="utf-8")
+    return kept
+
+
+def _answer(file: Path) -> dict[str, Any]:
+    try:
+        answer = strict_json.loads(file.read_bytes())
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}", "give the file of the answer that was saved")
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        fail(f"{file} is not a JSON object", "give the file of the answer that was saved")
+    return answer
+
+
+def _photo(photo: Path | None) -> bytes | None:
+    try:
+        return None if photo is None else photo.read_bytes()
+    except OSError as error:
+        fail(f"{photo} cannot be read: {error.strerror}", "give the image that was sent, or leave --photo out")

@@ -1,0 +1,80 @@
+"""Commands that belong to a unit of their own: run there, with the same arguments, output and exit status.
+
+This package imports no unit. They are not in the wheel: each runs from the source tree, or from its own image.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import typer
+
+from blindsight_cli.console import fail
+
+SOURCE: Final = Path(__file__).resolve().parents[1]
+"""The source tree, where the commands run from one."""
+
+
+def model_build(context: typer.Context) -> None:
+    """Build the model directory."""
+    _pass_on("model_build", "build", *context.args)
+
+
+def model_check(context: typer.Context) -> None:
+    """Check a model directory."""
+    _pass_on("model_build", "check", *context.args)
+
+
+def bundle_build(context: typer.Context) -> None:
+    """Build a function bundle."""
+    _pass_on("enclave_function", "bundle", "build", *context.args)
+
+
+def bundle_inspect(context: typer.Context) -> None:
+    """Show what is in a function bundle."""
+    _pass_on("enclave_function", "bundle", "inspect", *context.args)
+
+
+def evil_gateway(context: typer.Context) -> None:
+    """Play the evil gateway's tricks."""
+    _pass_on("evil_gateway", *context.args)
+
+
+def run(module: str, *arguments: str, python: str = sys.executable) -> None:
+    """Run a unit's command, showing its progress; exit with status 1 if it fails. Its own last line says why.
+
+    `python` is an interpreter that has the unit's packages; the unit itself comes from this source tree.
+    """
+    require(module)
+    environment = os.environ | ({} if python == sys.executable else {"PYTHONPATH": str(SOURCE)})
+    command = [python, "-m", module, *arguments]
+    if subprocess.run(command, check=False, stdout=subprocess.DEVNULL, env=environment).returncode:
+        raise typer.Exit(1)
+
+
+def output(module: str, *arguments: str) -> str:
+    """What a unit's command prints, in one line; exit with status 1 if it fails. Its own last line says why."""
+    require(module)
+    done = subprocess.run([sys.executable, "-m", module, *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise typer.Exit(1)
+    return done.stdout.strip()
+
+
+def require(module: str) -> None:
+    """Exit with one line where a unit is missing: the published wheel holds client and commands only."""
+    if importlib.util.find_spec(module) is None:
+        fail(
+            f"the unit {module} is not installed with the commands",
+            "run it from the source tree (`make run` there), or from its image",
+        )
+
+
+def _pass_on(module: str, *arguments: str) -> None:
+    require(module)
+    raise typer.Exit(subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode)

@@ -1,0 +1,62 @@
+"""How often somebody may be wrong about a code that people type (RFC 8628, section 5.1)."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import time
+from typing import TYPE_CHECKING, Final
+
+from blindsight.errors import CapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WINDOW_SECONDS: Final = 600
+"""A code's lifetime."""
+MAX_WRONG: Final = 10
+"""In that time. A code has 20^8 values, so that of 1000 that are waiting one is found with a chance of 4 in 10^7."""
+_MAX_KNOWN: Final = 10_000
+"""Who is remembered at once; those that were wrong least lately are forgotten."""
+
+
+class Guesses:
+    """Wrong codes, by who tried them, in this process."""
+
+    def __init__(self) -> None:
+        self._wrong: dict[str, list[float]] = {}
+
+    @contextlib.contextmanager
+    def attempt(self, who: str) -> Iterator[None]:
+        """One try: counted if the block raises `CapeError` (`unknown_code`). Raises `CapeError` (`too_many_guesses`).
+
+        Counted from the beginning, so that many tries at once are as many.
+        """
+        now = time.monotonic()
+        recent = [moment for moment in self._wrong.pop(who, []) if moment > now - WINDOW_SECONDS]
+        self._wrong[who] = recent
+        if len(recent) >= MAX_WRONG:
+            raise CapeError("too_many_guesses", "too many wrong codes; wait ten minutes")
+        recent.append(now)
+        while len(self._wrong) > _MAX_KNOWN:
+            del self._wrong[next(iter(self._wrong))]
+        try:
+            yield
+        except CapeError as error:
+            if error.code != "unknown_code":
+                recent.remove(now)
+            raise
+        except BaseException:
+            recent.remove(now)
+            raise
+        else:
+            recent.remove(now)
+
+
+def network_of(address: str) -> str:
+    """What one caller can be expected to have of addresses: one of IPv4, or 2^64 of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network(f"{parsed}/64", strict=False)) if parsed.version == 6 else str(parsed)

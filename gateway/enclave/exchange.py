@@ -1,0 +1,142 @@
+"""Images to the attested enclave and their answers back; and what callers sealed themselves, passed on unread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from blindsight import exchange
+from blindsight.errors import BlindsightError, EvidenceError, PolicyError, SealingError, TransportError
+from blindsight.exchange import Ask, KeysChangedError, Question
+from blindsight.problems import Problem
+from blindsight.sealing import keyconfig
+from blindsight.wire import frames
+from blindsight.wire.protocol import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from blindsight.attestation.recipient import Recipient
+    from blindsight.exchange import Opened
+    from gateway.enclave.attested import Attested, AttestedEnclave
+    from gateway.enclave.connection import EnclaveConnections
+    from gateway.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The enclave's answer, and the evidence it was sealed under."""
+
+    content: dict[str, Any]
+    recipient: Recipient
+
+
+class EnclaveExchange:
+    """Seals requests to the enclave's attested key and opens the answers; passes on those that callers sealed."""
+
+    def __init__(
+        self, enclave: AttestedEnclave, connections: EnclaveConnections, metrics: Metrics, *, deadline: float
+    ) -> None:
+        self._enclave = enclave
+        self._connections = connections
+        self._metrics = metrics
+        self._deadline = deadline
+
+    async def classify(self, image: bytes, top_k: int, *, receipt: bool = False) -> Answer:
+        """Classify one image, with a receipt if wanted. Raises `Problem`."""
+        async with self._in_time():
+            opened, milliseconds = await self._converse(Question(image, top_k, receipt), self._enclave.current)
+        if opened.status != 200:
+            raise _problem(opened.content)
+        self._metrics.images.inc()
+        timings = opened.content["timings_ms"]
+        for stage in ("decode", "preprocess", "run"):
+            self._metrics.stage_seconds.labels(stage).observe(timings[stage] / 1000)
+        timings["enclave"] = milliseconds
+        return Answer(opened.content, opened.recipient)
+
+    async def relay(self, sealed: bytes) -> bytes:
+        """Pass a caller's own `message/ohttp-req` on, and its `message/ohttp-res` back, neither of which opens here.
+
+        A message that the enclave cannot open is its caller's to seal anew. Raises `Problem`.
+        """
+        started = time.perf_counter()
+        async with self._in_time():
+            try:
+                answer = await self._ask(sealed)
+            except KeysChangedError as error:
+                raise Problem("ohttp_key", "Fetch and verify the key configurations, and seal anew.") from error
+            except SealingError as error:
+                raise Problem("bad_request", "The body is not an encapsulated request.") from error
+        self._metrics.stage_seconds.labels("enclave").observe(time.perf_counter() - started)
+        self._metrics.relayed.inc()
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """The deadline; what goes wrong with the enclave is a `Problem`."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                yield
+        except Problem:
+            raise
+        except TimeoutError as error:
+            raise Problem("deadline_exceeded", f"The enclave did not answer within {self._deadline:g} s.") from error
+        except (EvidenceError, PolicyError) as error:
+            raise self._enclave.refusal from error
+        except BlindsightError as error:
+            raise Problem("enclave_unavailable", "The enclave was lost while it held this image.") from error
+
+    async def _converse(self, question: Question, attested: Attested) -> tuple[Opened, float]:
+        """What the enclave answered, and for how many milliseconds it had the image."""
+        steps = exchange.converse(question, attested, padded=False)
+        started = time.perf_counter()
+        step = next(steps)
+        sent = answered = time.perf_counter()
+        while True:
+            try:
+                if isinstance(step, Ask):
+                    sent = time.perf_counter()
+                    sealed = await self._ask(step.sealed)
+                    answered = time.perf_counter()
+                    step = steps.send(sealed)
+                else:
+                    # Its keys changed, as after a restart: the new evidence is verified first.
+                    attested = await self._enclave.attest(instead_of=attested)
+                    started = time.perf_counter()
+                    step = steps.send(attested)
+            except KeysChangedError as error:
+                step = steps.throw(error)
+            except StopIteration as end:
+                opened: Opened = end.value
+                break
+        ended = time.perf_counter()
+        for stage, seconds in (("seal", sent - started), ("enclave", answered - sent), ("open", ended - answered)):
+            self._metrics.stage_seconds.labels(stage).observe(seconds)
+        return opened, round((answered - sent) * 1000, 3)
+
+    async def _ask(self, sealed: bytes) -> bytes:
+        """The sealed answer. Raises `KeysChangedError`, `SealingError` (`malformed_message`) or `TransportError`."""
+        kind, payload = await self._connections.exchange(Kind.SEALED_REQUEST, sealed)
+        if kind is Kind.SEALED_RESPONSE:
+            return payload
+        code = frames.unpack(payload).get("code") if kind is Kind.REFUSAL else None
+        if code in {"unknown_key", "cannot_open"}:
+            raise KeysChangedError
+        if code == "malformed_message":
+            raise keyconfig.malformed("The enclave found no encapsulated request.")
+        raise TransportError("unexpected_answer", "The enclave did not answer as the protocol says.")
+
+
+def _problem(content: dict[str, Any]) -> Problem:
+    try:
+        problem = Problem.parse(content)
+    except KeyError:
+        return Problem("internal", "The enclave answered with an unknown problem.")
+    if problem.kind.code == "replayed":
+        # Sent twice because the connection was lost under it; whether it was answered is not known.
+        return Problem("enclave_unavailable", "The enclave was lost while it held this image.")
+    return problem

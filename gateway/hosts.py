@@ -1,0 +1,129 @@
+"""Which hosts requests may name. A page whose name was pointed at this machine (DNS rebinding) names its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from starlette.datastructures import Headers
+
+from blindsight.problems import Problem
+from gateway import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from gateway.metrics import Metrics
+
+PROBES: Final = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
+"""Asked by whatever address a kubelet or a load balancer knows. They tell that the service runs, and no more."""
+
+_ANY: Final = "*"
+# RFC 3986, 3.2.2 and 3.2.3, without what no name that is looked up can hold: percent-encoding, sub-delims, zones.
+_HOST: Final = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._~-]+))(?::(?P<port>[0-9]{0,5}))?")
+_MAX_PORT: Final = 65535
+
+
+class Host(NamedTuple):
+    """A host as requests and origins name it, in one spelling, and its port, if one was named."""
+
+    name: str
+    port: int | None
+
+
+def parse_host(text: str) -> Host | None:
+    """`NAME`, `NAME:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`; None if it is none of these.
+
+    Names are lower-case and without the root's dot; IPv6 addresses are in their canonical form, without brackets.
+    """
+    match = _HOST.fullmatch(text)
+    if match is None:
+        return None
+    port = int(match["port"]) if match["port"] else None
+    if port is not None and port > _MAX_PORT:
+        return None
+    if match["address"] is None:
+        return Host(match["name"].lower().removesuffix("."), port)
+    try:
+        address = ipaddress.IPv6Address(match["address"])
+    except ValueError:
+        return None
+    return Host(str(address.ipv4_mapped or address), port)
+
+
+class Hosts:
+    """The hosts that are this gateway: the loopback's, the one it listens on, and what its operator calls it.
+
+    Ports do not matter: whatever forwards connections may have another.
+    """
+
+    def __init__(
+        self, configured: Iterable[str] = (), *, listening: str = "localhost", addresses: bool = False
+    ) -> None:
+        """`configured`: names and addresses, `*.NAME` for all below NAME, `*` for any host.
+
+        With `addresses` every address is known: none can be pointed elsewhere. Raises `ValueError` for what is no host.
+        """
+        entries = {entry.strip() for entry in configured} - {""}
+        self._any = _ANY in entries
+        self._addresses = addresses
+        self._names = set()
+        self._below = set()
+        for entry in entries - {_ANY}:
+            host = parse_host(entry.removeprefix("*."))
+            if host is None or host.port is not None:
+                raise ValueError(f"BLINDSIGHT_HOSTS: {entry!r} is no host; write a name or an address, without a port")
+            if entry.startswith("*."):
+                self._below.add(f".{host.name}")
+            else:
+                self._names.add(host.name)
+        listened = parse_host(f"[{listening}]" if ":" in listening else listening)
+        if listened is not None:
+            self._names.add(listened.name)
+
+    def __contains__(self, host: Host) -> bool:
+        if self._any or host.name in self._names or host.name.endswith(tuple(self._below)):
+            return True
+        if host.name == "localhost" or host.name.endswith(".localhost"):  # RFC 6761, 6.3: never looked up
+            return True
+        address = _address(host.name)
+        return address is not None and (self._addresses or address.is_loopback)
+
+
+class KnownHosts:
+    """Refuses requests that name another host: `unknown_host`, or `bad_request` for what is none."""
+
+    def __init__(self, app: ASGIApp, hosts: Hosts, metrics: Metrics) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = None if scope["type"] == "lifespan" or scope["path"] in PROBES else self._fault(scope)
+        if problem is None:
+            await self._app(scope, receive, send)
+            return
+        self._metrics.rejected.labels(problem.kind.code).inc()
+        await errors.refuse(problem, scope, receive, send)
+
+    def _fault(self, scope: Scope) -> Problem | None:
+        # RFC 9112, 3.2: one Host, whatever the target; HTTP/1.0 had none.
+        named = Headers(scope=scope).getlist("host")
+        if not named and scope["http_version"] == "1.0":
+            return None
+        host = parse_host(named[0]) if len(named) == 1 else None
+        if host is None:
+            return Problem("bad_request", "A request names one host, in one header field 'Host'.")
+        if host not in self._hosts:
+            return Problem("unknown_host", "Ask by a name that is this gateway's. Its operator sets BLINDSIGHT_HOSTS.")
+        return None
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None

@@ -1,0 +1,61 @@
+"""`blindsight doctor` on a state folder: what its policy leaves open, and whether it may still be used."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blindsight.attestation import Policy
+from tests.support.processes import environment
+from tests.support.wire import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PINNED = Policy.expecting({0: "ab" * 48}, function_in_image=True)
+OPEN = Policy.expecting({0: "ab" * 48}, any_function=True)
+EXPIRED = dataclasses.replace(PINNED, expires=datetime(2026, 1, 1, tzinfo=UTC))
+FIRST = '{"schema": "blindsight-policy/1", "roots": [{"kind": "simulated", "sha256": "%s"}], "pcrs": {"0": ["%s"]}}'
+
+
+def rows_of(folder: Path, text: str | None) -> list[str]:
+    state = folder / "state"
+    state.mkdir(mode=0o700)
+    if text is not None:
+        (state / "policy.json").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "blindsight_cli.main", "doctor", "--state", str(state),
+         "--url", f"http://127.0.0.1:{free_port()}"],
+        cwd=folder, env={**environment(folder), "COLUMNS": "400"}, capture_output=True, text=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    rows = [line for line in done.stdout.splitlines() if " policy " in line]
+    assert done.returncode == 1 or not any(row.startswith("mend") for row in rows)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("text", "mark", "said"),
+    [
+        (PINNED.to_json(), "ok", "code and function pinned"),
+        (OPEN.to_json(), "mend", "POLICY LEAVES OPEN: the function."),
+        (EXPIRED.to_json(), "mend", "The policy expired at 2026-01-01 00:00:00Z."),
+        (FIRST % ("cd" * 32, "ab" * 48), "mend", "any bundle would be accepted"),
+        ("{", "mend", "not JSON"),
+    ],
+    ids=["pinned", "open", "expired", "first format", "no policy"],
+)
+def test_the_policy_of_the_state_folder(tmp_path: Path, text: str, mark: str, said: str) -> None:
+    (row,) = rows_of(tmp_path, text)
+    assert row.startswith(mark)
+    assert said in row
+
+
+def test_a_state_folder_without_a_policy_is_nothing_to_mend(tmp_path: Path) -> None:
+    assert rows_of(tmp_path, None) == []

@@ -1,0 +1,296 @@
+"""`blindsight up` as a user runs it: one command, a stack, Ctrl-C, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import httpx2
+import psutil
+import pytest
+
+from blindsight.cape.messages import b64
+from blindsight.wire import frames
+from blindsight.wire.protocol import Kind
+from blindsight_cli.local_trust import environment as local_trust
+from tests.support.cape_front import owner
+from tests.support.images import plain
+from tests.support.models import label_of
+from tests.support.problems import check
+from tests.support.processes import environment
+from tests.support.waiting import wait_until
+from tests.support.wire import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from tests.support.models import TinyModel
+
+START_SECONDS = 90
+
+
+class Up:
+    """A running `blindsight up`."""
+
+    def __init__(self, model: Path, folder: Path) -> None:
+        self.state = folder / "state"
+        self.port, self.tls_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        arguments = ["--port", self.port, "--tls-port", self.tls_port, "--metrics-port", 0]
+        arguments += ["--state", self.state, "--model", model, "--workers", 1]
+        self._output = folder / "output"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "blindsight_cli.main", "up", *map(str, arguments)],
+                cwd=folder,
+                env=environment(folder),
+                stdout=output,
+                stderr=output,
+            )
+        wait_until("the banner", self._banner, seconds=START_SECONDS)
+
+    def _banner(self) -> bool:
+        assert self.process.poll() is None, self.output()
+        return "Ctrl-C stops everything" in self.output()
+
+    def output(self) -> str:
+        return self._output.read_text()
+
+    def descendants(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def ready(self) -> bool:
+        try:
+            return httpx2.get(f"{self.url}/readyz", trust_env=False).status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    def unit(self, module: str) -> psutil.Process:
+        (found,) = [child for child in self.descendants() if child.cmdline()[1:4] == ["-m", module, "serve"]]
+        return found
+
+
+@pytest.fixture(scope="module")
+def up(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    running = Up(colour_model.folder, tmp_path_factory.mktemp("up"))
+    yield running
+    processes = running.descendants()
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(60) == 0, running.output()
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert alive == []
+
+
+def test_the_banner_names_what_to_do_and_what_not_to_believe(up: Up) -> None:
+    assert f"curl -F file=@photo.jpg localhost:{up.port}/classify" in up.output()
+    assert "SIMULATED" in up.output()
+
+
+def test_photos_are_classified_by_the_command(up: Up, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    good.write_bytes(plain(905))
+    bad.write_bytes(b"nothing")
+    done = blindsight(tmp_path, "classify", "--url", up.url, "--json", str(good), str(bad))
+    assert done.returncode == 1
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert (first["file"], first["predictions"][0]["class_id"]) == (str(good), 905)
+    assert second["problem"]["code"] == "not_an_image"
+    assert "SIMULATED" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_https_is_served_under_the_machines_own_authority(up: Up) -> None:
+    context = ssl.create_default_context(cafile=up.state / "tls" / "ca.pem")
+    answer = httpx2.get(f"https://localhost:{up.tls_port}/livez", verify=context, trust_env=False)
+    assert answer.status_code == 200
+    assert (up.state / "tls" / "server.key").stat().st_mode & 0o777 == 0o600
+    assert (up.state / "tls" / "ca.key").stat().st_mode & 0o777 == 0o600
+
+
+def exports(output: str) -> dict[str, str]:
+    """The variables that the banner says to export."""
+    lines = [line.strip() for line in output.splitlines() if line.strip().startswith("export ")]
+    return dict(line.removeprefix("export ").split("=", 1) for line in lines)
+
+
+def cape(up: Up, *arguments: str, **changes: str) -> str:
+    """What the `cape` command prints, in the environment that the banner tells of."""
+    done = cape_process(up, arguments, **changes)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def cape_process(up: Up, arguments: Sequence[str], **changes: str) -> subprocess.CompletedProcess[str]:
+    said = exports(up.output())
+    before = {**environment(up.state.parent), **said, **changes}
+    variables = local_trust.trusting(up.state, said["CAPE_ENCLAVE_HOST"], before)
+    command = [sys.executable, "-m", "blindsight_cli.cape.main", *arguments]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+
+
+def test_what_the_banner_says_to_export_runs_the_classifier(up: Up, tmp_path: Path) -> None:
+    said = exports(up.output())
+    photo, sealed = tmp_path / "photo.png", tmp_path / "photo.cape"
+    photo.write_bytes(plain(623))
+    token = ("--token", said["TOKEN"], "--function-checksum", said["FUNCTION_CHECKSUM"])
+    answer = json.loads(cape(up, "run", said["FUNCTION_ID"], "--file", str(photo), *token))
+    assert next(iter(answer)) == label_of(623)
+    sealed.write_text(cape(up, "encrypt", "--file", str(photo)))
+    assert json.loads(cape(up, "run", "local/classifier", "--file", str(sealed), *token)) == answer
+
+
+def test_an_account_takes_the_stacks_own_token(up: Up) -> None:
+    """Which `with-local-trust` hands to `cape signup`, and to no other host's."""
+    mallory = owner("mallory")
+    body = {"username": "mallory", "owner_public_key": b64(mallory.public), "proof": mallory.token()}
+    answer = httpx2.post(f"{up.url}/v1/accounts", json=body, trust_env=False)
+    assert answer.status_code == 401, answer.text
+    check(answer, "unauthenticated")
+    for file in (up.state / "cape" / "signup.token", up.state / "gateway" / "signup_tokens"):
+        assert file.stat().st_mode & 0o777 == 0o600
+    said = exports(up.output())
+    elsewhere = {"CAPE_ENCLAVE_HOST": "https://cape.example"}
+    assert "BLINDSIGHT_API_TOKEN" not in local_trust.trusting(up.state, said["CAPE_ENCLAVE_HOST"], elsewhere)
+    folder = {"CAPE_LOCAL_CONFIG_DIR": str(up.state.parent / "second")}
+    assert "all set" in cape(up, "signup", "second", **folder)
+    done = cape_process(up, ["signup", "third", "--api-token", "bs_wrong"], **folder)
+    assert done.returncode == 1
+    assert "signup token" in done.stderr
+
+
+def test_the_enclaves_port_is_the_gateways_alone(up: Up) -> None:
+    """Whoever has an account on this machine can connect to it."""
+    arguments = up.unit("enclave_runtime").cmdline()
+    port = int(arguments[arguments.index("--port") + 1])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("rb") as stream:
+        connection.sendall(frames.encode(Kind.STATUS_REQUEST))
+        assert stream.read(5)[4:] == bytes([Kind.REFUSAL])
+    assert (up.state / "enclave" / "gateway_secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_ciphertext_of_the_local_account_is_classified_and_other_text_is_not(up: Up, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(plain(717))
+    sealed = cape(up, "encrypt", "--file", str(photo)).strip()
+    text = {"content-type": "text/plain"}
+    with httpx2.Client(base_url=up.url, trust_env=False, timeout=30) as client:
+        for answer in (
+            client.post("/classify", content=sealed, headers=text),
+            client.post("/classify", json={"ciphertext": sealed}),
+        ):
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["predictions"][0]["class_id"] == 717
+        check(client.post("/classify", content=sealed[:-8], headers=text), "cannot_decrypt")
+        check(client.post("/classify", content="a photo", headers=text), "cannot_decrypt")
+
+
+def test_evidence_is_verified_by_the_command(up: Up, tmp_path: Path) -> None:
+    document = tmp_path / "document.cbor"
+    done = blindsight(tmp_path, "attest", up.url, "--policy", str(up.state / "policy.json"), "--save", str(document))
+    assert done.returncode == 0, done.stderr
+    assert "10. Freshness     passed" in done.stdout
+    assert document.read_bytes()[:1] == b"\x84"
+
+
+def test_another_policy_refuses_the_enclave_by_name(up: Up, tmp_path: Path) -> None:
+    policy = json.loads((up.state / "policy.json").read_text())
+    policy["releases"][0]["pcrs"]["2"] = ["ab" * 48]
+    other = tmp_path / "policy.json"
+    other.write_text(json.dumps(policy))
+    done = blindsight(tmp_path, "attest", up.url, "--policy", str(other))
+    assert done.returncode == 1
+    assert "refused at step 7" in done.stderr
+    assert "pcr_mismatch" in done.stderr
+
+
+def test_the_doctor_finds_a_well_stack(up: Up, tmp_path: Path) -> None:
+    done = blindsight(tmp_path, "doctor", "--url", up.url, "--state", str(up.state))
+    assert done.returncode == 0, done.stdout
+    assert f"ready at {up.url}" in done.stdout.replace("\n", "")
+
+
+def test_a_second_stack_on_the_same_port_is_refused_in_one_line(up: Up, tmp_path: Path) -> None:
+    done = blindsight(tmp_path, "up", "--port", str(up.port), "--state", str(tmp_path / "state"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: port {up.port} is taken\nnext:  ")
+
+
+@pytest.mark.parametrize("module", ["enclave_runtime", "gateway"])
+def test_a_unit_that_is_killed_comes_back(up: Up, module: str) -> None:
+    first = up.unit(module)
+    first.kill()
+    first.wait(10)
+    wait_until("another one", lambda: any(c.pid != first.pid for c in _units(up, module)), seconds=30)
+    wait_until("ready again", up.ready, seconds=30)
+    # Readiness may be a second old: until the gateway has looked again, it answers a retryable problem.
+    wait_until("an answer", lambda: _class_of(up, plain(123)) == 123, seconds=30)
+
+
+def test_a_killed_supervisor_leaves_nothing_running(colour_model: TinyModel, tmp_path: Path) -> None:
+    running = Up(colour_model.folder, tmp_path)
+    processes = running.descendants()
+    assert len(processes) == 3  # enclave, its worker, gateway
+    os.kill(running.process.pid, signal.SIGKILL)
+    running.process.wait(10)
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    assert alive == []
+
+
+def test_nothing_listening_is_said_with_the_next_step(tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        photo = tmp_path / "photo.png"
+        photo.write_bytes(plain(1))
+        done = blindsight(tmp_path, "classify", "--url", url, str(photo))
+    assert done.returncode == 1
+    assert "does not answer" in done.stderr
+    assert "blindsight up" in done.stderr
+
+
+def test_a_model_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+    arguments = ["--port", str(free_port()), "--tls-port", "0", "--metrics-port", "0", "--state", str(tmp_path / "s")]
+    done = blindsight(tmp_path, "up", *arguments, "--model", str(tmp_path / "none.onnx"))
+    assert done.returncode == 1
+    assert "there is no model" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _class_of(up: Up, photo: bytes) -> int | None:
+    try:
+        answer = httpx2.post(
+            f"{up.url}/classify", content=photo, headers={"content-type": "image/png"}, trust_env=False
+        )
+    except httpx2.TransportError:
+        return None
+    return answer.json()["predictions"][0]["class_id"] if answer.status_code == 200 else None
+
+
+def _units(up: Up, module: str) -> list[psutil.Process]:
+    found = []
+    for child in up.descendants():
+        try:
+            if child.cmdline()[1:4] == ["-m", module, "serve"]:
+                found.append(child)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def blindsight(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "blindsight_cli.main", *arguments],
+        cwd=folder,
+        env={**environment(folder), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )

@@ -1,0 +1,156 @@
+"""The published wheel alone, in an environment of its own: what a caller gets, and what not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import images
+
+if TYPE_CHECKING:
+    from tests.support.stack import Stack
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
+               "--wheel-dir", str(folder), str(REPOSITORY)]  # fmt: skip
+    subprocess.run(command, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel, and with this one's packages in the place of what it depends on."""
+    folder = tmp_path_factory.mktemp("caller") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    # A plain path: the link to this source tree that lies there is not followed from here.
+    ours = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "dependencies.pth").write_text("\n".join(ours), encoding="utf-8")
+    return folder
+
+
+def run(environment: Path, *command: str, folder: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLINDSIGHT_", "PYTHON"))}
+    program = str(environment / "bin" / command[0])
+    done = subprocess.run([program, *command[1:]], cwd=folder, env=kept, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    return done
+
+
+def test_it_holds_client_and_commands_and_nothing_else(wheel: Path):
+    assert wheel.name.startswith("blindsight_classify-")
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.partition("/")[0] for name in archive.namelist()}
+        names = set(archive.namelist())
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"blindsight", "blindsight_cli"}
+    assert "blindsight/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+@pytest.mark.parametrize("unit", ["gateway", "enclave_runtime", "enclave_function", "model_build", "evil_gateway"])
+def test_no_unit_is_in_a_callers_environment(environment: Path, tmp_path: Path, unit: str):
+    done = run(environment, "python", "-c", f"import {unit}", folder=tmp_path, status=1)
+    assert f"No module named '{unit}'" in done.stderr
+
+
+def test_what_needs_a_unit_says_so_in_one_line(environment: Path, tmp_path: Path):
+    for command in (["up"], ["bundle", "build"], ["model", "check"], ["demo", "evil-gateway"]):
+        done = run(environment, "blindsight", *command, folder=tmp_path, status=1)
+        assert "Traceback" not in done.stderr
+        first, second = done.stderr.strip().splitlines()[:2]
+        assert re.match(r"error: the unit \w+ is not installed with the commands", first)
+        assert second.startswith("next:")
+
+
+def test_sealed_from_the_command_line_with_a_receipt(environment: Path, tiny_stack: Stack, tmp_path: Path):
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(images.plain(9))
+    ours = ["--url", tiny_stack.gateway.url, "--policy", str(tiny_stack.policy_file)]
+    kept = tmp_path / "kept"
+    done = run(environment, "blindsight", "classify", "--sealed", "--json", "--receipts", str(kept), *ours, str(photo),
+               folder=tmp_path)  # fmt: skip
+    assert json.loads(done.stdout)["predictions"][0]["rank"] == 1
+    (receipt,) = kept.iterdir()
+    verified = run(environment, "blindsight", "receipt", "verify", str(receipt), "--photo", str(photo), *ours[2:],
+                   folder=tmp_path)  # fmt: skip
+    assert "this enclave gave this answer" in verified.stdout + verified.stderr
+    attested = run(environment, "blindsight", "attest", tiny_stack.gateway.url, *ours[2:], folder=tmp_path)
+    assert "11. Binding" in attested.stdout
+
+
+README_EXAMPLE = re.compile(r"```python\n(from pathlib import Path\nfrom blindsight import Client\n.*?)```", re.DOTALL)
+
+
+def test_the_readme_s_python_example(environment: Path, tiny_stack: Stack, tmp_path: Path):
+    (example,) = README_EXAMPLE.findall((REPOSITORY / "README.md").read_text(encoding="utf-8"))
+    (tmp_path / "dog.jpeg").write_bytes(images.plain(9))
+    (tmp_path / ".blindsight").mkdir()
+    (tmp_path / ".blindsight" / "policy.json").write_bytes(tiny_stack.policy_file.read_bytes())
+    script = example.replace("http://localhost:8000", tiny_stack.gateway.url)
+    assert script != example
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    done = run(environment, "python", "script.py", folder=tmp_path)
+    assert done.stdout.strip().endswith("simulated")
+
+
+TYPED = """
+    from pathlib import Path
+
+    from blindsight import BlindsightError, Classification, Client, EvidenceError, Policy, Problem, Recipient
+
+
+    def labels(url: str, photo: Path) -> list[str]:
+        try:
+            with Client(url, policy=Policy.load(Path("policy.json"))) as client:
+                answer: Classification = client.classify(photo.read_bytes(), with_receipt=True)
+                enclave: Recipient = answer.recipient
+                print(enclave.report.render(), answer.timings_ms["run"])
+                return [prediction.label for prediction in answer.predictions]
+        except EvidenceError as error:
+            print(error.step, error.code, error.next_step)
+        except Problem as problem:
+            print(problem.code, problem.detail, problem.retryable)
+        except BlindsightError as error:
+            print(error.next_step)
+        return []
+"""
+
+
+def test_a_callers_script_passes_mypy_strict(environment: Path, tmp_path: Path):
+    (tmp_path / "script.py").write_text(textwrap.dedent(TYPED), encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(environment / "bin" / "python"),
+               "--config-file", "/dev/null", "--cache-dir", str(tmp_path / "cache"), "script.py"]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_no_document_tells_anyone_to_install_another_projects_package():
+    """On PyPI the name `blindsight` belongs to somebody else."""
+    documents = [REPOSITORY / "README.md", REPOSITORY / "Makefile", REPOSITORY / "Dockerfile",
+                 *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("examples/*.md"),
+                 *REPOSITORY.glob("blindsight*/**/*.py"), *REPOSITORY.glob("model_build/**/*.py")]  # fmt: skip
+    installs = re.compile(r"\b(?:pip install|pipx|uvx|uv (?:add|pip|tool))\b.*\bblindsight(?![-_./\w])")
+    for document in documents:
+        for line in document.read_text(encoding="utf-8").splitlines():
+            assert not installs.search(line), f"{document}: {line}"
+    assert installs.search("pip install blindsight")
+    assert installs.search("pipx run blindsight attest")
+    assert not installs.search("pip install blindsight-classify && .venv/bin/pip install -r requirements/run.txt")
