@@ -21,12 +21,20 @@ class Places:
         self._taken = 0
         self._metrics = metrics
 
+    @property
+    def full(self) -> bool:
+        return self._taken >= self._places
+
+    def refusal(self) -> Problem:
+        """What one is told, and counted as, for whom there is no place."""
+        self._metrics.rejected.labels("overloaded").inc()
+        return Problem("overloaded", f"All {self._places} places are taken.")
+
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold a place. Raises `Problem` (`overloaded`)."""
-        if self._taken >= self._places:
-            self._metrics.rejected.labels("overloaded").inc()
-            raise Problem("overloaded", f"All {self._places} places are taken.")
+        if self.full:
+            raise self.refusal()
         self._taken += 1
         try:
             yield

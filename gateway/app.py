@@ -22,6 +22,7 @@ from gateway.cape.grant import ClassifierGrant
 from gateway.cape.services import CapeServices, Sessions
 from gateway.cape.store import Store
 from gateway.cors import SharedWithPages
+from gateway.early import EarlyRefusal
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
 from gateway.enclave.exchange import EnclaveExchange
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     app.state.cape = services.cape
     # The last one added is asked first.
+    app.add_middleware(EarlyRefusal, admission=services.admission, authenticate=services.authenticate)
     app.add_middleware(OwnPagesOnly, trusted=settings.trusted_origins, metrics=services.metrics)
     app.add_middleware(KnownHosts, hosts=settings.known_hosts, metrics=services.metrics)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)

@@ -38,7 +38,7 @@ class Place:
 
     def __init__(self, connections: Connections, source: str) -> None:
         self._connections = connections
-        self._source = source
+        self.source = source
         self._left = False
 
     def wait(self, occupant: Occupant) -> None:
@@ -56,7 +56,7 @@ class Place:
         if not self._left:
             self._left = True
             self.work()
-            self._connections._leave(self._source)  # noqa: SLF001
+            self._connections._leave(self.source)  # noqa: SLF001
 
 
 class Connections:

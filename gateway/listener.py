@@ -19,6 +19,7 @@ from starlette.routing import Match, Mount
 from uvicorn.config import STARTUP_FAILURE
 
 from gateway.connections import Connections
+from gateway.pacing import Pacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +53,7 @@ class Limits:
     """In which a body must have arrived that goes on after its answer."""
     response_seconds: float = 60
     """In which a whole answer must have been taken."""
+    pacing: Pacing = field(default_factory=Pacing)
     turned_away: Callable[[str], None] = field(default=lambda _: None)
     """Told why a connection was refused or cut."""
 

@@ -9,6 +9,7 @@ from typing import Final
 
 _EXTRAS: Final = (
     "request_id", "method", "route", "status", "seconds", "code", "step", "reason", "exception", "client", "url",
+    "count",
 )  # fmt: skip
 """The only attributes that a log line may carry beside its event."""
 

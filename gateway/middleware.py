@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from blindsight.problems import Problem
 from gateway import errors
+from gateway.early import RefusalLog
 from gateway.listener import one_slash
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class RequestMiddleware:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._refusals = RefusalLog()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,6 +81,10 @@ class RequestMiddleware:
             nonlocal status, answering
             if message["type"] == "http.response.start":
                 status, answering = message["status"], True
+                # For the connection, which holds up callers that come back too early or too often.
+                if state.get("problem_code") == "overloaded":
+                    state["retry_after"] = errors.RETRY_AFTER_SECONDS
+                state["denied"] = state.get("problem_code") == "unauthenticated"
                 no_store = [(b"cache-control", b"no-store")] if scope["method"] == "POST" else []
                 given = message.get("headers", [])
                 stricter = {name for name, _ in given if name == b"content-security-policy"}
@@ -110,6 +116,9 @@ class RequestMiddleware:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.requests.labels(method, route, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
+        code = scope["state"].get("problem_code")
+        if code == "overloaded" and not self._refusals.may_tell():
+            return
         if route in _QUIET and status < 500:
             return
         extra: dict[str, Any] = {
@@ -119,8 +128,8 @@ class RequestMiddleware:
             "status": status,
             "seconds": round(seconds, 4),
         }
-        if "problem_code" in scope["state"]:
-            extra["code"] = scope["state"]["problem_code"]
+        if code is not None:
+            extra["code"] = code
         _log.info("answered", extra=extra)
 
 

@@ -18,11 +18,14 @@ from gateway.deadline import WriteDeadline
 from gateway.refusal import last_response
 
 if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
     from gateway.connections import Place
     from gateway.listener import ListenerConfig
+    from gateway.pacing import Standing
     from gateway.websocket import StreamingWebSocket
 
 MAX_HEAD_BYTES: Final = 16 * 1024
@@ -75,6 +78,11 @@ class BoundedHttp(HttpToolsProtocol):
     place: Place
     """Set by the listener."""
     _writing: WriteDeadline
+    _standing: Standing
+    _current: RequestResponseCycle | None = None
+    """What is at work, or was last; `cycle` is what came last."""
+    _held: asyncio.TimerHandle | None = None
+    """Until the current request, which came too early, is let in."""
 
     def __init__(
         self,
@@ -90,12 +98,16 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         limits = self.config.limits
         self._writing = WriteDeadline(transport, limits.response_seconds, lambda: limits.turned_away("slow_reader"))
+        self._standing = limits.pacing.take_over(self.place.source, self.loop.time())
         self.place.wait(self)
         self._start_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        if self._held is not None:
+            self._held.cancel()
         self._writing.stop()
+        self.config.limits.pacing.keep(self.place.source, self._standing, self.loop.time())
         self.place.leave()
         super().connection_lost(exc)
 
@@ -207,7 +219,28 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_complete()
         self._limit_silence()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._current = cycle
+        wait = self._standing.wait(self.loop.time())
+        if not wait:
+            super()._start_asgi_task(cycle, app)
+            return
+        # Nothing more is read meanwhile, so that its caller does not get rid of the body either.
+        self.flow.pause_reading()
+        self._held = self.loop.call_later(wait, self._let_in, cycle, app)
+
+    def _let_in(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._held = None
+        self.flow.resume_reading()
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
+        if self._current is not None:
+            state, now = self._current.scope["state"], self.loop.time()
+            if "retry_after" in state:
+                self._standing.refused(now, state["retry_after"])
+            elif state.get("denied"):
+                self._standing.denied(now)
         last = not self.pipeline
         super().on_response_complete()
         self._writing.look()
@@ -260,6 +293,7 @@ class BoundedHttp(HttpToolsProtocol):
         assert self.ws_protocol_class is not None  # noqa: S101 -- `_opens_websocket` has looked
         self._refused = True
         self._stop_timer()
+        self._writing.stop()
         self.connections.discard(self)
         protocol = self.ws_protocol_class(config=self.config, server_state=self.server_state, app_state=self.app_state)  # type: ignore[call-arg]  # uvicorn knows it as any `asyncio.Protocol`
         cast("StreamingWebSocket", protocol).place = self.place
@@ -314,6 +348,8 @@ class BoundedHttp(HttpToolsProtocol):
             self.pipeline.popleft()
             self._last_word = problem
         else:
+            if self._held is not None:
+                self._held.cancel()
             cycle.disconnected = True
             cycle.message_event.set()
             self._say(problem)

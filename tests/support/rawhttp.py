@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import select
 import socket
 import ssl
 from typing import TYPE_CHECKING, cast
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class Connection:
     """One connection to a gateway on the loopback, over TLS if `ca` is given."""
 
-    def __init__(self, port: int, *, seconds: float = 30, ca: Path | None = None) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    def __init__(self, port: int, *, seconds: float = 30, ca: Path | None = None, source: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=seconds, source_address=(source, 0))
         self._host = f"127.0.0.1:{port}"
         if ca is not None:
             context = ssl.create_default_context(cafile=ca)
@@ -55,6 +56,10 @@ class Connection:
         while len(received) < count and (chunk := self._socket.recv(count - len(received))):
             received += chunk
         return bytes(received)
+
+    def readable(self) -> bool:
+        """Whether anything has come that was not read."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def send_chunk(self, content: bytes) -> None:
         self.send(f"{len(content):x}\r\n".encode() + content + b"\r\n")

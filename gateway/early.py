@@ -1,0 +1,84 @@
+"""Refusing for want of places before anything else is done for a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from starlette.requests import Request
+
+from blindsight.problems import Problem
+from gateway import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from gateway.admission import Admission
+
+_log = logging.getLogger("gateway.request")
+
+GUARDED: Final = frozenset({"/classify", "/classify/batch", "/ohttp"})
+"""Where a `POST` needs a place."""
+
+LINES: Final = 5
+"""Of the log, for refusals in a window; the others are counted in one line at its end."""
+WINDOW_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class _Route:
+    """As much of one as the middleware records."""
+
+    path: str
+
+
+class EarlyRefusal:
+    """Asked before the application: refuses with `overloaded` what would find no place.
+
+    The answer is the one that the route would give: routing and all that FastAPI does on the way to it are most of what
+    a refusal costs.
+    """
+
+    def __init__(self, app: ASGIApp, admission: Admission, authenticate: Callable[[Request], None]) -> None:
+        self._app = app
+        self._admission = admission
+        self._authenticate = authenticate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        guarded = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in GUARDED
+        if not guarded or not self._admission.full:
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = _Route(scope["path"])
+        state = scope["state"]
+        try:
+            self._authenticate(Request(scope))
+            self._admission.check()
+            problem = self._admission.refusal()
+        except Problem as refusal:
+            problem = refusal
+        state["problem_code"] = problem.kind.code
+        await errors.response(problem, state["request_id"])(scope, receive, send)
+
+
+class RefusalLog:
+    """Keeps the log short while many are refused."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def may_tell(self) -> bool:
+        """Whether this refusal gets a line of its own."""
+        self._seen += 1
+        if self._seen == 1:
+            asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._sum_up)
+        return self._seen <= LINES
+
+    def _sum_up(self) -> None:
+        untold, self._seen = self._seen - LINES, 0
+        if untold > 0:
+            _log.warning("more were refused", extra={"code": "overloaded", "count": untold})
