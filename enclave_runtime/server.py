@@ -117,7 +117,7 @@ class EnclaveServer:
                 case Kind.CAPE_CALL if self._cape is not None:
                     return await self._cape.answer(bytes(payload))
                 case Kind.GATEWAY_HELLO:
-                    # Who gets here needs no proof: it was given (`enclave_runtime.access`), or none is asked for.
+                    # The proof was given before (`enclave_runtime.access`), or none is asked for.
                     return frames.encode(Kind.GATEWAY_ADMITTED)
                 case Kind.STATUS_REQUEST:
                     return frames.encode(Kind.STATUS, frames.pack(self._status()))

@@ -7,7 +7,7 @@
                            ◄──    GATEWAY_ADMITTED, or REFUSAL (`unauthenticated`) and the end
 
 Once for a connection, before anything else on it. It bounds who may ask, and nothing more: what is asked and answered
-is sealed and attested whoever carries it, and who sits between the two can use a connection that was admitted.
+is sealed and attested on any connection, and a program between the two can use one that was admitted.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Kind(IntEnum):
     enclave was replaced, and has to be verified anew."""
     GATEWAY_HELLO = 7
     """A gateway's nonce, 32 bytes: the first frame of a connection (`blindsight.wire.access`), answered with
-    GATEWAY_CHALLENGE, or with GATEWAY_ADMITTED by an enclave that admits everybody."""
+    GATEWAY_CHALLENGE, or with GATEWAY_ADMITTED by an enclave whose port is open."""
     GATEWAY_CHALLENGE = 8
     """The enclave's nonce, 32 bytes, answered with GATEWAY_PROOF."""
     GATEWAY_PROOF = 9

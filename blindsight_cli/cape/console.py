@@ -49,7 +49,7 @@ def log(text: str) -> None:
 
 
 def ask(question: str) -> bool:
-    """Whether the user agrees. Where nobody can, the answer is no."""
+    """Whether the user agrees. At the end of the input the answer is no."""
     _write(sys.stderr, f"{question} [y/N] ")
     typed = sys.stdin.readline()
     if not typed.endswith("\n"):

@@ -107,8 +107,8 @@ def _granted(answer: dict[str, Any]) -> Login:
 def _confirmed(context: Context, login: Login) -> bytes:
     """The owner's public key, attested, once this machine's user has accepted whose login it is.
 
-    Whoever knew the code could approve it, as themselves: all that is encrypted here would be for them. Raises
-    `CliError`.
+    Another account that knew the code could have approved it: all that is encrypted here would be for that account.
+    Raises `CliError`.
     """
     username, wanted = login.username, context.text("username")
     if not username:

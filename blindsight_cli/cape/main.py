@@ -87,8 +87,8 @@ ROOT: Final = Command(
             accounts.login,
             "",
             (
-                Flag("username", "the account, by default that of the last login, or of whoever lets this machine in"),
-                Flag("yes", "ask no question: take whoever lets this machine in, or whichever asks", "y", "bool"),
+                Flag("username", "the account, by default that of the last login or approval"),
+                Flag("yes", "ask no question: take any account, or let any machine in", "y", "bool"),
                 Flag("approve", "let the machine that shows this code in"),
                 Flag("deny", "turn the machine that shows this code away"),
                 _OWNER,

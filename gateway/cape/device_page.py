@@ -32,8 +32,8 @@ _PAGE: Final = """<!doctype html>
 <p>This page cannot approve it: only the owner key can, which never leaves the machine on which the account was made. On
 that machine, run</p>
 <pre>cape login --approve {code}</pre>
-<p>if the device is in front of you and shows the same code. It asks you once more. If somebody sent you here, do
-nothing: it is they who would be let in. The code expires after ten minutes.</p>
+<p>if the device is in front of you and shows the same code. It asks you once more. If this link was sent to
+you, do nothing: its sender would be let in. The code expires after ten minutes.</p>
 </main></body></html>
 """
 _WAITING: Final = """<p>A device asks to act as an account of this service:</p>
@@ -53,7 +53,7 @@ _WAIT: Final = (
 
 @router.get("/device")
 async def device_page(request: Request) -> HTMLResponse:
-    """What to do with the code. It is shown only if it looks like one: this page repeats nobody's words unescaped."""
+    """What to do with the code. It is shown only if it looks like one: this page repeats no words unescaped."""
     code = request.query_params.get("user_code", "")
     if not _USER_CODE.fullmatch(code):
         return HTMLResponse(_PAGE.format(code="CODE", waiting=_NOTHING))

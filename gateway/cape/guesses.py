@@ -1,4 +1,4 @@
-"""How often somebody may be wrong about a code that people type (RFC 8628, section 5.1)."""
+"""How many wrong user codes an account or an address may try (RFC 8628, section 5.1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WINDOW_SECONDS: Final = 600
 MAX_WRONG: Final = 10
 """In that time. A code has 20^8 values, so that of 1000 that are waiting one is found with a chance of 4 in 10^7."""
 _MAX_KNOWN: Final = 10_000
-"""Who is remembered at once; those that were wrong least lately are forgotten."""
+"""How many are remembered at once; the first ones are forgotten first."""
 
 
 class Guesses:

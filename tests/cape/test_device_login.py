@@ -241,7 +241,7 @@ def test_codes_cannot_be_guessed(cape_host: CapeHost, client: httpx2.Client, ada
 def test_another_hosts_idea_of_the_owner_is_not_enough(
     cape_host: CapeHost, client: httpx2.Client, ada: Person, tmp_path: Path, processes: ExitStack
 ) -> None:
-    """A token that the account's owner key has not signed is no login, whoever delivered it."""
+    """A token that the account's owner key has not signed is no login, though the host delivers it."""
     device = start(processes, ada, tmp_path / "device")
     assert decide(client, ada, device.code).status_code == 200
     forged = tokens.mint(Ed25519PrivateKey.generate(), "ada", "account", lifetime=timedelta(days=1))

@@ -121,7 +121,7 @@ def test_a_program_that_knows_no_secret_is_answered_nothing(tiny_stack: Stack, k
 
 
 def test_no_api_token_is_walked_around(tiny_stack: Stack) -> None:
-    """Evidence is public, so whoever reaches the port could seal a photo to the enclave like a gateway."""
+    """Evidence is public, so every program that reaches the port could seal a photo to the enclave like a gateway."""
     config = keyconfig.decode_list(tiny_stack.client.get("/.well-known/ohttp-gateway").content)[0]
     request = bhttp.Request("POST", "/classify", dated(), images.plain(5)).encode()
     message, _ = ohttp.encapsulate(config, request)

@@ -64,7 +64,7 @@ OWN: list[dict[str, str]] = [
 
 @pytest.fixture(scope="module")
 def host(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A Cape host at which anybody may sign up, over HTTP and HTTPS."""
+    """A Cape host with open registration, over HTTP and HTTPS."""
     folder = tmp_path_factory.mktemp("origins")
     tls = localca.ensure(folder / "tls", ["localhost", "127.0.0.1"])
     settings = {"tls_port": free_port(), "tls_certificate": tls.certificate, "tls_key": tls.key}

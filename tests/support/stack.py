@@ -53,7 +53,7 @@ def root_fingerprint(state: Path) -> str:
 class Stack:
     """A bundle, its policy, an enclave that runs it and a gateway before that.
 
-    With `cape` it hosts Cape functions, too, for anybody who signs up. The policy pins the root, PCR 0, 1, 2 and 16,
+    With `cape` it hosts Cape functions, too, with open registration. The policy pins the root, PCR 0, 1, 2 and 16,
     the function and the model.
     """
 

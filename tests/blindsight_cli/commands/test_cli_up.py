@@ -166,7 +166,7 @@ def test_an_account_takes_the_stacks_own_token(up: Up) -> None:
 
 
 def test_the_enclaves_port_is_the_gateways_alone(up: Up) -> None:
-    """Whoever has an account on this machine can connect to it."""
+    """Every program of this machine can connect to it."""
     arguments = up.unit("enclave_runtime").cmdline()
     port = int(arguments[arguments.index("--port") + 1])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("rb") as stream:

@@ -238,7 +238,7 @@ async def test_codes_are_not_guessed(front: Front, monkeypatch: pytest.MonkeyPat
         await _decide(front, ada, user_code=code, allow=True, access_token=ada.token()),
     ):
         assert refused.status_code == 429
-    # Nobody else is slowed down, nor she for ever.
+    # No other account is slowed down, nor hers for ever.
     assert (await _waiting(front, bob, code)).status_code == 200
     monkeypatch.setattr(guesses, "WINDOW_SECONDS", 0)
     assert (await _decide(front, ada, user_code=code, allow=False)).status_code == 200

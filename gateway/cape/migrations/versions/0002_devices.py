@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add what whoever decides about a device is shown."""
+    """Add what the owner is shown before a decision."""
     op.add_column("device_codes", sa.Column("device_name", sa.String(64)))
     op.add_column("device_codes", sa.Column("address", sa.String(64)))
     op.add_column("device_codes", sa.Column("account", sa.String(39)))
