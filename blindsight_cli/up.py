@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import httpx2
 import typer
@@ -43,6 +43,9 @@ def up(  # noqa: PLR0917 -- typer makes options of them
     workers: Annotated[int, typer.Option(help="Worker processes; default: one for each processor.", min=1)] = (
         os.cpu_count() or 1
     ),
+    variant: Annotated[
+        Literal["cape", "classifier"], typer.Option(help="With Cape's host, or an enclave without any of its code.")
+    ] = "cape",
 ) -> None:
     """Build what is missing, start an enclave (simulated) and its gateway on this machine, and serve until Ctrl-C."""
     began = time.monotonic()
@@ -56,10 +59,15 @@ def up(  # noqa: PLR0917 -- typer makes options of them
     # Accept exactly what was just built here, under this machine's own simulated root.
     policy = state / "policy.json"
     units.run(
-        "enclave_runtime", "policy", "--bundle", str(bundle), "--state", str(state / "enclave"), "--out", str(policy)
+        "enclave_runtime", "policy", "--bundle", str(bundle), "--state", str(state / "enclave"), "--variant", variant,
+        "--out", str(policy),
+    )  # fmt: skip
+    stack = _units(
+        state, bundle, policy, port=port, tls_port=tls_port, metrics_port=metrics_port, workers=workers, variant=variant
     )
-    stack = _units(state, bundle, policy, port=port, tls_port=tls_port, metrics_port=metrics_port, workers=workers)
-    raise typer.Exit(asyncio.run(_serve(stack, chosen, state, port=port, tls_port=tls_port, began=began)))
+    # pycape speaks nothing but TLS.
+    cape = variant == "cape" and bool(tls_port)
+    raise typer.Exit(asyncio.run(_serve(stack, chosen, state, port=port, tls_port=tls_port, cape=cape, began=began)))
 
 
 def _units(
@@ -71,6 +79,7 @@ def _units(
     tls_port: int,
     metrics_port: int,
     workers: int,
+    variant: str,
 ) -> list[Unit]:
     enclave_port = _free_port()
     with bundle.open("rb") as file:
@@ -85,11 +94,14 @@ def _units(
         "BLINDSIGHT_ENCLAVE_SECRET_FILE": str(state / "enclave" / "gateway_secret"),
         "BLINDSIGHT_PORT": str(port),
         "BLINDSIGHT_METRICS_PORT": str(metrics_port),
-        "BLINDSIGHT_DATABASE": f"sqlite:///{state / 'gateway' / 'cape.sqlite'}",
-        "BLINDSIGHT_BUNDLES": str(state / "gateway" / "bundles"),
-        "BLINDSIGHT_CLASSIFIER_GRANT": str(provision.grant_file(state)),
-        "BLINDSIGHT_SIGNUP_TOKENS_FILE": str(provision.signup_tokens(state)),
     }
+    if variant == "cape":
+        settings |= {
+            "BLINDSIGHT_DATABASE": f"sqlite:///{state / 'gateway' / 'cape.sqlite'}",
+            "BLINDSIGHT_BUNDLES": str(state / "gateway" / "bundles"),
+            "BLINDSIGHT_CLASSIFIER_GRANT": str(provision.grant_file(state)),
+            "BLINDSIGHT_SIGNUP_TOKENS_FILE": str(provision.signup_tokens(state)),
+        }
     if tls_port:
         tls = localca.ensure(state / "tls", _TLS_NAMES)
         settings |= {
@@ -101,7 +113,8 @@ def _units(
         "enclave",
         "enclave_runtime",
         ["serve", "--bundle", str(bundle), "--function-checksum", checksum,
-         "--state", str(state / "enclave"), "--port", str(enclave_port), "--workers", str(workers)],
+         "--state", str(state / "enclave"), "--port", str(enclave_port), "--workers", str(workers),
+         "--variant", variant],
         os.environ,
         _fresh(logs / "enclave.log"),
     )  # fmt: skip
@@ -109,7 +122,9 @@ def _units(
     return [enclave, gateway]
 
 
-async def _serve(stack: list[Unit], chosen: Chosen, state: Path, *, port: int, tls_port: int, began: float) -> int:
+async def _serve(
+    stack: list[Unit], chosen: Chosen, state: Path, *, port: int, tls_port: int, cape: bool, began: float
+) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -131,7 +146,7 @@ async def _serve(stack: list[Unit], chosen: Chosen, state: Path, *, port: int, t
         supervisor.up = True
         seconds = time.monotonic() - began
         prepared = None
-        if tls_port:  # pycape speaks nothing but TLS.
+        if cape:
             url = f"https://localhost:{tls_port}"
             prepared = await asyncio.to_thread(provision.provision, state, state / "function.zip", url)
         _banner(chosen, state, port=port, tls_port=tls_port, seconds=seconds)

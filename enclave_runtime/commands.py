@@ -63,6 +63,13 @@ def _parser() -> argparse.ArgumentParser:
         help="of one Cape function (default %(default)s)",
     )
     command.add_argument(
+        "--bundle-memory",
+        type=int,
+        default=4_000_000_000,
+        metavar="BYTES",
+        help="for Cape functions, received, unpacked and copied for their processes (default %(default)s)",
+    )
+    command.add_argument(
         "--gateway-secret",
         type=Path,
         metavar="FILE",
@@ -161,6 +168,7 @@ def main() -> int:
             variant=arguments.variant,
             handler_seconds=arguments.handler_seconds,
             handler_memory=arguments.handler_memory,
+            bundle_memory=arguments.bundle_memory,
             confined_bytes=arguments.confined_memory,
             without_layers=tuple(arguments.without_layer),
             landlock_abi=arguments.landlock_abi,

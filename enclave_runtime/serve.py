@@ -60,6 +60,7 @@ class Options:
     variant: Variant
     handler_seconds: float
     handler_memory: int
+    bundle_memory: int
     confined_bytes: int
     without_layers: tuple[str, ...]
     landlock_abi: int | None
@@ -142,6 +143,7 @@ def _cape(options: Options, producer: EvidenceProducer, warden: Warden, function
         warden,
         call_seconds=options.handler_seconds,
         memory_bytes=options.handler_memory,
+        bundle_bytes=options.bundle_memory,
         classifier_checksum=function.checksum,
     )
 

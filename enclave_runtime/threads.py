@@ -46,6 +46,10 @@ class Threads:
         running.add_done_callback(self._free)
         return await asyncio.wrap_future(running)
 
+    def submit(self, call: Callable[[], None]) -> None:
+        """Have something done that nobody waits for and that does not fail."""
+        self._executor.submit(call)
+
     def _free(self, _: object) -> None:
         if self._places is not None:
             self._places += 1

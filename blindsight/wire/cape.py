@@ -13,8 +13,7 @@ CAPE_CALL, by `op`, and its answer's fields:
 | `grant` | `record`, `token` (scope `deploy`, of the classifier's bundle) | |
 
 CAPE_OPEN, by `route`: every one has `token` and `record`, the caller's; `run` also `owner_record` and `function_id`.
-CAPE_DEPLOYED, of a bundle that is what its token allows and can be run: `name`, `public`, `checksum`, `bytes` (of the
-zip).
+CAPE_DEPLOYED, of a bundle that is what its token allows and can be run: `name`, `public`, `checksum`.
 """
 
 from __future__ import annotations

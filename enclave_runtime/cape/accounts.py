@@ -33,6 +33,9 @@ _NONCE_BYTES: Final = 12
 _CONTEXT: Final = b"blindsight-account-record/1"
 _MAX_FUNCTIONS: Final = 1000
 _MAX_REVOKED: Final = 10_000
+MAX_ACCOUNTS: Final = 1 << 18
+"""Whose newest record is remembered (some 50 MB). Others could be rolled back, so beyond this none is begun."""
+_IDENTITY_BYTES: Final = 16
 _KEPT_KEYS: Final = 256
 """Parsed Cape Keys that are kept at hand; parsing one takes milliseconds."""
 
@@ -59,6 +62,11 @@ class Account:
     version: int = 1
     functions: Mapping[str, FunctionEntry] = field(default_factory=dict)
     revoked: Mapping[str, int | None] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> bytes:
+        """16 bytes that name the account: its owner's key and its name, whatever its case."""
+        return hashlib.sha256(self.owner_public_key + self.username.lower().encode()).digest()[:_IDENTITY_BYTES]
 
     def verify(self, token: str, *scopes: tokens.Scope) -> Token:
         """Prove that the owner signed `token`, for one of `scopes`, and has not revoked it. Raises `CapeError`."""
@@ -102,7 +110,7 @@ class AccountVault:
 
     def __init__(self, root: RootSecret) -> None:
         self._cipher = AESGCM(root.derive("account record"))
-        self._newest: dict[tuple[bytes, str], int] = {}
+        self._newest: dict[bytes, int] = {}
         self._keys: dict[bytes, rsa.RSAPrivateKey] = {}
 
     def seal(self, account: Account) -> bytes:
@@ -137,22 +145,29 @@ class AccountVault:
             functions={key: FunctionEntry(*entry) for key, entry in functions.items()},
             revoked=content["revoked"],
         )
-        if account.version < self._newest.get(_name(account), 0):
+        if account.version < self._newest.get(account.identity, 0):
             raise CapeError("stale_record", "the host showed an old state of the account")
         return account
 
     def commit(self, record: bytes) -> None:
         """From now on refuse records older than this one. Raises `CapeError`."""
         account = self.open(record)
-        self._newest[_name(account)] = account.version
+        if account.identity not in self._newest:
+            self._check_room()
+        self._newest[account.identity] = account.version
 
     def check_new(self, username: str, owner_public_key: bytes) -> None:
         """Refuse to begin an account anew: its first record would be one in which no token is revoked.
 
-        Raises `CapeError` (`refused`).
+        Raises `CapeError` (`refused`; `overloaded`).
         """
-        if (owner_public_key, username.lower()) in self._newest:
+        if Account(username, owner_public_key, b"").identity in self._newest:
             raise CapeError("refused", "this owner key has had an account of this name; sign up with another key")
+        self._check_room()
+
+    def _check_room(self) -> None:
+        if len(self._newest) >= MAX_ACCOUNTS:
+            raise CapeError("overloaded", "the enclave has no room for another account")
 
     def cape_key(self, account: Account) -> rsa.RSAPrivateKey:
         """The account's Cape Key, parsed."""
@@ -194,10 +209,6 @@ def may_run(caller: Account, token: str, owner: Account, function_id: str) -> Fu
     if not entry.public and caller.owner_public_key != owner.owner_public_key:
         raise CapeError("forbidden", "the function is its owner's alone")
     return entry
-
-
-def _name(account: Account) -> tuple[bytes, str]:
-    return account.owner_public_key, account.username.lower()
 
 
 def check_function_name(name: str) -> None:

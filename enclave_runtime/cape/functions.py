@@ -1,4 +1,4 @@
-"""Functions in the enclave: decrypted from the host's ciphertext, checked, unpacked and shared by their sessions."""
+"""Functions in the enclave: decrypted from the host's ciphertext, checked and unpacked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import shutil
 import tempfile
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
@@ -16,6 +15,7 @@ from blindsight.cape.protocol import MAX_FUNCTION_BYTES, PREFIX
 from blindsight.errors import CapeError
 from enclave_runtime import archive as archives
 from enclave_runtime.archive import BadBundle
+from enclave_runtime.confinement.folder import COPIED_FILE_BYTES
 
 if TYPE_CHECKING:
     import zipfile
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-MAX_LOADED_BYTES: Final = 4_000_000_000
-"""Of unpacked functions that nobody runs but that stay at hand."""
-
+_PAGE_BYTES: Final = 4096
 _ENTRY = "app.py"
 
 
@@ -36,9 +34,18 @@ class LoadedFunction:
 
     code: Path
     checksum: bytes
-    unpacked_bytes: int
+    memory_bytes: int
+    """Memory that it takes, with the copy of one process in reserve."""
+    copied_bytes: int
+    """Memory that each of its processes takes for its own copy of small files."""
     place: Path
     users: int = 0
+    account: bytes = b""
+    """Whose it is, once it is kept (`Account.identity`)."""
+
+    def unused_of(self, account: bytes | None) -> bool:
+        """Whether nobody uses it; with `account`, and it is that account's."""
+        return not self.users and account in {None, self.account}
 
     def remove(self) -> None:
         """Delete the unpacked files."""
@@ -95,10 +102,15 @@ class BundleReader:
         """SHA-256 of what has been read so far."""
         return self._digest.digest()
 
-    def check(self) -> None:
-        """Refuse what could not be unpacked and run. Raises `CapeError` (`bad_bundle`)."""
+    def check(self) -> int:
+        """Refuse what could not be unpacked and run; returns the `memory_bytes` that it would take, as it announces.
+
+        Raises `CapeError` (`bad_bundle`).
+        """
         with self._opened() as archive:
-            _entry_folder([entry.filename for entry in archives.check(archive)])
+            entries = archives.check(archive)
+            _entry_folder([entry.filename for entry in entries])
+            return _memory(entries)[0]
 
     def unpack(self) -> LoadedFunction:
         """Unpack into a private folder of its own. Raises `CapeError` (`bad_bundle`)."""
@@ -110,8 +122,7 @@ class BundleReader:
                 # The folder's name is the function's own, as it was deployed; without one it needs some name.
                 root = archives.unguessable(place) / "function"
                 archives.unpack(archive, root)
-                unpacked = sum(entry.file_size for entry in entries)
-                return LoadedFunction(root / folder, self.checksum, unpacked, place)
+                return LoadedFunction(root / folder, self.checksum, *_memory(entries), place)
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
@@ -125,50 +136,6 @@ class BundleReader:
             raise CapeError("bad_bundle", str(error)) from error
 
 
-class LoadedFunctions:
-    """The functions at hand. One in use stays; of the others the longest unused go when there is too much of them."""
-
-    def __init__(self) -> None:
-        self._loaded: OrderedDict[str, LoadedFunction] = OrderedDict()
-
-    def acquire(self, function_id: str) -> LoadedFunction | None:
-        """The function, to be given back with `release`; None if it is not at hand."""
-        function = self._loaded.get(function_id)
-        if function is not None:
-            self._loaded.move_to_end(function_id)
-            function.users += 1
-        return function
-
-    def add(self, function_id: str, function: LoadedFunction) -> LoadedFunction:
-        """Keep `function`, or the one that was faster; acquired."""
-        present = self.acquire(function_id)
-        if present is not None:
-            function.remove()
-            return present
-        self._loaded[function_id] = function
-        function.users = 1
-        return function
-
-    def release(self, function: LoadedFunction) -> list[LoadedFunction]:
-        """Give `function` back; returns those that there is no room for any more, for the caller to `remove`."""
-        function.users -= 1
-        removed = []
-        total = sum(loaded.unpacked_bytes for loaded in self._loaded.values())
-        for function_id, loaded in list(self._loaded.items()):
-            if total <= MAX_LOADED_BYTES:
-                break
-            if not loaded.users:
-                del self._loaded[function_id]
-                total -= loaded.unpacked_bytes
-                removed.append(loaded)
-        return removed
-
-    def close(self) -> None:
-        for function in self._loaded.values():
-            function.remove()
-        self._loaded.clear()
-
-
 def _entry_folder(names: list[str]) -> PurePosixPath:
     """Where `app.py` lies: at the root, else in the single folder there. Raises `CapeError` (`bad_bundle`)."""
     if _ENTRY in names:
@@ -177,3 +144,11 @@ def _entry_folder(names: list[str]) -> PurePosixPath:
     if len(tops) == 1 and f"{(top := next(iter(tops)))}/{_ENTRY}" in names:
         return PurePosixPath(top)
     raise CapeError("bad_bundle", f"the bundle has no {_ENTRY} at its root or in its single folder")
+
+
+def _memory(entries: list[zipfile.ZipInfo]) -> tuple[int, int]:
+    """A function's `memory_bytes` and `copied_bytes`."""
+    # A memory file system gives a file whole pages; one more is for its name and the like.
+    files = [(entry.file_size, (-(-entry.file_size // _PAGE_BYTES) + 1) * _PAGE_BYTES) for entry in entries]
+    copied = sum(memory for size, memory in files if size <= COPIED_FILE_BYTES)
+    return sum(memory for _, memory in files) + copied, copied

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import serialization
@@ -16,14 +17,17 @@ from blindsight.errors import CapeError, TransportError
 from enclave_runtime import threads
 from enclave_runtime.cape import accounts
 from enclave_runtime.cape.accounts import Account, AccountVault, FunctionEntry
-from enclave_runtime.cape.functions import BundleReader, LoadedFunction, LoadedFunctions
+from enclave_runtime.cape.loaded import LoadedFunctions
 from enclave_runtime.cape.process import HandlerLimits, HandlerProcess
+from enclave_runtime.cape.quota import Quota
 from enclave_runtime.cape.spares import Spares
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from blindsight.cape.tokens import Token
+    from enclave_runtime.cape.functions import BundleReader, LoadedFunction
     from enclave_runtime.cape.rootsecret import RootSecret
     from enclave_runtime.confinement.warden import Warden
     from enclave_runtime.evidence.producer import EvidenceProducer
@@ -54,6 +58,17 @@ class NoKeys:
         raise CapeError("forbidden", "this function may not use an account's key")
 
 
+@dataclass(frozen=True)
+class SharedLimits:
+    """What all accounts may have together; one a quarter of the sessions and inputs, and half of the bundles."""
+
+    sessions: int = 1024
+    bundle_bytes: int = 4_000_000_000
+    """Memory for functions: received, unpacked, and copied for their processes. The largest takes half of it."""
+    input_bytes: int = 2_000_000_000
+    """Memory for inputs of more than a megabyte, and what comes of them."""
+
+
 class CapeHost:
     """Accounts, loaded functions and their processes; one for the runtime's life."""
 
@@ -65,11 +80,16 @@ class CapeHost:
         limits: HandlerLimits,
         *,
         classifier_checksum: bytes,
+        shared: SharedLimits | None = None,
     ) -> None:
+        shared = shared or SharedLimits()
         self.vault = AccountVault(root)
         self.producer = producer
-        self.functions = LoadedFunctions()
         self.spares = Spares()
+        self.sessions = Quota("connections", total=shared.sessions, each=shared.sessions // 4)
+        self.bundles = Quota("bytes of functions", total=shared.bundle_bytes, each=shared.bundle_bytes // 2)
+        self.inputs = Quota("bytes of inputs", total=shared.input_bytes, each=shared.input_bytes // 4)
+        self.functions = LoadedFunctions(self.bundles, self.spares.drop)
         self.result_key = rsa.generate_private_key(65537, RESULT_KEY_BITS)
         self._warden = warden
         self._limits = limits
@@ -78,8 +98,8 @@ class CapeHost:
 
     async def aclose(self) -> None:
         """End the spare processes and delete the functions."""
+        await self.functions.close()
         await self.spares.close()
-        self.functions.close()
 
     async def call(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Answer a CAPE_CALL. Raises `CapeError`, and `TransportError` for fields that are none."""
@@ -153,14 +173,14 @@ class CapeHost:
     def _attest(self, key: bytes, user_data: dict[str, bytes | str], nonce: bytes) -> bytes:
         return self.producer.attest(nonce=nonce, user_data=messages.user_data(user_data), public_key=key)
 
-    def check_bundle(self, account: Account, token: str, reader: BundleReader) -> dict[str, Any]:
-        """What a deploy token allows, of which `reader` has read the bundle. Raises `CapeError`."""
-        checksum, name, public = account.verify(token, "deploy").deploy
+    def check_bundle(self, token: Token, reader: BundleReader) -> dict[str, Any]:
+        """What a verified deploy token allows, of which `reader` has read the bundle. Raises `CapeError`."""
+        checksum, name, public = token.deploy
         if reader.finish() != checksum:
             raise CapeError("checksum_mismatch", "the bundle is not the one that the token allows")
         accounts.check_function_name(name)
         reader.check()
-        return {"name": name, "public": public, "checksum": checksum, "bytes": reader.bytes}
+        return {"name": name, "public": public, "checksum": checksum}
 
     def _add_function(self, account: Account, token: str) -> dict[str, Any]:
         """The owner's signature is what counts: a host that stores another bundle has one that nobody can run."""
@@ -184,12 +204,6 @@ class CapeHost:
 
     async def _start(self, code: Path, keys: OwnerKeys | NoKeys) -> HandlerProcess:
         return await HandlerProcess.start(code, warden=self._warden, limits=self._limits, rpc=keys)
-
-    async def release(self, function: LoadedFunction) -> None:
-        """A session has ended."""
-        for unused in self.functions.release(function):
-            await self.spares.drop(unused.code)
-            unused.remove()
 
     def _account(self, record: bytes, token: str) -> Account:
         account = self.vault.open(record)

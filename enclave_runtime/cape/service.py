@@ -9,7 +9,7 @@ from blindsight.errors import CapeError
 from blindsight.wire import cape, frames
 from blindsight.wire.protocol import Kind
 from enclave_runtime.cape import session
-from enclave_runtime.cape.host import CapeHost
+from enclave_runtime.cape.host import CapeHost, SharedLimits
 from enclave_runtime.cape.process import HandlerLimits
 from enclave_runtime.cape.rootsecret import RootSecret
 
@@ -32,12 +32,14 @@ class CapeService:
         *,
         call_seconds: float,
         memory_bytes: int,
+        bundle_bytes: int,
         classifier_checksum: bytes,
     ) -> None:
         """`state` keeps the root secret. Raises `ProducerError` (`state_unusable`)."""
         limits = HandlerLimits(call_seconds=call_seconds, memory_bytes=memory_bytes)
         root = RootSecret.load_or_create(state)
-        self._host = CapeHost(root, producer, warden, limits, classifier_checksum=classifier_checksum)
+        shared = SharedLimits(bundle_bytes=bundle_bytes)
+        self._host = CapeHost(root, producer, warden, limits, classifier_checksum=classifier_checksum, shared=shared)
 
     async def aclose(self) -> None:
         await self._host.aclose()

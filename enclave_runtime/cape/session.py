@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +12,20 @@ from blindsight.cape.protocol import MAX_INPUT_BYTES
 from blindsight.errors import CapeError, TransportError
 from blindsight.wire import cape as pieces
 from blindsight.wire import frames
-from blindsight.wire.gathered import Gathered
-from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
+from blindsight.wire.gathered import PIECE_BYTES, Gathered
+from blindsight.wire.protocol import Kind
 from enclave_runtime import threads
 from enclave_runtime.cape import accounts
 from enclave_runtime.cape.functions import BundleReader, LoadedFunction
 from enclave_runtime.cape.inputs import Input, Inputs, decrypted, is_ciphertext
+from enclave_runtime.cape.line import Line
 
 if TYPE_CHECKING:
+    from blindsight.cape.tokens import Token
     from enclave_runtime.cape.accounts import Account, FunctionEntry
     from enclave_runtime.cape.host import CapeHost
     from enclave_runtime.cape.process import HandlerProcess
+    from enclave_runtime.cape.quota import Quota, Share
 
 _MAX_WAITING_FRAMES = 8
 """Frames of a client that are read ahead while one of its inputs is at work."""
@@ -42,11 +46,12 @@ async def serve(
     Raises `TransportError` for a gateway that does not keep to the protocol, and `OSError`.
     """
     inbox: asyncio.Queue[tuple[Kind, bytes]] = asyncio.Queue(_MAX_WAITING_FRAMES)
-    session = _Session(host, opening, inbox, writer)
+    line = Line(inbox, writer)
+    session = _Session(host, line)
     reading = asyncio.create_task(_read_ahead(reader, inbox))
     hearing = asyncio.create_task(_hung_up(writer))
-    working = asyncio.create_task(session.run())
-    stopping = asyncio.create_task(session.idle_once(draining))
+    working = asyncio.create_task(session.run(opening))
+    stopping = asyncio.create_task(line.idle_once(draining))
     tasks = (working, reading, hearing, stopping)
     try:
         # A gateway that hangs up, because its client did, ends the work at once.
@@ -75,175 +80,212 @@ async def _hung_up(writer: asyncio.StreamWriter) -> None:
 
 
 class _Session:
-    def __init__(
-        self,
-        host: CapeHost,
-        opening: dict[str, Any],
-        inbox: asyncio.Queue[tuple[Kind, bytes]],
-        writer: asyncio.StreamWriter,
-    ) -> None:
+    def __init__(self, host: CapeHost, line: Line) -> None:
         self._host = host
-        self._opening = opening
-        self._inbox = inbox
-        self._writer = writer
+        self._line = line
         self._inputs = Inputs()
         self._function: LoadedFunction | None = None
         self._process: HandlerProcess | None = None
-        self._idle = asyncio.Event()
+        self._held = contextlib.ExitStack()
+        """What it has of the quotas."""
+        self._caller: Account
 
-    async def run(self) -> None:
+    async def run(self, opening: dict[str, Any]) -> None:
         """Until cancelled, or until the session cannot go on."""
         try:
-            match self._opening:
+            match opening:
                 case {"token": str() as token, "record": bytes() as record}:
-                    caller = self._host.vault.open(record)
+                    self._caller = self._host.vault.open(record)
+                    await self._route(opening, token)
                 case _:
                     raise TransportError("bad_frame", "A session begins with a token and a record.")
-            match self._opening:
-                case {
-                    "route": "run",
-                    "owner_record": bytes() as owner_record,
-                    "function_id": str() as function_id,
-                }:
-                    account = self._host.vault.open(owner_record)
-                    entry = accounts.may_run(caller, token, account, function_id)
-                    await self._run(account, entry, function_id)
-                case {"route": "deploy"}:
-                    caller.verify(token, "deploy")
-                    await self._deploy(caller, token)
-                case {"route": "test"}:
-                    scope = caller.verify(token, "run", "account", "deploy").scope
-                    await self._test(caller, token if scope == "deploy" else None)
-                case {"route": "key"}:
-                    caller.verify(token, "run", "account", "deploy")
-                    await self._opened()
-                    nonce = await self._nonce()
-                    await self._text(messages.attestation(self._host.key_document(caller, nonce)))
-                    await self._wait_for_end()
-                case _:
-                    raise TransportError("bad_frame", "There is no such session.")
         except CapeError as error:
-            await self._send(pieces.error_frame(error))
-            # Reading on, so that the gateway gets to see why: closing over unread bytes would take the answer back.
-            self._idle.set()
-            while True:
-                await self._inbox.get()
-
-    async def idle_once(self, draining: asyncio.Event) -> None:
-        """Wait until nothing is at work after `draining` was set."""
-        await draining.wait()
-        await self._idle.wait()
+            await self.close()
+            await self._line.write(pieces.error_frame(error))
+            await self._line.read_to_end()
 
     async def close(self) -> None:
-        """End the process and give the function back."""
+        """End the process and give all back. May be called again."""
         if self._process is not None:
             await self._process.close()
         if self._function is not None:
-            await self._host.release(self._function)
+            self._host.functions.release(self._function)
+            self._function = None
+        self._held.close()
+
+    async def _route(self, opening: dict[str, Any], token: str) -> None:
+        """The token is verified here, once: what is done with it later in the session was asked for now."""
+        caller = self._caller
+        match opening:
+            case {"route": "run", "owner_record": bytes() as owner_record, "function_id": str() as function_id}:
+                owner = self._host.vault.open(owner_record)
+                entry = accounts.may_run(caller, token, owner, function_id)
+                self._hold(self._host.sessions).take(1)
+                await self._run(owner, entry, function_id)
+            case {"route": "deploy"}:
+                verified = caller.verify(token, "deploy")
+                self._hold(self._host.sessions).take(1)
+                await self._deploy(caller, verified)
+            case {"route": "test"}:
+                verified = caller.verify(token, "run", "account", "deploy")
+                if verified.function_id is not None:
+                    raise CapeError("forbidden", "the token is for one function; it runs no other code")
+                self._hold(self._host.sessions).take(1)
+                await self._test(caller, verified)
+            case {"route": "key"}:
+                caller.verify(token, "run", "account", "deploy")
+                self._hold(self._host.sessions).take(1)
+                await self._key(caller)
+            case _:
+                raise TransportError("bad_frame", "There is no such session.")
+
+    def _hold(self, quota: Quota) -> Share:
+        """A share of the caller's in `quota`, until the session ends."""
+        return self._held.enter_context(quota.share(self._caller.identity))
+
+    async def _key(self, caller: Account) -> None:
+        await self._line.opened()
+        document = self._host.key_document(caller, await self._line.nonce())
+        await self._line.text(messages.attestation(document))
+        await self._line.wait_for_end()
 
     async def _run(self, owner: Account, entry: FunctionEntry, function_id: str) -> None:
         self._function = self._host.functions.acquire(function_id)
-        await self._opened(need_function=self._function is None)
+        await self._line.opened(need_function=self._function is None)
         if self._function is None:
             self._function = await self._load(owner, entry, function_id)
-            await self._opened()
-        nonce = await self._nonce()
-        await self._text(messages.attestation(self._host.run_document(self._inputs.public_key, entry.checksum, nonce)))
+            await self._line.opened()
+        nonce = await self._line.nonce()
+        document = self._host.run_document(self._inputs.public_key, entry.checksum, nonce)
+        await self._line.text(messages.attestation(document))
         while True:
             # An input that cannot be opened or answered fails alone; the client may go on.
             try:
                 await self._answer(owner, entry)
             except CapeError as error:
-                await self._send(pieces.error_frame(error))
+                await self._line.write(pieces.error_frame(error))
 
     async def _answer(self, owner: Account, entry: FunctionEntry) -> None:
-        opened = await self._input()
-        value = opened.value
-        if is_ciphertext(value):
-            value = await decrypted(self._host.vault.cape_key(owner), value)
-        if self._process is None or self._process.ended:
-            await self._start(owner)
-        assert self._process is not None  # noqa: S101 -- just started
-        await self._result(opened, value, entry.checksum, await self._process.call(value))
+        with self._host.inputs.share(self._caller.identity) as share:
+            opened = await self._input(share)
+            value = await self._readable(opened, owner, share)
+            if self._process is None or self._process.ended:
+                await self._start(owner)
+            assert self._process is not None  # noqa: S101 -- just started
+            output = await self._process.call(value)
+            _take_if_large(share, output)
+            await self._result(opened, value, entry.checksum, output)
+
+    async def _readable(self, opened: Input, owner: Account, share: Share) -> bytes | memoryview:
+        """The input as the handler gets it: a ciphertext for `owner` decrypted."""
+        if not is_ciphertext(opened.value):
+            return opened.value
+        _take_if_large(share, opened.value)
+        return await decrypted(self._host.vault.cape_key(owner), opened.value)
 
     async def _start(self, owner: Account) -> None:
+        assert self._function is not None  # noqa: S101 -- loaded before the first input is read
         if self._process is not None:
             await self._process.close()
             self._process = None
-        assert self._function is not None  # noqa: S101 -- loaded before the first input is read
+        else:
+            await self._host.functions.take(self._hold(self._host.bundles), self._function.copied_bytes)
         self._process = await self._host.process(self._function, owner)
 
     async def _load(self, owner: Account, entry: FunctionEntry, function_id: str) -> LoadedFunction:
-        with BundleReader(self._host.vault.cape_key(owner)) as bundle:
-            await self._receive_bundle(bundle, Kind.CAPE_FUNCTION)
+        with (
+            self._host.bundles.share(owner.identity) as share,
+            BundleReader(self._host.vault.cape_key(owner)) as bundle,
+        ):
+            await self._receive_bundle(bundle, Kind.CAPE_FUNCTION, share)
             if bundle.finish() != entry.checksum:
                 raise CapeError("checksum_mismatch", "the host's function is not the one that was deployed")
-            loaded = await threads.BUNDLES.run(bundle.unpack)
-        return self._host.functions.add(function_id, loaded)
+            return await self._host.functions.add(function_id, await self._unpack(bundle, share), share)
 
-    async def _deploy(self, caller: Account, token: str) -> None:
-        await self._opened()
-        nonce = await self._nonce()
-        document = self._host.key_document(caller, nonce)
-        await self._text(messages.attestation(document))
-        name, public = messages.function_of((await self._next(Kind.CAPE_DEPLOYMENT)).decode(errors="replace"))
-        _, allowed_name, allowed_public = caller.verify(token, "deploy").deploy
+    async def _unpack(self, bundle: BundleReader, share: Share) -> LoadedFunction:
+        await self._host.functions.take(share, await threads.BUNDLES.run(bundle.check))
+        unpacking = asyncio.ensure_future(threads.BUNDLES.run(bundle.unpack))
+        try:
+            return await asyncio.shield(unpacking)
+        except asyncio.CancelledError:
+            # The client is gone, the thread is not: what it makes is nobody's.
+            unpacking.add_done_callback(_remove)
+            raise
+
+    async def _deploy(self, caller: Account, token: Token) -> None:
+        await self._line.opened()
+        document = self._host.key_document(caller, await self._line.nonce())
+        await self._line.text(messages.attestation(document))
+        text = await self._line.next(Kind.CAPE_DEPLOYMENT)
+        name, public = messages.function_of(text.decode(errors="replace"))
+        _, allowed_name, allowed_public = token.deploy
         if (name, public) != (allowed_name, allowed_public):
             raise CapeError("checksum_mismatch", "the token allows another name or visibility")
-        with BundleReader(self._host.vault.cape_key(caller)) as bundle:
-            await self._receive_bundle(bundle, Kind.CAPE_INPUT)
-            accepted = await threads.BUNDLES.run(self._host.check_bundle, caller, token, bundle)
-        await self._send(frames.encode(Kind.CAPE_DEPLOYED, frames.pack(accepted)))
-        await self._wait_for_end()
+        with (
+            self._host.bundles.share(caller.identity) as share,
+            BundleReader(self._host.vault.cape_key(caller)) as bundle,
+        ):
+            await self._receive_bundle(bundle, Kind.CAPE_INPUT, share)
+            accepted = await threads.BUNDLES.run(self._host.check_bundle, token, bundle)
+        await self._line.send(Kind.CAPE_DEPLOYED, accepted)
+        await self._line.wait_for_end()
 
-    async def _test(self, caller: Account, token: str | None) -> None:
-        await self._opened()
-        nonce = await self._nonce()
-        document = self._host.run_document(self._inputs.public_key, None, nonce)
-        await self._text(messages.attestation(document))
-        archive = (await self._input()).value
-        allowed = None
-        with BundleReader(self._host.vault.cape_key(caller)) as bundle:
-            await threads.BUNDLES.run(bundle.update_plain, archive)
-            # Only for the code that its owner signed is the owner's key used, as in a deployment.
-            if token is not None and caller.verify(token, "deploy").deploy[0] == bundle.checksum:
-                allowed = caller
-            function = await threads.BUNDLES.run(bundle.unpack)
-        try:
-            self._process = await self._host.test_process(function, allowed)
-            opened = await self._input()
-            value = opened.value
-            if is_ciphertext(value):
-                if allowed is None:
+    async def _test(self, caller: Account, token: Token) -> None:
+        await self._line.opened()
+        document = self._host.run_document(self._inputs.public_key, None, await self._line.nonce())
+        await self._line.text(messages.attestation(document))
+        bundles = self._hold(self._host.bundles)
+        with self._host.inputs.share(caller.identity) as share:
+            archive = (await self._input(share)).value
+            allowed = None
+            with BundleReader(self._host.vault.cape_key(caller)) as bundle:
+                await self._host.functions.take(bundles, len(archive))
+                await threads.BUNDLES.run(bundle.update_plain, archive)
+                # Only for the code that its owner signed is the owner's key used, as in a deployment.
+                if token.scope == "deploy" and token.deploy[0] == bundle.checksum:
+                    allowed = caller
+                function = await self._unpack(bundle, bundles)
+            bundles.give_back(len(archive))
+            try:
+                self._process = await self._host.test_process(function, allowed)
+                opened = await self._input(share)
+                if is_ciphertext(opened.value) and allowed is None:
                     raise CapeError("forbidden", "only a deploy token for this very code may decrypt")
-                value = await decrypted(self._host.vault.cape_key(caller), value)
-            output = await self._process.call(value)
-        finally:
-            function.remove()
-        await self._result(opened, value, function.checksum, output)
-        await self._wait_for_end()
+                value = await self._readable(opened, caller, share)
+                output = await self._process.call(value)
+                _take_if_large(share, output)
+            finally:
+                await threads.BUNDLES.run(function.remove)
+            await self._result(opened, value, function.checksum, output)
+        await self._line.wait_for_end()
 
-    async def _receive_bundle(self, bundle: BundleReader, kind: Kind) -> None:
+    async def _receive_bundle(self, bundle: BundleReader, kind: Kind, share: Share) -> None:
         last = False
         while not last:
-            content, last = pieces.split(await self._next(kind))
+            content, last = pieces.split(await self._line.next(kind))
+            await self._host.functions.take(share, len(content))
             await threads.BUNDLES.run(bundle.update, content)
 
-    async def _input(self) -> Input:
+    async def _input(self, share: Share) -> Input:
         """The next input, opened. Raises `CapeError`; the message has been read whole all the same."""
-        part, last = pieces.split(await self._next(Kind.CAPE_INPUT))
+        part, last = pieces.split(await self._line.next(Kind.CAPE_INPUT))
         if last:
             return await self._inputs.open(part)
-        gathered, total = Gathered(MAX_INPUT_BYTES), 0
+        gathered, refusal = Gathered(MAX_INPUT_BYTES), None
         while True:
-            total += len(part)
-            if total <= MAX_INPUT_BYTES:
-                gathered.add(part)
+            try:
+                if refusal is None:
+                    share.take(2 * len(part))  # As it came, and opened.
+                    gathered.add(part)
+            except CapeError as error:
+                refusal = error
+            except ValueError:
+                refusal = CapeError("too_large", f"an input has at most {MAX_INPUT_BYTES} bytes")
             if last:
                 break
-            part, last = pieces.split(await self._next(Kind.CAPE_INPUT))
-        if total > MAX_INPUT_BYTES:
-            raise CapeError("too_large", f"an input has at most {MAX_INPUT_BYTES} bytes")
+            part, last = pieces.split(await self._line.next(Kind.CAPE_INPUT))
+        if refusal is not None:
+            raise refusal
         return await self._inputs.open(gathered.content)
 
     async def _result(
@@ -252,38 +294,14 @@ class _Session:
         """Answer the input that was `opened`; the handler got it as `value`, decrypted."""
         checksums = await threads.OPENING.run(messages.Checksums.of, value, function, output)
         answered = messages.Answered(self._inputs.public_key, opened.sealed_sha256)
-        content = messages.result(output, checksums, self._host.result_key, answered)
-        for frame in pieces.streamed(Kind.CAPE_TEXT, content):
-            await self._send(frame)
-            await asyncio.sleep(0)  # `drain` lets others have a turn only if the gateway does not keep up.
+        await self._line.long_text(messages.result(output, checksums, self._host.result_key, answered))
 
-    async def _nonce(self) -> bytes:
-        nonce = await self._next(Kind.CAPE_NONCE)
-        if len(nonce) > MAX_NONCE_BYTES:
-            raise TransportError("bad_frame", f"A nonce has at most {MAX_NONCE_BYTES} bytes.")
-        return nonce
 
-    async def _next(self, kind: Kind) -> bytes:
-        if self._inbox.empty():
-            self._idle.set()
-        found, payload = await self._inbox.get()
-        self._idle.clear()
-        if found is not kind:
-            raise TransportError("bad_frame", "A frame of a session is out of turn.")
-        return payload
+def _take_if_large(share: Share, content: bytes | memoryview) -> None:
+    if len(content) > PIECE_BYTES:
+        share.take(len(content))
 
-    async def _wait_for_end(self) -> None:
-        """All is said; the client closes."""
-        self._idle.set()
-        await asyncio.Event().wait()
 
-    async def _opened(self, *, need_function: bool = False) -> None:
-        await self._send(frames.encode(Kind.CAPE_OPENED, frames.pack({"need_function": need_function})))
-
-    async def _text(self, text: str) -> None:
-        for frame in pieces.pieces(Kind.CAPE_TEXT, text.encode()):
-            await self._send(frame)
-
-    async def _send(self, frame: bytes) -> None:
-        self._writer.write(frame)
-        await self._writer.drain()
+def _remove(unpacking: asyncio.Future[LoadedFunction]) -> None:
+    if not unpacking.cancelled() and unpacking.exception() is None:
+        threads.BUNDLES.submit(unpacking.result().remove)

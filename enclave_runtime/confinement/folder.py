@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MAX_COPIED_BYTES: Final = 256 * 1024
+COPIED_FILE_BYTES: Final = 256 * 1024
 """Larger files are links to the function's own, which nothing may write: memory is what they are in."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -80,7 +80,7 @@ def _place(source: Path, target: Path) -> None:
     status = source.lstat()
     if not stat.S_ISREG(status.st_mode):
         return
-    if status.st_size > _MAX_COPIED_BYTES:
+    if status.st_size > COPIED_FILE_BYTES:
         target.symlink_to(source.absolute())
         return
     shutil.copyfile(source, target)

@@ -234,6 +234,15 @@ def test_adas_ciphertext_opens_in_no_undeployed_code(world: World, scope: Any) -
     assert world.hands.test(GREEDY, b"open", token=token, record=world.record("ada")) == b"took open"
 
 
+def test_a_token_for_one_function_runs_no_code_of_its_holders(world: World) -> None:
+    """Who was given it for that function, and a host that saw it, would otherwise have the enclave for any code."""
+    token = world.ada.token("run", function_id=world.functions["private"])
+    with refused("forbidden"):
+        world.hands.test(GREEDY, b"open", token=token, record=world.record("ada"))
+    with told(world, "it runs no other code"), world.ada.host.connect("/v1/test", token, world.ada.trust):
+        pass
+
+
 def test_undeployed_code_has_no_key_to_decrypt_with(world: World) -> None:
     """By the call that Cape gives to functions."""
     thief = zipped(

@@ -34,9 +34,9 @@ class Measured:
     model_digest: str
 
 
-def measure(bundle: Path, folder: Path) -> Measured:
+def measure(bundle: Path, folder: Path, variant: str = "cape") -> Measured:
     """Ask `python -m enclave_runtime measure`."""
-    command = [sys.executable, "-m", "enclave_runtime", "measure", "--bundle", str(bundle)]
+    command = [sys.executable, "-m", "enclave_runtime", "measure", "--bundle", str(bundle), "--variant", variant]
     done = subprocess.run(command, capture_output=True, check=True, cwd=folder, env=environment(folder))
     fields = json.loads(done.stdout)
     pcrs = {int(index): value for index, value in fields["pcrs"].items()}
@@ -57,6 +57,9 @@ class Stack:
     the function and the model.
     """
 
+    variant = "cape"
+    """Of the enclave."""
+
     def __init__(self, model: Path, folder: Path, *, workers: int = 2, cape: bool = False, **settings: object) -> None:
         """`settings` are the gateway's."""
         self.folder = folder
@@ -72,7 +75,7 @@ class Stack:
         self.enclave_port = free_port()
         self._servers: list[Server] = []
         build(model, self.bundle)
-        self.measured = measure(self.bundle, folder)
+        self.measured = measure(self.bundle, folder, self.variant)
         try:
             self._start()
         except BaseException:
@@ -97,7 +100,7 @@ class Stack:
 
     def start_enclave(self, bundle: Path | None = None, state: Path | None = None, **options: Any) -> Enclave:
         """Start an enclave on the stack's port, by default the stack's own; the caller waits and stops."""
-        options = {"port": self.enclave_port, "workers": self.workers, **options}
+        options = {"port": self.enclave_port, "workers": self.workers, "variant": self.variant, **options}
         if state is not None:
             options.setdefault("gateway_secret", self.state / "gateway_secret")
         enclave = Enclave(bundle or self.bundle, state or self.state, self._folder("enclave"), **options)

@@ -22,7 +22,7 @@ from blindsight.wire import cape, frames
 from blindsight.wire.protocol import Kind
 from enclave_runtime.cape import session
 from enclave_runtime.cape.accounts import Account, FunctionEntry
-from enclave_runtime.cape.host import CapeHost
+from enclave_runtime.cape.host import CapeHost, SharedLimits
 from enclave_runtime.cape.process import HandlerLimits
 from enclave_runtime.cape.rootsecret import RootSecret
 from enclave_runtime.evidence.simulated import SimulatedProducer
@@ -200,11 +200,18 @@ class Runtime:
 
 
 @contextlib.asynccontextmanager
-async def running_host(state: Path, memory: Path, warden: Warden) -> AsyncIterator[Runtime]:
+async def running_host(
+    state: Path, memory: Path, warden: Warden, shared: SharedLimits | None = None
+) -> AsyncIterator[Runtime]:
     """A host and its listener; afterwards nothing of it may be left in `memory`, where private folders are made."""
     pcrs = {index: bytes([index + 1]) * 48 for index in range(3)}
     host = CapeHost(
-        RootSecret(bytes(32)), SimulatedProducer(state, pcrs), warden, HandlerLimits(), classifier_checksum=CLASSIFIER
+        RootSecret(bytes(32)),
+        SimulatedProducer(state, pcrs),
+        warden,
+        HandlerLimits(),
+        classifier_checksum=CLASSIFIER,
+        shared=shared,
     )
     draining = asyncio.Event()
     sessions: set[asyncio.Task[Any]] = set()

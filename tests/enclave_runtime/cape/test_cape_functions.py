@@ -14,7 +14,7 @@ from blindsight.cape.envelope import Encryptor
 from blindsight.errors import CapeError
 from enclave_runtime import archive as archives
 from enclave_runtime.cape import functions
-from enclave_runtime.cape.functions import BundleReader, LoadedFunction, LoadedFunctions
+from enclave_runtime.cape.functions import BundleReader
 from tests.support.fake_cape_host import rsa_key
 
 if TYPE_CHECKING:
@@ -66,13 +66,14 @@ def test_a_bundle_is_read_proven_and_unpacked(reader: BundleReader, memory: Path
     archive = zipped({"echo/app.py": APP, "echo/lib/x.py": "X = 1\n", "echo/data.bin": os.urandom(3_000_000)})
     assert read(reader, sealed(archive)) == hashlib.sha256(archive).digest() == reader.checksum
     assert reader.bytes == len(archive)
-    reader.check()
+    # Whole pages and one more for each file; the small ones twice, for the process in reserve has copies of them.
+    assert reader.check() == 2 * (2 * 8192) + (733 + 1) * 4096
     loaded = reader.unpack()
     assert loaded.code.name == "echo"
     assert (loaded.code / "app.py").read_text() == APP
     assert (loaded.code / "lib" / "x.py").read_text() == "X = 1\n"
     assert loaded.checksum == reader.checksum
-    assert loaded.unpacked_bytes == len(APP) + 6 + 3_000_000
+    assert (loaded.memory_bytes, loaded.copied_bytes) == (reader.check(), 2 * 8192)
     # Others may pass through it, but cannot find out to where.
     assert loaded.place.stat().st_mode & 0o777 == 0o711
     assert loaded.place.parent == memory
@@ -253,56 +254,3 @@ def test_the_plaintext_lies_in_no_named_file(reader: BundleReader, memory: Path)
     with BundleReader(KEY) as inside:
         read(inside, sealed(zipped({"app.py": APP})))
         assert list(memory.iterdir()) == []
-
-
-@pytest.fixture
-def functions_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(functions, "MAX_LOADED_BYTES", 100)
-
-    def make(name: str, size: int) -> LoadedFunction:
-        place = tmp_path / name
-        (place / "code").mkdir(parents=True)
-        return LoadedFunction(place / "code", b"", size, place)
-
-    return make
-
-
-def test_functions_in_use_stay_and_the_longest_unused_go(functions_of: Any):
-    loaded = LoadedFunctions()
-    a, b, c = (loaded.add(name, functions_of(name, 60)) for name in "abc")
-    assert loaded.acquire("x") is None
-    assert loaded.acquire("a") is a
-    assert a.users == 2
-    assert loaded.release(a) == []
-    assert loaded.release(b) == [b]  # The only one that is unused.
-    # Not deleted yet: the caller does that in a thread.
-    assert (b.place.exists(), loaded.acquire("b")) == (True, None)
-    assert loaded.release(a) == [a]
-    assert loaded.release(c) == []  # It fits by itself.
-    assert loaded.acquire("c") is c
-
-
-def test_the_last_one_used_goes_last(functions_of: Any):
-    loaded = LoadedFunctions()
-    a, b, c = (loaded.add(name, functions_of(name, 40)) for name in "abc")
-    loaded.release(loaded.acquire("a"))  # type: ignore[arg-type]  # it is there
-    for function in (b, a):
-        function.users = 0
-    assert loaded.release(c) == [b]
-    assert loaded.acquire("a") is a
-
-
-def test_of_two_that_were_loaded_at_once_one_stays(functions_of: Any):
-    loaded = LoadedFunctions()
-    first = loaded.add("a", functions_of("first", 1))
-    second = functions_of("second", 1)
-    assert loaded.add("a", second) is first
-    assert (first.users, first.place.exists(), second.place.exists()) == (2, True, False)
-
-
-def test_closing_removes_all(functions_of: Any):
-    loaded = LoadedFunctions()
-    function = loaded.add("a", functions_of("a", 1))
-    loaded.close()
-    assert not function.place.exists()
-    assert loaded.acquire("a") is None

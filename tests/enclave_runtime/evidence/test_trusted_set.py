@@ -28,10 +28,10 @@ def _python(root: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def _registers(root: Path) -> dict[str, str]:
+def _registers(root: Path, variant: str = "cape") -> dict[str, str]:
     source = (
         "import json; from enclave_runtime.evidence.measure import measurements;"
-        "print(json.dumps({index: value.hex() for index, value in measurements().items()}))"
+        f"print(json.dumps({{index: value.hex() for index, value in measurements({variant!r}).items()}}))"
     )
     registers: dict[str, str] = json.loads(_python(root, "-c", source))
     return registers
@@ -114,3 +114,48 @@ def test_the_core_alone_is_enough(tree: Path, tmp_path: Path):
         shutil.copytree(tree / name, tmp_path / name, ignore=shutil.ignore_patterns("client"))
     assert _registers(tmp_path) == _registers(tree)
     assert "blindsight.receipts" in json.loads(_python(tmp_path, "-c", RUNTIME_MODULES))
+
+
+CAPES_CODE = ["blindsight/cape", "blindsight/wire/cape.py", "enclave_runtime/cape"]
+
+
+def test_capes_code_is_part_of_one_variant_only(tree: Path):
+    cape, classifier = _registers(tree), _registers(tree, "classifier")
+    assert (cape["0"], cape["2"]) != (classifier["0"], classifier["2"])
+    file = tree / "enclave_runtime" / "cape" / "session.py"
+    content = file.read_bytes()
+    file.write_bytes(content + b"\n")
+    try:
+        assert _registers(tree, "classifier") == classifier
+        assert _registers(tree)["2"] != cape["2"]
+    finally:
+        file.write_bytes(content)
+
+
+def test_the_classifier_runs_where_capes_code_is_not(tree: Path, tmp_path: Path):
+    """As in the image of that variant; and it loads nothing of Cape where that lies beside it."""
+    for name in ("blindsight", "enclave_runtime"):
+        shutil.copytree(tree / name, tmp_path / name, ignore=shutil.ignore_patterns("client"))
+    modules = (
+        "import json, sys\nfrom enclave_runtime import variants\nvariants.keep_out('classifier')\n"
+        "import enclave_runtime.commands, enclave_runtime.serve, enclave_runtime.workers.worker\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    loaded = json.loads(_python(tree, "-c", modules))
+    assert not [name for name in loaded if "cape" in name]
+    for path in CAPES_CODE:
+        file = tmp_path / path
+        if file.is_dir():
+            shutil.rmtree(file)
+        else:
+            file.unlink()
+    assert _registers(tmp_path, "classifier") == _registers(tree, "classifier")
+    assert json.loads(_python(tmp_path, "-c", modules)) == loaded
+
+
+def test_capes_code_cannot_be_loaded_by_the_classifier(tree: Path):
+    source = (
+        "from enclave_runtime import variants\nvariants.keep_out('classifier')\n"
+        "try:\n    import enclave_runtime.cape.session\nexcept ModuleNotFoundError as error:\n    print(error)"
+    )
+    assert "no part of this enclave" in _python(tree, "-c", source)

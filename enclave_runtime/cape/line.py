@@ -1,0 +1,77 @@
+"""A session's connection: frames of the gateway's in their turn, and what the session says."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from blindsight.errors import TransportError
+from blindsight.wire import cape, frames
+from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Line:
+    """`inbox` is filled by somebody else. Every method raises `OSError` once the gateway is gone."""
+
+    def __init__(self, inbox: asyncio.Queue[tuple[Kind, bytes]], writer: asyncio.StreamWriter) -> None:
+        self._inbox = inbox
+        self._writer = writer
+        self._idle = asyncio.Event()
+
+    async def idle_once(self, draining: asyncio.Event) -> None:
+        """Wait until nothing is at work after `draining` was set."""
+        await draining.wait()
+        await self._idle.wait()
+
+    async def next(self, kind: Kind) -> bytes:
+        """The next frame's payload. Raises `TransportError` if it is not of `kind`."""
+        if self._inbox.empty():
+            self._idle.set()
+        found, payload = await self._inbox.get()
+        self._idle.clear()
+        if found is not kind:
+            raise TransportError("bad_frame", "A frame of a session is out of turn.")
+        return payload
+
+    async def nonce(self) -> bytes:
+        """The client's nonce. Raises `TransportError`."""
+        nonce = await self.next(Kind.CAPE_NONCE)
+        if len(nonce) > MAX_NONCE_BYTES:
+            raise TransportError("bad_frame", f"A nonce has at most {MAX_NONCE_BYTES} bytes.")
+        return nonce
+
+    async def opened(self, *, need_function: bool = False) -> None:
+        """Say that the session goes on."""
+        await self.send(Kind.CAPE_OPENED, {"need_function": need_function})
+
+    async def text(self, text: str) -> None:
+        """Send a text frame for the client."""
+        for frame in cape.pieces(Kind.CAPE_TEXT, text.encode()):
+            await self.write(frame)
+
+    async def long_text(self, pieces: Iterator[bytes]) -> None:
+        """Send one that comes in pieces."""
+        for frame in cape.streamed(Kind.CAPE_TEXT, pieces):
+            await self.write(frame)
+            await asyncio.sleep(0)  # `drain` lets others have a turn only if the gateway does not keep up.
+
+    async def send(self, kind: Kind, fields: dict[str, Any]) -> None:
+        await self.write(frames.encode(kind, frames.pack(fields)))
+
+    async def write(self, frame: bytes) -> None:
+        self._writer.write(frame)
+        await self._writer.drain()
+
+    async def wait_for_end(self) -> None:
+        """All is said; the client closes."""
+        self._idle.set()
+        await asyncio.Event().wait()
+
+    async def read_to_end(self) -> None:
+        """Read what still comes, so that the gateway hears the last words: closing over unread bytes unsays them."""
+        self._idle.set()
+        while True:
+            await self._inbox.get()
