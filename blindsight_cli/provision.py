@@ -11,13 +11,15 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from blindsight import strict_json
 from blindsight.cape import tokens
+from blindsight.client.cape import Host, json_object
+from blindsight.errors import BlindsightError, CapeError
 from blindsight_cli import units
 from blindsight_cli.console import err, fail
 from blindsight_cli.local_trust import environment
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 
 USERNAME = "local"
 FUNCTION = "classifier"
-_GRANT_LIFETIME = timedelta(days=3650)
+_GRANT_LIFETIME = timedelta(days=7)
+_REGISTRATION_LIFETIME = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ def signup_tokens(state: Path) -> Path:
     return hashes
 
 
-def provision(state: Path, bundle: Path, url: str) -> Provisioned:
-    """Make what is missing of the local account's things on the running stack. Exits with one line if that fails."""
+def provision(state: Path, bundle: Path, url: str, plain_url: str) -> Provisioned:
+    """Make what is missing of the local account's things on the running stack, which has HTTPS at `url` and HTTP at
+    `plain_url`. Exits with one line if that fails."""
     folder = environment.config_folder(state)
     variables = environment.trusting(state, url, os.environ) | {
         "CAPE_ENCLAVE_HOST": url,
@@ -66,7 +70,10 @@ def provision(state: Path, bundle: Path, url: str) -> Provisioned:
     }
     checksum = hashlib.sha256(bundle.read_bytes()).hexdigest()
     _cape(variables, "signup", USERNAME)
-    _grant(folder, checksum)
+    try:
+        renew_grant(state, bundle, plain_url)
+    except BlindsightError as error:
+        fail(f"the local classifier could not be allowed to decrypt: {error}", error.next_step)
     known = _read(folder / "function.json")
     if known.get("function_checksum") != checksum or not _deployed(variables, known.get("function_id", "")):
         known = json.loads(_cape(variables, "deploy", str(bundle), "--name", FUNCTION, "-o", "json"))
@@ -78,13 +85,46 @@ def provision(state: Path, bundle: Path, url: str) -> Provisioned:
     return Provisioned(known["function_id"], checksum, token_file.read_text(encoding="utf-8"))
 
 
-def _grant(folder: Path, checksum: str) -> None:
-    """Sign, as the local owner, that this very classifier may decrypt what is encrypted for the local account."""
-    key = cast("Ed25519PrivateKey", load_pem_private_key((folder / "owner.key").read_bytes(), None))
-    grant = tokens.mint(
-        key, USERNAME, "deploy", lifetime=_GRANT_LIFETIME, func_checksum=checksum, function_name=FUNCTION, public=False
+def renew_grant(state: Path, bundle: Path, url: str) -> None:
+    """Sign, as the local owner, that this very classifier may decrypt what is encrypted for the local account.
+
+    For days, and only when less than half of the last signature's are left. It is registered at `url`, so that it is
+    listed among the account's tokens and can be revoked like them. Raises `BlindsightError`.
+    """
+    pem = (environment.config_folder(state) / "owner.key").read_bytes()
+    key = cast("Ed25519PrivateKey", load_pem_private_key(pem, None))
+    checksum = hashlib.sha256(bundle.read_bytes())
+    file = grant_file(state)
+    if _good_for(file, key, checksum.digest()) > _GRANT_LIFETIME / 2:
+        return
+    claims: dict[str, Any] = {"func_checksum": checksum.hexdigest(), "function_name": FUNCTION, "public": False}
+    grant = tokens.mint(key, USERNAME, "deploy", lifetime=_GRANT_LIFETIME, **claims)
+    expires = tokens.peek(grant).expires
+    answer = Host(url).rest(
+        "POST",
+        "/v1/token",
+        token=tokens.mint(key, USERNAME, "account", lifetime=_REGISTRATION_LIFETIME),
+        body={
+            "name": "classifier-grant",
+            "description": "Lets the gateway's /classify decrypt for this account.",
+            "function_id": "",
+            "token": grant,
+            "expiry": expires and expires.isoformat(),
+        },
     )
-    _write(folder / "classifier.grant", grant)
+    if answer.status_code != 201:
+        raise CapeError("refused", str(json_object(answer).get("error")))
+    _write(file, grant)
+
+
+def _good_for(file: Path, key: Ed25519PrivateKey, checksum: bytes) -> timedelta:
+    """How long the grant in `file` is still good for this owner and bundle; nothing if it is not."""
+    try:
+        token = tokens.verify(file.read_text(encoding="utf-8").strip(), key.public_key().public_bytes_raw())
+        left = token.expires - datetime.now(UTC) if token.expires and token.deploy[0] == checksum else timedelta()
+    except (CapeError, OSError, ValueError):
+        return timedelta()
+    return left if left <= _GRANT_LIFETIME else timedelta()
 
 
 def _deployed(variables: Mapping[str, str], function_id: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import signal
@@ -17,6 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from blindsight.client import routes
+from blindsight.errors import BlindsightError
 from blindsight_cli import localca, models, provision, units
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.local_trust import environment
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _START_SECONDS = 120.0
 _POLL_SECONDS = 0.1
 _PROBE_SECONDS = 5.0
+_RENEW_SECONDS = 6 * 3600.0
 _TLS_NAMES = ["localhost", "127.0.0.1", "::1"]
 
 
@@ -130,6 +133,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     supervisor = Supervisor(stack)
+    renewing: asyncio.Task[None] | None = None
     await supervisor.start()
     try:
         waits = [asyncio.ensure_future(awaited) for awaited in (_ready(port), supervisor.failed.wait(), stop.wait())]
@@ -147,8 +151,9 @@ async def _serve(
         seconds = time.monotonic() - began
         prepared = None
         if cape:
-            url = f"https://localhost:{tls_port}"
-            prepared = await asyncio.to_thread(provision.provision, state, state / "function.zip", url)
+            url, plain_url = f"https://localhost:{tls_port}", f"http://127.0.0.1:{port}"
+            prepared = await asyncio.to_thread(provision.provision, state, state / "function.zip", url, plain_url)
+            renewing = asyncio.create_task(_renew(state, plain_url))
         _banner(chosen, state, port=port, tls_port=tls_port, seconds=seconds)
         if prepared is not None:
             _cape_lines(prepared, state, tls_port=tls_port)
@@ -157,7 +162,17 @@ async def _serve(
         err.print("Stopping…")
         return 0
     finally:
+        if renewing is not None:
+            renewing.cancel()
         await supervisor.stop()
+
+
+async def _renew(state: Path, url: str) -> None:
+    """Keep the local owner's permission for the classifier from running out, as long as the stack runs."""
+    while True:
+        await asyncio.sleep(_RENEW_SECONDS)
+        with contextlib.suppress(BlindsightError):  # Days are left to try it again.
+            await asyncio.to_thread(provision.renew_grant, state, state / "function.zip", url)
 
 
 async def _ready(port: int) -> None:

@@ -24,7 +24,7 @@ from blindsight.cape.protocol import CAPE_KEY_BITS, FUNCTION_NAME, USERNAME
 from blindsight.errors import CapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from blindsight.cape.tokens import Token
     from enclave_runtime.cape.rootsecret import RootSecret
@@ -108,7 +108,9 @@ class Account:
 class AccountVault:
     """Seals and opens records."""
 
-    def __init__(self, root: RootSecret) -> None:
+    def __init__(self, root: RootSecret, seen: Callable[[Account], None] = lambda _: None) -> None:
+        """`seen` is told of every account whose record is shown."""
+        self._seen = seen
         self._cipher = AESGCM(root.derive("account record"))
         self._newest: dict[bytes, int] = {}
         self._keys: dict[bytes, rsa.RSAPrivateKey] = {}
@@ -147,6 +149,7 @@ class AccountVault:
         )
         if account.version < self._newest.get(account.identity, 0):
             raise CapeError("stale_record", "the host showed an old state of the account")
+        self._seen(account)
         return account
 
     def commit(self, record: bytes) -> None:

@@ -17,6 +17,7 @@ from blindsight.errors import CapeError, TransportError
 from enclave_runtime import threads
 from enclave_runtime.cape import accounts
 from enclave_runtime.cape.accounts import Account, AccountVault, FunctionEntry
+from enclave_runtime.cape.grant import ClassifierGrant
 from enclave_runtime.cape.loaded import LoadedFunctions
 from enclave_runtime.cape.process import HandlerLimits, HandlerProcess
 from enclave_runtime.cape.quota import Quota
@@ -83,7 +84,8 @@ class CapeHost:
         shared: SharedLimits | None = None,
     ) -> None:
         shared = shared or SharedLimits()
-        self.vault = AccountVault(root)
+        self.vault = AccountVault(root, self._seen)
+        self._grant = ClassifierGrant(classifier_checksum, self.vault.cape_key)
         self.producer = producer
         self.spares = Spares()
         self.sessions = Quota("connections", total=shared.sessions, each=shared.sessions // 4)
@@ -93,8 +95,6 @@ class CapeHost:
         self.result_key = rsa.generate_private_key(65537, RESULT_KEY_BITS)
         self._warden = warden
         self._limits = limits
-        self._classifier_checksum = classifier_checksum
-        self._granted: Account | None = None
 
     async def aclose(self) -> None:
         """End the spare processes and delete the functions."""
@@ -142,15 +142,16 @@ class CapeHost:
                 self.vault.commit(record)
                 return {}
             case {"op": "grant", "record": bytes() as record, "token": str() as token}:
-                self._grant(self.vault.open(record), token)
+                self._grant.give(self.vault.open(record), token)
                 return {}
         raise TransportError("bad_frame", "This is no question about an account.")
 
+    def _seen(self, account: Account) -> None:
+        self._grant.seen(account)
+
     def open_classifier_input(self, value: bytes | memoryview) -> bytes:
         """Decrypt a `cape:` value for the classifier, if its account's owner has allowed that. Raises `CapeError`."""
-        if self._granted is None:
-            raise CapeError("cannot_decrypt", "no account has allowed this classifier to decrypt for it")
-        return envelope.decrypt(self.vault.cape_key(self._granted), value)
+        return self._grant.open(value)
 
     def run_document(self, key: bytes, checksum: bytes | None, nonce: bytes) -> bytes:
         """Evidence for a client of the function with `checksum`, if that is known, whose inputs are sealed to `key`."""
@@ -209,9 +210,3 @@ class CapeHost:
         account = self.vault.open(record)
         account.verify(token, "account")
         return account
-
-    def _grant(self, account: Account, token: str) -> None:
-        checksum, _, _ = account.verify(token, "deploy").deploy
-        if checksum != self._classifier_checksum:
-            raise CapeError("checksum_mismatch", "the token allows another function than this classifier")
-        self._granted = account

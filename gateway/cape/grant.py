@@ -1,4 +1,4 @@
-"""Telling each new enclave whose ciphertexts `/classify` takes: the account whose owner signed that for this bundle."""
+"""Telling the enclave whose ciphertexts `/classify` takes: the account whose owner signed that for this bundle."""
 
 from __future__ import annotations
 
@@ -21,23 +21,28 @@ _LOOK_SECONDS = 1.0
 
 
 class ClassifierGrant:
-    """Presents the deploy token in `file` to the enclave, and again whenever that has other keys than before."""
+    """Presents the deploy token in `file` to the enclave: again whenever that has other keys than before, as a new one
+    has, and whenever the file has another token, as its owner signs for days only."""
 
     def __init__(self, file: Path, enclave: AttestedEnclave, services: CapeServices) -> None:
         self._file = file
         self._enclave = enclave
         self._services = services
-        self._granted_to: bytes | None = None
+        self._granted: tuple[bytes, str] | None = None
+        """The keys of the enclave that was told last, and the token."""
 
     async def watch(self) -> None:
         """Until cancelled. The file may come, or be mended, later."""
         said = None
         while True:
             known = self._enclave.known
-            if known is not None and known.key_configs != self._granted_to:
+            if known is not None:
                 try:
-                    await self._grant()
-                    self._granted_to, said = known.key_configs, None
+                    token = (await asyncio.to_thread(self._file.read_text, encoding="utf-8")).strip()
+                    if (known.key_configs, token) != self._granted:
+                        await self._grant(token)
+                        self._granted = known.key_configs, token
+                    said = None
                 except (CapeError, OSError, UnicodeError) as error:
                     reason = getattr(error, "code", type(error).__name__)
                     if reason != said:
@@ -45,8 +50,7 @@ class ClassifierGrant:
                     said = reason
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _grant(self) -> None:
-        token = (await asyncio.to_thread(self._file.read_text, encoding="utf-8")).strip()
+    async def _grant(self, token: str) -> None:
         account = await self._services.store.account(tokens.peek(token).username)
         if account is None:
             raise CapeError("unknown_account", "there is no such account")

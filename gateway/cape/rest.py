@@ -314,7 +314,9 @@ def _registrable(token: str, account: Account) -> tokens.Token:
         proven = tokens.verify(token, account.owner_public_key)
     except CapeError as error:
         raise CapeError("malformed_request", "the token to register is not valid") from error
-    if proven.scope != "run" or proven.username != account.username:
+    # One to deploy is used up by that; kept longer, it is a permission for the classifier, to be seen and revoked.
+    registrable = proven.scope == "run" or (proven.scope == "deploy" and proven.expires is not None)
+    if not registrable or proven.username != account.username:
         raise CapeError("malformed_request", "the token to register does not run this account's functions")
     return proven
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,16 +38,22 @@ def stack(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> 
 def ada(stack: Stack) -> Guest:
     """Whose ciphertexts are taken."""
     ada = Guest.sign_up("ada", stack.gateway.url, trust_of(stack))
-    grant = ada.token(
-        "deploy", func_checksum=stack.measured.function_checksum, function_name="classifier", public=False,
-        lifetime=None,
-    )  # fmt: skip
     assert check(post(stack, ada.encrypt(images.plain(CLASS))), "cannot_decrypt")
-    draft = stack.folder / "draft"
-    draft.write_text(grant)
-    draft.rename(stack.folder / "grant")
+    put(stack, ada, timedelta(days=7))
     wait_until("the grant counts", lambda: post(stack, ada.encrypt(images.plain(CLASS))).status_code == 200)
     return ada
+
+
+def put(stack: Stack, guest: Guest, lifetime: timedelta, **options: str) -> None:
+    """Put the guest's permission where the gateway looks for it."""
+    checksum = stack.measured.function_checksum
+    draft = stack.folder / "draft"
+    draft.write_text(
+        guest.token(
+            "deploy", func_checksum=checksum, function_name="classifier", public=False, lifetime=lifetime, **options
+        )
+    )
+    draft.rename(stack.folder / "grant")
 
 
 def post(stack: Stack, value: bytes) -> Response:
@@ -89,3 +96,16 @@ def test_the_next_enclave_is_told_again(stack: Stack, ada: Guest) -> None:
     wait_until("the grant counts again", lambda: post(stack, value).status_code == 200)
     assert best(post(stack, value)) == CLASS
     assert json.dumps("ada") not in stack.logs()
+
+
+def test_a_grant_ends_and_another_takes_its_place(stack: Stack, ada: Guest) -> None:
+    """The gateway presents a new one when it finds it in the file's place."""
+    bob = Guest.sign_up("brief", stack.gateway.url, ada.trust)
+    adas, bobs = (guest.encrypt(images.plain(CLASS)) for guest in (ada, bob))
+    put(stack, bob, timedelta(seconds=8))
+    wait_until("bob's grant counts", lambda: post(stack, bobs).status_code == 200)
+    check(post(stack, adas), "cannot_decrypt")
+    wait_until("bob's grant has ended", lambda: post(stack, bobs).status_code != 200, seconds=30)
+    check(post(stack, bobs), "cannot_decrypt")
+    put(stack, ada, timedelta(days=1))
+    wait_until("ada's grant counts", lambda: post(stack, adas).status_code == 200)

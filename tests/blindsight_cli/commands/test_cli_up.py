@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -9,15 +10,19 @@ import socket
 import ssl
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import psutil
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from blindsight.cape import tokens
 from blindsight.cape.messages import b64
 from blindsight.wire import frames
 from blindsight.wire.protocol import Kind
+from blindsight_cli import provision
 from blindsight_cli.local_trust import environment as local_trust
 from tests.support.cape_front import owner
 from tests.support.images import plain
@@ -189,6 +194,50 @@ def test_ciphertext_of_the_local_account_is_classified_and_other_text_is_not(up:
             assert answer.json()["predictions"][0]["class_id"] == 717
         check(client.post("/classify", content=sealed[:-8], headers=text), "cannot_decrypt")
         check(client.post("/classify", content="a photo", headers=text), "cannot_decrypt")
+
+
+def ciphertext_status(up: Up, sealed: str) -> int:
+    text = {"content-type": "text/plain"}
+    return httpx2.post(f"{up.url}/classify", content=sealed, headers=text, trust_env=False, timeout=30).status_code
+
+
+def signed(up: Up, left: timedelta) -> str:
+    """A grant of the local owner's that is good for so long."""
+    folder = local_trust.config_folder(up.state)
+    key: Any = load_pem_private_key((folder / "owner.key").read_bytes(), None)
+    checksum = hashlib.sha256((up.state / "function.zip").read_bytes()).hexdigest()
+    claims = {"func_checksum": checksum, "function_name": "classifier", "public": False}
+    return tokens.mint(key, "local", "deploy", lifetime=left, **claims)
+
+
+def test_the_owners_permission_lives_for_days_and_is_renewed_in_time(up: Up) -> None:
+    file = provision.grant_file(up.state)
+    first = tokens.peek(file.read_text())
+    assert first.expires is not None
+    assert timedelta(days=6) < first.expires - datetime.now(UTC) <= timedelta(days=7)
+    for left, stays in ((timedelta(days=5), True), (timedelta(days=3), False), (timedelta(days=-1), False)):
+        grant = signed(up, left)
+        file.write_text(grant)
+        provision.renew_grant(up.state, up.state / "function.zip", up.url)
+        assert (file.read_text() == grant) is stays
+    file.write_text("no token")
+    provision.renew_grant(up.state, up.state / "function.zip", up.url)
+    assert tokens.peek(file.read_text()).scope == "deploy"
+
+
+def test_the_owners_permission_is_listed_and_ends_with_its_revocation(up: Up, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(plain(717))
+    sealed = cape(up, "encrypt", "--file", str(photo)).strip()
+    wait_until("the grant counts", lambda: ciphertext_status(up, sealed) == 200)
+    file = provision.grant_file(up.state)
+    token_id = tokens.peek(file.read_text()).id
+    assert token_id in cape(up, "token", "list")
+    cape(up, "token", "delete", token_id)
+    assert ciphertext_status(up, sealed) == 422
+    file.unlink()
+    provision.renew_grant(up.state, up.state / "function.zip", up.url)
+    wait_until("the next grant counts", lambda: ciphertext_status(up, sealed) == 200)
 
 
 def test_evidence_is_verified_by_the_command(up: Up, tmp_path: Path) -> None:
