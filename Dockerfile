@@ -42,7 +42,8 @@ COPY enclave_runtime enclave_runtime
 USER 10001:10001
 VOLUME ["/state"]
 EXPOSE 7500
-ENTRYPOINT ["python", "-m", "enclave_runtime"]
+# By its path: `python -m` would believe compiled files of the first modules, which nothing measures.
+ENTRYPOINT ["python", "-I", "-S", "-B", "/app/enclave_runtime/boot.py", "enclave_runtime.commands"]
 CMD ["serve", "--host", "0.0.0.0", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
 
 # ---- commands: client and commands, as in the wheel ------------------------------------------------------------------

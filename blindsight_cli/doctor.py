@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ from blindsight.attestation.policy import Policy
 from blindsight.attestation.report import LEFT_OPEN
 from blindsight.client import routes
 from blindsight.errors import PolicyError, ProxyError
+from blindsight_cli import units
 from blindsight_cli.classify import DEFAULT_URL
 from blindsight_cli.console import out
 from blindsight_cli.printable import cell
@@ -33,6 +36,7 @@ _NEEDED = {
 _MIN_FREE_BYTES = 2 << 30
 _MIN_MEMORY_BYTES = 2 << 30
 _GATEWAY_SECONDS = 5.0
+_CONFINEMENT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def doctor(
     """Check this machine and the stack on it. Exit status: 0 if nothing needs mending, 1 if something does."""
     findings = [
         _python(), *_packages(), _memory(), _disk(state), _state(state), *_policy(state), _attestation_device(),
-        *_gateway(url, proxy),
+        _confinement(), *_gateway(url, proxy),
     ]  # fmt: skip
     table = Table(box=None, pad_edge=False)
     for heading in ("", "check", "seen", "next step"):
@@ -125,6 +129,20 @@ def _policy(state: Path) -> list[Finding]:
 def _attestation_device() -> Finding:
     device = Path("/dev/nsm").exists()
     return Finding("evidence", good=True, seen="Nitro security module" if device else "simulated: no /dev/nsm here")
+
+
+def _confinement() -> Finding:
+    """What this machine's kernel gives to keep untrusted code in an enclave to itself, here and for this user."""
+    command = units.command("enclave_runtime", "confinement")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_CONFINEMENT_SECONDS)
+        found = json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return Finding("confinement", good=False, seen="cannot be tried", next_step=f"run {' '.join(command)}")
+    gaps, layers = "; ".join(found["gaps"]), ", ".join(found["layers"])
+    absent = "; ".join(f"{layer}: {reason}" for layer, reason in found["absent"].items())
+    next_step = f"run the enclave as root, or mend: {absent or 'the kernel'}"
+    return Finding("confinement", not gaps, gaps or f"complete: {layers}", next_step)
 
 
 def _gateway(url: str, proxy: str | None) -> list[Finding]:

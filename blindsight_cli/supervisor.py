@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import ctypes
 import signal
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from blindsight_cli.units import command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ _STOP_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Unit:
-    """A program to keep running: `python -m module arguments…`, logging to `log`."""
+    """A unit to keep running, with these arguments, logging to `log`."""
 
     name: str
     module: str
@@ -78,7 +79,7 @@ class Supervisor:
     async def _run(self, unit: Unit) -> None:
         with unit.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", unit.module, *unit.arguments,
+                *command(unit.module, *unit.arguments),
                 env=dict(unit.environment),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

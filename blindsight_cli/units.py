@@ -45,6 +45,16 @@ def evil_gateway(context: typer.Context) -> None:
     _pass_on("evil_gateway", *context.args)
 
 
+def command(module: str, *arguments: str, python: str = sys.executable) -> list[str]:
+    """What runs a unit: as a module, or by its `boot.py` if it has one, which believes no compiled file."""
+    spec = importlib.util.find_spec(module) if python == sys.executable else None
+    for folder in (spec and spec.submodule_search_locations) or ():
+        boot = Path(folder) / "boot.py"
+        if boot.exists():
+            return [python, "-I", "-S", "-B", str(boot), f"{module}.commands", *arguments]
+    return [python, "-m", module, *arguments]
+
+
 def run(module: str, *arguments: str, python: str = sys.executable) -> None:
     """Run a unit's command, showing its progress; exit with status 1 if it fails. Its own last line says why.
 
@@ -52,8 +62,10 @@ def run(module: str, *arguments: str, python: str = sys.executable) -> None:
     """
     require(module)
     environment = os.environ | ({} if python == sys.executable else {"PYTHONPATH": str(SOURCE)})
-    command = [python, "-m", module, *arguments]
-    if subprocess.run(command, check=False, stdout=subprocess.DEVNULL, env=environment).returncode:
+    done = subprocess.run(
+        command(module, *arguments, python=python), check=False, stdout=subprocess.DEVNULL, env=environment
+    )
+    if done.returncode:
         raise typer.Exit(1)
 
 
@@ -77,4 +89,4 @@ def require(module: str) -> None:
 
 def _pass_on(module: str, *arguments: str) -> None:
     require(module)
-    raise typer.Exit(subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode)
+    raise typer.Exit(subprocess.run(command(module, *arguments), check=False).returncode)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import httpx2
 import typer
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -154,7 +155,8 @@ async def _serve(
             url, plain_url = f"https://localhost:{tls_port}", f"http://127.0.0.1:{port}"
             prepared = await asyncio.to_thread(provision.provision, state, state / "function.zip", url, plain_url)
             renewing = asyncio.create_task(_renew(state, plain_url))
-        _banner(chosen, state, port=port, tls_port=tls_port, seconds=seconds)
+        confinement = await _confinement(port)
+        _banner(chosen, state, port=port, tls_port=tls_port, seconds=seconds, confinement=confinement)
         if prepared is not None:
             _cape_lines(prepared, state, tls_port=tls_port)
         out.print("Ctrl-C stops everything.")
@@ -186,7 +188,18 @@ async def _ready(port: int) -> None:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-def _banner(chosen: Chosen, state: Path, *, port: int, tls_port: int, seconds: float) -> None:
+async def _confinement(port: int) -> str:
+    """What the enclave says of how untrusted code is kept to itself, in one line."""
+    async with routes.asynchronous(f"http://127.0.0.1:{port}", timeout=_PROBE_SECONDS) as client:
+        told = (await client.get("/info")).json()["confinement"]
+    if told is None:
+        return "[yellow]unknown[/]"
+    if gaps := told["gaps"]:
+        return f"[bold yellow]incomplete[/]: {escape('; '.join(gaps))}"
+    return f"complete: {escape(', '.join(told['layers']))}"
+
+
+def _banner(chosen: Chosen, state: Path, *, port: int, tls_port: int, seconds: float, confinement: str) -> None:
     manifest = chosen.manifest
     trained = "trained" if manifest["trained"] else "[bold red]UNTRAINED: its answers are noise[/]"
     table = Table.grid(padding=(0, 2))
@@ -197,6 +210,7 @@ def _banner(chosen: Chosen, state: Path, *, port: int, tls_port: int, seconds: f
         "Model", f"{manifest['name']} {manifest['version']}, {manifest['labels']['count']} classes, {trained}"
     )
     table.add_row("Enclave", "[bold yellow]SIMULATED: it proves nothing about this host[/]")
+    table.add_row("Confinement", confinement)
     table.add_row("Policy", str(state / "policy.json"))
     table.add_row("Logs", str(state / "logs"))
     out.print(Panel(table, title=f"Blindsight serves after {seconds:.1f} s", title_align="left", expand=False))

@@ -5,6 +5,7 @@ Each worker would need some tenths of a second more if it had to compile what it
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MODULES: Final = (
     "enclave_runtime.workers.worker",
     "numpy",
+    "numpy.typing",
     "onnxruntime",
     "PIL.BmpImagePlugin",
     "PIL.GifImagePlugin",
@@ -55,6 +57,10 @@ class Bytecode:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+    async def wait(self) -> None:
+        """Wait for the end of the process that fills it, so that it leaves no zombie."""
+        await asyncio.to_thread(self._process.wait)
 
     def __enter__(self) -> Bytecode:
         return self

@@ -91,13 +91,15 @@ async def serve(options: Options) -> int:
         )
         warden.bytecode = kept.folder
         stack.callback(warden.close)
+        filling = asyncio.create_task(kept.wait())
+        stack.callback(filling.cancel)
         hardening.close_memory()
+        producer = SimulatedProducer(options.state, measurements(options.variant))
+        check_promise(warden, kind=producer.kind, required=options.require_confinement)
         function = functions.load(options.bundle, expected=options.function_checksum)
         stack.callback(function.remove)
-        producer = SimulatedProducer(options.state, measurements(options.variant))
         producer.extend_pcr(16, pcr16_extension(function.checksum, function.model_digest))
         producer.lock_pcr(16)
-        check_promise(warden, kind=producer.kind, required=options.require_confinement)
         limits = PoolLimits(
             workers=options.workers,
             processors=os.cpu_count() or 1,

@@ -17,8 +17,8 @@ COPIED_FILE_BYTES: Final = 256 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def fill(working: Path, code: Path | None, *, user: int | None) -> None:
-    """Make `working`, from `code` if that is given, for `user` if the process gets one. Raises `OSError`."""
+def fill(working: Path, code: Path | None) -> None:
+    """Make `working`, from `code` if that is given. Raises `OSError`."""
     working.mkdir(mode=0o700)
     if code is not None:
         for folder, _, files in os.walk(code):
@@ -26,10 +26,14 @@ def fill(working: Path, code: Path | None, *, user: int | None) -> None:
             target.mkdir(exist_ok=True, mode=0o700)
             for name in files:
                 _place(code / folder / name, target / name)
-    if user is not None:
-        for folder, _, files in os.walk(working):
-            for path in (folder, *(os.path.join(folder, name) for name in files)):  # noqa: PTH118 -- many, and hot
-                os.chown(path, user, user, follow_symlinks=False)
+
+
+def give(place: Path, user: int) -> None:
+    """Make the folder and all in it the user's. Raises `OSError`."""
+    # From the bottom: without CAP_DAC_OVERRIDE, what lies in another's private folder is out of reach.
+    for folder, _, files in os.walk(place, topdown=False):
+        for path in (*(os.path.join(folder, name) for name in files), folder):  # noqa: PTH118 -- many, and hot
+            os.chown(path, user, user, follow_symlinks=False)
 
 
 def remove(place: Path) -> None:

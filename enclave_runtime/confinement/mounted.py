@@ -56,7 +56,7 @@ def _places(process: Path) -> dict[str, tuple[Path, Path]]:
     for line in _read(process / "mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         fields, (kind, _, options) = before.split(" "), after.split(" ", 2)
-        seen_as, place = _decoded(fields[3]), Path(_decoded(fields[4]))
+        seen_as, place = decoded(fields[3]), Path(decoded(fields[4]))
         if kind == "cgroup2":
             mounts.setdefault("", (place, seen_as))
         elif kind == "cgroup":
@@ -78,7 +78,8 @@ def _relative(path: str, root: str) -> Path:
     return own.relative_to(shown) if own.is_relative_to(shown) else Path()
 
 
-def _decoded(field: str) -> str:
+def decoded(field: str) -> str:
+    """A path as /proc writes it, with spaces and the like as octal numbers."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 

@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from enclave_runtime.confinement import hardening, libc, system, waiting
+from enclave_runtime.confinement import hardening, libc, mounted, system, waiting
 from enclave_runtime.confinement.layers import NAMESPACES, LayerUnavailable
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def enter(plan: Plan) -> None:
 
 
 def _change_root(plan: Plan) -> None:
-    libc.mount(None, "/", None, libc.MS_REC | libc.MS_PRIVATE)
+    _keep_mounts_to_itself()
     root = Path(plan.working).parent / _ROOT
     root.mkdir(mode=0o755)
     options = f"mode=0755,size={plan.limits.file_bytes},nr_inodes={_MAX_FILES}"
@@ -98,6 +98,20 @@ def _change_root(plan: Plan) -> None:
         libc.mount(".", "/", None, libc.MS_MOVE)
         os.chroot(".")
     os.chdir("/")
+
+
+def _keep_mounts_to_itself() -> None:
+    """What is mounted from here on shows nowhere else."""
+    try:
+        libc.mount(None, "/", None, libc.MS_REC | libc.MS_PRIVATE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # The root directory is no mount, as after chroot(2): then those below it that others share, one by one.
+        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+            before, _, _ = line.partition(" - ")
+            if " shared:" in before:
+                libc.mount(None, mounted.decoded(before.split(" ")[4]), None, libc.MS_PRIVATE)
 
 
 def _lend(root: Path, source: str, flags: int) -> None:

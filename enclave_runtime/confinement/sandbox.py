@@ -22,7 +22,7 @@ from enclave_runtime.confinement import (
     system,
     waiting,
 )
-from enclave_runtime.confinement.layers import LANDLOCK, SECCOMP, SIGNALS_ABI, LayerUnavailable
+from enclave_runtime.confinement.layers import IDS, LANDLOCK, SECCOMP, SIGNALS_ABI, LayerUnavailable
 from enclave_runtime.confinement.plan import MAX_OPEN_FILES
 
 if TYPE_CHECKING:
@@ -50,10 +50,11 @@ def confine(plan: Plan) -> None:
     if plan.layers.namespaces:
         namespaces.enter(plan)
     working = Path(plan.working)
-    folder.fill(working, Path(plan.copied) if plan.copied else None, user=plan.user)
+    folder.fill(working, Path(plan.copied) if plan.copied else None)
     if plan.user is not None:
-        for path in plan.writable:
-            os.chown(path, plan.user, plan.user)
+        with _refusals(IDS):
+            for path in (working, *map(Path, plan.writable)):
+                folder.give(path, plan.user)
     # Its paths are opened while all of them are in reach.
     ruleset = _landlock(plan) if plan.layers.landlock else None
     with _refusals(SECCOMP):

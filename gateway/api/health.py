@@ -56,6 +56,7 @@ async def info(request: Request) -> dict[str, Any]:
         "name": "blindsight",
         "version": blindsight.__version__,
         "model": None if known is None else known.manifest | {"digest": known.model_digest},
+        "confinement": services.enclave.confinement,
         "limits": {
             "max_image_bytes": settings.max_image_bytes,
             "max_batch_images": settings.max_batch_images,

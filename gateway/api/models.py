@@ -95,12 +95,22 @@ class Attestation(_Shape):
     reading: dict[str, Any] = Field(description="The gateway's reading, step by step. Verify the document yourself.")
 
 
+class Confinement(_Shape):
+    """What keeps untrusted code in the enclave to itself, as the enclave says."""
+
+    layers: list[str] = Field(examples=[["user ids", "namespaces", "cgroup", "landlock", "seccomp"]])
+    landlock_abi: int = Field(description="The version in use; 0 for none.")
+    absent: dict[str, str] = Field(description="Each layer that is not in force, and why.")
+    gaps: list[str] = Field(description="The parts of the promise that are not kept; empty if all are.")
+
+
 class Info(_Shape):
     """What this service is and accepts."""
 
     name: str
     version: str
     model: dict[str, Any] | None
+    confinement: Confinement | None = Field(description="Null until the enclave has been reached.")
     limits: dict[str, float]
     links: dict[str, str]
     notices: list[str]

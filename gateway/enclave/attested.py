@@ -61,6 +61,8 @@ class AttestedEnclave:
         self._status_interval = status_interval
         self._attested: Attested | None = None
         self._warm = False
+        self.confinement: dict[str, Any] | None = None
+        """What keeps untrusted code in the enclave to itself, as it says; None if it has not said."""
         self._refusal: Problem = Problem("enclave_unavailable", "The enclave has not been reached yet.")
         self._attesting = asyncio.Lock()
 
@@ -160,6 +162,7 @@ class AttestedEnclave:
         if bool(status.get("ready")) != self._warm:
             _log.info("enclave warm" if not self._warm else "enclave not ready")
         self._warm = bool(status.get("ready"))
+        self.confinement = _confinement(status)
         self._metrics.enclave_up.set(self.ready)
         self._metrics.workers.set(status.get("workers", 0))
         self._metrics.queued.set(status.get("queued", 0))
@@ -191,4 +194,18 @@ class AttestedEnclave:
     def _forget(self) -> None:
         self._attested = None
         self._warm = False
+        self.confinement = None
         self._metrics.enclave_up.set(0)
+
+
+def _confinement(status: dict[str, Any]) -> dict[str, Any] | None:
+    """Of a status, which nothing authenticates: only what has the right form."""
+    match status.get("confinement"):
+        case {
+            "layers": list() as layers,
+            "landlock_abi": int() as abi,
+            "absent": dict() as absent,
+            "gaps": list() as gaps,
+        } if all(isinstance(text, str) for text in (*layers, *gaps, *absent, *absent.values())):
+            return {"layers": layers, "landlock_abi": abi, "absent": absent, "gaps": gaps}
+    return None

@@ -182,6 +182,8 @@ def test_info(tiny_stack: Stack) -> None:
     assert info["model"]["digest"] == tiny_stack.measured.model_digest
     assert info["limits"]["max_image_bytes"] == 20 * 1024 * 1024
     assert info["limits"]["max_in_flight"] == 64
+    assert info["confinement"] == tiny_stack.enclave.status()["confinement"]
+    assert set(info["confinement"]) == {"layers", "landlock_abi", "absent", "gaps"}
     assert len(info["notices"]) == 1
     assert "SIMULATED" in info["notices"][0]
     for name, link in info["links"].items():

@@ -297,7 +297,8 @@ def test_no_enclave(tiny_stack: Stack) -> None:
         for path in ("/readyz", "/v2/health/ready", "/attestation"):
             check(gateway.client.get(path), "enclave_unavailable")
         assert gateway.client.get("/livez").status_code == gateway.client.get("/v2/health/live").status_code == 200
-        assert gateway.client.get("/info").json()["model"] is None
+        info = gateway.client.get("/info").json()
+        assert (info["model"], info["confinement"]) == (None, None)
         assert gateway.metric("enclave_up") == 0
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from blindsight.problems import Problem
 from gateway.admission import Admission
+from gateway.enclave import attested
 from gateway.log import JsonFormatter
 from gateway.metrics import Metrics
 from gateway.middleware import RequestMiddleware
@@ -150,3 +151,19 @@ async def test_an_exception_within_the_answer_cuts_it() -> None:
     with pytest.raises(RuntimeError):
         await _call(app, metrics)
     assert _sample(metrics, "http_requests_total", method="GET", route="unmatched", status="200") == 1
+
+
+def test_what_an_enclave_says_of_its_confinement_is_passed_on_in_the_right_form_only() -> None:
+    """A status is not authenticated, and `/info` is anybody's to read."""
+    good = {"layers": ["seccomp"], "landlock_abi": 7, "absent": {"cgroup": "none"}, "gaps": []}
+    assert attested._confinement({"confinement": {**good, "more": CANARY}}) == good
+    for changes in (
+        {"layers": [1]},
+        {"landlock_abi": "7"},
+        {"absent": {"cgroup": 1}},
+        {"gaps": None},
+        {"layers": "all"},
+    ):
+        assert attested._confinement({"confinement": {**good, **changes}}) is None
+    for status in ({}, {"confinement": None}, {"confinement": []}, {"confinement": "complete"}):
+        assert attested._confinement(status) is None

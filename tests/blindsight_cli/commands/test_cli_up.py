@@ -78,7 +78,7 @@ class Up:
             return False
 
     def unit(self, module: str) -> psutil.Process:
-        (found,) = [child for child in self.descendants() if child.cmdline()[1:4] == ["-m", module, "serve"]]
+        (found,) = _units(self, module)
         return found
 
 
@@ -96,6 +96,17 @@ def up(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def test_the_banner_names_what_to_do_and_what_not_to_believe(up: Up) -> None:
     assert f"curl -F file=@photo.jpg localhost:{up.port}/classify" in up.output()
     assert "SIMULATED" in up.output()
+
+
+def test_the_banner_and_the_doctor_say_what_confines_untrusted_code(up: Up, tmp_path: Path) -> None:
+    told = httpx2.get(f"{up.url}/info", trust_env=False).json()["confinement"]
+    state = "incomplete: " if told["gaps"] else "complete: " + ", ".join(told["layers"])
+    (line,) = [line for line in up.output().splitlines() if "Confinement" in line]
+    assert state in line
+    seen = blindsight(tmp_path, "doctor", "--url", up.url, "--state", str(up.state)).stdout
+    (line,) = [line for line in seen.splitlines() if "confinement" in line]
+    assert line.startswith("mend" if told["gaps"] else "ok")
+    assert (told["gaps"][0][:20] if told["gaps"] else state) in line
 
 
 def test_photos_are_classified_by_the_command(up: Up, tmp_path: Path) -> None:
@@ -285,7 +296,7 @@ def test_a_unit_that_is_killed_comes_back(up: Up, module: str) -> None:
 def test_a_killed_supervisor_leaves_nothing_running(colour_model: TinyModel, tmp_path: Path) -> None:
     running = Up(colour_model.folder, tmp_path)
     processes = running.descendants()
-    assert len(processes) == 3  # enclave, its worker, gateway
+    assert len(processes) >= 3  # enclave, its worker with those that wait for it, gateway
     os.kill(running.process.pid, signal.SIGKILL)
     running.process.wait(10)
     _, alive = psutil.wait_procs(processes, timeout=30)
@@ -326,7 +337,7 @@ def _units(up: Up, module: str) -> list[psutil.Process]:
     found = []
     for child in up.descendants():
         try:
-            if child.cmdline()[1:4] == ["-m", module, "serve"]:
+            if "serve" in child.cmdline() and {module, f"{module}.commands"} & {*child.cmdline()}:
                 found.append(child)
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue

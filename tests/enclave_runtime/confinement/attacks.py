@@ -1,7 +1,7 @@
 """What untrusted code tries, one attack a function; runs inside a confined process, and so imports nothing of ours.
 
-`prepare` runs before the process is confined and sets up what there is to reach; `attack` tries everything and tells
-how each attempt ended: `reached`, or what refused it.
+`prepare` runs outside and sets up what there is to reach; `tried` tries everything and tells how each attempt ended:
+`reached`, or what refused it.
 """
 
 import ctypes
@@ -80,6 +80,7 @@ def prepare(place):
     )
     told = zip(("bystander", "tcp", "udp", "address", "segment"), started.stdout.readline().split(), strict=True)
     vars(there).update({name: int(value) for name, value in told}, outside=outside, shared=shared, secret=secret)
+    there.process = started
 
 
 def checked(result):
@@ -273,8 +274,8 @@ ATTACKS = [
 ]  # fmt: skip
 
 
-def attack():
-    """Print how each ended, as JSON."""
+def tried():
+    """How each ended."""
     outcomes = {}
     for each in ATTACKS:
         try:
@@ -285,4 +286,9 @@ def attack():
             outcomes[each.__name__] = errno.errorcode.get(refused.errno, repr(refused))
         else:
             outcomes[each.__name__] = "reached"
-    print(json.dumps(outcomes))
+    return outcomes
+
+
+def attack():
+    """Print it, as JSON."""
+    print(json.dumps(tried()))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from enclave_runtime.confinement.cgroups import Groups
 from enclave_runtime.confinement.layers import Layers
 from enclave_runtime.confinement.plan import Limits
 
 if TYPE_CHECKING:
+    from enclave_runtime.confinement.warden import Warden
     from tests.enclave_runtime.confinement.conftest import Machine
 
 MEMORY = 128 << 20
@@ -168,6 +173,41 @@ def test_without_both_files_are_bounded_one_by_one(either: Machine):
     too_long = "import os; os.posix_fallocate(os.open('big', os.O_RDWR | os.O_CREAT), 0, (16 << 20) + 1)"
     done = either.run(too_long, Layers(), limits=LIMITS)
     assert "File too large" in done.stderr or done.returncode < 0
+
+
+HOLDING = """
+import sys
+block = bytearray(100 << 20)
+print("filled", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_all_together_have_a_limit_too(warden: Warden):
+    """Else a hundred functions, each within its own, would take the machine."""
+    if warden.groups is None:
+        pytest.skip("no control groups here")
+    groups = Groups(160 << 20)
+    with ExitStack() as stack:
+        stack.callback(groups.close)
+        started = []
+        for _ in range(3):
+            group = groups.make(memory_bytes=150 << 20, tasks=9)
+            command = ["sh", "-c", 'read line; exec "$0" -c "$1"', sys.executable, HOLDING]
+            process = stack.enter_context(
+                subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            )
+            stack.callback(process.kill)
+            group.add(process.pid)
+            started.append(process)
+        for process in started:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(b"begin\n")
+            process.stdout.readline()  # Nothing, if it was ended for what it took.
+        for process in started:
+            process.communicate(timeout=20)
+        assert sorted(process.returncode for process in started)[:2] == [-9, -9]
 
 
 FORKS = """
