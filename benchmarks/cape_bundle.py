@@ -149,7 +149,7 @@ def measure(megabytes: int, work: Path, *, over_limit: bool) -> Measured:
     Raises `StackError`.
     """
     measured = Measured(megabytes)
-    store = {"database": f"sqlite:///{work / 'cape.sqlite'}", "bundles": work / "bundles"}
+    store = {"database": f"sqlite:///{work / 'cape.sqlite'}", "bundles": work / "bundles", "open_signup": True}
     with stack.blindsight(MODEL, work, **store) as service:
         root = _root(work)
         cape = Command(work, f"http://127.0.0.1:{service.port}", root)

@@ -90,9 +90,16 @@ def blindsight(model: Path, work: Path, **more: object) -> Iterator[Service]:
             yield Service("blindsight", port, {"gateway": gateway, "enclave runtime": enclave} | workers, metrics_port)
 
 
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):  # The process that compiled what the others import.
+        return []
+
+
 def _workers(enclave: psutil.Process) -> Iterator[tuple[str, psutil.Process]]:
     """Each worker, and the processes that stand around it in its namespaces."""
-    outer = [child for child in enclave.children() if "enclave_runtime.workers.worker" in child.cmdline()]
+    outer = [child for child in enclave.children() if "enclave_runtime.workers.worker" in _command(child)]
     for number, process in enumerate(outer, start=1):
         *waiting, function = (process, *process.children(recursive=True))
         yield f"worker {number}", function
