@@ -46,6 +46,22 @@ EXPOSE 7500
 ENTRYPOINT ["python", "-I", "-S", "-B", "/app/enclave_runtime/boot.py", "enclave_runtime.commands"]
 CMD ["serve", "--host", "0.0.0.0", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
 
+# ---- enclave-classifier: the same without Cape's code, for those who only classify; "policy --variant classifier" -----
+FROM base AS enclave-classifier
+COPY requirements/enclave.txt requirements/enclave.txt
+RUN pip install --require-hashes --no-deps --requirement requirements/enclave.txt
+COPY blindsight/*.py blindsight/
+COPY blindsight/attestation blindsight/attestation
+COPY blindsight/sealing blindsight/sealing
+COPY blindsight/wire blindsight/wire
+COPY enclave_runtime enclave_runtime
+RUN rm -r blindsight/wire/cape.py enclave_runtime/cape
+USER 10001:10001
+VOLUME ["/state"]
+EXPOSE 7500
+ENTRYPOINT ["python", "-I", "-S", "-B", "/app/enclave_runtime/boot.py", "enclave_runtime.commands"]
+CMD ["serve", "--variant", "classifier", "--host", "0.0.0.0", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
+
 # ---- commands: client and commands, as in the wheel ------------------------------------------------------------------
 FROM base AS commands
 COPY requirements/client.txt requirements/client.txt

@@ -4,6 +4,8 @@ TLS_PORT ?= 8443
 METRICS_PORT ?= 9000
 STATE ?= .blindsight
 MODEL ?=
+# `classifier`: an enclave without any of Cape's code.
+VARIANT ?= cape
 PYTHON ?= python3
 
 VENV := .venv
@@ -27,7 +29,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/installed-run ## build what is missing, start everything, serve until Ctrl-C
-	@$(BIN)/blindsight up --port $(PORT) --tls-port $(TLS_PORT) --metrics-port $(METRICS_PORT) --state $(STATE) \
+	@$(BIN)/blindsight up --port $(PORT) --tls-port $(TLS_PORT) --metrics-port $(METRICS_PORT) --state $(STATE) --variant $(VARIANT) \
 		$(if $(MODEL),--model $(MODEL))
 
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed check ## lint, types, import rules and all tests
