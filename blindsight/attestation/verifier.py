@@ -18,19 +18,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from blindsight.attestation import chain as chains
-from blindsight.attestation import cose, matching
+from blindsight.attestation import matching, proof
 from blindsight.attestation.claims import CLAIMS_PCR, Claims, expected_pcr16
-from blindsight.attestation.document import MAX_DOCUMENT_BYTES, AttestationDocument
 from blindsight.attestation.report import Step, VerificationReport, Verified
 from blindsight.errors import (
-    EvidenceChainError,
     EvidenceClaimsError,
-    EvidenceDebugError,
-    EvidenceFormatError,
     EvidenceFreshnessError,
 )
 
@@ -44,12 +38,6 @@ MIN_NONCE_BYTES = 16
 
 CALLERS_STEP = 11
 """The comparisons with what came beside the document, which are the caller's to make."""
-
-DEBUG_PCRS = (0, 1, 2)
-"""Zero in a debug enclave, whose signature and chain are as genuine as any. PCR 3 and 4 are not."""
-
-_SHOWN_FIELDS, _SHOWN_LETTERS = 8, 40
-"""How many unknown fields a report names, and how much of a name."""
 
 
 def verify(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: bytes | None, now: datetime) -> Verified:
@@ -118,55 +106,24 @@ def _verify(
 ) -> Verified:
     steps = _Steps()
 
-    # 1. Envelope.
-    number = steps.begin("Envelope")
-    if len(evidence) > MAX_DOCUMENT_BYTES:
-        raise EvidenceFormatError("document_too_large", f"More than {MAX_DOCUMENT_BYTES} bytes.", step=number)
-    message = cose.parse(evidence, step=number)
-    steps.passed(f"{len(evidence)} bytes", "COSE_Sign1 with ES384")
-
-    # 2. Fields.
-    number = steps.begin("Fields")
-    document = AttestationDocument.parse(message.payload, step=number)
-    steps.passed(f"document of {document.module_id!a}{_unknown(document.unknown_fields)}", "AWS's field table")
-
-    # 3. Root: the bundle's own first certificate, which counts only if its fingerprint is pinned.
-    number = steps.begin("Root")
-    root_sha256 = hashlib.sha256(document.cabundle[0]).hexdigest()
-    releases = matching.by_root(policy, root_sha256, step=number)
-    kind = releases[0].kind
-    chain = chains.parse(document.cabundle, document.certificate, step=number)
-    if kind == "nitro" and chain.calls_itself_simulated:
-        raise EvidenceChainError("simulated_root", "A simulated root is listed as a genuine one.", step=number)
-    steps.passed(f"root {root_sha256}", f"the policy's roots, as {kind}")
-
-    # 4. Chain, at the verifier's time. An enclave's clock may be ahead of ours by the permitted skew, and its newest
-    #    certificate with it; expiry is never judged by an earlier time than ours.
-    number = steps.begin("Chain")
-    if now is None:
-        at = document.timestamp
-    else:
-        at = max(now, min(document.timestamp, now + timedelta(seconds=policy.max_future_skew)))
-    key = chains.verify(chain, at=at, step=number)
-    steps.passed(f"{len(chain.certificates)} certificates", f"the root's key, at {at:%Y-%m-%d %H:%M:%SZ}")
-
-    # 5. Signature.
-    number = steps.begin("Signature")
-    cose.verify(message, key, step=number)
-    steps.passed("signature over the payload", "the key of the leaf certificate")
-
-    # 6. Debug mode, whatever the policy lists.
-    number = steps.begin("Debug mode")
-    if not any(any(document.pcrs.get(index, b"")) for index in DEBUG_PCRS):
-        raise EvidenceDebugError("debug_document", "PCR 0, 1 and 2 are zero or missing: debug mode.", step=number)
-    steps.passed("PCR 0, 1, 2", "not all zero")
+    # 1 to 6. Envelope, fields, root, chain, signature, debug mode.
+    proven = proof.prove(
+        evidence,
+        kind_of_root=lambda root_sha256, step: matching.by_root(policy, root_sha256, step=step)[0].kind,
+        judged_at=lambda document, _: (
+            document.timestamp if now is None else proof.time_of_judgement(document, now, policy.max_future_skew)
+        ),
+        steps=steps,
+    )
+    document = proven.document
+    accepted = policy.releases_of(proven.root_sha256)
 
     # 7. Measurements. An archived document is judged by what was in force when it was made; its time is signed by now.
     measurements = steps.begin("Measurements")
     if now is None:
         matching.check_policy(policy, at=document.timestamp)
     releases = matching.by_measurements(
-        releases, document.pcrs, policy=policy, at=document.timestamp if now is None else now, step=measurements
+        accepted, document.pcrs, policy=policy, at=document.timestamp if now is None else now, step=measurements
     )
 
     # 8. Claims: user_data is only as good as the PCR that measures it.
@@ -193,24 +150,17 @@ def _verify(
     if nonce is not None:
         _check_nonce(nonce, document.nonce, number)
     if now is not None:
-        _check_age(document.timestamp, now, policy, number)
+        proof.check_age(
+            document.timestamp, now, max_age=policy.max_age, max_future_skew=policy.max_future_skew, step=number
+        )
     checked = [text for text, was in (("nonce", nonce is not None), ("age", now is not None)) if was]
     steps.asked(bool(checked), " and ".join(checked), f"the caller's, {policy.max_age} s at most")
 
     report = VerificationReport(
-        kind, at if now is None else now, now is None, steps.done(), release.name, release.left_open
+        proven.kind, proven.at if now is None else now, now is None, steps.done(), release.name, release.left_open
     )
     until = min((end for end in (policy.expires, release.expires) if end is not None), default=None)
-    return Verified(kind, document, claims, root_sha256, report, until)
-
-
-def _unknown(fields: tuple[int | str, ...]) -> str:
-    """What the report says of fields that no check looks at: AWS may add some at any time."""
-    if not fields:
-        return ""
-    names = [f"{name[:_SHOWN_LETTERS]!a}" if isinstance(name, str) else str(name) for name in fields[:_SHOWN_FIELDS]]
-    more = f" and {len(fields) - len(names)} more" if len(fields) > len(names) else ""
-    return f", and fields that are not known here: {', '.join(names)}{more}"
+    return Verified(proven.kind, document, claims, proven.root_sha256, report, until)
 
 
 def _check_claims_pcr(claims: Claims, measured: bytes | None, step: int) -> None:
@@ -225,18 +175,6 @@ def _check_nonce(sent: bytes, received: bytes | None, step: int) -> None:
         raise EvidenceFreshnessError("nonce_missing", "The document carries no nonce.", step=step)
     if not hmac.compare_digest(sent, received):
         raise EvidenceFreshnessError("nonce_mismatch", "The document carries another nonce.", step=step)
-
-
-def _check_age(timestamp: datetime, now: datetime, policy: Policy | UnsafeAcceptAnything, step: int) -> None:
-    age = (now - timestamp).total_seconds()
-    if age > policy.max_age:
-        raise EvidenceFreshnessError(
-            "evidence_too_old", f"The document is {age:.0f} s old; {policy.max_age} s are accepted.", step=step
-        )
-    if -age > policy.max_future_skew:
-        raise EvidenceFreshnessError(
-            "evidence_from_future", f"The document was made {-age:.0f} s in the future.", step=step
-        )
 
 
 class _Steps:

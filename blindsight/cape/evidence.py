@@ -1,37 +1,32 @@
 """Verify evidence as Cape's clients do: against one root and the PCR values that the caller lists, if any.
 
-The steps are those of `blindsight.attestation.verifier`, with its numbers. What Cape's user data says (a function's
-checksum, a key) stands in no PCR and is the caller's to compare; without PCR values, any enclave under the root passes.
+The steps are those of `blindsight.attestation.verifier`, with its numbers; up to the sixth it is the same code. What
+Cape's user data says (a function's checksum, a key) stands in no PCR and is the caller's to compare; without PCR
+values, any enclave under the root passes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from blindsight.attestation import chain as chains
-from blindsight.attestation import cose
-from blindsight.attestation.document import MAX_DOCUMENT_BYTES, AttestationDocument
-from blindsight.attestation.policy import DEFAULT_MAX_FUTURE_SKEW
+from blindsight.attestation import proof
+from blindsight.attestation.policy import DEFAULT_MAX_AGE, DEFAULT_MAX_FUTURE_SKEW
 from blindsight.attestation.roots import AWS_NITRO_ROOT_G1, SIMULATED_ROOT_NAME
-from blindsight.attestation.verifier import DEBUG_PCRS
-from blindsight.errors import (
-    EvidenceChainError,
-    EvidenceDebugError,
-    EvidenceFormatError,
-    EvidenceFreshnessError,
-    EvidenceMeasurementError,
-)
+from blindsight.errors import EvidenceChainError, EvidenceFreshnessError, EvidenceMeasurementError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from cryptography import x509
+
+    from blindsight.attestation.document import AttestationDocument
+    from blindsight.attestation.roots import Kind
 
 
 def verify_document(
@@ -46,34 +41,20 @@ def verify_document(
 
     `root` None is AWS's. `at` is the time now (aware), or "leaf" for a user's key, whose document is served long after
     its certificates expired: then they are judged by the moment when the signer's became valid. `pcrs` maps an index to
-    the accepted values in lower-case hexadecimal. With `nonce` None, freshness is not asked for.
+    the accepted values in lower-case hexadecimal. With `nonce` None, none is asked for. A document's age is looked at
+    unless it is read for a user's key.
     """
-    # 1. Envelope.
-    if len(document) > MAX_DOCUMENT_BYTES:
-        raise EvidenceFormatError("document_too_large", f"More than {MAX_DOCUMENT_BYTES} bytes.", step=1)
-    message = cose.parse(document, step=1)
-
-    # 2. Fields.
-    fields = AttestationDocument.parse(message.payload, step=2)
-
-    # 3. Root.
-    if hashlib.sha256(fields.cabundle[0]).hexdigest() != fingerprint(root):
-        raise EvidenceChainError("root_not_pinned", "the evidence does not descend from the trusted root", step=3)
-    chain = chains.parse(fields.cabundle, fields.certificate, step=3)
-
-    # 4. Chain. As in the verifier, an enclave's clock may be ahead of ours by the permitted skew.
-    if at == "leaf":
-        judged_at = chain.leaf.not_valid_before_utc
-    else:
-        judged_at = max(at, min(fields.timestamp, at + timedelta(seconds=DEFAULT_MAX_FUTURE_SKEW)))
-    key = chains.verify(chain, at=judged_at, step=4)
-
-    # 5. Signature.
-    cose.verify(message, key, step=5)
-
-    # 6. Debug mode.
-    if not any(any(fields.pcrs.get(index, b"")) for index in DEBUG_PCRS):
-        raise EvidenceDebugError("debug_document", "PCR 0, 1 and 2 are zero or missing: debug mode.", step=6)
+    # 1 to 6. Envelope, fields, root, chain, signature, debug mode.
+    fields = proof.prove(
+        document,
+        kind_of_root=lambda root_sha256, step: _kind_of_root(root, root_sha256, step),
+        judged_at=lambda parsed, chain: (
+            chain.leaf.not_valid_before_utc
+            if at == "leaf"
+            else proof.time_of_judgement(parsed, at, DEFAULT_MAX_FUTURE_SKEW)
+        ),
+        steps=proof.Unrecorded(),
+    ).document
 
     # 7. Measurements, with the words of Cape's command line.
     for index, accepted in sorted(pcrs.items()):
@@ -86,7 +67,15 @@ def verify_document(
     # 10. Freshness.
     if nonce is not None and not hmac.compare_digest(nonce, fields.nonce or b""):
         raise EvidenceFreshnessError("nonce_mismatch", "error validating nonce", step=10)
+    if at != "leaf":
+        proof.check_age(fields.timestamp, at, max_age=DEFAULT_MAX_AGE, max_future_skew=DEFAULT_MAX_FUTURE_SKEW, step=10)
     return fields
+
+
+def _kind_of_root(root: x509.Certificate | None, root_sha256: str, step: int) -> Kind:
+    if root_sha256 != fingerprint(root):
+        raise EvidenceChainError("root_not_pinned", "the evidence does not descend from the trusted root", step=step)
+    return "nitro" if root is None else "simulated"
 
 
 def fingerprint(root: x509.Certificate | None) -> str:

@@ -132,3 +132,19 @@ def test_what_is_no_document_is_refused(document: bytes) -> None:
 
 def test_the_time_is_only_that_of_the_caller() -> None:
     refused(FORGE.document(**CAPE), "certificate_not_yet_valid", at=datetime(2020, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "code"), [(0, None), (300, None), (301, "evidence_too_old"), (-60, None), (-61, "evidence_from_future")]
+)
+def test_live_evidence_has_an_age_like_any_other(seconds: int, code: str | None) -> None:
+    """A nonce that a host could foresee would otherwise make an old document a fresh one."""
+    document = FORGE.document(**CAPE)
+    if code is None:
+        verify(document, at=NOW + timedelta(seconds=seconds))
+    else:
+        refused(document, code, at=NOW + timedelta(seconds=seconds))
+
+
+def test_a_users_key_has_none() -> None:
+    assert verify(FORGE.document(**CAPE), at="leaf", nonce=None).user_data == USER_DATA
