@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from dataclasses import asdict, dataclass
@@ -13,9 +14,10 @@ from sqlalchemy.exc import IntegrityError
 
 from blindsight.errors import CapeError
 from gateway.cape.schema import device_codes, tokens
+from gateway.connections import source_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Delete, Row
 
     from gateway.cape.database import Database
     from gateway.cape.store import TokenRow
@@ -25,8 +27,16 @@ INTERVAL: Final = 5
 """Seconds between polls."""
 MAX_INTERVAL: Final = 60
 """Seconds. Cape's command line does not pause after `slow_down`; without a bound it would never be let in again."""
-MAX_PENDING: Final = 1000
-"""Codes that are waiting at once: anybody may ask for one."""
+MAX_CODES: Final = 10_000
+"""Codes that are kept at once, decided and lately expired ones among them: anybody may ask for one."""
+MAX_FROM_ONE: Final = 5_000
+"""Of them, for one IPv4 address or IPv6 network. A device asks every five seconds; at a few hundred a second, which is
+what a store can take, a flood from its own address needs longer than that to have its code forgotten."""
+
+_FORGOTTEN_AT_ONCE: Final = 25
+"""The part, 1/25, of the codes that is forgotten when there are too many: finding them is dear."""
+_AT_ONCE: Final = 2
+"""Transactions that anybody may cause, of each kind; the others of the store are not to wait for them."""
 
 _EARLY: Final = timedelta(milliseconds=500)
 """How much too early a poll may come: networks are not metronomes."""
@@ -87,23 +97,22 @@ class DeviceCodes:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._creating = asyncio.Semaphore(_AT_ONCE)
+        self._polling = asyncio.Semaphore(_AT_ONCE)
 
     async def create(self, device: Device | None = None, *, now: datetime | None = None) -> NewCode:
         """A new code for `device`, good for ten minutes.
 
-        Raises `CapeError` (`overloaded`) while too many are waiting.
+        Where there are too many, of the same caller or of all, those are forgotten first that no device has asked
+        about yet, then those that none has asked about for longest. So nobody can use them up.
         """
         moment, device = now or datetime.now(UTC), device or Device()
-        await self.purge_expired(now=moment)
+        source = source_of(device.address or "")[:64]
 
         def work(connection: Connection) -> NewCode:
-            waiting = (
-                select(func.count())
-                .select_from(device_codes)
-                .where(device_codes.c.status == "pending", device_codes.c.expires_at > moment)
-            )
-            if connection.execute(waiting).scalar_one() >= MAX_PENDING:
-                raise CapeError("overloaded", "too many logins are waiting to be approved; try again in a few minutes")
+            connection.execute(_purge(moment))
+            _make_room(connection, MAX_FROM_ONE, moment, device_codes.c.source == source)
+            _make_room(connection, MAX_CODES, moment)
             new = NewCode(secrets.token_urlsafe(32), _free_user_code(connection))
             connection.execute(
                 insert(device_codes).values(
@@ -116,11 +125,13 @@ class DeviceCodes:
                     device_name=device.name,
                     address=device.address,
                     account=device.account,
+                    source=source,
                 )
             )
             return new
 
-        return await self._database.write(work)
+        async with self._creating:
+            return await self._database.write(work)
 
     async def by_user_code(self, user_code: str, *, now: datetime | None = None) -> CodeRow | None:
         """The code that a person was shown, unless it has expired. Case and the dash do not matter."""
@@ -185,12 +196,35 @@ class DeviceCodes:
     async def poll(self, device_code: str, *, now: datetime | None = None) -> Poll:
         """What a device learns. Polling faster than its interval doubles the interval, up to a minute."""
         moment = now or datetime.now(UTC)
-        return await self._database.write(lambda connection: _poll(connection, _hash(device_code), moment))
+        async with self._polling:
+            return await self._database.write(lambda connection: _poll(connection, _hash(device_code), moment))
 
     async def purge_expired(self, *, now: datetime | None = None) -> None:
         """Forget codes that expired a while ago."""
-        removing = delete(device_codes).where(device_codes.c.expires_at <= (now or datetime.now(UTC)) - _REMEMBERED)
+        removing = _purge(now or datetime.now(UTC))
         await self._database.write(lambda connection: connection.execute(removing).close())
+
+
+def _purge(now: datetime) -> Delete:
+    return delete(device_codes).where(device_codes.c.expires_at <= now - _REMEMBERED)
+
+
+def _make_room(connection: Connection, most: int, now: datetime, *which: ColumnElement[bool]) -> None:
+    """Have fewer than `most` codes, of those that are `which`."""
+    count = connection.execute(select(func.count()).select_from(device_codes).where(*which)).scalar_one()
+    if count < most:
+        return
+    # Approved ones are about to be fetched.
+    open_to_all = or_(device_codes.c.status != "approved", device_codes.c.expires_at <= now)
+    asked_about = device_codes.c.last_poll_at
+    keenest_last = (asked_about.is_not(None), func.coalesce(asked_about, device_codes.c.created_at))
+    least = (
+        select(device_codes.c.code_hash)
+        .where(open_to_all, *which)
+        .order_by(*keenest_last)
+        .limit(count - most + max(1, most // _FORGOTTEN_AT_ONCE))
+    )
+    connection.execute(delete(device_codes).where(device_codes.c.code_hash.in_(least)))
 
 
 def _poll(connection: Connection, code_hash: str, now: datetime) -> Poll:

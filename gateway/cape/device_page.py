@@ -13,8 +13,8 @@ from blindsight.cape.fingerprint import fingerprint
 from blindsight.errors import CapeError
 from gateway.cape.answers import moment
 from gateway.cape.device_codes import unknown_code
-from gateway.cape.guesses import network_of
 from gateway.cape.services import cape_of
+from gateway.connections import source_of
 
 if TYPE_CHECKING:
     from gateway.cape.device_codes import CodeRow
@@ -60,7 +60,7 @@ async def device_page(request: Request) -> HTMLResponse:
     cape = cape_of(request)
     address = request.client.host if request.client else ""
     try:
-        with cape.guesses.attempt(f"address {network_of(address)}"):
+        with cape.guesses.attempt(f"address {source_of(address)}"):
             row = await cape.store.device_codes.by_user_code(code)
             if row is None or row.status != "pending":
                 raise unknown_code()

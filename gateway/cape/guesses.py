@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 WINDOW_SECONDS: Final = 600
 """A code's lifetime."""
 MAX_WRONG: Final = 10
-"""In that time. A code has 20^8 values, so that of 1000 that are waiting one is found with a chance of 4 in 10^7."""
+"""In that time. A code has 20^8 values, so that of 10 000 that are waiting one is found with a chance of 4 in 10^6."""
 _MAX_KNOWN: Final = 10_000
 """How many are remembered at once; the first ones are forgotten first."""
 
@@ -51,12 +50,3 @@ class Guesses:
             raise
         else:
             recent.remove(now)
-
-
-def network_of(address: str) -> str:
-    """What one caller can be expected to have of addresses: one of IPv4, or 2^64 of IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(ipaddress.ip_network(f"{parsed}/64", strict=False)) if parsed.version == 6 else str(parsed)

@@ -121,5 +121,7 @@ device_codes: Final = Table(
     Column("device_name", String(64)),
     Column("address", String(64)),
     Column("account", String(39)),
+    # The address, or for IPv6 the network that it is of: by it codes are counted.
+    Column("source", String(64), index=True),
     CheckConstraint("status IN ('pending', 'approved', 'denied')", name="status"),
 )

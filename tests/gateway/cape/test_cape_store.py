@@ -463,19 +463,6 @@ async def test_tokens_are_delivered_to_one_of_many_polls(store: Store) -> None:
     assert sum(poll.access_token is not None for poll in polls) == 1
 
 
-async def test_pending_codes_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_codes, "MAX_PENDING", 3)
-    made = [await store.device_codes.create(now=NOW) for _ in range(3)]
-    assert len({new.user_code for new in made}) == 3
-    with pytest.raises(CapeError) as caught:
-        await store.device_codes.create(now=NOW)
-    assert caught.value.code == "overloaded"
-    await store.device_codes.decide(made[0].user_code, allow=False, now=NOW)
-    await store.device_codes.create(now=NOW)
-    # Those that expired wait no more.
-    await store.device_codes.create(now=NOW + device_codes.LIFETIME)
-
-
 async def test_device_codes_are_hashed(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/store.db")
     await store.upgrade()
