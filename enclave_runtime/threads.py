@@ -1,6 +1,6 @@
 """The runtime's threads, apart by what they do, so that no kind of work waits for another's.
 
-What takes more than a few milliseconds is done in one of them: the event loop answers everybody. The interpreter's lock
+What takes more than a few milliseconds is done in one of them: the event loop stays free. The interpreter's lock
 is the other thing that all share, so whatever holds it for long is done in pieces (`base64pieces`, `Gathered`).
 """
 
@@ -47,7 +47,7 @@ class Threads:
         return await asyncio.wrap_future(running)
 
     def submit(self, call: Callable[[], None]) -> None:
-        """Have something done that nobody waits for and that does not fail."""
+        """Have `call`, which does not fail, done at some time."""
         self._executor.submit(call)
 
     def _free(self, _: object) -> None:

@@ -44,7 +44,7 @@ class LoadedFunction:
     """Whose it is, once it is kept (`Account.identity`)."""
 
     def unused_of(self, account: bytes | None) -> bool:
-        """Whether nobody uses it; with `account`, and it is that account's."""
+        """Whether no session uses it; with `account`, and it belongs to that account."""
         return not self.users and account in {None, self.account}
 
     def remove(self) -> None:

@@ -1,4 +1,4 @@
-"""Inputs of one session: sealed to its key, opened without holding up anybody else, and each taken once."""
+"""Inputs of one session: sealed to its key, opened without holding up other sessions, and each taken once."""
 
 from __future__ import annotations
 

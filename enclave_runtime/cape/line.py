@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Line:
-    """`inbox` is filled by somebody else. Every method raises `OSError` once the gateway is gone."""
+    """`inbox` is filled by another task. Every method raises `OSError` once the gateway is gone."""
 
     def __init__(self, inbox: asyncio.Queue[tuple[Kind, bytes]], writer: asyncio.StreamWriter) -> None:
         self._inbox = inbox

@@ -49,7 +49,7 @@ class LoadedFunctions:
         function.users -= 1
 
     async def take(self, share: Share, count: int) -> None:
-        """Let `share` have `count` bytes more, in place of functions that nobody uses if need be.
+        """Let `share` have `count` bytes more, in place of functions that are not in use if need be.
 
         Raises `CapeError` (`overloaded`).
         """

@@ -80,5 +80,5 @@ class Share:
         self.taken -= count
 
     def hand_on(self, count: int) -> None:
-        """Somebody else gives `count` of it back later."""
+        """Its new holder gives `count` of it back later."""
         self.taken -= count

@@ -208,7 +208,7 @@ class _Session:
         try:
             return await asyncio.shield(unpacking)
         except asyncio.CancelledError:
-            # The client is gone, the thread is not: what it makes is nobody's.
+            # The client is gone, the thread is not: what it makes has no user.
             unpacking.add_done_callback(_remove)
             raise
 

@@ -1,4 +1,4 @@
-"""Requests that are long in any of their parts are answered in steps that are short for everybody else."""
+"""Requests that are long in any of their parts are answered in steps that are short for all others."""
 
 from __future__ import annotations
 

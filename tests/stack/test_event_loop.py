@@ -1,4 +1,4 @@
-"""The enclave answers everybody while one caller sends it the worst that each of its doors lets in.
+"""The enclave answers all others while one caller sends it the worst that each of its doors lets in.
 
 Times are compared with those of an idle service on the same machine at the same moment, and generously; what makes them
 short is tested by itself, where it is made. Run it with `-rP` for the figures.
@@ -87,7 +87,7 @@ def cape_handler(data):
 
 @dataclass(frozen=True)
 class Target:
-    """An enclave, and somebody with a function there."""
+    """An enclave, and an account with a function there."""
 
     enclave: Enclave
     hands: Hands

@@ -41,7 +41,7 @@ _START_SECONDS = 120.0
 _UPLOAD_SECONDS = 15.0
 """For which a worker is watched: ONNX Runtime would look for its vendor's host nine seconds after its start."""
 _NAME_SERVICE = '"/var/run/nscd/socket"'
-"""Where the C library asks for users' and hosts' names first, on this machine; here nobody listens."""
+"""Where the C library asks for users' and hosts' names first, on this machine; here nothing listens."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -105,7 +105,7 @@ def ended(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> 
             for left in (*psutil.Process(process.pid).children(recursive=True), process):
                 left.kill()
             process.wait()
-    return Traced(Trace(trace.read_text()), folder / "home", (state, temporary))
+    return Traced(Trace(trace.read_text()), folder / "home", (state,))
 
 
 def _use(stack: Running) -> None:

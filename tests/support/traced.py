@@ -107,7 +107,7 @@ class Trace:
         return {call.arguments.partition(",")[0] for call in self._calls() if call.name == "socket"}
 
     def addresses(self) -> set[Address]:
-        """Everything that a socket was connected, bound or sent to. Unconnected sends to nobody are not among them."""
+        """Everything that a socket was connected, bound or sent to. Sends without an address are not among them."""
         return {
             _address(call.name, match["address"])
             for call in self._calls()

@@ -1,4 +1,4 @@
-"""Large inputs and results: whole, and in steps that are short for everybody else in the event loop.
+"""Large inputs and results: whole, and in steps that are short for all others in the event loop.
 
 A step may take what the test's own end of a connection takes, which is in the same loop.
 """
