@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 PHOTO = images.plain(107)
-HEAD = f"POST /classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\ncontent-length: {len(PHOTO)}\r\n\r\n".encode()
+HEAD = (
+    f"POST /classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\ncontent-length: {len(PHOTO)}\r\n\r\n"
+).encode()
 UPLOAD = HEAD + PHOTO
 
 
