@@ -102,7 +102,7 @@ def test_refusals_are_recorded_as_the_route_would_record_them(fresh_gateway: Gat
     with full(gateway):
         answers = [
             gateway.client.post(path, content=b"x", headers={"x-request-id": ours, **more})
-            for path, more in (("/classify", {}), ("/ohttp", {"origin": "null"}))
+            for path, more in (("/classify", {}), ("/ohttp", {"origin": "null", "content-type": "message/ohttp-req"}))
         ]
         for each in answers:
             check(each, "overloaded")
