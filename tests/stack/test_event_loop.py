@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -112,12 +111,16 @@ class Target:
     def classify(self, *requests: bytes) -> None:
         """Send binary HTTP requests, sealed."""
         evidence = frames.unpack(
-            wire.ask(self.enclave.port, Kind.EVIDENCE_REQUEST, frames.pack({"nonce": bytes(16)}))[1]
+            wire.ask(
+                self.enclave.port, self.enclave.secret_file, Kind.EVIDENCE_REQUEST, frames.pack({"nonce": bytes(16)})
+            )[1]
         )
         config = keyconfig.preferred(keyconfig.decode_list(evidence["key_configs"]))
         for request in requests:
             message, opener = ohttp.encapsulate(config, request)
-            kind, answer = wire.ask(self.enclave.port, Kind.SEALED_REQUEST, message, seconds=60)
+            kind, answer = wire.ask(
+                self.enclave.port, self.enclave.secret_file, Kind.SEALED_REQUEST, message, seconds=60
+            )
             assert kind is Kind.SEALED_RESPONSE
             assert bhttp.decode_response(opener.open(answer)).status != 500
 
@@ -130,7 +133,7 @@ def target(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) ->
     enclave = Enclave(bundle, folder / "state", folder / "enclave", port=free_port(), workers=1)
     try:
         enclave.wait_warm()
-        ada, hands = owner("ada"), Hands(enclave.port)
+        ada, hands = owner("ada"), Hands(enclave.port, enclave.secret_file)
         record = hands.call("create_account", username="ada", owner_public_key=ada.public, proof=ada.token())["record"]
         with hands.session(route="key", token=ada.token(), record=record) as line:
             key = json.loads(line.document().user_data or b"")["key"]
@@ -187,8 +190,8 @@ def deployment(target: Target, length: int) -> None:
 
 
 def call(target: Target, payload: bytes) -> None:
-    with contextlib.suppress(ConnectionError, struct.error):  # Refused unread.
-        kind, _ = wire.ask(target.enclave.port, Kind.CAPE_CALL, payload, seconds=60)
+    with contextlib.suppress(ConnectionError, EOFError):  # Refused unread.
+        kind, _ = wire.ask(target.enclave.port, target.enclave.secret_file, Kind.CAPE_CALL, payload, seconds=60)
         assert kind is Kind.REFUSAL
 
 
@@ -218,7 +221,7 @@ ATTACKS: dict[str, Callable[[Target], object]] = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_the_enclave_answers_others_meanwhile(target: Target, attack: str) -> None:
-    with Probe(target.enclave.port) as probe:
+    with Probe(target.enclave.port, target.enclave.secret_file) as probe:
         ATTACKS[attack](target)
     print(f"{attack}: {probe.enclave}; idle {probe.idle}")
     assert probe.enclave.percentile(99) < 150 + 5 * probe.idle.percentile(99)

@@ -11,16 +11,17 @@ from __future__ import annotations
 import asyncio
 import json
 import select
-import socket
 import struct
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 from blindsight.wire import frames
 from blindsight.wire.protocol import Kind
+from tests.support import wire
 
 EVERY_MS = 5.0
 
@@ -56,14 +57,15 @@ class Probe:
     enclave: Lag
     idle: Lag
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, secret_file: Path) -> None:
         self._port = port
+        self._secret_file = secret_file
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
         idle, port = self._start("idle")
         self._idle = idle
-        self._asking = [self._start("ask", number)[0] for number in (str(self._port), port)]
+        self._asking = [self._start("ask", number, str(self._secret_file))[0] for number in (str(self._port), port)]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -77,9 +79,9 @@ class Probe:
         return process, process.stdout.readline().decode().strip()
 
 
-def ask(port: int) -> None:
+def ask(port: int, secret_file: Path) -> None:
     question, taken = frames.encode(Kind.STATUS_REQUEST), []
-    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as stream:
+    with wire.admitted(port, secret_file) as (connection, stream):
         print("asking", flush=True)
         while not select.select([sys.stdin], [], [], EVERY_MS / 1000)[0]:
             began = time.perf_counter()
@@ -92,8 +94,13 @@ def ask(port: int) -> None:
 
 async def idle() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await frames.read(reader) is not None:
-            writer.write(frames.encode(Kind.STATUS, frames.pack({"ready": True})))
+        while (frame := await frames.read(reader)) is not None:
+            hello = frame[0] is Kind.GATEWAY_HELLO
+            writer.write(
+                frames.encode(Kind.GATEWAY_ADMITTED)
+                if hello
+                else frames.encode(Kind.STATUS, frames.pack({"ready": True}))
+            )
             await writer.drain()
         writer.close()
 
@@ -104,6 +111,6 @@ async def idle() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "ask":
-        ask(int(sys.argv[2]))
+        ask(int(sys.argv[2]), Path(sys.argv[3]))
     else:
         asyncio.run(idle())

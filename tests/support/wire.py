@@ -49,11 +49,16 @@ def receive(stream: BinaryIO) -> tuple[Kind, bytes]:
     return Kind(kind), stream.read(length - 1)
 
 
+def ask(port: int, secret_file: Path, kind: Kind, payload: bytes = b"", *, seconds: float = 10) -> tuple[Kind, bytes]:
+    """One question on a connection of its own, and its answer. Raises `EOFError` if there is none."""
+    with admitted(port, secret_file, seconds=seconds) as (connection, stream):
+        connection.sendall(frames.encode(kind, payload))
+        return receive(stream)
+
+
 def status(port: int, secret_file: Path) -> dict[str, Any]:
     """The enclave's status."""
-    with admitted(port, secret_file) as (connection, stream):
-        connection.sendall(frames.encode(Kind.STATUS_REQUEST))
-        kind, payload = receive(stream)
+    kind, payload = ask(port, secret_file, Kind.STATUS_REQUEST)
     assert kind is Kind.STATUS
     return frames.unpack(payload)
 
