@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 _HIGH_WATER_BYTES: Final = 64 * 1024
 """Above which the application waits before it writes on."""
+_BYTES_PER_SECOND: Final = 1 << 20
+"""At least as fast must be taken what is too much for the time alone: results of Cape functions have up to 100 MB."""
 
 
 class WriteDeadline:
@@ -24,6 +26,7 @@ class WriteDeadline:
         self._seconds = seconds
         self._cut = cut
         self._since: float | None = None
+        self._limit = seconds
         self._timer: asyncio.TimerHandle | None = None
         # `resume_writing` shall mean that nothing is left.
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES, low=0)
@@ -35,8 +38,9 @@ class WriteDeadline:
         elif self._since is None:
             loop = asyncio.get_running_loop()
             self._since = loop.time()
+            self._limit = self._seconds + self._transport.get_write_buffer_size() / _BYTES_PER_SECOND
             if self._timer is None:
-                self._timer = loop.call_later(self._seconds, self._check)
+                self._timer = loop.call_later(self._limit, self._check)
 
     def stop(self) -> None:
         """The connection is closed."""
@@ -53,7 +57,7 @@ class WriteDeadline:
             self._since = None
             return
         loop = asyncio.get_running_loop()
-        left = self._since + self._seconds - loop.time()
+        left = self._since + self._limit - loop.time()
         if left > 0:
             self._timer = loop.call_later(left, self._check)
         else:

@@ -90,7 +90,9 @@ class Settings(BaseSettings):
         default=5, gt=0, description="Seconds without a request after which a connection is closed."
     )
     response_timeout: float = Field(
-        default=60, gt=0, description="Seconds in which a caller must have taken a whole answer."
+        default=60,
+        gt=0,
+        description="Seconds in which a caller must have taken a whole answer; a large one has one more for each MiB.",
     )
     body_timeout: float = Field(default=30, gt=0, description="Seconds in which a request body must have arrived.")
     deadline: float = Field(default=30, gt=0, description="Seconds in which the enclave must have answered.")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ class Listener:
             if message.get("text") == "close":
                 await send({"type": "websocket.close", "code": 1000})
             if message.get("text") == "say much":
-                await send({"type": "websocket.send", "bytes": bytes(16 << 20)})
+                await send({"type": "websocket.send", "bytes": bytes(8 << 20)})
 
     def next(self) -> dict[str, Any]:
         return self.received.get(timeout=30)
@@ -175,12 +176,25 @@ def test_a_client_that_does_not_read_is_cut() -> None:
     with serving(limits=limits) as listener, listener.connect() as socket:
         socket.send("say much")
         assert listener.next()["text"] == "say much"
-        wait_until("it is cut", lambda: not listener.received.empty(), seconds=10)
+        wait_until("it is cut", lambda: not listener.received.empty())
         assert listener.next()["type"] == "websocket.disconnect"
         # Its place was the only one.
         with listener.connect() as again:
             again.send("hello")
             assert listener.next()["text"] == "hello"
+
+
+def test_a_client_that_reads_a_large_result_has_time_for_it() -> None:
+    """More than it has for a small one: eight seconds on top of one."""
+    limits = Limits(Connections(1), response_seconds=1)
+    with serving(limits=limits) as listener, listener.connect() as socket:
+        socket.send("say much")
+        assert listener.next()["text"] == "say much"
+        began = time.monotonic()
+        wait_until("more than the time for a small one has passed", lambda: time.monotonic() > began + 2)
+        assert socket.receive() == bytes(8 << 20)
+        socket.send("hello")
+        assert listener.next()["text"] == "hello"
 
 
 def test_what_comes_after_our_close_is_nobodys(listener: Listener) -> None:
