@@ -52,11 +52,16 @@ class Recorder:
         return self._outcome
 
 
-def _opened(value: bytes) -> bytes:
-    """As the Cape host would open a ciphertext."""
-    if value == b"cape:refused":
-        raise CapeError("cannot_decrypt", SECRET)
-    return b"opened " + value
+class Ciphertexts:
+    """As the Cape host would open them."""
+
+    def is_ciphertext(self, image: bytes | memoryview) -> bool:
+        return bytes(image[:5]) == b"cape:"
+
+    def open(self, value: bytes | memoryview) -> bytes:
+        if value == b"cape:refused":
+            raise CapeError("cannot_decrypt", SECRET)
+        return b"opened " + value
 
 
 class Api:
@@ -67,7 +72,7 @@ class Api:
         self.function = Function(folder, folder, folder, folder, bytes(32), MANIFEST, b"the canonical manifest")
         self.pool = Recorder(outcome)
         self.key = ReceiptKey()
-        self._api = InnerApi(self.function, self.pool, _opened, self.key)  # type: ignore[arg-type] # all that it uses
+        self._api = InnerApi(self.function, self.pool, Ciphertexts(), self.key)  # type: ignore[arg-type] # all that it uses
 
     async def respond(
         self, request: bhttp.Request, *, date: float | None = 0, replayed: bool = False

@@ -24,9 +24,7 @@ from blindsight.receipts import ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from blindsight.wire import frames
 from blindsight.wire.protocol import MAX_FRAME_BYTES, Kind
-from enclave_runtime.cape.host import CapeHost
-from enclave_runtime.cape.process import HandlerLimits
-from enclave_runtime.cape.rootsecret import RootSecret
+from enclave_runtime.cape.service import CapeService
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from enclave_runtime.inner import InnerApi
 from enclave_runtime.keys import LaneKeys
@@ -151,9 +149,17 @@ async def enclave(tmp_path: Path, state: Path, warden: Warden) -> AsyncIterator[
     keys = LaneKeys()
     async with WorkerPool(function, warden, PoolLimits(workers=1, processors=1)) as pool:
         await within(pool.wait_started())
-        host = CapeHost(RootSecret(bytes(32)), producer, warden, HandlerLimits(), classifier_checksum=function.checksum)
+        cape = CapeService(
+            state,
+            producer,
+            warden,
+            call_seconds=60,
+            memory_bytes=1 << 30,
+            bundle_bytes=1 << 30,
+            classifier_checksum=function.checksum,
+        )
         receipt_key = ReceiptKey()
-        api = InnerApi(function, pool, host.open_classifier_input, receipt_key)
+        api = InnerApi(function, pool, cape, receipt_key)
         server = EnclaveServer(
             function,
             keys,
@@ -161,7 +167,7 @@ async def enclave(tmp_path: Path, state: Path, warden: Warden) -> AsyncIterator[
             pool=pool,
             confinement=warden.summary(),
             api=api,
-            host=host,
+            cape=cape,
             receipt_key=receipt_key.thumbprint,
         )
         listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
@@ -171,7 +177,7 @@ async def enclave(tmp_path: Path, state: Path, warden: Warden) -> AsyncIterator[
             listener.close()
             await server.drain(5)
             await listener.wait_closed()
-            await host.aclose()
+            await cape.aclose()
 
 
 async def test_the_evidence_verifies_and_covers_what_comes_with_it(enclave: Enclave):
