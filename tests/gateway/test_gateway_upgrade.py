@@ -51,17 +51,19 @@ UPGRADES = {
     "a protocol without a name": "upgrade: ,\r\nconnection: upgrade\r\n",
     "empty": "upgrade:\r\nconnection: upgrade\r\n",
 }
-SMUGGLED = b"GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
-LAST = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n"
+LAST = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 
 
 def request(start: str, fields: str, body: bytes = b"") -> bytes:
     length = f"content-type: image/png\r\ncontent-length: {len(body)}\r\n" if body else ""
-    return f"{start} HTTP/1.1\r\nhost: x\r\n{fields}{length}\r\n".encode() + body
+    return f"{start} HTTP/1.1\r\nhost: localhost\r\n{fields}{length}\r\n".encode() + body
 
 
 def chunked(start: str, fields: str, body: bytes) -> bytes:
-    head = f"{start} HTTP/1.1\r\nhost: x\r\n{fields}content-type: image/png\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = (
+        f"{start} HTTP/1.1\r\nhost: localhost\r\n{fields}content-type: image/png\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
     half = len(body) // 2
     parts = b"".join(f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in (body[:half], body[half:]))
     return head.encode() + parts + b"0\r\n\r\n"
@@ -207,7 +209,7 @@ def test_websockets_still_open(front: Front) -> None:
 )
 def test_a_handshake_that_is_none_is_answered(front: Front, fields: str) -> None:
     with front.connect("plain", seconds=SECONDS) as connection:
-        connection.send(f"GET /v1/deploy HTTP/1.1\r\nhost: x\r\n{fields}\r\n".encode("latin-1"))
+        connection.send(f"GET /v1/deploy HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n".encode("latin-1"))
         (answer,) = connection.answers(["GET"])
     assert answer.status_code in {400, 401, 404}
     check_no_echo(answer)
