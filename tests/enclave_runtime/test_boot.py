@@ -196,7 +196,7 @@ def test_what_a_worker_imports_is_among_what_is_compiled_for_it(tmp_path: Path):
     shutil.copytree(REPOSITORY / "enclave_function", function, ignore=shutil.ignore_patterns("__pycache__", "bundle"))
     write_colour_model(function)
     (function / "loading.py").write_text(LOADING.format(folder=str(function)))
-    with Bytecode() as kept:
+    with Bytecode("cape") as kept:
         assert kept._process.wait(120) == 0
         run = f"import sys; sys.path.insert(0, {str(function)!r}); sys.path.insert(0, {str(REPOSITORY)!r})\n"
         run += "import loading; loading.main()"
@@ -213,7 +213,7 @@ def test_what_a_worker_imports_is_among_what_is_compiled_for_it(tmp_path: Path):
 
 
 def test_a_process_that_is_closed_early_leaves_nothing():
-    with Bytecode() as kept:
+    with Bytecode("cape") as kept:
         place, pid = kept.place, kept._process.pid
         until = time.monotonic() + 60
         while not list(kept.folder.iterdir()) and time.monotonic() < until:
