@@ -22,6 +22,7 @@ import pytest
 from blindsight.errors import CapeError
 from tests.support import stack as stacks
 from tests.support.cape_guest import Guest, trust_of, zipped
+from tests.support.memory_hogs import CHILDREN_TAKE
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -323,39 +324,7 @@ except OSError:
     pass
 result = made
 """
-CHILDREN = """
-import os, signal, socket
-lines = []
-for _ in range(6):
-    ours, theirs = socket.socketpair()
-    try:
-        child = os.fork()
-    except OSError:
-        break
-    if not child:
-        for line in (ours, *lines):
-            line.close()
-        try:
-            block = bytearray(60 << 20)
-            theirs.send(b"filled")
-            while theirs.recv(1):
-                theirs.send(b"there")
-        finally:
-            os._exit(0)
-    theirs.close()
-    if ours.recv(6):
-        lines.append(ours)
-
-
-def alive(line):
-    try:
-        return bool(line.send(b"?") and line.recv(5))
-    except ConnectionError:
-        return False
-
-
-result = 60 * sum(map(alive, lines))
-"""
+CHILDREN = f"{CHILDREN_TAKE}\nresult = megabytes\n"
 
 
 @pytest.mark.parametrize("kind", ["classifier", "Cape function"])

@@ -14,6 +14,7 @@ import pytest
 from enclave_runtime.confinement.cgroups import Groups
 from enclave_runtime.confinement.layers import Layers
 from enclave_runtime.confinement.plan import Limits
+from tests.support.memory_hogs import CHILDREN_TAKE
 
 if TYPE_CHECKING:
     from enclave_runtime.confinement.warden import Warden
@@ -24,36 +25,7 @@ LIMITS = Limits(memory_bytes=MEMORY, file_bytes=16 << 20, tasks=24)
 SLACK = 1.25
 """What the kernel may give beyond a limit before it acts, and what the interpreter needs itself."""
 
-CHILDREN = """
-import json, os, signal, socket
-lines = []
-for _ in range(6):
-    ours, theirs = socket.socketpair()
-    try:
-        child = os.fork()
-    except OSError:
-        break
-    if not child:
-        for line in (ours, *lines):
-            line.close()
-        try:
-            block = bytearray(60 << 20)
-            theirs.send(b"filled")
-            while theirs.recv(1):
-                theirs.send(b"there")
-        finally:
-            os._exit(0)
-    theirs.close()
-    # One that is refused the memory, or is ended for it, says nothing.
-    if ours.recv(6):
-        lines.append(ours)
-def alive(line):
-    try:
-        return bool(line.send(b"?") and line.recv(5))
-    except ConnectionError:
-        return False
-print(json.dumps({"taken": 60 * sum(map(alive, lines))}), flush=True)
-"""
+CHILDREN = f"import json\n{CHILDREN_TAKE}\nprint(json.dumps({{'taken': megabytes}}), flush=True)"
 
 
 def megabytes(machine: Machine, source: str, layers: Layers, limits: Limits = LIMITS) -> int:
