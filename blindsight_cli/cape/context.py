@@ -15,7 +15,7 @@ from blindsight.attestation.document import MAX_PCRS
 from blindsight.cape import evidence, tokens
 from blindsight.cape.fingerprint import fingerprint
 from blindsight.cape.protocol import USERNAME
-from blindsight.client.cape import Host, Trust, json_object
+from blindsight.client.cape import AccountKey, Host, Trust, json_object
 from blindsight.errors import OwnerError
 from blindsight_cli.cape import settings
 from blindsight_cli.cape.console import CliError, log
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import httpx2
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    from blindsight.client.cape import AccountKey
+    from blindsight.client.cape import Connection
     from blindsight_cli.cape.flags import Value
 
 
@@ -119,7 +119,18 @@ class Context:
 
     def fetch_key(self, token: str) -> bytes:
         """The Cape Key (DER) of the account of `token`, fetched and proven, and kept if it is the login's own."""
-        key = self.host.own_key(token, self.trust)
+        return self._kept(self.host.own_key(token, self.trust), token)
+
+    def attested_key(self, connection: Connection, token: str) -> bytes:
+        """The Cape Key (DER) of the account of `token`, from the evidence of an upload's own connection; kept likewise.
+
+        Raises `CapeError` or `OwnerError`.
+        """
+        key = AccountKey.parse(connection.document.user_data, tokens.peek(token).username)
+        key.check_signed(token)
+        return self._kept(key, token)
+
+    def _kept(self, key: AccountKey, token: str) -> bytes:
         der = self.proven(key)
         if self._is_own(key.username):
             self.store.save_key(der, self._facts(username_of(token), fingerprint(key.owner)))

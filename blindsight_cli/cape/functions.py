@@ -51,11 +51,11 @@ def deploy(context: Context) -> None:
                 "unable to deploy function: its name has to be 1 to 100 letters, digits, dots, dashes and underscores"
                 " (see --name)"
             )
-        token, account_token = _deploy_tokens(context, archive, name, public=public)
+        token = context.text("token") or _deploy_token(context, archive, name, public=public)
         log("Deploying function to Cape ...")
         try:
             with context.host.connect("/v1/deploy", token, context.trust) as connection:
-                key = load_public_key(context.own_key(account_token))
+                key = load_public_key(context.attested_key(connection, token))
                 with _progress(archive.size) as advance:
                     function_id = connection.deploy(name, public=public, pieces=_encrypted(archive, key, advance))
         except (BlindsightError, OSError) as error:
@@ -63,18 +63,10 @@ def deploy(context: Context) -> None:
         _show_deployed(context, function_id, archive.checksum.hex(), username_of(token), name)
 
 
-def _deploy_tokens(context: Context, archive: Package, name: str, *, public: bool) -> tuple[str, str]:
-    """The token to deploy with, which allows this one archive, and the one to fetch the owner's key with."""
-    given = context.text("token")
-    if given:
-        try:
-            login = context.store.login()
-        except CliError:
-            return given, given
-        return given, login.access_token if login.username == username_of(given) else given
-    account_token = context.token
+def _deploy_token(context: Context, archive: Package, name: str, *, public: bool) -> str:
+    """A token that allows this one archive."""
     key, username = context.owner
-    token = tokens.mint(
+    return tokens.mint(
         key,
         username,
         "deploy",
@@ -83,7 +75,6 @@ def _deploy_tokens(context: Context, archive: Package, name: str, *, public: boo
         function_name=name,
         public=public,
     )
-    return token, account_token
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def test_41_deploy(cape_host: CapeHost, ada: Person, tmp_path: Path) -> None:
 
 
 def test_42_key_while_deploying(cape_host: CapeHost, ada: Person) -> None:
-    """Without a cached key, it is fetched over a second socket while the first waits. (cli: raw client, cape)"""
+    """Without a cached key, it can be fetched over a second socket while the first waits. (cli: raw client, cape)"""
     content = archive_of(FUNCTIONS / "echo")
     with cape_host.go("/v1/deploy", ada.deploy_token("two-sockets", sha256(content))) as go:
         with cape_host.go("/v1/key", ada.token("account")) as keys:

@@ -226,7 +226,7 @@ def _converse(host: FakeCapeHost, connection: ServerConnection, path: str, token
         connection.send(messages.attestation(host.attest(nonce, host.key_data(proven.username))))
         connection.recv()
     elif path == "/v1/deploy":
-        connection.send(messages.attestation(host.attest(nonce, {})))
+        connection.send(messages.attestation(host.attest(nonce, host.key_data(proven.username))))
         _deploy(host, connection, proven)
     elif path == "/v1/test":
         connection.send(messages.attestation(host.attest(nonce, host.binding())))

@@ -95,20 +95,24 @@ def test_the_token_allows_this_archive_only(
     assert token.expires - token.issued == tokens.DEPLOY_LIFETIME
 
 
-def test_a_cached_key_saves_the_second_socket(ada: Callable[..., Any], host: FakeCapeHost, echo: Path) -> None:
-    host.sockets.clear()
-    ada("deploy", str(echo))
-    assert host.sockets == ["/v1/deploy"]
-
-
-def test_without_one_the_key_is_fetched_while_the_first_is_open(
-    ada: Callable[..., Any], host: FakeCapeHost, echo: Path, key_file: Path
+@pytest.mark.parametrize("kept", [True, False])
+def test_one_connection_is_all_it_takes(
+    ada: Callable[..., Any], host: FakeCapeHost, echo: Path, key_file: Path, *, kept: bool
 ) -> None:
-    key_file.unlink()
+    """Its evidence carries the key that the bundle is for."""
+    if not kept:
+        key_file.unlink()
     host.sockets.clear()
     assert ada("deploy", str(echo)).status == 0
-    assert host.sockets == ["/v1/deploy", "/v1/key"]
+    assert host.sockets == ["/v1/deploy"]
     assert key_file.read_bytes() == host.cape_key_der("ada")
+
+
+def test_evidence_without_a_key_gets_no_upload(ada: Callable[..., Any], host: FakeCapeHost, echo: Path) -> None:
+    host.faults["key"] = b""
+    outcome = ada("deploy", str(echo))
+    assert (outcome.status, host.functions) == (1, {})
+    assert outcome.err.endswith("Error: unable to deploy function: did not receive cape key\n")
 
 
 def test_a_foreign_cached_key_is_not_used(
@@ -125,13 +129,13 @@ def test_another_hosts_cached_key_is_not_used(
     with running_cape_host(tmp_path / "elsewhere") as other:
         other.accounts.update(host.accounts)
         assert ada("deploy", str(echo), "-u", other.url, "--root", str(other.root)).status == 0
-        assert other.sockets == ["/v1/deploy", "/v1/key"]
+        assert other.sockets == ["/v1/deploy"]
 
 
 def test_measurements_are_asked_of_the_key_too(ada: Callable[..., Any], host: FakeCapeHost, echo: Path) -> None:
     host.sockets.clear()
     assert ada("deploy", str(echo), "--pcr", f"0:{PCRS[0].hex()},1:{PCRS[1].hex()}").status == 0
-    assert host.sockets == ["/v1/deploy", "/v1/key"]
+    assert host.sockets == ["/v1/deploy"]
 
 
 def test_other_measurements_get_nothing(ada: Callable[..., Any], host: FakeCapeHost, echo: Path) -> None:
