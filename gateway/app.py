@@ -11,10 +11,9 @@ from starlette.staticfiles import StaticFiles
 
 import blindsight
 from blindsight.attestation.policy import Policy
-from gateway import errors
+from gateway import errors, openapi
 from gateway.admission import Admission, Places
 from gateway.api import attestation, classify, health, pages, sealed
-from gateway.api.models import ProblemDocument
 from gateway.cape import device, device_page, relay, rest
 from gateway.cape.bundles import Bundles
 from gateway.cape.enclave import RemoteCapeEnclave
@@ -73,7 +72,6 @@ def create_app(settings: Settings) -> FastAPI:
         },
     )
     app.state.services = services
-    app.state.cape = services.cape
     # The last one added is asked first.
     app.add_middleware(EarlyRefusal, admission=services.admission, authenticate=services.authenticate)
     app.add_middleware(OwnPagesOnly, trusted=settings.trusted_origins, metrics=services.metrics)
@@ -88,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
         for cape_module in (rest, device, device_page, relay):
             app.include_router(cape_module.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
-    _describe(app, services)
+    openapi.describe(app, services)
     return app
 
 
@@ -164,44 +162,3 @@ def _services(settings: Settings) -> Services:
         enclave=enclave,
         exchange=EnclaveExchange(enclave, connections, metrics, deadline=settings.deadline),
     )
-
-
-_FRAMEWORKS_PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
-"""FastAPI takes every `model` for JSON, which our problems are by another name."""
-
-
-def _describe(app: FastAPI, services: Services) -> None:
-    """Correct the generated schema where it would not be true."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        schema = generate()
-        components = schema.setdefault("components", {})
-        components.setdefault("schemas", {})["ProblemDocument"] = ProblemDocument.model_json_schema()
-        if services.tokens is not None:
-            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path, operations in schema["paths"].items():
-            for operation in operations.values():
-                _correct(operation, services, classifies=path.startswith(("/classify", "/ohttp")))
-        return schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
-
-
-def _correct(operation: dict[str, Any], services: Services, *, classifies: bool) -> None:
-    # FastAPI documents its own validation error; ours answers in its place, and only where there are parameters.
-    documented = operation["responses"].get("422", {}).get("content", {})
-    if "application/json" in documented and "application/problem+json" not in documented:
-        del operation["responses"]["422"]
-    for response in operation["responses"].values():
-        content = response.get("content", {})
-        if content.get("application/json") == _FRAMEWORKS_PROBLEM:
-            del content["application/json"]
-    if classifies:
-        known = services.enclave.known
-        for parameter in operation.get("parameters", []):
-            if known and parameter["name"] == "top_k":
-                parameter["schema"]["maximum"] = known.classes
-                parameter["schema"]["default"] = min(parameter["schema"]["default"], known.classes)
-        if services.tokens is not None:
-            operation["security"] = [{"token": []}]

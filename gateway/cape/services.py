@@ -104,4 +104,4 @@ class CapeServices:
 
 def cape_of(connection: HTTPConnection) -> CapeServices:
     """The services of the application that this request or WebSocket came to."""
-    return cast("CapeServices", connection.app.state.cape)
+    return cast("CapeServices", connection.app.state.services.cape)

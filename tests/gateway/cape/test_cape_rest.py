@@ -147,7 +147,7 @@ async def test_a_gateway_with_api_tokens_asks_for_one(front: Front) -> None:
         if request.headers.get("authorization") != "Bearer bs_right":
             raise Problem("unauthenticated", "Send an API token.")
 
-    object.__setattr__(front.app.state.cape, "may_sign_up", required)
+    object.__setattr__(front.app.state.services.cape, "may_sign_up", required)
     body = _sign_up(owner("ada"))
     response = await front.client.post("/v1/accounts", json=body)
     assert response.status_code == 401
