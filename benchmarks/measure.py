@@ -67,7 +67,7 @@ def measure(plan: Plan, work: Path, say: Callable[[str], None]) -> dict[str, Any
         ours = services.enter_context(stack.blindsight(plan.model, work))
         order = [(callers, service) for callers in plan.callers for service in (None, plain, ours)]
         for number in range(plan.rounds):
-            # Every other round backwards, so that a drift of the machine favours nobody.
+            # Every other round backwards, so that a drift of the machine favours no service.
             for beside, service in order if number % 2 == 0 else reversed(order):
                 name, callers = (service.name, beside) if service else (figures.BARE, 1)
                 turn = _service_turn(plan, service, callers) if service else _bare_turn(plan)

@@ -67,7 +67,7 @@ def _memory(process: psutil.Process) -> Memory:
     try:
         pss = int(process.memory_full_info().pss)
     except psutil.AccessDenied:
-        pss = None  # A worker is nobody's to inspect but the superuser's.
+        pss = None  # Only the superuser may inspect a worker.
     status = Path(f"/proc/{process.pid}/status").read_text()
     peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
     return {"rss": process.memory_info().rss, "rss_peak": int(peak) * 1024, "pss": pss}

@@ -31,7 +31,7 @@ def verify(
     ] = sealed.DEFAULT_POLICY,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
 ) -> None:
-    """Verify a receipt with its answer and evidence, without asking anybody.
+    """Verify a receipt with its answer and evidence, offline.
 
     Exit status: 0 if the receipt holds, 1 if not.
     """

@@ -107,7 +107,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _die_with_parent() -> None:
-    """A killed supervisor must not leave an enclave behind that nobody ends."""
+    """A killed supervisor must not leave an enclave behind that no process ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 

@@ -1,4 +1,4 @@
-"""Unpacking zip archives that nobody vouches for into private folders in memory."""
+"""Unpacking untrusted zip archives into private folders in memory."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
 
 
 def _remove_left_behind() -> None:
-    """Remove the folders of runtimes that were killed: 100 MB of memory each that nobody else would give back."""
+    """Remove the folders of runtimes that were killed: 100 MB of memory each that no other process would give back."""
     for place in (memory() or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
         if leftover.is_gone(place.name.removeprefix(PREFIX).partition("-")[0]):
             shutil.rmtree(place, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Variants of the enclave. `cape` hosts Cape functions beside the classifier; `classifier` has none of Cape's code.
 
-Whoever only classifies need not trust what Cape's protocol takes. In that variant its code is not measured, so that an
-image does without it, and cannot be loaded where it lies beside the rest.
+A caller who only classifies need not trust what Cape's protocol takes. In that variant its code is not measured, so
+that an image does without it, and cannot be loaded where it lies beside the rest.
 """
 
 from __future__ import annotations

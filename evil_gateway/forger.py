@@ -26,13 +26,13 @@ class Forger:
     state: Path | None
 
     def own_chain(self) -> SigningChain:
-        """A chain of genuine form under a root that nobody pins."""
+        """A chain of genuine form under a root that no client pins."""
         with tempfile.TemporaryDirectory(prefix="evil-root-") as folder:
             now = datetime.now(UTC)
             return mint_chain(load_or_create_root(Path(folder), now), _MODULE, now)
 
     def hosts_chain(self, *, late: timedelta = timedelta()) -> SigningChain:
-        """A chain under the simulated root, made `late`: what whoever runs a simulated enclave can do."""
+        """A chain under the simulated root, made `late`: what the operator of a simulated enclave can do."""
         if self.state is None:
             raise LookupError("this trick needs the folder of the simulated root")
         now = datetime.now(UTC) + late

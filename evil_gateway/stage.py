@@ -110,7 +110,7 @@ class Trick:
     policy: Act | None = None
     page_code: str | None = ""
     needs_root: bool = False
-    """Only whoever holds the key of the simulated root can play it: on real hardware nobody can."""
+    """Only the holder of the simulated root's key can play it: on real hardware no operator can."""
 
     @property
     def code_on_page(self) -> str | None:

@@ -1,6 +1,6 @@
-"""Encrypt standard input for somebody's functions: `echo secret | python encrypt_for_user.py NAME`.
+"""Encrypt standard input for an account's functions: `echo secret | python encrypt_for_user.py NAME`.
 
-Their key comes from the enclave, with evidence; nobody else can read the result, its sender neither.
+The account's key comes from the enclave, with evidence. No other party can read the result, not even its sender.
 """
 
 import sys

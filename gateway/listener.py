@@ -141,7 +141,7 @@ class Listener:
     def _accept(self) -> None:
         for accepted_now in range(_AT_ONCE):
             if self._limits.connections.full:
-                # Called again if more have come; only then somebody has to give way.
+                # Called again if more have come; only then a connection has to give way.
                 if not accepted_now:
                     self._loop.remove_reader(self._socket)
                     self._make_room()
@@ -195,6 +195,6 @@ class Listener:
                 lambda: protocol, accepted, ssl=context, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds
             )
         except (OSError, ssl.SSLError, TimeoutError):
-            # It went away, or there was no TLS in it: nobody is there to tell.
+            # The client went away, or did not speak TLS: no answer can reach it.
             accepted.close()
             place.leave()

@@ -42,7 +42,7 @@ SECURITY_HEADERS: Final = [
 
 
 _CALLER_GONE = 499
-"""Recorded where no answer was sent because nobody waited for one; nginx's number for it."""
+"""Recorded where no answer was sent because no caller waited for one; nginx's number for it."""
 
 
 class OneSlash:

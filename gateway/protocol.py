@@ -328,7 +328,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         if not self._begun:
-            self._close()  # Not a byte: there is nobody to tell.
+            self._close()  # Not a byte has come: no caller waits for an answer.
         elif not self.transport.is_closing():
             self._refuse(Problem("request_timeout", f"The request's head did not arrive within {HEAD_SECONDS:g} s."))
 

@@ -70,7 +70,7 @@ class Services:
     tokens: TokenStore | None
     admission: Admission
     evidence_places: Places
-    """For questions to the enclave that anybody may ask."""
+    """For questions to the enclave that any caller may ask."""
     connections: EnclaveConnections
     enclave: AttestedEnclave
     exchange: EnclaveExchange

@@ -142,7 +142,7 @@ class StreamingWebSocket(WebSocketsSansIOProtocol):
         piece = b"".join(self.frames)
         self.frames, self._gathered = [], 0
         if self.close_sent:
-            return  # As uvicorn does: what comes after our close is nobody's.
+            return  # As uvicorn does: what comes after our close is dropped.
         received = {"type": "websocket.receive", "bytes": piece, "more_body": not event.fin}
         self.queue.put_nowait(cast("ASGIReceiveEvent", received))
         if not self.read_paused:

@@ -1,4 +1,4 @@
-"""Making a model directory: from ResNet50, or from somebody's ONNX file."""
+"""Making a model directory: from ResNet50, or from a user's ONNX file."""
 
 from __future__ import annotations
 

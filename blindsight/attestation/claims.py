@@ -68,7 +68,7 @@ def _json_object(user_data: bytes, step: int) -> dict[str, Any]:
     except strict_json.DuplicateMemberError as error:
         raise EvidenceClaimsError("malformed_claims", "user_data has the same member twice.", step=step) from error
     except ValueError:
-        return {}  # Not JSON is somebody else's user data, not a fault.
+        return {}  # Not JSON is another party's user data, not a fault.
     return value if isinstance(value, dict) else {}
 
 

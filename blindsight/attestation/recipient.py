@@ -58,7 +58,7 @@ class Recipient:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What whoever relies on an answer must know."""
+        """What a caller who relies on an answer must know."""
         notices = [str(self.manifest["notice"])] if "notice" in self.manifest else []
         if not self.manifest.get("trained"):
             notices.append("UNTRAINED WEIGHTS: this model has learnt nothing and its answers are noise.")

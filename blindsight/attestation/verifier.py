@@ -49,7 +49,7 @@ def verify(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: byt
     - SEND A FRESH RANDOM `nonce` of 16 bytes or more with its request, AND USE IT ONCE. With None, anyone's document of
       the last `policy.max_age` seconds passes.
     - CALL `check_key_configs` WITH THE KEYS IT IS GOING TO SEAL TO, and seal to those only. Otherwise a genuine
-      document can be relayed by whoever holds other keys.
+      document can be relayed by a party that holds other keys.
     - CALL `check_model` BEFORE IT BELIEVES A MANIFEST that came beside the document.
     - TREAT `kind == "simulated"` AS UNTRUSTED: such evidence proves nothing about hardware.
     - SHOW `report.left_open`: whatever it names was accepted unseen.

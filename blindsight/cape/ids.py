@@ -6,7 +6,7 @@ import uuid
 from typing import Final
 
 ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-"""Letters and digits that nobody confuses; the most significant digit comes first."""
+"""Letters and digits that no reader confuses; the most significant digit comes first."""
 
 LENGTH: Final = 22
 """57**22 > 2**128; shorter numbers are filled with the first digit."""

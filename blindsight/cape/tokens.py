@@ -1,4 +1,4 @@
-"""Tokens: JWTs (RFC 7519) that an account's owner key signs (EdDSA, RFC 8037). Nobody else can make one.
+"""Tokens: JWTs (RFC 7519) that an account's owner key signs (EdDSA, RFC 8037). No other party can make one.
 
 What a token is good for is its `scope`:
 

@@ -12,7 +12,7 @@ Raises, besides `ProxyError` when it is made, and `PolicyError` then or when its
 
     EvidenceError     the enclave is not one that the policy accepts; nothing was sent
     Problem           the enclave's refusal of this image or request, from inside the envelope
-    GatewayProblem    a refusal by the gateway (or by whoever is between), such as `unauthenticated` or `overloaded`
+    GatewayProblem    a refusal by the gateway (or a party between), such as `unauthenticated` or `overloaded`
     SealingError      the answer is not the enclave's: `not_sealed`, `answer_not_genuine`; or its keys keep changing
     ReceiptError      the receipt that was asked for does not vouch for the answer
     TransportError    the gateway was not reached or speaks something else

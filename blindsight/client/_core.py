@@ -88,7 +88,7 @@ class Core:
         return accepted[0] if until is None or datetime.now(UTC) < until else None
 
     def renewed(self, renew: Renew) -> Recipient | None:
-        """What somebody else has verified since `renew` was asked for."""
+        """What another call has verified since `renew` was asked for."""
         recipient = self.recipient
         return None if recipient is renew.outdated else recipient
 

@@ -69,7 +69,7 @@ class Classification:
 
 
 class GatewayProblem(Problem):
-    """A refusal that came unsealed: the gateway's word, or anybody's between here and there."""
+    """A refusal that came unsealed. The gateway may have written it, or any party between."""
 
 
 GATEWAYS_OWN = frozenset(

@@ -38,7 +38,7 @@ def signup(context: Context) -> None:
     key = store.make_owner_key()
     if is_new:
         log(f"Owner Key ➜ {store.owner_key_file}, {fingerprint(key.public_key().public_bytes_raw())}")
-        log("Whoever has this file is you; without it nobody can deploy in your name. Keep a copy in a safe place.")
+        log("The file's holder acts as you; without it no party can deploy in your name. Keep a copy in a safe place.")
     response = host.rest(
         "POST",
         "/v1/accounts",

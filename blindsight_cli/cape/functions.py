@@ -79,7 +79,7 @@ def _deploy_token(context: Context, archive: Package, name: str, *, public: bool
 
 @contextmanager
 def _progress(size: int) -> Iterator[Callable[[int], None]]:
-    """A bar for an upload of `size` bytes, if somebody sees it; gives the function that moves it on."""
+    """A bar for an upload of `size` bytes, if a terminal shows it; gives the function that moves it on."""
     console = Console(stderr=True)
     if not console.is_terminal or size < PROGRESS_FROM_BYTES:
         yield lambda _: None
@@ -161,7 +161,7 @@ def _input(context: Context) -> bytes:
 
 
 def piped_input() -> bytes | None:
-    """Standard input, unless somebody sits before it."""
+    """Standard input, unless it is a terminal."""
     return None if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
 
 

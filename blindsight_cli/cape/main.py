@@ -184,7 +184,7 @@ def run() -> None:
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:
-        # Whoever read our output has seen enough. What is left of it must not fail again when Python ends.
+        # The reader of our output has seen enough. What is left of it must not fail again when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     sys.exit(status)

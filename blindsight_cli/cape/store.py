@@ -125,7 +125,7 @@ class Store:
         write_whole(self._key_facts_file, json.dumps(_key_facts(der, facts)).encode() + b"\n")
 
     def forget_key(self) -> None:
-        """Remove the cached Cape Key: what another account's or host's key encrypts, nobody here can decrypt."""
+        """Remove the cached Cape Key: what another account's or host's key encrypts, no function here can decrypt."""
         for path in (self._settings.key_file, self._key_facts_file):
             with suppress(OSError):
                 path.unlink()

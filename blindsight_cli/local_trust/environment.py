@@ -43,7 +43,7 @@ def trusting(state: Path, url: str, environment: Mapping[str, str]) -> dict[str,
             raise FileNotFoundError(file)
     if not _is_limited(authority.read_bytes()):
         raise LocalTrustError("unlimited_authority", f"{authority} may sign for other machines")
-    # The enclave's file holds the root's key, too, which is nobody else's.
+    # The enclave's file holds the root's key, too, which no other program may have.
     host = environment.get("CAPE_ENCLAVE_HOST", url)
     root = state / "tls" / "simulated_root.pem"
     _write(root, x509.load_pem_x509_certificate(simulated.read_bytes()).public_bytes(Encoding.PEM))

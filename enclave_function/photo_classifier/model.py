@@ -67,10 +67,10 @@ def load(files: ModelFiles, *, thread_counts: Sequence[int] = (1,), shared: Path
     """Create and warm up one session for each of `thread_counts`. Raises `ModelError`.
 
     ONNX Runtime optimises the graph for the processor at hand and keeps the rearranged weights in memory of its own,
-    once per session (100 MB for ResNet50). Given a folder `shared`, the optimised graph is written there by whoever
-    comes first and mapped by every session of every process from then on: one copy for all, and a session loads in
-    20 ms instead of 300. The outputs are the same to the last bit. Those files are used unchecked and fit this
-    processor only: the folder must be new at each boot and writable by nobody but this function's runtime and workers.
+    once per session (100 MB for ResNet50). Given a folder `shared`, the first session writes the optimised graph
+    there, and every session of every process maps it from then on: one copy for all, and a session loads in 20 ms
+    instead of 300. The outputs are the same to the last bit. Those files are used unchecked and fit this processor
+    only: the folder must be new at each boot. No process but this function's runtime and workers may write to it.
 
     The manifest's digest is of one file, so a graph may not name further ones with weights: it is given to ONNX Runtime
     as bytes, from which it follows no path.

@@ -161,7 +161,7 @@ class CapeHost:
         return self._attest(key, user_data, nonce)
 
     def key_document(self, account: Account, nonce: bytes | None) -> bytes:
-        """Evidence for the account's Cape Key, beside its owner's; with a fresh nonce if nobody gave one."""
+        """Evidence for the account's Cape Key, beside its owner's; with a fresh nonce if the caller gave none."""
         public_key = self.vault.cape_key(account).public_key()
         user_data: dict[str, bytes | str] = {
             "key": public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo),
@@ -184,7 +184,7 @@ class CapeHost:
         return {"name": name, "public": public, "checksum": checksum}
 
     def _add_function(self, account: Account, token: str) -> dict[str, Any]:
-        """The owner's signature is what counts: a host that stores another bundle has one that nobody can run."""
+        """The owner's signature is what counts: a host that stores another bundle has one that no caller can run."""
         verified = account.verify(token, "deploy")
         checksum, name, public = verified.deploy
         accounts.check_function_name(name)
@@ -199,7 +199,7 @@ class CapeHost:
         return await self.spares.take(function.code, lambda: self._start(function.code, keys))
 
     async def test_process(self, function: LoadedFunction, owner: Account | None) -> HandlerProcess:
-        """A process of code that is not deployed; without the keys of anybody unless `owner` allowed it."""
+        """A process of code that is not deployed; without any account's keys unless `owner` allowed it."""
         keys = OwnerKeys(self.vault, owner) if owner else NoKeys()
         return await self._start(function.code, keys)
 

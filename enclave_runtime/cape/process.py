@@ -61,11 +61,12 @@ class HandlerProcess:
     async def start(
         cls, code: Path, *, warden: Warden, limits: HandlerLimits, rpc: Rpc, places: Path | None = None
     ) -> HandlerProcess:
-        """Start a process on the function in `code`, an absolute path nobody else writes, and wait until it is loaded.
+        """Start a process on the function in `code` and wait until it is loaded.
 
-        Its place is made in `places`, or beside `code`. Raises `CapeError`: `bad_bundle` if the function cannot be
-        loaded, `function_lost` if it ends itself, `deadline_exceeded` if it takes too long, `overloaded` if there is no
-        memory or process left, `enclave_unavailable` if it cannot be confined.
+        `code` is an absolute path, and no other process writes there. The process's place is made in `places`, or
+        beside `code`. Raises `CapeError`: `bad_bundle` if the function cannot be loaded, `function_lost` if it ends
+        itself, `deadline_exceeded` if it takes too long, `overloaded` if there is no memory or process left,
+        `enclave_unavailable` if it cannot be confined.
         """
         self = cls(limits)
         try:

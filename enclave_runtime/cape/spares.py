@@ -50,7 +50,7 @@ class Spares:
         self._closed = False
 
     async def take(self, code: Path, start: Start) -> HandlerProcess:
-        """A process of the function in `code` that nobody has used: the caller's own, who closes it.
+        """An unused process of the function in `code`. It belongs to the caller, who closes it.
 
         `start` starts one; it is kept for the replacement. Raises what `start` does, `CapeError`
         (`enclave_unavailable`) after `close`.

@@ -42,7 +42,7 @@ _NEW_THREAD = 0x00010000
 _OWNER_COMMANDS = ((8, 15), (0x8901, 0x8902))
 """Of fcntl and ioctl: who gets a file's SIGIO."""
 _LEASE, _NOTIFY = 1024, 1026
-"""Of fcntl: a lease on a file outside holds up whoever opens it; a notification tells of changes to folders."""
+"""Of fcntl: a lease on a file outside holds up a process that opens it; a notification tells of changes to folders."""
 _SHARED_ANONYMOUS = 0x21
 """Flags of mmap: memory that no limit on data counts."""
 

@@ -42,7 +42,7 @@ class PoolLimits:
 class WorkerPool:
     """Hands each call to an idle worker, first come first served.
 
-    A worker has one call at a time, so a crash, a timeout or a hostile image touches nobody else's request.
+    A worker has one call at a time, so a crash, a timeout or a hostile image touches no other request.
     """
 
     def __init__(self, function: Function, warden: Warden, limits: PoolLimits) -> None:
@@ -95,8 +95,8 @@ class WorkerPool:
     async def classify(self, image: bytes | memoryview, top_k: int) -> dict[str, Any]:
         """Classify `image` in an idle worker: what `app.classify` returns.
 
-        Raises `Problem`. A call cancelled while it waits leaves the queue; a cancelled running call is finished for
-        nobody, since ending its worker would let callers who hang up slow everyone else down.
+        Raises `Problem`. A call cancelled while it waits leaves the queue; a cancelled running call is finished
+        without a caller, since ending its worker would let callers who hang up slow everyone else down.
         """
         worker = await self._acquire()
         running = asyncio.create_task(self._run(worker, image, top_k))
@@ -107,7 +107,7 @@ class WorkerPool:
     def _forget(self, running: asyncio.Task[dict[str, Any]]) -> None:
         self._running.discard(running)
         if not running.cancelled():
-            running.exception()  # Seen by the caller, unless the caller is gone; then it is nobody's.
+            running.exception()  # Seen by the caller, unless the caller is gone; then it is dropped.
 
     async def _run(self, worker: WorkerProcess, image: bytes | memoryview, top_k: int) -> dict[str, Any]:
         threads = 1 if self.busy > 1 else self._limits.processors

@@ -110,7 +110,7 @@ def _cut_certificate(document: bytes) -> bytes:
 
 
 async def _own_root(stage: Stage, ask: Ask) -> Reply:
-    """Everything as the honest enclave says it, but for the keys: whoever believed it would seal to the gateway."""
+    """Everything as the honest enclave says it, but for the keys: a client that believes it seals to the gateway."""
     reply = await stage.forward(ask)
     payload, keys = payload_of(reply.document), LaneKeys()
     claims = replace(claims_of(payload), key_configs_sha256=keyconfig.digest(keys.encoded_configs))
@@ -142,8 +142,8 @@ TRICKS = (
     Trick("added-key", "adds a key of its own to those of the enclave", "key_configs_mismatch", _added_key),
     Trick("withheld-hybrid", "withholds the post-quantum key, to store today and decrypt later", "key_configs_mismatch",
           _without_hybrid),
-    Trick("replayed-evidence", "shows evidence that was made for somebody else", "nonce_mismatch", _replayed),
-    Trick("evidence-without-nonce", "shows true evidence that answers nobody's nonce", "nonce_missing", _without_nonce),
+    Trick("replayed-evidence", "shows evidence that was made for another caller", "nonce_mismatch", _replayed),
+    Trick("evidence-without-nonce", "shows true evidence that answers no nonce", "nonce_missing", _without_nonce),
     Trick("better-model", "says that the enclave runs a better model than it does", "model_mismatch", _other_model),
     Trick("no-evidence", "answers the question for evidence with nothing", "unexpected_answer", _nothing),
     Trick("cut-document", "cuts the document short", "malformed_cbor", _document(lambda document: document[:-40])),

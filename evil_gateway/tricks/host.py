@@ -1,4 +1,4 @@
-"""What whoever holds the key of a *simulated* root can play besides. With real hardware, nobody holds such a key."""
+"""What the holder of a *simulated* root's key can play besides. With real hardware, no operator holds such a key."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ _PLAYED = (
           _resigned(lambda _: {"timestamp": _milliseconds(datetime.now(UTC) + timedelta(minutes=8))})),
     Trick("expired-certificate", "signs with a certificate of yesterday", "certificate_expired",
           _resigned(lambda _: {"timestamp": _milliseconds(datetime.now(UTC))}, late=timedelta(hours=-30))),
-    Trick("strange-keys", "attests keys of a kind that nobody knows", "unsupported_suite", _strange_keys),
+    Trick("strange-keys", "attests keys of an unknown kind", "unsupported_suite", _strange_keys),
     Trick("forged-receipt", "answers with its own keys, and a receipt of its own", "receipt_key_mismatch",
           _own_keys, _answered(_forged)),
     Trick("stolen-receipt", "answers with its own keys, and the receipt of another question",

@@ -1,4 +1,4 @@
-"""`GET /attestation`: evidence for whoever asks, so that nobody has to believe the gateway."""
+"""`GET /attestation`: evidence for any caller, so that no caller has to believe the gateway."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ async def single_file() -> FileResponse:
 
 @router.get("/policy")
 async def policy(request: Request) -> Response:
-    """The policy that this gateway accepts enclaves by. Whoever checks the gateway has a policy of their own."""
+    """The policy that this gateway accepts enclaves by. A client that checks the gateway has its own."""
     text = services_of(request).enclave.policy.to_json()
     return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
 

@@ -49,7 +49,7 @@ async def token_account(token: str, store: Store, scope: Scope) -> tuple[Token, 
         raise CapeError("token_invalid", "the token is not valid")
     proven = tokens.verify(token, account.owner_public_key)
     registered = await store.token(proven.id)
-    # Ids are chosen by whoever signs: another account's entry says nothing of this token.
+    # Ids are chosen by the signer: another account's entry says nothing of this token.
     if registered and registered.owner == account.username and registered.revoked_at:
         raise CapeError("token_revoked", "the token was revoked")
     if proven.scope not in _SUFFICIENT[scope]:

@@ -196,7 +196,7 @@ def _create(folder: Path) -> tuple[Path, int]:
 
 
 def _remove_unlocked(path: Path, seconds: float) -> bool:
-    """Remove a file that nobody has locked and that was not changed for `seconds`; whether it was."""
+    """Remove a file that no process has locked and that was not changed for `seconds`; whether it was."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

@@ -1,4 +1,4 @@
-"""Logging in on another device (RFC 8628): whoever holds the owner key approves a device's code with tokens for it."""
+"""Logging in on another device (RFC 8628): the holder of the owner key approves a device's code with tokens for it."""
 
 from __future__ import annotations
 

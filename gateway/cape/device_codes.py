@@ -28,7 +28,7 @@ INTERVAL: Final = 5
 MAX_INTERVAL: Final = 60
 """Seconds. Cape's command line does not pause after `slow_down`; without a bound it would never be let in again."""
 MAX_CODES: Final = 10_000
-"""Codes that are kept at once, decided and lately expired ones among them: anybody may ask for one."""
+"""Codes that are kept at once, decided and lately expired ones among them: any caller may ask for one."""
 MAX_FROM_ONE: Final = 5_000
 """Of them, for one IPv4 address or IPv6 network. A device asks every five seconds; at a few hundred a second, which is
 what a store can take, a flood from its own address needs longer than that to have its code forgotten."""
@@ -36,7 +36,7 @@ what a store can take, a flood from its own address needs longer than that to ha
 _FORGOTTEN_AT_ONCE: Final = 25
 """The part, 1/25, of the codes that is forgotten when there are too many: finding them is dear."""
 _AT_ONCE: Final = 2
-"""Transactions that anybody may cause, of each kind; the others of the store are not to wait for them."""
+"""Transactions that any caller may cause, of each kind; the others of the store are not to wait for them."""
 
 _EARLY: Final = timedelta(milliseconds=500)
 """How much too early a poll may come: networks are not metronomes."""
@@ -68,7 +68,7 @@ class Device:
 
 @dataclass(frozen=True)
 class CodeRow:
-    """A code as whoever decides about it may see it."""
+    """What the user who decides about a code may see of it."""
 
     user_code: str
     created_at: datetime
@@ -104,7 +104,7 @@ class DeviceCodes:
         """A new code for `device`, good for ten minutes.
 
         Where there are too many, of the same caller or of all, those are forgotten first that no device has asked
-        about yet, then those that none has asked about for longest. So nobody can use them up.
+        about yet, then those that none has asked about for longest. So no caller can use them up.
         """
         moment, device = now or datetime.now(UTC), device or Device()
         source = source_of(device.address or "")[:64]
@@ -234,7 +234,7 @@ def _poll(connection: Connection, code_hash: str, now: datetime) -> Poll:
     if row is None:
         return Poll("unknown")
     if row.expires_at <= now:
-        # Tokens that nobody fetched in time must not lie around.
+        # Tokens that no device fetched in time must not lie around.
         connection.execute(update(device_codes).where(this).values(access_token=None, id_token=None))
         return Poll("expired")
     if row.last_poll_at is not None and now < row.last_poll_at + timedelta(seconds=row.interval) - _EARLY:

@@ -25,7 +25,7 @@ class RemoteCapeEnclave:
     def __init__(
         self, enclave: AttestedEnclave, connections: EnclaveConnections, evidence_places: Places, *, deadline: float
     ) -> None:
-        """`evidence_places` are for what anybody may ask, and `deadline` are the seconds to its answer."""
+        """`evidence_places` are for what any caller may ask, and `deadline` are the seconds to its answer."""
         self._enclave = enclave
         self._connections = connections
         self._evidence_places = evidence_places

@@ -68,7 +68,7 @@ async def create_account(request: Request) -> dict[str, str]:
     if not USERNAME.fullmatch(username):
         raise CapeError("bad_name", "a username is 1 to 39 letters, digits and dashes, with no dash at its ends")
     owner_public_key = _public_key(text_member(body, "owner_public_key"))
-    # The enclave checks it, too; but making a key takes seconds, which nobody shall have for nothing.
+    # The enclave checks it, too. Making a key takes seconds: no caller may cause that without a valid proof.
     proven = tokens.verify(proof, owner_public_key)
     if proven.scope != "account" or proven.username != username:
         raise CapeError("forbidden", "the proof is not for this account")

@@ -285,7 +285,7 @@ def _replace(connection: Connection, username_key: str, record: bytes, expected_
 
 
 def unknown_account() -> CapeError:
-    """Nobody is called that."""
+    """No account has that name."""
     return CapeError("unknown_account", "there is no such account")
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)
-"""When the evidence was made: its certificates have expired years ago, and nobody looks at today's clock."""
+"""When the evidence was made: its certificates have expired years ago, and no check reads today's clock."""
 
 PCRS = {index: bytes([index + 1]) * 48 for index in range(3)}
 IMAGE = b"\xff\xd8\xff a photo that somebody was asked about"

@@ -137,7 +137,7 @@ def test_an_altered_member(enclave: Enclave, name: str) -> None:
     header, _, signature = enclave.key.sign(enclave.receipt).split(".")
     unsigned = f"{header}.{b64url(rfc8785.dumps(altered))}.{signature}"
     refused(enclave, enclave.kept(unsigned), "receipt_signature_invalid")
-    # Signed by somebody else's key, under that key's header or under the attested one's.
+    # Signed by an attacker's key, under that key's header or under the attested one's.
     forger = replace(enclave, key=ReceiptKey())
     refused(enclave, enclave.kept(forger.signed(altered)), "receipt_key_mismatch")
     refused(enclave, enclave.kept(forger.sign(enclave.header, altered)), "receipt_signature_invalid")

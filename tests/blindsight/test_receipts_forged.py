@@ -60,7 +60,7 @@ def der(enclave: Enclave) -> bytes:
     ids=repr,
 )  # fmt: skip
 def test_an_altered_header(enclave: Enclave, change: dict[str, Any]) -> None:
-    """Whether somebody changed it or the attested key itself has signed it."""
+    """Whether an attacker changed it or the attested key itself has signed it."""
     header = enclave.header | change
     _, payload, signature = enclave.key.sign(enclave.receipt).split(".")
     for text in (enclave.sign(header, asdict(enclave.receipt)), f"{b64url(json.dumps(header).encode())}.{payload}."):

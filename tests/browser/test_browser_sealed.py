@@ -206,7 +206,7 @@ def test_a_policy_file_that_is_none(tiny_stack: Stack, page: Page, photo: Path, 
     expect(verdict(page)).to_contain_text("Verified")
     page.locator("#policy-file").set_input_files(wrong)
     expect(page.locator("#refusal")).to_have_attribute("data-refusal-code", "no_roots")
-    # Whoever loads a policy wants no other one instead of it.
+    # A user who loads a policy wants no other one instead of it.
     page.locator("#file").set_input_files(photo)
     expect(page.locator("#status")).to_contain_text("Not sent")
     page.get_by_role("button", name="Forget it").click()
@@ -321,7 +321,7 @@ def test_by_drop_and_by_paste(tiny_stack: Stack, page: Page, photo: Path) -> Non
 
 
 def test_by_keyboard_alone(tiny_stack: Stack, page: Page, photo: Path) -> None:
-    # Subscribed from the start: a chooser that opens before the browser was told of it would be nobody's.
+    # Subscribed from the start: a chooser that opens before the browser was told of it would have no handler.
     page.on("filechooser", lambda _: None)
     page.goto(f"{tiny_stack.gateway.url}/")
     expect(verdict(page)).to_contain_text("Verified")

@@ -80,7 +80,7 @@ def lab(ada: Person) -> Deployed:
 
 @pytest.fixture(scope="session")
 def classifier(ada: Person, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    """The built-in classifier with the offline model, deployed as anybody's function."""
+    """The built-in classifier with the offline model, deployed like any account's function."""
     bundle = tmp_path_factory.mktemp("classifier") / "classifier.zip"
     build(OFFLINE_MODEL, bundle)
     return ada.deploy(bundle)

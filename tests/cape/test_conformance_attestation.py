@@ -105,7 +105,7 @@ def test_30_chain(cape_host: CapeHost, pycape: Callable[..., Any], ada: Person, 
 def test_31_wrong_root(
     cape_host: CapeHost, pycape: Callable[..., Any], ada: Person, echo: Deployed, tmp_path: Path
 ) -> None:
-    """Under another root of the same name, nobody accepts it. (py, js, cli: pycape, raw client, cape)"""
+    """Under another root of the same name, no client accepts it. (py, js, cli: pycape, raw client, cape)"""
     SimulatedProducer(tmp_path, PCRS)
     pem = (tmp_path / "simulated_root.pem").read_bytes()
     pem = pem[pem.index(b"-----BEGIN CERTIFICATE") :]

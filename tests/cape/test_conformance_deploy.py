@@ -206,7 +206,7 @@ def test_47_device_flow(cape_host: CapeHost, ada: Person, processes: ExitStack, 
 
 
 def test_48_public_and_private(pycape: Callable[..., Any], ada: Person, bob: Person, echo: Deployed) -> None:
-    """Anybody's token runs a public function, only its owner's a private one. (py: pycape)"""
+    """Any account's token runs a public function, only its owner's a private one. (py: pycape)"""
     public = ada.deploy(FUNCTIONS / "echo", "public-echo", public=True)
     script = """
         got = []

@@ -50,7 +50,7 @@ def test_14_by_id_and_by_name(cape_host: CapeHost, pycape: Callable[..., Any], a
 
 
 def test_15_three_invokes(pycape: Callable[..., Any], ada: Person, lab: Deployed) -> None:
-    """connect, three invokes, close: in order, in one process, which is nobody else's. (py: pycape)"""
+    """connect, three invokes, close: in order, in one process, which no other connection uses. (py: pycape)"""
     orders = [order("count"), order("echo", text="second"), order("count")]
     for _ in range(2):
         assert pycape(INVOKE_ALL, function=lab.id, token=ada.token(), orders=orders) == ["1", "second", "3"]

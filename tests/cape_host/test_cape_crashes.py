@@ -210,7 +210,7 @@ class Killer:
 
 
 def handlers(enclave: int) -> list[int]:
-    """The processes that this runtime has started for functions, whoever their parent is now."""
+    """The processes that this runtime has started for functions, whichever process is their parent now."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command: list[Any] = process.info["cmdline"] or []

@@ -73,7 +73,7 @@ async def session(guest: Guest, function_id: str, all_open: asyncio.Barrier) -> 
 
 @pytest.mark.timeout(SECONDS + 120)
 def test_many_sessions_at_once(colour_model: TinyModel, tmp_path: Path) -> None:
-    """Each is answered in order, from a count and with data that are nobody else's."""
+    """Each is answered in order, from a count and with data that no other session shares."""
     with running_stack(colour_model.folder, tmp_path, workers=1, cape=True) as stack:
         ada = Guest.sign_up("ada", stack.gateway.url, trust_of(stack))
         function_id = ada.deploy("counter", zipped(COUNTER))

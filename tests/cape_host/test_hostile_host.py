@@ -55,7 +55,7 @@ def test_a_second_account_of_that_name_opens_nothing_of_the_first(world: World) 
     hosts = owner("ada")
     made = world.hands.call("create_account", username="ada", owner_public_key=hosts.public, proof=hosts.token())
     record = made["record"]
-    # Its key is another, and evidence names its owner: whoever has compared ada's owner key sees it.
+    # Its key is another, and evidence names its owner: a client that has compared ada's owner key sees it.
     document = world.hands.call("user_key", record=record)["document"]
     assert base64.b64encode(hosts.public) in document
     assert base64.b64encode(world.ada.owner.public) not in document
@@ -118,7 +118,7 @@ def test_a_used_deploy_token_is_used_up_also_after_a_deletion(world: World) -> N
 
 
 def edited(guest: Guest, token: str) -> dict[str, str]:
-    """The token, made into one for another bundle by somebody without the key."""
+    """The token, made into one for another bundle by an attacker without the key."""
     head, payload, signature = token.split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
     claims |= {"func_checksum": hashlib.sha256(GREEDY).hexdigest(), "scope": claims["scope"]}

@@ -97,7 +97,7 @@ def test_keys_are_replaced_on_schedule_and_erased_after_their_grace(keys: LaneKe
     assert keys.open(message).replayed
     clock.now += 1
     assert refusal(keys, another) == "unknown_key"
-    # What is erased is nowhere: not even whoever holds this process could open it.
+    # What is erased is nowhere: not even an attacker who holds this process could open it.
     assert not keys._retired
 
 
@@ -124,7 +124,7 @@ def test_a_message_is_new_once(keys: LaneKeys, kem: int) -> None:
 
 
 def test_a_damaged_copy_does_not_use_up_the_message(keys: LaneKeys) -> None:
-    """Or anybody between could have the true one refused by sending a copy first."""
+    """Or an attacker between could have the true one refused by sending a copy first."""
     message = sealed(keys)
     assert refusal(keys, message[:-1] + bytes([message[-1] ^ 1])) == "cannot_open"
     assert not keys.open(message).replayed

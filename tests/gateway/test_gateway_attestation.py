@@ -1,4 +1,4 @@
-"""`GET /attestation`: whoever asks can verify for himself, with a nonce of his own."""
+"""`GET /attestation`: any caller can verify the enclave, with a nonce of its own."""
 
 from __future__ import annotations
 

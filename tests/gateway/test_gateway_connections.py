@@ -90,7 +90,7 @@ def tls(tmp_path: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("how", ["then close", "keep open", "pipelined", "tls"])
 def test_slow_readers_are_cut(tiny_stack: Stack, tls: dict[str, object], how: str) -> None:
-    """Forty callers that nobody knows ask for something large and read it byte by byte."""
+    """Forty anonymous callers ask for something large and read it byte by byte."""
     request = (LARGE + b"\r\n") * (8 if how == "pipelined" else 2)
     if how == "then close":
         request += LARGE + b"connection: close\r\n\r\n"
@@ -130,7 +130,7 @@ def test_a_kept_connection_is_closed_when_nothing_comes(tiny_stack: Stack) -> No
 
 
 def test_a_body_that_goes_on_after_its_answer_is_cut(tiny_stack: Stack) -> None:
-    """It keeps coming, a byte at a time, and is nobody's any more."""
+    """It keeps coming, a byte at a time, and belongs to no request any more."""
     with tiny_stack.another_gateway(keepalive_timeout=1, body_timeout=1) as gateway, connect(gateway.port) as endless:
         endless.sendall(b"POST /livez HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n")
         assert endless.recv(1 << 16).startswith(b"HTTP/1.1 405")
@@ -176,7 +176,7 @@ def test_those_at_work_do_not_give_way(tiny_stack: Stack) -> None:
         wait_until("all are at work", lambda: gateway.metric("requests_in_progress") == 4)
         with connect(gateway.port) as newcomer:
             newcomer.sendall(ASK)
-            wait_until("nobody has given way", lambda: not any(map(hung_up, working)))
+            wait_until("no connection has given way", lambda: not any(map(hung_up, working)))
             assert open_connections(gateway) == 4
             assert not hung_up(newcomer)
             for connection in working:

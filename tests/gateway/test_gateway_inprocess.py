@@ -40,7 +40,7 @@ def _sample(running: RunningApp, name: str, **labels: str) -> float:
 def test_our_own_mistake(
     running: RunningApp, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An exception nobody foresaw is a problem like any other, and what it quotes stays in the process."""
+    """An unforeseen exception is a problem like any other, and what it quotes stays in the process."""
 
     async def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError(CANARY)

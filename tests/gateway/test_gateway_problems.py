@@ -268,7 +268,7 @@ def test_deadline(tiny_stack: Stack, strict_gateway: Gateway) -> None:
     finally:
         for worker in workers:
             worker.resume()
-    wait_until("the call ends for nobody", lambda: tiny_stack.enclave.status()["busy"] == 0)
+    wait_until("the call ends without its caller", lambda: tiny_stack.enclave.status()["busy"] == 0)
     assert strict_gateway.client.request(**_raw(images.plain(9))).status_code == 200
     assert [worker.pid for worker in tiny_stack.enclave.workers()] == [worker.pid for worker in workers]
 

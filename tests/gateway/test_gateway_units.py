@@ -154,7 +154,7 @@ async def test_an_exception_within_the_answer_cuts_it() -> None:
 
 
 def test_what_an_enclave_says_of_its_confinement_is_passed_on_in_the_right_form_only() -> None:
-    """A status is not authenticated, and `/info` is anybody's to read."""
+    """A status is not authenticated, and any caller may read `/info`."""
     good = {"layers": ["seccomp"], "landlock_abi": 7, "absent": {"cgroup": "none"}, "gaps": []}
     assert attested._confinement({"confinement": {**good, "more": CANARY}}) == good
     for changes in (

@@ -1,4 +1,4 @@
-"""`Upgrade` asks for another protocol; whoever asks for one that is not spoken here is answered as if it had not.
+"""`Upgrade` asks for another protocol. A caller asking for one not spoken here is answered as if it had not.
 
 A body that is lost, or read as a request of its own, would let a caller smuggle requests past a proxy that passes
 `Upgrade` on (uvicorn#2722, httptools#124).

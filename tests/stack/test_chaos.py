@@ -1,4 +1,4 @@
-"""Workers killed under load: nobody gets another's answer, every failure is retryable, recovery is quick.
+"""Workers killed under load: no caller gets another's answer, every failure is retryable, recovery is quick.
 
 `BLINDSIGHT_CHAOS_SECONDS=60` makes the long run.
 """

@@ -1,4 +1,4 @@
-"""Sealing keys that are replaced every second: nobody's photo is lost by it, and old keys are refused as such."""
+"""Sealing keys that are replaced every second: no caller's photo is lost by it, and old keys are refused as such."""
 
 from __future__ import annotations
 

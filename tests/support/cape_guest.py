@@ -64,7 +64,7 @@ def trust_of(stack: Stack) -> Trust:
 
 @dataclass
 class Guest:
-    """Somebody with an account at the host with this URL."""
+    """A user with an account at the host with this URL."""
 
     owner: Owner
     url: str

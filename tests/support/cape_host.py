@@ -133,7 +133,7 @@ class CapeHost:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with an account, a folder for `cape` and a home."""
+    """A user with an account, a folder for `cape` and a home."""
 
     username: str
     host: CapeHost

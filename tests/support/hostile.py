@@ -32,7 +32,7 @@ GREEDY = zipped("def cape_handler(data):\n    return b'took ' + data\n")
 class World:
     """A Cape host with two people's functions, and what its operator can do.
 
-    `ciphertext` is of ada's; nobody has had it decrypted yet. `heard` is what the gateway's clients were told.
+    `ciphertext` is of ada's; no caller has had it decrypted yet. `heard` is what the gateway's clients were told.
     """
 
     stack: Stack

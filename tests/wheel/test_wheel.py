@@ -143,7 +143,7 @@ def test_a_callers_script_passes_mypy_strict(environment: Path, tmp_path: Path):
 
 
 def test_no_document_tells_anyone_to_install_another_projects_package():
-    """On PyPI the name `blindsight` belongs to somebody else."""
+    """On PyPI the name `blindsight` belongs to another project."""
     documents = [REPOSITORY / "README.md", REPOSITORY / "Makefile", REPOSITORY / "Dockerfile",
                  *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("examples/*.md"),
                  *REPOSITORY.glob("blindsight*/**/*.py"), *REPOSITORY.glob("model_build/**/*.py")]  # fmt: skip

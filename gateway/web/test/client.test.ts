@@ -267,7 +267,7 @@ test("a failed verification takes back what was accepted before", async () => {
   await client.classify(IMAGE);
 });
 
-test("evidence for somebody else, with other keys, or with another manifest", async () => {
+test("evidence for another caller, with other keys, or with another manifest", async () => {
   const gateway = new Gateway();
   gateway.attestation = async () => json(await enclave.evidence(new Uint8Array(32)));
   await refused(() => gateway.client().verify(), "nonce_mismatch", 10);

@@ -447,7 +447,7 @@ def test_row_22_chain_deeper_than_genuine_ones(forge: Forge) -> None:
     assert refusal(forge, document) == ("invalid_chain", 4)
 
 
-# dstack 566 and 567: work and memory spent on bytes that nobody has signed.
+# dstack 566 and 567: work and memory spent on bytes without a signature.
 def test_row_23_size_and_depth(forge: Forge) -> None:
     assert refusal(forge, bytes(16 * 1024 + 1)) == ("document_too_large", 1)
     assert refusal(forge, b"\x81" * 1000 + b"\x00") == ("nesting_too_deep", 1)

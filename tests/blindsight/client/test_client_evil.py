@@ -25,7 +25,7 @@ JSON = {"content-type": "application/json"}
 
 
 def refused(caller: Caller, client: Any, kind: type[BlindsightError], code: str) -> None:
-    """`classify` fails as told, and the image was in no request that anybody else can open."""
+    """`classify` fails as told, and the image was in no request that any other party can open."""
     with pytest.raises(kind) as caught:
         client.classify(IMAGE)
     assert caught.value.code == code
@@ -202,7 +202,7 @@ ANSWERS: dict[str, tuple[str, Callable[[FakeGateway, httpx2.Request], httpx2.Res
         ),
     ),
     "without end": ("unexpected_answer", changed(lambda content: content + bytes(_http.MAX_REPLY_BYTES))),
-    "a problem of a code nobody knows": (
+    "a problem of an unknown code": (
         "unexpected_answer", lambda _, __: problem("bad_request", code="because", type="/problems#because")
     ),
     "a problem that is none": (

@@ -39,7 +39,7 @@ Change = dict[str, Any]
 
 @pytest.fixture
 def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGateway:
-    """Its manifest names weights, and its enclave gives a right receipt to whoever asks for one."""
+    """Its manifest names weights, and its enclave gives a right receipt to any caller that asks for one."""
     manifest = {**fake_gateway.MANIFEST, "onnx": {"file": "tiny.onnx", "sha256": WEIGHTS}}
     monkeypatch.setattr(fake_gateway, "MANIFEST", manifest)
     gateway = FakeGateway(tmp_path / "state")
@@ -97,7 +97,7 @@ def test_the_archive_verifies(caller: Caller) -> None:
 
 
 def test_no_receipt_unless_asked_for(caller: Caller) -> None:
-    """One that nobody asked for is no part of the answer, right or wrong."""
+    """One that the caller did not ask for is no part of the answer, right or wrong."""
     caller.gateway.respond = lambda _: inner(200, ANSWER | {"receipt": "unasked"})
     answer = caller.client().classify(IMAGE)
     assert answer.archive is None

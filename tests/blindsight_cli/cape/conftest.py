@@ -74,7 +74,7 @@ def cape(
 
 @pytest.fixture
 def ada(cape: Callable[..., Outcome]) -> Callable[..., Outcome]:
-    """`cape` of somebody who has signed up."""
+    """`cape` of a user who has signed up."""
     assert cape("signup").status == 0
     return cape
 

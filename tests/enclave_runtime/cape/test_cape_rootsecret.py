@@ -27,7 +27,7 @@ def test_purposes_have_keys_that_have_nothing_in_common():
     keys = {root.derive(purpose) for purpose in ("a", "b", "ab", "")}
     assert len(keys) == 4
     assert {len(key) for key in keys} == {32}
-    # Whoever has old records must be able to open them: this must not change.
+    # The holder of old records must be able to open them: this must not change.
     assert root.derive("account record").hex() == "a339907972d6bac4d07e61167be28a02df8a0129ccd8ee9a39376622c0667518"
 
 

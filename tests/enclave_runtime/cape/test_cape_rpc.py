@@ -161,7 +161,7 @@ async def test_answers_have_the_limit_of_who_reads_them(folder: Path, monkeypatc
 
 
 async def test_another_session_gets_nothing(folder: Path):
-    """Whoever finds the socket's path; here a process in a session of its own."""
+    """Any process that finds the socket's path; here one in a session of its own."""
     source = (
         "import socket\n"
         "client = socket.socket(socket.AF_UNIX)\n"

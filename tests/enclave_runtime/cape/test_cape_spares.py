@@ -82,7 +82,7 @@ async def test_the_first_is_started_and_the_second_is_in_reserve(spares: Spares,
     starter.gate.clear()
     second = await within(spares.take(ONE, starter))
     assert [first, second] == starter.started
-    # The next is on its way, for whoever comes next.
+    # The next is on its way, for the next caller.
     await eventually(lambda: starter.begun == 3)
     starter.gate.set()
     await started(starter, 3)
@@ -234,7 +234,7 @@ async def test_with_real_processes(warden: Warden, spares: Spares, tmp_path: Pat
     for _ in range(3):
         process = await within(spares.take(code, start))
         taken.append(process)
-        # Whoever had one before left nothing.
+        # The callers before left nothing.
         assert await within(process.call(b'{"x": 1}')) == b"None"
         assert await within(process.call(b'{"x": 1}')) == b"Congrats, you found me!"
     assert len({process.pid for process in taken}) == 3

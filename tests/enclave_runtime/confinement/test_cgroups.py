@@ -240,14 +240,14 @@ def test_what_killed_runtimes_left_is_removed_and_what_lives_stays(kernel: Kerne
         "its id is used again": f"blindsight-{namespace}.42.776-aa",
         "this one": f"blindsight-{namespace}.42.777-aa",
         "of another namespace": f"blindsight-{namespace + 1}.41.777-aa",
-        "somebody else's": "other-41",
+        "another program's": "other-41",
     }
     for name in left.values():
         # As the kernel has them: without files that keep a folder from being removed.
         os.makedirs(kernel.mnt / name / "1")  # noqa: PTH103 -- likewise
     own = Groups(1000, proc=kernel.proc)._folders["memory"]
     assert {path.name for path in kernel.mnt.iterdir() if path.is_dir()} == {
-        own.name, left["this one"], left["of another namespace"], left["somebody else's"],
+        own.name, left["this one"], left["of another namespace"], left["another program's"],
     }  # fmt: skip
 
 

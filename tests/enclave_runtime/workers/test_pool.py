@@ -1,4 +1,4 @@
-"""The pool: order, bounds, losses, and never somebody else's answer."""
+"""The pool: order, bounds, losses, and never another caller's answer."""
 
 from __future__ import annotations
 

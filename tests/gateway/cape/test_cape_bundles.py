@@ -257,7 +257,7 @@ async def test_orphans_go_after_an_hour(bundles: Bundles, folder: Path) -> None:
     _age(folder / known, 3601)
     _age(folder / orphan, 3601)
     _age(folder / fresh, 3590)
-    (folder / "README").write_text("somebody's note")
+    (folder / "README").write_text("an operator's note")
     _age(folder / "README", 10_000)
     assert await bundles.sweep({known}) == 1
     assert _names(folder) == sorted([known, fresh, "README"])

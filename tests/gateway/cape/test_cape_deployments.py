@@ -1,4 +1,4 @@
-"""Storing what the enclave accepted: whole and listed, or not at all, whoever changes the account meanwhile."""
+"""Storing what the enclave accepted: whole and listed, or not at all, even if another request changes the account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anybody may ask for device codes, as many as they like; a login of somebody else's works all the same."""
+"""Any caller may ask for any number of device codes; another caller's login works all the same."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ let attempts = 0;
 let unusable: unknown;
 let changed: PolicyChanged | undefined;
 let archive: string | undefined;
-/** Counts photos: an answer to one that was replaced meanwhile is nobody's. */
+/** Counts photos: an answer to one that was replaced meanwhile is not shown. */
 let turn = 0;
 
 /** The verified enclave, after whatever verification is going on. Undefined if it was refused, which is then shown. */

@@ -60,7 +60,7 @@ function jsonObject(userData: Bytes, step: number): JsonObject {
     if (error instanceof DuplicateMemberError) {
       throw refusal("malformed_claims", "user_data has the same member twice.", step);
     }
-    return somebodyElses; // Not JSON is somebody else's user data, not a fault.
+    return somebodyElses; // Not JSON is another party's user data, not a fault.
   }
   return isObject(value) ? value : somebodyElses;
 }

@@ -39,7 +39,7 @@ const NONCE_BYTES = 32;
 /** How much of a message `Traffic` shows. */
 const SHOWN_BYTES = 48;
 
-/** What went over the wire, as anybody between saw it (inside TLS). */
+/** What went over the wire, as any party between saw it (inside TLS). */
 export interface Traffic {
   readonly sentBytes: number;
   readonly sentStart: Uint8Array;
@@ -154,7 +154,7 @@ export class Client {
     return age >= 0 && age <= MAX_EVIDENCE_AGE && (!until || now < until) ? accepted : undefined;
   }
 
-  /** An enclave in the place of `outdated`: what somebody else has verified since, or verifies just now, will do. */
+  /** An enclave in the place of `outdated`: what another call has verified since, or verifies just now, will do. */
   async #renewed(outdated: Accepted | undefined): Promise<Accepted> {
     const current = this.#current();
     if (current && current !== outdated) return current;

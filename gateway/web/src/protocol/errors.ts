@@ -129,7 +129,7 @@ export class Refusal extends Error {
     if (step !== undefined) this.step = step;
   }
 
-  /** The gateway refused, or whoever is between. */
+  /** The gateway refused, or another party between. */
   get fromGateway(): boolean {
     return this.origin === "gateway";
   }

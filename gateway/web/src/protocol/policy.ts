@@ -200,7 +200,7 @@ function limitsOf(members: JsonObject): Pick<Policy, "maxAge" | "maxFutureSkew">
 }
 
 function seconds(members: JsonObject, where: string, missing: number): number {
-  // Null is not left out: whoever writes it may mean "no limit".
+  // Null is not left out: its author may mean "no limit".
   const { [where]: value = missing } = members;
   if (typeof value !== "number" || value < 0 || value > MAX_SECONDS) {
     throw invalid(`${where}: not a whole number of seconds from 0 to ${MAX_SECONDS}.`);

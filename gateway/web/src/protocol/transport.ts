@@ -33,7 +33,7 @@ export async function exchange(fetch: typeof globalThis.fetch, call: Call, timeo
       method: call.method,
       headers: call.headers,
       ...(call.body && { body: call.body }),
-      // Nothing of the browser's goes along, nothing is kept, and nobody is followed elsewhere.
+      // Nothing of the browser's goes along, nothing is kept, and no redirect is followed.
       credentials: "omit",
       cache: "no-store",
       redirect: "error",
