@@ -181,8 +181,8 @@ def test_the_address_that_is_listened_on_is_a_name_of_it(listening: str, host: s
 
 
 def test_websockets_too(public: Gateway) -> None:
-    """Before anything else: where there is no Cape host, known names get 403."""
-    for netloc, status in ((f"evil.test:{public.port}", 421), (f"localhost:{public.port}", 403), ("my_gateway", 403)):
+    """Before anything else. Where there is no Cape host there is no WebSocket, and `Upgrade` is ignored: 404."""
+    for netloc, status in ((f"evil.test:{public.port}", 421), (f"localhost:{public.port}", 404), ("my_gateway", 404)):
         with pytest.raises(HandshakeRefusedError) as refused:
             WebSocket(public.url, "/v1/test", ["cape.runtime, x"], headers={"Host": netloc})
         assert refused.value.status == status, netloc
