@@ -53,9 +53,10 @@ class BlindsightError(Exception):
 class EvidenceError(BlindsightError):
     """Evidence was refused: send nothing to that enclave. Retrying with the same evidence never helps."""
 
-    def __init__(self, code: str, message: str, *, step: int) -> None:
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)
-        self.step = step
+        self.step = 0
+        """Set by the step that is being taken (`blindsight.attestation.steps`); 0 outside of a verification."""
 
 
 _NOT_A_DOCUMENT = "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind."

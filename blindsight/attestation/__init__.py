@@ -13,8 +13,9 @@ from blindsight.attestation.claims import CLAIMS_PCR, Claims, expected_pcr16, pc
 from blindsight.attestation.document import AttestationDocument
 from blindsight.attestation.policy import Policy, UnsafeAcceptAnything
 from blindsight.attestation.release import Release
-from blindsight.attestation.report import Step, VerificationReport, Verified
+from blindsight.attestation.report import VerificationReport, Verified
 from blindsight.attestation.roots import AWS_NITRO_ROOT_G1, Kind
+from blindsight.attestation.steps import Step
 from blindsight.attestation.verifier import check_key_configs, check_model, verify, verify_archived
 
 __all__ = [

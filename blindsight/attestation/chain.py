@@ -57,24 +57,24 @@ class Chain:
         return self.certificates[-1]
 
 
-def parse(bundle: Sequence[bytes], leaf: bytes, *, step: int) -> Chain:
+def parse(bundle: Sequence[bytes], leaf: bytes) -> Chain:
     """Parse the DER `bundle` (root first) and `leaf`. Raises `EvidenceChainError` `malformed_certificate`."""
     try:
         certificates = tuple(x509.load_der_x509_certificate(der) for der in (*bundle, leaf))
         names = certificates[0].subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return Chain(certificates, any(name.value == SIMULATED_ROOT_NAME for name in names))
     except _UNREADABLE as error:
-        raise EvidenceChainError("malformed_certificate", "A certificate cannot be parsed.", step=step) from error
+        raise EvidenceChainError("malformed_certificate", "A certificate cannot be parsed.") from error
 
 
-def verify(chain: Chain, *, at: datetime, step: int) -> ec.EllipticCurvePublicKey:
+def verify(chain: Chain, *, at: datetime) -> ec.EllipticCurvePublicKey:
     """Verify `chain` at the time `at` and return the leaf's P-384 key.
 
-    The caller has compared the root's fingerprint with its pins. Raises `EvidenceChainError`, marked with `step`.
+    The caller has compared the root's fingerprint with its pins. Raises `EvidenceChainError`.
     """
     for position, certificate in enumerate(chain.certificates, start=1):
-        _check_time(certificate, f"Certificate {position} of {len(chain.certificates)}, from the root,", at, step)
-        _check_algorithms(certificate, step)
+        _check_time(certificate, f"Certificate {position} of {len(chain.certificates)}, from the root,", at)
+        _check_algorithms(certificate)
     verifier = (
         PolicyBuilder()
         .store(Store([chain.root]))
@@ -87,43 +87,42 @@ def verify(chain: Chain, *, at: datetime, step: int) -> ec.EllipticCurvePublicKe
         path = verifier.verify(chain.leaf, list(chain.certificates[1:-1])).chain
     except (VerificationError, *_UNREADABLE) as error:
         raise EvidenceChainError(
-            "invalid_chain", "The certificates do not form a valid chain from the signer to the root.", step=step
+            "invalid_chain", "The certificates do not form a valid chain from the signer to the root."
         ) from error
     # The library takes intermediates in any order and ignores spare ones; AWS's format states one order.
     if tuple(reversed(path)) != chain.certificates:
         raise EvidenceChainError(
-            "chain_order", "The bundle is not the chain from the root to the signer, in that order.", step=step
+            "chain_order", "The bundle is not the chain from the root to the signer, in that order."
         )
-    return _p384_key(chain.leaf, step)
+    return _p384_key(chain.leaf)
 
 
-def _check_time(certificate: x509.Certificate, who: str, at: datetime, step: int) -> None:
+def _check_time(certificate: x509.Certificate, who: str, at: datetime) -> None:
     if at > certificate.not_valid_after_utc:
         raise EvidenceChainError(
-            "certificate_expired", f"{who} expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%SZ}.", step=step
+            "certificate_expired", f"{who} expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%SZ}."
         )
     if at < certificate.not_valid_before_utc:
         raise EvidenceChainError(
             "certificate_not_yet_valid",
             f"{who} is valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%SZ}.",
-            step=step,
         )
 
 
-def _check_algorithms(certificate: x509.Certificate, step: int) -> None:
+def _check_algorithms(certificate: x509.Certificate) -> None:
     """ecdsa-with-SHA384 by a P-384 key throughout."""
-    _p384_key(certificate, step)
+    _p384_key(certificate)
     if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
-        raise EvidenceChainError("certificate_algorithm", "A certificate is not signed with SHA-384.", step=step)
+        raise EvidenceChainError("certificate_algorithm", "A certificate is not signed with SHA-384.")
 
 
-def _p384_key(certificate: x509.Certificate, step: int) -> ec.EllipticCurvePublicKey:
+def _p384_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
     try:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise EvidenceChainError("certificate_algorithm", "A certificate's key cannot be read.", step=step) from error
+        raise EvidenceChainError("certificate_algorithm", "A certificate's key cannot be read.") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
-        raise EvidenceChainError("certificate_algorithm", "A certificate's key is not on P-384.", step=step)
+        raise EvidenceChainError("certificate_algorithm", "A certificate's key is not on P-384.")
     return key
 
 

@@ -40,15 +40,15 @@ class Claims:
         return rfc8785.dumps({name: b64encode(getattr(self, name)).decode() for name in _MEMBERS})
 
     @classmethod
-    def parse(cls, user_data: bytes | None, *, step: int) -> Claims | None:
+    def parse(cls, user_data: bytes | None) -> Claims | None:
         """Parse `user_data`; None if it is someone else's. Members beside the four are ignored.
 
-        Raises `EvidenceClaimsError` `malformed_claims`, marked with `step`.
+        Raises `EvidenceClaimsError` `malformed_claims`.
         """
-        members = _json_object(user_data or b"", step)
+        members = _json_object(user_data or b"")
         if not any(name in members for name in _OURS):
             return None
-        return cls(**{name: _claim(name, members.get(name), step) for name in _MEMBERS})
+        return cls(**{name: _claim(name, members.get(name)) for name in _MEMBERS})
 
 
 def pcr16_extension(func_checksum: bytes, model_sha256: bytes) -> bytes:
@@ -62,17 +62,17 @@ def expected_pcr16(func_checksum: bytes, model_sha256: bytes) -> bytes:
     return hashlib.sha384(bytes(48) + pcr16_extension(func_checksum, model_sha256)).digest()
 
 
-def _json_object(user_data: bytes, step: int) -> dict[str, Any]:
+def _json_object(user_data: bytes) -> dict[str, Any]:
     try:
         value = strict_json.loads(user_data)
     except strict_json.DuplicateMemberError as error:
-        raise EvidenceClaimsError("malformed_claims", "user_data has the same member twice.", step=step) from error
+        raise EvidenceClaimsError("malformed_claims", "user_data has the same member twice.") from error
     except ValueError:
         return {}  # Not JSON is another party's user data, not a fault.
     return value if isinstance(value, dict) else {}
 
 
-def _claim(name: str, text: object, step: int) -> bytes:
+def _claim(name: str, text: object) -> bytes:
     try:
         value = b64decode(text, validate=True) if isinstance(text, str) else b""
     except ValueError:
@@ -80,6 +80,6 @@ def _claim(name: str, text: object, step: int) -> bytes:
     # All zeros is a value that was published before it was computed (nitriding-daemon, pull request 16).
     if len(value) != _CLAIM_BYTES or not any(value):
         raise EvidenceClaimsError(
-            "malformed_claims", f"{name} in user_data is not the base64 of {_CLAIM_BYTES} bytes, or zero.", step=step
+            "malformed_claims", f"{name} in user_data is not the base64 of {_CLAIM_BYTES} bytes, or zero."
         )
     return value

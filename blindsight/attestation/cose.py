@@ -36,28 +36,28 @@ class Sign1:
     signature: bytes
 
 
-def parse(data: bytes, *, step: int) -> Sign1:
-    """Take `data` apart, with or without tag 18. Raises `EvidenceFormatError`, marked with `step`."""
+def parse(data: bytes) -> Sign1:
+    """Take `data` apart, with or without tag 18. Raises `EvidenceFormatError`."""
     try:
         message = cbor.decode(data.removeprefix(TAG_18))
     except cbor.CBORDecodeError as error:
-        raise EvidenceFormatError(error.code, str(error), step=step) from error
+        raise EvidenceFormatError(error.code, str(error)) from error
     if not isinstance(message, list) or len(message) != 4:
-        raise EvidenceFormatError("not_cose_sign1", "Not a COSE_Sign1 array of four elements.", step=step)
+        raise EvidenceFormatError("not_cose_sign1", "Not a COSE_Sign1 array of four elements.")
     protected, unprotected, payload, signature = message
     if protected != PROTECTED_ES384:
-        raise EvidenceFormatError("wrong_algorithm", "The protected header is not exactly {alg: ES384}.", step=step)
+        raise EvidenceFormatError("wrong_algorithm", "The protected header is not exactly {alg: ES384}.")
     if unprotected != {}:
-        raise EvidenceFormatError("unprotected_header", "The unprotected header is not an empty map.", step=step)
+        raise EvidenceFormatError("unprotected_header", "The unprotected header is not an empty map.")
     if not isinstance(payload, bytes) or not payload:
-        raise EvidenceFormatError("not_cose_sign1", "The payload is not a byte string, or empty.", step=step)
+        raise EvidenceFormatError("not_cose_sign1", "The payload is not a byte string, or empty.")
     if not isinstance(signature, bytes) or len(signature) != SIGNATURE_BYTES:
-        raise EvidenceFormatError("not_cose_sign1", f"The signature is not {SIGNATURE_BYTES} bytes.", step=step)
+        raise EvidenceFormatError("not_cose_sign1", f"The signature is not {SIGNATURE_BYTES} bytes.")
     return Sign1(payload, signature)
 
 
-def verify(message: Sign1, key: ec.EllipticCurvePublicKey, *, step: int) -> None:
-    """Check the signature with a P-384 `key`. Raises `EvidenceSignatureError`, marked with `step`.
+def verify(message: Sign1, key: ec.EllipticCurvePublicKey) -> None:
+    """Check the signature with a P-384 `key`. Raises `EvidenceSignatureError`.
 
     ECDSA is malleable, (r, s) and (r, n - s) both verify: never identify a document by its signature.
     """
@@ -66,7 +66,7 @@ def verify(message: Sign1, key: ec.EllipticCurvePublicKey, *, step: int) -> None
         key.verify(encode_dss_signature(r, s), _sig_structure(message.payload), ES384)
     except InvalidSignature as error:
         raise EvidenceSignatureError(
-            "invalid_signature", "The signature is not that of the document's certificate.", step=step
+            "invalid_signature", "The signature is not that of the document's certificate."
         ) from error
 
 

@@ -65,15 +65,15 @@ class AttestationDocument:
         return _EPOCH + timedelta(milliseconds=self.timestamp_ms)
 
     @classmethod
-    def parse(cls, payload: bytes, *, step: int) -> AttestationDocument:
-        """Parse the payload of a COSE_Sign1 message. Raises `EvidenceFormatError`, marked with `step`."""
+    def parse(cls, payload: bytes) -> AttestationDocument:
+        """Parse the payload of a COSE_Sign1 message. Raises `EvidenceFormatError`."""
         try:
             fields = cbor.decode(payload, indefinite_map=True)
         except cbor.CBORDecodeError as error:
-            raise EvidenceFormatError(error.code, str(error), step=step) from error
+            raise EvidenceFormatError(error.code, str(error)) from error
         if not isinstance(fields, dict):
-            raise EvidenceFormatError("invalid_field", "The payload is not a map.", step=step)
-        return _Fields(fields, step).document()
+            raise EvidenceFormatError("invalid_field", "The payload is not a map.")
+        return _Fields(fields).document()
 
 
 def encode(fields: Mapping[str, object]) -> bytes:
@@ -85,9 +85,8 @@ def encode(fields: Mapping[str, object]) -> bytes:
 class _Fields:
     """The rules of the field table, one method a type."""
 
-    def __init__(self, fields: Mapping[int | str, cbor.CBORValue], step: int) -> None:
+    def __init__(self, fields: Mapping[int | str, cbor.CBORValue]) -> None:
         self.fields = fields
-        self.step = step
 
     def document(self) -> AttestationDocument:
         digest = self._text("digest")
@@ -155,4 +154,4 @@ class _Fields:
         raise self._error("invalid_field", f"{name} is not a string of {least} to {MAX_OPTIONAL_BYTES} bytes.")
 
     def _error(self, code: str, message: str) -> EvidenceFormatError:
-        return EvidenceFormatError(code, message, step=self.step)
+        return EvidenceFormatError(code, message)

@@ -31,73 +31,71 @@ def check_policy(policy: AnyPolicy, *, at: datetime) -> None:
         raise PolicyError("policy_expired", f"The policy expired at {policy.expires:%Y-%m-%d %H:%M:%SZ}.")
 
 
-def by_root(policy: AnyPolicy, root_sha256: str, *, step: int) -> Sequence[Release]:
+def by_root(policy: AnyPolicy, root_sha256: str) -> Sequence[Release]:
     """The releases whose evidence descends from this root, all of one kind. Raises `EvidenceChainError`."""
     releases = policy.releases_of(root_sha256)
     if not releases:
-        raise EvidenceChainError("root_not_pinned", f"The root {root_sha256} is not in the policy.", step=step)
+        raise EvidenceChainError("root_not_pinned", f"The root {root_sha256} is not in the policy.")
     return releases
 
 
 def by_measurements(
-    releases: Sequence[Release], pcrs: Mapping[int, bytes], *, policy: AnyPolicy, at: datetime, step: int
+    releases: Sequence[Release], pcrs: Mapping[int, bytes], *, policy: AnyPolicy, at: datetime
 ) -> Sequence[Release]:
     """The releases that are accepted `at` that time and list these `pcrs`. Raises `EvidenceMeasurementError`."""
     for index, measured in sorted(pcrs.items()):
         if _among(measured, policy.refuse):
             raise EvidenceMeasurementError(
-                "release_recalled", f"PCR {index} is {measured.hex()}, which the policy refuses.", step=step
+                "release_recalled", f"PCR {index} is {measured.hex()}, which the policy refuses."
             )
 
     def age(release: Release) -> EvidenceError | None:
         least, found = policy.minimum_version, release.version
         if least is not None and (found is None or version_key(found, "") < version_key(least, "")):
             text = f"The release is version {found or 'unknown'}; {least} is the lowest that the policy accepts."
-            return EvidenceMeasurementError("release_too_old", text, step=step)
+            return EvidenceMeasurementError("release_too_old", text)
         if release.expires is not None and at >= release.expires:
             text = f"The release was accepted until {release.expires:%Y-%m-%d %H:%M:%SZ}."
-            return EvidenceMeasurementError("release_expired", text, step=step)
+            return EvidenceMeasurementError("release_expired", text)
         return None
 
     def measurements(release: Release) -> EvidenceError | None:
         for index, accepted in sorted(release.pcrs.items()):
             measured = pcrs.get(index)
             if measured is None:
-                return EvidenceMeasurementError("pcr_missing", f"The document has no PCR {index}.", step=step)
+                return EvidenceMeasurementError("pcr_missing", f"The document has no PCR {index}.")
             if not _among(measured, accepted):
                 text = f"PCR {index} is {measured.hex()}, which the policy does not accept."
-                return EvidenceMeasurementError("pcr_mismatch", text, step=step)
+                return EvidenceMeasurementError("pcr_mismatch", text)
         return None
 
     return _kept(_kept(releases, age), measurements)
 
 
-def by_identity(releases: Sequence[Release], claims: Claims | None, *, policy: AnyPolicy, step: int) -> Release:
+def by_identity(releases: Sequence[Release], claims: Claims | None, *, policy: AnyPolicy) -> Release:
     """The first of the releases that accepts function and model. Raises `EvidenceClaimsError`."""
     names = {} if claims is None else {"function": claims.func_checksum, "model": claims.model_sha256}
     for name, digest in names.items():
         if _among(digest, policy.refuse):
-            raise EvidenceClaimsError(
-                "release_recalled", f"The {name} is {digest.hex()}, which the policy refuses.", step=step
-            )
+            raise EvidenceClaimsError("release_recalled", f"The {name} is {digest.hex()}, which the policy refuses.")
 
     def function(release: Release) -> EvidenceError | None:
         asked = release.function_checksums is not None or release.model_digests is not None
         if asked and claims is None:
             text = "The document names no function and no model."
-            return EvidenceClaimsError("claims_missing", text, step=step)
-        return _identity(names.get("function"), release.function_checksums, "function", step)
+            return EvidenceClaimsError("claims_missing", text)
+        return _identity(names.get("function"), release.function_checksums, "function")
 
     def model(release: Release) -> EvidenceError | None:
-        return _identity(names.get("model"), release.model_digests, "model", step)
+        return _identity(names.get("model"), release.model_digests, "model")
 
     return _kept(_kept(releases, function), model)[0]
 
 
-def _identity(digest: bytes | None, accepted: frozenset[str] | None, name: str, step: int) -> EvidenceError | None:
+def _identity(digest: bytes | None, accepted: frozenset[str] | None, name: str) -> EvidenceError | None:
     if digest is None or accepted is None or _among(digest, accepted):
         return None
-    return EvidenceClaimsError(f"{name}_not_accepted", f"The {name} is {digest.hex()}.", step=step)
+    return EvidenceClaimsError(f"{name}_not_accepted", f"The {name} is {digest.hex()}.")
 
 
 def _kept(releases: Sequence[Release], refusal: Callable[[Release], EvidenceError | None]) -> Sequence[Release]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from blindsight.attestation import chain as chains
 from blindsight.attestation import cose
@@ -21,37 +21,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from blindsight.attestation.roots import Kind
+    from blindsight.attestation.steps import Steps
 
 DEBUG_PCRS = (0, 1, 2)
 """Zero in a debug enclave, whose signature and chain are as genuine as any. PCR 3 and 4 are not."""
 
-
 _SHOWN_FIELDS, _SHOWN_LETTERS = 8, 40
 """How many unknown fields a report names, and how much of a name."""
-
-
-class Recorder(Protocol):
-    """Told of each step."""
-
-    def begin(self, name: str) -> int:
-        """The step's number."""
-        ...
-
-    def passed(self, checked: str, against: str) -> None: ...
-
-
-class Unrecorded:
-    """Counts the steps, and records nothing."""
-
-    def __init__(self) -> None:
-        self._number = 0
-
-    def begin(self, name: str) -> int:  # noqa: ARG002 -- as a `Recorder`
-        self._number += 1
-        return self._number
-
-    def passed(self, checked: str, against: str) -> None:
-        """Nothing is kept."""
 
 
 @dataclass(frozen=True)
@@ -67,52 +43,49 @@ class Proven:
 def prove(
     evidence: bytes,
     *,
-    kind_of_root: Callable[[str, int], Kind],
+    kind_of_root: Callable[[str], Kind],
     judged_at: Callable[[AttestationDocument, chains.Chain], datetime],
-    steps: Recorder,
+    steps: Steps,
 ) -> Proven:
     """Take steps 1 to 6. Raises `EvidenceError`.
 
-    `kind_of_root` gets the root's SHA-256 in hexadecimal and the step's number, and raises `EvidenceChainError` unless
-    that root is accepted. `judged_at` says when the chain has to be valid: `time_of_judgement` for live evidence.
+    `kind_of_root` gets the root's SHA-256 in hexadecimal and raises `EvidenceChainError` unless that root is accepted.
+    `judged_at` says when the chain has to be valid: `time_of_judgement` for live evidence.
     """
-    # 1. Envelope.
-    number = steps.begin("Envelope")
-    if len(evidence) > MAX_DOCUMENT_BYTES:
-        raise EvidenceFormatError("document_too_large", f"More than {MAX_DOCUMENT_BYTES} bytes.", step=number)
-    message = cose.parse(evidence, step=number)
-    steps.passed(f"{len(evidence)} bytes", "COSE_Sign1 with ES384")
+    with steps.step(1, "Envelope") as step:
+        if len(evidence) > MAX_DOCUMENT_BYTES:
+            raise EvidenceFormatError("document_too_large", f"More than {MAX_DOCUMENT_BYTES} bytes.")
+        message = cose.parse(evidence)
+        step.passed(f"{len(evidence)} bytes", "COSE_Sign1 with ES384")
 
-    # 2. Fields.
-    number = steps.begin("Fields")
-    document = AttestationDocument.parse(message.payload, step=number)
-    steps.passed(f"document of {document.module_id!a}{_unknown(document.unknown_fields)}", "AWS's field table")
+    with steps.step(2, "Fields") as step:
+        document = AttestationDocument.parse(message.payload)
+        step.passed(f"document of {document.module_id!a}{_unknown(document.unknown_fields)}", "AWS's field table")
 
-    # 3. Root: the bundle's own first certificate, which counts only if its fingerprint is pinned.
-    number = steps.begin("Root")
-    root_sha256 = hashlib.sha256(document.cabundle[0]).hexdigest()
-    kind = kind_of_root(root_sha256, number)
-    chain = chains.parse(document.cabundle, document.certificate, step=number)
-    if kind == "nitro" and chain.calls_itself_simulated:
-        raise EvidenceChainError("simulated_root", "A simulated root is listed as a genuine one.", step=number)
-    steps.passed(f"root {root_sha256}", f"the policy's roots, as {kind}")
+    # The root is the bundle's own first certificate, which counts only if its fingerprint is pinned.
+    with steps.step(3, "Root") as step:
+        root_sha256 = hashlib.sha256(document.cabundle[0]).hexdigest()
+        kind = kind_of_root(root_sha256)
+        chain = chains.parse(document.cabundle, document.certificate)
+        if kind == "nitro" and chain.calls_itself_simulated:
+            raise EvidenceChainError("simulated_root", "A simulated root is listed as a genuine one.")
+        step.passed(f"root {root_sha256}", f"the policy's roots, as {kind}")
 
-    # 4. Chain, at the verifier's time.
-    number = steps.begin("Chain")
-    at = judged_at(document, chain)
-    key = chains.verify(chain, at=at, step=number)
-    steps.passed(f"{len(chain.certificates)} certificates", f"the root's key, at {at:%Y-%m-%d %H:%M:%SZ}")
+    # At the verifier's time.
+    with steps.step(4, "Chain") as step:
+        at = judged_at(document, chain)
+        key = chains.verify(chain, at=at)
+        step.passed(f"{len(chain.certificates)} certificates", f"the root's key, at {at:%Y-%m-%d %H:%M:%SZ}")
 
-    # 5. Signature.
-    number = steps.begin("Signature")
-    cose.verify(message, key, step=number)
-    steps.passed("signature over the payload", "the key of the leaf certificate")
+    with steps.step(5, "Signature") as step:
+        cose.verify(message, key)
+        step.passed("signature over the payload", "the key of the leaf certificate")
 
-    # 6. Debug mode, whatever is accepted otherwise.
-    number = steps.begin("Debug mode")
-    if not any(any(document.pcrs.get(index, b"")) for index in DEBUG_PCRS):
-        raise EvidenceDebugError("debug_document", "PCR 0, 1 and 2 are zero or missing: debug mode.", step=number)
-    steps.passed("PCR 0, 1, 2", "not all zero")
+    # Whatever is accepted otherwise.
+    with steps.step(6, "Debug mode") as step:
+        if not any(any(document.pcrs.get(index, b"")) for index in DEBUG_PCRS):
+            raise EvidenceDebugError("debug_document", "PCR 0, 1 and 2 are zero or missing: debug mode.")
+        step.passed("PCR 0, 1, 2", "not all zero")
     return Proven(kind, document, root_sha256, at)
 
 
@@ -122,17 +95,13 @@ def time_of_judgement(document: AttestationDocument, now: datetime, max_future_s
     return max(now, min(document.timestamp, now + timedelta(seconds=max_future_skew)))
 
 
-def check_age(timestamp: datetime, now: datetime, *, max_age: int, max_future_skew: int, step: int) -> None:
+def check_age(timestamp: datetime, now: datetime, *, max_age: int, max_future_skew: int) -> None:
     """Step 10's second half. Raises `EvidenceFreshnessError`."""
     age = (now - timestamp).total_seconds()
     if age > max_age:
-        raise EvidenceFreshnessError(
-            "evidence_too_old", f"The document is {age:.0f} s old; {max_age} s are accepted.", step=step
-        )
+        raise EvidenceFreshnessError("evidence_too_old", f"The document is {age:.0f} s old; {max_age} s are accepted.")
     if -age > max_future_skew:
-        raise EvidenceFreshnessError(
-            "evidence_from_future", f"The document was made {-age:.0f} s in the future.", step=step
-        )
+        raise EvidenceFreshnessError("evidence_from_future", f"The document was made {-age:.0f} s in the future.")
 
 
 def _unknown(fields: tuple[int | str, ...]) -> str:

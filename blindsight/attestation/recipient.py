@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from blindsight import strict_json
 from blindsight.attestation import verifier
-from blindsight.attestation.report import Step
+from blindsight.attestation.steps import Steps
 from blindsight.errors import EvidenceClaimsError, SealingError
 from blindsight.sealing import keyconfig
 
@@ -108,16 +108,16 @@ def verify_recipient(
     here.
     """
     verified = verifier.verify(document, policy=policy, nonce=nonce, now=now)
-    verifier.check_key_configs(verified, key_configs)
-    verifier.check_model(verified, manifest)
-    model = _manifest(manifest)
+    binding = Steps()
+    with binding.step(verifier.CALLERS_STEP, "Binding") as step:
+        verifier.check_key_configs(verified, key_configs)
+        verifier.check_model(verified, manifest)
+        model = _manifest(manifest)
+        step.passed("key configurations and model manifest", "their attested digests")
     configs = keyconfig.decode_list(key_configs)
     if not configs:
         raise SealingError("unsupported_suite", "The enclave offers no key configuration that is known here.")
-    bound = Step(
-        verifier.CALLERS_STEP, "Binding", "key configurations and model manifest", "their attested digests", "passed"
-    )
-    report = replace(verified.report, steps=(*verified.report.steps, bound))
+    report = replace(verified.report, steps=(*verified.report.steps, *binding.done()))
     return Recipient(keyconfig.preferred(configs), replace(verified, report=report), document, key_configs, model)
 
 
@@ -127,5 +127,5 @@ def _manifest(encoded: bytes) -> dict[str, Any]:
     except ValueError:
         manifest = None
     if not isinstance(manifest, dict):
-        raise EvidenceClaimsError("model_mismatch", "The model manifest is not an object.", step=verifier.CALLERS_STEP)
+        raise EvidenceClaimsError("model_mismatch", "The model manifest is not an object.")
     return manifest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from blindsight.attestation.document import AttestationDocument
     from blindsight.attestation.release import Part
     from blindsight.attestation.roots import Kind
+    from blindsight.attestation.steps import Step
 
 LEFT_OPEN: Mapping[Part, str] = MappingProxyType(
     {
@@ -22,17 +23,6 @@ LEFT_OPEN: Mapping[Part, str] = MappingProxyType(
     }
 )
 """What a caller must know of an enclave of which the policy did not ask everything."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step: what was `checked`, `against` what, and whether it passed or the policy did not ask for it."""
-
-    number: int
-    name: str
-    checked: str
-    against: str
-    result: Literal["passed", "not asked"]
 
 
 @dataclass(frozen=True)

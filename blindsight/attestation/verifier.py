@@ -22,11 +22,9 @@ from typing import TYPE_CHECKING
 
 from blindsight.attestation import matching, proof
 from blindsight.attestation.claims import CLAIMS_PCR, Claims, expected_pcr16
-from blindsight.attestation.report import Step, VerificationReport, Verified
-from blindsight.errors import (
-    EvidenceClaimsError,
-    EvidenceFreshnessError,
-)
+from blindsight.attestation.report import VerificationReport, Verified
+from blindsight.attestation.steps import Steps, numbered
+from blindsight.errors import EvidenceClaimsError, EvidenceFreshnessError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -80,10 +78,9 @@ def check_key_configs(verified: Verified, key_configs: bytes) -> None:
 
     Raises `EvidenceClaimsError` `key_configs_mismatch`, or `claims_missing` if the document attests none.
     """
-    if not hmac.compare_digest(_claims_of(verified).key_configs_sha256, hashlib.sha256(key_configs).digest()):
-        raise EvidenceClaimsError(
-            "key_configs_mismatch", "The key configurations are not the attested ones.", step=CALLERS_STEP
-        )
+    with numbered(CALLERS_STEP):
+        if not hmac.compare_digest(_claims_of(verified).key_configs_sha256, hashlib.sha256(key_configs).digest()):
+            raise EvidenceClaimsError("key_configs_mismatch", "The key configurations are not the attested ones.")
 
 
 def check_model(verified: Verified, manifest: bytes) -> None:
@@ -91,25 +88,26 @@ def check_model(verified: Verified, manifest: bytes) -> None:
 
     Raises `EvidenceClaimsError` `model_mismatch`, or `claims_missing` if the document attests none.
     """
-    if not hmac.compare_digest(_claims_of(verified).model_sha256, hashlib.sha256(manifest).digest()):
-        raise EvidenceClaimsError("model_mismatch", "The model manifest is not the attested one.", step=CALLERS_STEP)
+    with numbered(CALLERS_STEP):
+        if not hmac.compare_digest(_claims_of(verified).model_sha256, hashlib.sha256(manifest).digest()):
+            raise EvidenceClaimsError("model_mismatch", "The model manifest is not the attested one.")
 
 
 def _claims_of(verified: Verified) -> Claims:
     if verified.claims is None:
-        raise EvidenceClaimsError("claims_missing", "The document makes no claims.", step=CALLERS_STEP)
+        raise EvidenceClaimsError("claims_missing", "The document makes no claims.")
     return verified.claims
 
 
 def _verify(
     evidence: bytes, policy: Policy | UnsafeAcceptAnything, nonce: bytes | None, now: datetime | None
 ) -> Verified:
-    steps = _Steps()
+    steps = Steps()
 
     # 1 to 6. Envelope, fields, root, chain, signature, debug mode.
     proven = proof.prove(
         evidence,
-        kind_of_root=lambda root_sha256, step: matching.by_root(policy, root_sha256, step=step)[0].kind,
+        kind_of_root=lambda root_sha256: matching.by_root(policy, root_sha256)[0].kind,
         judged_at=lambda document, _: (
             document.timestamp if now is None else proof.time_of_judgement(document, now, policy.max_future_skew)
         ),
@@ -118,43 +116,36 @@ def _verify(
     document = proven.document
     accepted = policy.releases_of(proven.root_sha256)
 
-    # 7. Measurements. An archived document is judged by what was in force when it was made; its time is signed by now.
-    measurements = steps.begin("Measurements")
-    if now is None:
-        matching.check_policy(policy, at=document.timestamp)
-    releases = matching.by_measurements(
-        accepted, document.pcrs, policy=policy, at=document.timestamp if now is None else now, step=measurements
-    )
+    # An archived document is judged by what was in force when it was made; its time is signed by now.
+    with steps.step(7, "Measurements") as measurements:
+        if now is None:
+            matching.check_policy(policy, at=document.timestamp)
+        at = document.timestamp if now is None else now
+        releases = matching.by_measurements(accepted, document.pcrs, policy=policy, at=at)
 
-    # 8. Claims: user_data is only as good as the PCR that measures it.
-    number = steps.begin("Claims")
-    claims = Claims.parse(document.user_data, step=number)
-    if claims is not None:
-        _check_claims_pcr(claims, document.pcrs.get(CLAIMS_PCR), number)
-    steps.asked(claims is not None, "function and model in user_data", f"PCR {CLAIMS_PCR}")
+    # user_data is only as good as the PCR that measures it.
+    with steps.step(8, "Claims") as step:
+        claims = Claims.parse(document.user_data)
+        if claims is not None:
+            _check_claims_pcr(claims, document.pcrs.get(CLAIMS_PCR))
+        step.asked(claims is not None, "function and model in user_data", f"PCR {CLAIMS_PCR}")
 
-    # 9. Identity. Of the releases with these measurements, the first that accepts function and model is the one.
-    number = steps.begin("Identity")
-    release = matching.by_identity(releases, claims, policy=policy, step=number)
-    asked = [
-        name
-        for name, accepted in (("function", release.function_checksums), ("model", release.model_digests))
-        if accepted is not None
-    ]
-    listed = ", ".join(map(str, sorted(release.pcrs)))
-    steps.asked(bool(listed), f"PCR {listed}", "the policy's accepted values", number=measurements)
-    steps.asked(bool(asked), " and ".join(asked), "the policy's accepted values")
+    # Of the releases with these measurements, the first that accepts function and model is the one.
+    with steps.step(9, "Identity") as step:
+        release = matching.by_identity(releases, claims, policy=policy)
+        identities = (("function", release.function_checksums), ("model", release.model_digests))
+        asked = [name for name, listed in identities if listed is not None]
+        step.asked(bool(asked), " and ".join(asked), "the policy's accepted values")
+    indices = ", ".join(map(str, sorted(release.pcrs)))
+    measurements.asked(bool(indices), f"PCR {indices}", "the policy's accepted values")
 
-    # 10. Freshness.
-    number = steps.begin("Freshness")
-    if nonce is not None:
-        _check_nonce(nonce, document.nonce, number)
-    if now is not None:
-        proof.check_age(
-            document.timestamp, now, max_age=policy.max_age, max_future_skew=policy.max_future_skew, step=number
-        )
-    checked = [text for text, was in (("nonce", nonce is not None), ("age", now is not None)) if was]
-    steps.asked(bool(checked), " and ".join(checked), f"the caller's, {policy.max_age} s at most")
+    with steps.step(10, "Freshness") as step:
+        if nonce is not None:
+            _check_nonce(nonce, document.nonce)
+        if now is not None:
+            proof.check_age(document.timestamp, now, max_age=policy.max_age, max_future_skew=policy.max_future_skew)
+        checked = [text for text, was in (("nonce", nonce is not None), ("age", now is not None)) if was]
+        step.asked(bool(checked), " and ".join(checked), f"the caller's, {policy.max_age} s at most")
 
     report = VerificationReport(
         proven.kind, proven.at if now is None else now, now is None, steps.done(), release.name, release.left_open
@@ -163,43 +154,15 @@ def _verify(
     return Verified(proven.kind, document, claims, proven.root_sha256, report, until)
 
 
-def _check_claims_pcr(claims: Claims, measured: bytes | None, step: int) -> None:
+def _check_claims_pcr(claims: Claims, measured: bytes | None) -> None:
     if measured is None:
-        raise EvidenceClaimsError("claims_pcr_missing", f"PCR {CLAIMS_PCR} is not in the document.", step=step)
+        raise EvidenceClaimsError("claims_pcr_missing", f"PCR {CLAIMS_PCR} is not in the document.")
     if not hmac.compare_digest(measured, expected_pcr16(claims.func_checksum, claims.model_sha256)):
-        raise EvidenceClaimsError("claims_pcr_mismatch", f"PCR {CLAIMS_PCR} measures other claims.", step=step)
+        raise EvidenceClaimsError("claims_pcr_mismatch", f"PCR {CLAIMS_PCR} measures other claims.")
 
 
-def _check_nonce(sent: bytes, received: bytes | None, step: int) -> None:
+def _check_nonce(sent: bytes, received: bytes | None) -> None:
     if not received:
-        raise EvidenceFreshnessError("nonce_missing", "The document carries no nonce.", step=step)
+        raise EvidenceFreshnessError("nonce_missing", "The document carries no nonce.")
     if not hmac.compare_digest(sent, received):
-        raise EvidenceFreshnessError("nonce_mismatch", "The document carries another nonce.", step=step)
-
-
-class _Steps:
-    """Records what each numbered step did."""
-
-    def __init__(self) -> None:
-        self._names: list[str] = []
-        self._done: dict[int, Step] = {}
-
-    def begin(self, name: str) -> int:
-        self._names.append(name)
-        return len(self._names)
-
-    def passed(self, checked: str, against: str, *, number: int | None = None) -> None:
-        """Record the step begun last, or an earlier one of which more is known by now."""
-        number = number or len(self._names)
-        self._done[number] = Step(number, self._names[number - 1], checked, against, "passed")
-
-    def asked(self, was: bool, checked: str, against: str, *, number: int | None = None) -> None:
-        if was:
-            self.passed(checked, against, number=number)
-        else:
-            number = number or len(self._names)
-            self._done[number] = Step(number, self._names[number - 1], "nothing", "nothing", "not asked")
-
-    def done(self) -> tuple[Step, ...]:
-        """All steps in order; a step that was begun and not recorded is a mistake."""
-        return tuple(self._done[number] for number in range(1, len(self._names) + 1))
+        raise EvidenceFreshnessError("nonce_mismatch", "The document carries another nonce.")

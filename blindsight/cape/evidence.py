@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from blindsight.attestation import proof
 from blindsight.attestation.policy import DEFAULT_MAX_AGE, DEFAULT_MAX_FUTURE_SKEW
 from blindsight.attestation.roots import AWS_NITRO_ROOT_G1, SIMULATED_ROOT_NAME
+from blindsight.attestation.steps import Steps
 from blindsight.errors import EvidenceChainError, EvidenceFreshnessError, EvidenceMeasurementError
 
 if TYPE_CHECKING:
@@ -44,37 +45,39 @@ def verify_document(
     the accepted values in lower-case hexadecimal. With `nonce` None, none is asked for. A document's age is looked at
     unless it is read for a user's key.
     """
+    steps = Steps()
     # 1 to 6. Envelope, fields, root, chain, signature, debug mode.
     fields = proof.prove(
         document,
-        kind_of_root=lambda root_sha256, step: _kind_of_root(root, root_sha256, step),
+        kind_of_root=lambda root_sha256: _kind_of_root(root, root_sha256),
         judged_at=lambda parsed, chain: (
             chain.leaf.not_valid_before_utc
             if at == "leaf"
             else proof.time_of_judgement(parsed, at, DEFAULT_MAX_FUTURE_SKEW)
         ),
-        steps=proof.Unrecorded(),
+        steps=steps,
     ).document
 
-    # 7. Measurements, with the words of Cape's command line.
-    for index, accepted in sorted(pcrs.items()):
-        measured = fields.pcrs.get(index, b"").hex()
-        if not measured or measured not in accepted:
-            code = "pcr_mismatch" if measured else "pcr_missing"
-            text = f"PCR{index} {measured} does not match [{' '.join(sorted(accepted))}]"
-            raise EvidenceMeasurementError(code, text, step=7)
+    # With the words of Cape's command line.
+    with steps.step(7, "Measurements"):
+        for index, accepted in sorted(pcrs.items()):
+            measured = fields.pcrs.get(index, b"").hex()
+            if not measured or measured not in accepted:
+                code = "pcr_mismatch" if measured else "pcr_missing"
+                text = f"PCR{index} {measured} does not match [{' '.join(sorted(accepted))}]"
+                raise EvidenceMeasurementError(code, text)
 
-    # 10. Freshness.
-    if nonce is not None and not hmac.compare_digest(nonce, fields.nonce or b""):
-        raise EvidenceFreshnessError("nonce_mismatch", "error validating nonce", step=10)
-    if at != "leaf":
-        proof.check_age(fields.timestamp, at, max_age=DEFAULT_MAX_AGE, max_future_skew=DEFAULT_MAX_FUTURE_SKEW, step=10)
+    with steps.step(10, "Freshness"):
+        if nonce is not None and not hmac.compare_digest(nonce, fields.nonce or b""):
+            raise EvidenceFreshnessError("nonce_mismatch", "error validating nonce")
+        if at != "leaf":
+            proof.check_age(fields.timestamp, at, max_age=DEFAULT_MAX_AGE, max_future_skew=DEFAULT_MAX_FUTURE_SKEW)
     return fields
 
 
-def _kind_of_root(root: x509.Certificate | None, root_sha256: str, step: int) -> Kind:
+def _kind_of_root(root: x509.Certificate | None, root_sha256: str) -> Kind:
     if root_sha256 != fingerprint(root):
-        raise EvidenceChainError("root_not_pinned", "the evidence does not descend from the trusted root", step=step)
+        raise EvidenceChainError("root_not_pinned", "the evidence does not descend from the trusted root")
     return "nitro" if root is None else "simulated"
 
 

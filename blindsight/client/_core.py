@@ -19,6 +19,7 @@ import rfc8785
 from blindsight import exchange, receipts, strict_json
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.recipient import verify_recipient
+from blindsight.attestation.steps import numbered
 from blindsight.attestation.verifier import CALLERS_STEP
 from blindsight.client.answers import GATEWAYS_OWN, Classification, GatewayProblem
 from blindsight.errors import EvidenceClaimsError, SealingError, TransportError
@@ -195,13 +196,12 @@ def _decoded(fields: dict[str, Any], name: str) -> bytes:
 
 
 def _canonical(manifest: object) -> bytes:
-    try:
-        return rfc8785.dumps(manifest)  # type: ignore[arg-type]  # whatever JSON holds
-    except (ValueError, RecursionError) as error:
-        # No canonical form, so no digest: it cannot be what an enclave attests.
-        raise EvidenceClaimsError(
-            "model_mismatch", "The model manifest is not the attested one.", step=CALLERS_STEP
-        ) from error
+    with numbered(CALLERS_STEP):
+        try:
+            return rfc8785.dumps(manifest)  # type: ignore[arg-type]  # whatever JSON holds
+        except (ValueError, RecursionError) as error:
+            # No canonical form, so no digest: it cannot be what an enclave attests.
+            raise EvidenceClaimsError("model_mismatch", "The model manifest is not the attested one.") from error
 
 
 def unexpected(message: str) -> TransportError:

@@ -62,13 +62,13 @@ def _document(change: Callable[[bytes], bytes]) -> Act:
 
 
 def _flipped(document: bytes) -> bytes:
-    message = cose.parse(document, step=0)
+    message = cose.parse(document)
     return cose.assemble(message.payload, message.signature[:-1] + bytes([message.signature[-1] ^ 1]))
 
 
 def _header(protected: bytes, unprotected: dict[int, int]) -> Callable[[bytes], bytes]:
     def change(document: bytes) -> bytes:
-        message = cose.parse(document, step=0)
+        message = cose.parse(document)
         return cbor2.dumps([protected, unprotected, message.payload, message.signature])
 
     return change
@@ -81,7 +81,7 @@ def _without_certificate(document: bytes) -> bytes:
 
 
 def _nonce_twice(document: bytes) -> bytes:
-    payload = cose.parse(document, step=0).payload
+    payload = cose.parse(document).payload
     return unsigned(document, payload.removesuffix(BREAK) + cbor2.dumps("nonce") + cbor2.dumps(bytes(32)) + BREAK)
 
 

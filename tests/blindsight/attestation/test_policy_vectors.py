@@ -12,6 +12,7 @@ from attestation_forge import CLAIMS, NONCE, Forge, party
 from blindsight import errors
 from blindsight.attestation import AWS_NITRO_ROOT_G1, Claims, Policy, matching, verify, verify_archived
 from blindsight.attestation.roots import SIMULATED_ROOT_NAME
+from blindsight.attestation.steps import numbered
 from blindsight.errors import BlindsightError, EvidenceError, PolicyError
 from tests.support import policy_vectors
 
@@ -48,9 +49,12 @@ def test_matching(case: dict[str, Any]) -> None:
     def judge() -> dict[str, Any]:
         at, policy = datetime.fromisoformat(case["at"]), Policy.from_json(case["policy"])
         matching.check_policy(policy, at=at)
-        releases = matching.by_root(policy, case["document"]["root"], step=3)
-        releases = matching.by_measurements(releases, pcrs_of(case), policy=policy, at=at, step=7)
-        release = matching.by_identity(releases, claims_of(case), policy=policy, step=9)
+        with numbered(3):
+            releases = matching.by_root(policy, case["document"]["root"])
+        with numbered(7):
+            releases = matching.by_measurements(releases, pcrs_of(case), policy=policy, at=at)
+        with numbered(9):
+            release = matching.by_identity(releases, claims_of(case), policy=policy)
         return {"release": release.name, "kind": release.kind, "left_open": list(release.left_open)}
 
     assert outcome_of(judge) == case["expect"]
