@@ -63,7 +63,13 @@ def no_change_of_owners(_folder: Path) -> None:
 
 def read_only(folder: Path) -> None:
     """Nothing on disk can be written, as `docker run --read-only`; temporary files are in memory."""
+    kept = folder / "kept"
+    kept.mkdir()
+    mount("/tmp", str(kept), None, _BIND | _REC)
     mount("tmpfs", "/tmp", "tmpfs", 0)
+    if _REPOSITORY.is_relative_to("/tmp"):  # Where a clone may lie.
+        _REPOSITORY.mkdir(parents=True)
+        mount(str(kept / _REPOSITORY.relative_to("/tmp")), str(_REPOSITORY), None, _BIND | _REC)
     mount("/", "/", None, _BIND | _REC)
     os.chdir("/")
     os.chroot(".")
@@ -114,6 +120,8 @@ def keep(*names: str) -> None:
     header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)(mask, mask, mask, 0, 0, 0)
     check(_libc.capset(header, sets))
 
+
+_REPOSITORY = Path(__file__).parents[3]
 
 KINDS = {
     each.__name__: each
