@@ -134,7 +134,7 @@ RUN = """async ([url, token]) => {
 
 def seal_with(document: str) -> list[str]:
     """The attacker's code and input, sealed to the enclave: done by the attacker's own server for its page."""
-    fields = AttestationDocument.parse(cose.parse(base64.b64decode(document), step=1).payload, step=2)
+    fields = AttestationDocument.parse(cose.parse(base64.b64decode(document)).payload)
     assert fields.public_key is not None
     return [b64(sealed(fields.public_key, content)) for content in (zipped(HANDLER), b"localhost")]
 

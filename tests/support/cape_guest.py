@@ -222,7 +222,7 @@ class Line:
     def document(self, nonce: bytes = b"nonce") -> AttestationDocument:
         self.send(Kind.CAPE_NONCE, nonce)
         raw = base64.b64decode(self.text()["message"])
-        return AttestationDocument.parse(cose.parse(raw, step=1).payload, step=2)
+        return AttestationDocument.parse(cose.parse(raw).payload)
 
     def public_key(self) -> bytes:
         """What inputs are to be sealed to."""

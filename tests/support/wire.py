@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import secrets
 import socket
 import struct
@@ -17,9 +19,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Below the ports that the kernel gives to connections, which would take one that was only just free; each process of a
+# test run has its own.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = itertools.cycle(16_000 + 2_000 * (_WORKER % 8) + (os.getpid() + each) % 2_000 for each in range(2_000))
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    for port in _PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("unreachable")
 
 
 @contextlib.contextmanager

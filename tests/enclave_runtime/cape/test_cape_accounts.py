@@ -308,7 +308,11 @@ def test_an_account_is_made_for_who_has_the_key(quick_keys: list[tuple[int, int]
         ("Ada", ADA.public, ADA.token(), "token_invalid"),
         ("ada", ADA.public, ADA.token(lifetime=timedelta(seconds=-1)), "token_expired"),
     ],
-)
+    ids=[
+        "hyphen", "no name", "long name", "line feed", "another's key", "short key", "no key", "no token", "run",
+        "deploy", "another's name", "another case", "expired",
+    ],
+)  # fmt: skip
 def test_no_account_without_proof(
     quick_keys: list[tuple[int, int]], username: str, public: bytes, proof: str, code: str
 ):

@@ -161,7 +161,7 @@ async def test_a_revoked_token_and_an_old_record_get_no_further(runtime: Runtime
         {"route": "run", "token": ADA.token("run")},
         {"route": "key", "token": 5},
     ],
-    ids=str,
+    ids=["nothing", "no token", "no such route", "no record", "no text"],
 )
 async def test_what_opens_no_session_ends_the_connection(runtime: Runtime, opening: dict[str, Any]):
     if "token" in opening:

@@ -173,9 +173,10 @@ async def test_a_users_key(front: Front) -> None:
     refused(await front.client.get("/v1/user/ada/key"), 503)
 
 
+SOME_ID = "bbaxtm5hzNzScaDwfW8gkJ"
 ACCOUNT_ENDPOINTS = [
-    ("GET", "/v1/functions"), ("GET", f"/v1/functions/{ids.new()}"), ("DELETE", f"/v1/functions/{ids.new()}"),
-    ("POST", "/v1/token"), ("GET", "/v1/tokens"), ("DELETE", f"/v1/token/{ids.new()}"), ("DELETE", "/v1/account"),
+    ("GET", "/v1/functions"), ("GET", f"/v1/functions/{SOME_ID}"), ("DELETE", f"/v1/functions/{SOME_ID}"),
+    ("POST", "/v1/token"), ("GET", "/v1/tokens"), ("DELETE", f"/v1/token/{SOME_ID}"), ("DELETE", "/v1/account"),
     ("POST", "/oauth/device/decision"), ("GET", "/oauth/device/login"),
 ]  # fmt: skip
 
