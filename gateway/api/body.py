@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from blindsight.cape.protocol import PREFIX
+from blindsight.cape.constants import PREFIX
 from blindsight.problems import Problem
 from blindsight.sealing import ohttp, padding
 from gateway.api.longtext import MOST_BESIDE, BadJson, LongText, read_object

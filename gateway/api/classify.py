@@ -12,7 +12,7 @@ from blindsight.exchange import default_top_k
 from blindsight.problems import Problem
 from gateway.api import openapi, sealed
 from gateway.api.body import read_image, read_images
-from gateway.api.models import Answer, BatchAnswer
+from gateway.api.shapes import Answer, BatchAnswer
 from gateway.services import services_of
 
 if TYPE_CHECKING:
