@@ -32,8 +32,8 @@ from cryptography.hazmat.primitives import serialization
 from benchmarks import stack
 from benchmarks.stack import ROOT, Service, StackError
 from blindsight.cape import tokens
+from blindsight.cape.constants import MAX_FUNCTION_BYTES, PREFIX
 from blindsight.cape.envelope import Encryptor, load_public_key
-from blindsight.cape.protocol import MAX_FUNCTION_BYTES, PREFIX
 from blindsight.client.cape import Host, Trust
 from blindsight.errors import CapeError
 

@@ -19,7 +19,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 
 @dataclass(frozen=True)
-class Kind:
+class ProblemKind:
     """One kind of problem."""
 
     code: str
@@ -42,46 +42,46 @@ class Kind:
 
 
 _KINDS = (
-    Kind("bad_request", 400, "The request is malformed"),
-    Kind("empty_body", 400, "The image is missing or empty"),
-    Kind("bad_multipart", 400, "The multipart form cannot be read"),
-    Kind("bad_json", 400, "The JSON body cannot be read"),
-    Kind(
+    ProblemKind("bad_request", 400, "The request is malformed"),
+    ProblemKind("empty_body", 400, "The image is missing or empty"),
+    ProblemKind("bad_multipart", 400, "The multipart form cannot be read"),
+    ProblemKind("bad_json", 400, "The JSON body cannot be read"),
+    ProblemKind(
         "date",
         400,
         "The request's date is missing or too far from the enclave's",
         registered="https://iana.org/assignments/http-problem-types#date",
     ),
-    Kind("unauthenticated", 401, "An API token is needed"),
-    Kind("cross_origin", 403, "The request comes from a page of another origin"),
-    Kind("not_found", 404, "There is nothing here"),
-    Kind("method_not_allowed", 405, "This method is not allowed here"),
-    Kind("request_timeout", 408, "The request body did not arrive in time", retry=True),
-    Kind("replayed", 409, "The enclave has opened this message before"),
-    Kind("image_too_large", 413, "The image has too many bytes"),
-    Kind("unsupported_media_type", 415, "This media type is not supported"),
-    Kind("unknown_host", 421, "The request names a host that this service is not"),
-    Kind("not_an_image", 422, "The body is not an image"),
-    Kind("truncated_image", 422, "The image is truncated or damaged"),
-    Kind("too_many_pixels", 422, "The image has too many pixels"),
-    Kind("too_many_images", 422, "The batch has too many images"),
-    Kind("cannot_decrypt", 422, "The ciphertext cannot be decrypted here"),
-    Kind(
+    ProblemKind("unauthenticated", 401, "An API token is needed"),
+    ProblemKind("cross_origin", 403, "The request comes from a page of another origin"),
+    ProblemKind("not_found", 404, "There is nothing here"),
+    ProblemKind("method_not_allowed", 405, "This method is not allowed here"),
+    ProblemKind("request_timeout", 408, "The request body did not arrive in time", retry=True),
+    ProblemKind("replayed", 409, "The enclave has opened this message before"),
+    ProblemKind("image_too_large", 413, "The image has too many bytes"),
+    ProblemKind("unsupported_media_type", 415, "This media type is not supported"),
+    ProblemKind("unknown_host", 421, "The request names a host that this service is not"),
+    ProblemKind("not_an_image", 422, "The body is not an image"),
+    ProblemKind("truncated_image", 422, "The image is truncated or damaged"),
+    ProblemKind("too_many_pixels", 422, "The image has too many pixels"),
+    ProblemKind("too_many_images", 422, "The batch has too many images"),
+    ProblemKind("cannot_decrypt", 422, "The ciphertext cannot be decrypted here"),
+    ProblemKind(
         "ohttp_key",
         422,
         "The message is sealed to a key that the enclave does not have",
         registered="https://iana.org/assignments/http-problem-types#ohttp-key",
     ),
-    Kind("invalid_tensor", 422, "The tensor is not of the model's input"),
-    Kind("invalid_top_k", 422, "top_k is out of range"),
-    Kind("invalid_parameter", 422, "A parameter is invalid"),
-    Kind("internal", 500, "Something went wrong here"),
-    Kind("overloaded", 503, "All places are taken", retry=True),
-    Kind("draining", 503, "The service is shutting down", retry=True),
-    Kind("worker_lost", 503, "The worker was lost while it held this image", retry=True),
-    Kind("enclave_unavailable", 503, "The enclave cannot be reached", retry=True),
-    Kind("evidence_refused", 503, "The enclave's evidence was refused", retry=True),
-    Kind("deadline_exceeded", 504, "The answer did not come in time", retry=True),
+    ProblemKind("invalid_tensor", 422, "The tensor is not of the model's input"),
+    ProblemKind("invalid_top_k", 422, "top_k is out of range"),
+    ProblemKind("invalid_parameter", 422, "A parameter is invalid"),
+    ProblemKind("internal", 500, "Something went wrong here"),
+    ProblemKind("overloaded", 503, "All places are taken", retry=True),
+    ProblemKind("draining", 503, "The service is shutting down", retry=True),
+    ProblemKind("worker_lost", 503, "The worker was lost while it held this image", retry=True),
+    ProblemKind("enclave_unavailable", 503, "The enclave cannot be reached", retry=True),
+    ProblemKind("evidence_refused", 503, "The enclave's evidence was refused", retry=True),
+    ProblemKind("deadline_exceeded", 504, "The answer did not come in time", retry=True),
 )
 
 CATALOGUE: Final = {kind.code: kind for kind in _KINDS}

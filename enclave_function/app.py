@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ from photo_classifier.manifest import ModelError
 from photo_classifier.problems import InputProblem
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from photo_classifier.transform import Tensor
 
 MAX_BATCH = 32
@@ -79,12 +82,12 @@ def cape_handler(input: bytes) -> str:  # noqa: A002 -- Cape's name for it
     count = _tensor_count(input)
     if count < 2:
         return json.dumps(answer.by_class(classify(input)["predictions"]))
-    results = classify_batch([input[i * TENSOR_BYTES : (i + 1) * TENSOR_BYTES] for i in range(count)])
-    for index, result in enumerate(results):
-        if (problem := result.get("problem")) is not None:
-            detail = f"Tensor {index}: {problem['detail']}"
-            raise InputProblem(problem["code"], detail, index=index, **problem["limits"])
-    return json.dumps([answer.by_class(result["predictions"]) for result in results])
+    answers = []
+    for index, result in enumerate(_classify([input[i * TENSOR_BYTES : (i + 1) * TENSOR_BYTES] for i in range(count)])):
+        if isinstance(result, InputProblem):
+            raise InputProblem(result.code, f"Tensor {index}: {result.detail}", index=index, **result.limits)
+        answers.append(answer.by_class(result["predictions"]))
+    return json.dumps(answers)
 
 
 def classify(data: bytes, *, top_k: int = TOP_K, threads: int = 1) -> dict[str, Any]:
@@ -93,9 +96,9 @@ def classify(data: bytes, *, top_k: int = TOP_K, threads: int = 1) -> dict[str, 
     Returns `predictions` (see `answer.Prediction`), `image` (`width` and `height` of the picture turned upright; None
     for a tensor) and `timings_ms` (`decode`, `preprocess`, `run`).
     """
-    (result,) = classify_batch([data], top_k=top_k, threads=threads)
-    if (problem := result.get("problem")) is not None:
-        raise InputProblem(problem["code"], problem["detail"], **problem["limits"])
+    (result,) = _classify([data], top_k=top_k, threads=threads)
+    if isinstance(result, InputProblem):
+        raise result
     return result
 
 
@@ -106,29 +109,46 @@ def classify_batch(items: list[bytes], *, top_k: int = TOP_K, threads: int = 1) 
     for an item that cannot be classified; the others are not touched by it. Raises `InputProblem` for a bad `top_k` or
     too many items.
     """
+    return [
+        {"problem": {"code": result.code, "detail": result.detail, "limits": result.limits}}
+        if isinstance(result, InputProblem)
+        else result
+        for result in _classify(items, top_k=top_k, threads=threads)
+    ]
+
+
+def _classify(items: list[bytes], *, top_k: int = TOP_K, threads: int = 1) -> list[dict[str, Any] | InputProblem]:
+    """As `classify_batch`, with the problems themselves."""
     if not 1 <= top_k <= len(_files.labels):
         raise InputProblem(
             problems.INVALID_TOP_K, f"top_k must be from 1 to {len(_files.labels)}.", limit_top_k=len(_files.labels)
         )
     if len(items) > MAX_BATCH:
         raise InputProblem(problems.TOO_MANY_IMAGES, f"A batch has at most {MAX_BATCH} images.", limit_images=MAX_BATCH)
-    results: list[dict[str, Any]] = []
-    tensors: list[Tensor] = []
+    prepared: list[_Prepared | InputProblem] = []
     for data in items:
         try:
-            tensor, result = _prepare(data)
+            prepared.append(_prepare(data))
         except InputProblem as problem:
-            results.append(_problem(problem))
-        else:
-            tensors.append(tensor)
-            results.append(result)
-    if tensors:
-        _run(tensors, [result for result in results if "problem" not in result], top_k, threads)
-    return results
+            prepared.append(problem)
+    tensors = [each.tensor for each in prepared if isinstance(each, _Prepared)]
+    started = time.perf_counter()
+    rows = iter(_model.logits(np.concatenate(tensors), threads=threads) if tensors else ())
+    run = _ms(time.perf_counter() - started)
+    return [each if isinstance(each, InputProblem) else _result(each, next(rows), run, top_k) for each in prepared]
 
 
-def _prepare(data: bytes) -> tuple[Tensor, dict[str, Any]]:
-    """The input tensor (1, 3, H, W) of one item, and its result so far. Raises `InputProblem`."""
+@dataclass(frozen=True)
+class _Prepared:
+    """An item on its way into the model: (1, 3, H, W), and its size in pixels unless it came as a tensor."""
+
+    tensor: Tensor
+    image: dict[str, int] | None
+    timings_ms: dict[str, float]
+
+
+def _prepare(data: bytes) -> _Prepared:
+    """Raises `InputProblem`."""
     started = time.perf_counter()
     count = _tensor_count(data)
     if count > 1:
@@ -138,41 +158,33 @@ def _prepare(data: bytes) -> tuple[Tensor, dict[str, Any]]:
         tensor: Tensor = np.frombuffer(data, dtype="<f4").reshape(1, 3, size, size)
         if not np.isfinite(tensor).all():
             raise InputProblem(problems.INVALID_TENSOR, "The tensor contains values that are not finite numbers.")
-        decoded, shape = started, None
+        decoded, image = started, None
     else:
         picture = decode(data)
         decoded = time.perf_counter()
         tensor = _files.preprocessing.tensor(picture)
-        shape = {"width": picture.width, "height": picture.height}
+        image = {"width": picture.width, "height": picture.height}
     timings = {"decode": _ms(decoded - started), "preprocess": _ms(time.perf_counter() - decoded)}
-    return tensor, {"predictions": [], "image": shape, "timings_ms": timings}
+    return _Prepared(tensor, image, timings)
 
 
-def _run(tensors: list[Tensor], results: list[dict[str, Any]], top_k: int, threads: int) -> None:
-    """Complete `results`, one for each of `tensors`, in place."""
-    started = time.perf_counter()
-    logits = _model.logits(np.concatenate(tensors), threads=threads)
-    run = _ms(time.perf_counter() - started)
-    for row, result in zip(logits, results, strict=True):
-        if np.isfinite(row).all():
-            result["predictions"] = answer.rank(row, _files.labels, top_k)
-            result["timings_ms"]["run"] = run
-        elif result["image"] is None:
-            problem = InputProblem(problems.INVALID_TENSOR, "The tensor's values are too large for the model.")
-            result.clear()
-            result.update(_problem(problem))
-        else:
-            raise ModelError("the model has no finite answer for an image")
+def _result(item: _Prepared, logits: NDArray[np.float32], run: float, top_k: int) -> dict[str, Any] | InputProblem:
+    """What `classify` returns. `logits` has one number for each class; `run` is in milliseconds."""
+    if np.isfinite(logits).all():
+        return {
+            "predictions": answer.rank(logits, _files.labels, top_k),
+            "image": item.image,
+            "timings_ms": {**item.timings_ms, "run": run},
+        }
+    if item.image is None:
+        return InputProblem(problems.INVALID_TENSOR, "The tensor's values are too large for the model.")
+    raise ModelError("the model has no finite answer for an image")
 
 
 def _tensor_count(data: bytes) -> int:
     """How many tensors `data` is; 0 if it is to be decoded as an image."""
     count, rest = divmod(len(data), TENSOR_BYTES)
     return count if rest == 0 and count <= MAX_BATCH and not looks_encoded(data) else 0
-
-
-def _problem(problem: InputProblem) -> dict[str, Any]:
-    return {"problem": {"code": problem.code, "detail": problem.detail, "limits": problem.limits}}
 
 
 def _ms(seconds: float) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from blindsight.errors import ProducerError, TransportError
 from blindsight.wire import access, frames
-from blindsight.wire.protocol import ACCESS_NONCE_BYTES, Kind
+from blindsight.wire.protocol import ACCESS_NONCE_BYTES, FrameKind
 from enclave_runtime.statefile import publish
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def guarded(serve: Serve, secret: bytes) -> Serve:
                 admitted = await _proves(reader, writer, secret)
                 if not admitted:
                     _log.warning("peer not admitted")
-                    writer.write(frames.encode(Kind.REFUSAL, frames.pack({"code": "unauthenticated"})))
+                    writer.write(frames.encode(FrameKind.REFUSAL, frames.pack({"code": "unauthenticated"})))
                     await writer.drain()
         except (TransportError, OSError, TimeoutError):
             admitted = False
@@ -70,15 +70,15 @@ async def _proves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, se
     hello = await frames.read(reader, limit=_MAX_FRAME_BYTES)
     if hello is None:
         raise TransportError("connection_lost", "The peer hung up without a word.")
-    if hello[0] is not Kind.GATEWAY_HELLO or len(hello[1]) != ACCESS_NONCE_BYTES:
+    if hello[0] is not FrameKind.GATEWAY_HELLO or len(hello[1]) != ACCESS_NONCE_BYTES:
         return False
     nonce = secrets.token_bytes(ACCESS_NONCE_BYTES)
-    writer.write(frames.encode(Kind.GATEWAY_CHALLENGE, nonce))
+    writer.write(frames.encode(FrameKind.GATEWAY_CHALLENGE, nonce))
     await writer.drain()
     answer = await frames.read(reader, limit=_MAX_FRAME_BYTES)
     expected = access.proof(secret, hello[1], nonce)
-    if answer is None or answer[0] is not Kind.GATEWAY_PROOF or not hmac.compare_digest(answer[1], expected):
+    if answer is None or answer[0] is not FrameKind.GATEWAY_PROOF or not hmac.compare_digest(answer[1], expected):
         return False
-    writer.write(frames.encode(Kind.GATEWAY_ADMITTED))
+    writer.write(frames.encode(FrameKind.GATEWAY_ADMITTED))
     await writer.drain()
     return True

@@ -10,7 +10,7 @@ from blindsight.attestation.claims import Claims
 from blindsight.errors import SealingError, TransportError
 from blindsight.sealing import keyconfig
 from blindsight.wire import frames
-from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
+from blindsight.wire.protocol import MAX_NONCE_BYTES, FrameKind
 from enclave_runtime import threads
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class EnclaveServer:
         self._connections.add(task)
         try:
             while (frame := await self._next(reader)) is not None:
-                if frame[0] is Kind.CAPE_OPEN and self._cape is not None:
+                if frame[0] is FrameKind.CAPE_OPEN and self._cape is not None:
                     await self._cape.serve(bytes(frame[1]), reader, writer, self._draining)
                     break
                 answer = await self._answer_while_wanted(*frame, reader)
@@ -83,7 +83,7 @@ class EnclaveServer:
         for connection in self._connections:
             connection.cancel()
 
-    async def _next(self, reader: asyncio.StreamReader) -> tuple[Kind, bytes | memoryview] | None:
+    async def _next(self, reader: asyncio.StreamReader) -> tuple[FrameKind, bytes | memoryview] | None:
         """The next frame; None when the peer hangs up or the server drains."""
         reading = asyncio.ensure_future(frames.read_long(reader))
         draining = asyncio.ensure_future(self._draining.wait())
@@ -95,7 +95,7 @@ class EnclaveServer:
             draining.cancel()
 
     async def _answer_while_wanted(
-        self, kind: Kind, payload: bytes | memoryview, reader: asyncio.StreamReader
+        self, kind: FrameKind, payload: bytes | memoryview, reader: asyncio.StreamReader
     ) -> bytes | None:
         """The answer frame; None if the peer hung up first, or spoke out of turn."""
         answering = asyncio.ensure_future(self._answer(kind, payload))
@@ -107,24 +107,24 @@ class EnclaveServer:
             hearing.cancel()
             answering.cancel()
 
-    async def _answer(self, kind: Kind, payload: bytes | memoryview) -> bytes:
+    async def _answer(self, kind: FrameKind, payload: bytes | memoryview) -> bytes:
         try:
             match kind:
-                case Kind.SEALED_REQUEST:
-                    return frames.encode(Kind.SEALED_RESPONSE, await self._answer_sealed(payload))
-                case Kind.EVIDENCE_REQUEST:
-                    return frames.encode(Kind.EVIDENCE, frames.pack(self._evidence(bytes(payload))))
-                case Kind.CAPE_CALL if self._cape is not None:
+                case FrameKind.SEALED_REQUEST:
+                    return frames.encode(FrameKind.SEALED_RESPONSE, await self._answer_sealed(payload))
+                case FrameKind.EVIDENCE_REQUEST:
+                    return frames.encode(FrameKind.EVIDENCE, frames.pack(self._evidence(bytes(payload))))
+                case FrameKind.CAPE_CALL if self._cape is not None:
                     return await self._cape.answer(bytes(payload))
-                case Kind.GATEWAY_HELLO:
+                case FrameKind.GATEWAY_HELLO:
                     # The proof was given before (`enclave_runtime.access`), or none is asked for.
-                    return frames.encode(Kind.GATEWAY_ADMITTED)
-                case Kind.STATUS_REQUEST:
-                    return frames.encode(Kind.STATUS, frames.pack(self._status()))
+                    return frames.encode(FrameKind.GATEWAY_ADMITTED)
+                case FrameKind.STATUS_REQUEST:
+                    return frames.encode(FrameKind.STATUS, frames.pack(self._status()))
                 case _:
                     raise TransportError("bad_frame", "This frame is no question.")
         except (SealingError, TransportError) as error:
-            return frames.encode(Kind.REFUSAL, frames.pack({"code": error.code}))
+            return frames.encode(FrameKind.REFUSAL, frames.pack({"code": error.code}))
 
     async def _answer_sealed(self, payload: bytes | memoryview) -> bytes:
         opened = await threads.apart_if_long(self._keys.open, payload)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from gateway.connections import Place
-    from gateway.protocol import BoundedHttp
+    from gateway.http1 import BoundedHttp
 
 _log = logging.getLogger(__name__)
 

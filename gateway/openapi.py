@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.api.models import ProblemDocument
+from gateway.api.shapes import ProblemDocument
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

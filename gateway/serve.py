@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.app import create_app
 from gateway.connections import Connections
 from gateway.hosts import KnownHosts
+from gateway.http1 import BoundedHttp
 from gateway.listener import Limits, ListenerConfig, Server
 from gateway.metrics import MetricsApp
-from gateway.protocol import BoundedHttp
 from gateway.websocket import StreamingWebSocket
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from blindsight.attestation.document import AttestationDocument
 from blindsight.attestation.policy import Policy, UnsafeAcceptAnything
 from blindsight.attestation.release import Release
 from blindsight.attestation.report import VerificationReport, Verified
-from blindsight.attestation.roots import AWS_NITRO_ROOT_G1, Kind
+from blindsight.attestation.roots import AWS_NITRO_ROOT_G1, EvidenceKind
 from blindsight.attestation.steps import Step
 from blindsight.attestation.verifier import check_key_configs, check_model, verify, verify_archived
 
@@ -23,7 +23,7 @@ __all__ = [
     "CLAIMS_PCR",
     "AttestationDocument",
     "Claims",
-    "Kind",
+    "EvidenceKind",
     "Policy",
     "Release",
     "Step",

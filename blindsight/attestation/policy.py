@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from blindsight.attestation.roots import Kind
+    from blindsight.attestation.roots import EvidenceKind
 
 DEFAULT_MAX_AGE = 300
 """Seconds. Evidence is made for a nonce within one round trip; dstack allows 3600, Marlin 300."""
@@ -54,7 +54,7 @@ class Policy:
     def __post_init__(self) -> None:
         if not self.releases:
             raise PolicyError("invalid_policy", "releases: no release is accepted.")
-        kinds: dict[str, Kind] = {}
+        kinds: dict[str, EvidenceKind] = {}
         for release in self.releases:
             for root in release.roots:
                 if kinds.setdefault(root, release.kind) != release.kind:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from blindsight.attestation.roots import Kind
+    from blindsight.attestation.roots import EvidenceKind
     from blindsight.attestation.steps import Steps
 
 DEBUG_PCRS = (0, 1, 2)
@@ -34,7 +34,7 @@ _SHOWN_FIELDS, _SHOWN_LETTERS = 8, 40
 class Proven:
     """A document that its enclave signed. NOTHING IN IT HAS BEEN COMPARED YET. `at`: when its chain was judged."""
 
-    kind: Kind
+    kind: EvidenceKind
     document: AttestationDocument
     root_sha256: str
     at: datetime
@@ -43,7 +43,7 @@ class Proven:
 def prove(
     evidence: bytes,
     *,
-    kind_of_root: Callable[[str], Kind],
+    kind_of_root: Callable[[str], EvidenceKind],
     judged_at: Callable[[AttestationDocument, chains.Chain], datetime],
     steps: Steps,
 ) -> Proven:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from blindsight.attestation.claims import CLAIMS_PCR
 from blindsight.attestation.document import MAX_PCRS, PCR_BYTES
-from blindsight.attestation.roots import AWS_NITRO_ROOT_G1, NOT_FINGERPRINTS, Kind
+from blindsight.attestation.roots import AWS_NITRO_ROOT_G1, NOT_FINGERPRINTS, EvidenceKind
 from blindsight.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Release:
     numbers with dots between them. From `expires` (UTC, whole seconds) on, the release is not accepted.
     """
 
-    kind: Kind
+    kind: EvidenceKind
     roots: frozenset[str] = _AWS
     pcrs: Mapping[int, frozenset[str]] = field(default_factory=dict)
     function_checksums: frozenset[str] | None = None
@@ -55,7 +55,7 @@ class Release:
     expires: datetime | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
+        if self.kind not in get_args(EvidenceKind):
             raise PolicyError("invalid_policy", f"No kind of evidence is called {self.kind!r}.")
         if not self.roots or (self.kind != "nitro" and self.roots is _AWS):
             raise PolicyError("no_roots", "The release lists no root of trust.")
@@ -134,7 +134,7 @@ def whole_seconds(value: object, where: str) -> datetime:
     return value.astimezone(UTC)
 
 
-def _check_root(root: str, kind: Kind) -> None:
+def _check_root(root: str, kind: EvidenceKind) -> None:
     if root in NOT_FINGERPRINTS:
         raise PolicyError(
             "not_a_certificate_fingerprint", f"The root {root[:16]}... is the hash of {NOT_FINGERPRINTS[root]}."

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from blindsight.attestation.claims import Claims
     from blindsight.attestation.document import AttestationDocument
     from blindsight.attestation.release import Part
-    from blindsight.attestation.roots import Kind
+    from blindsight.attestation.roots import EvidenceKind
     from blindsight.attestation.steps import Step
 
 LEFT_OPEN: Mapping[Part, str] = MappingProxyType(
@@ -33,7 +33,7 @@ class VerificationReport:
     accepts any of.
     """
 
-    kind: Kind
+    kind: EvidenceKind
     at: datetime
     archived: bool
     steps: tuple[Step, ...]
@@ -77,7 +77,7 @@ class VerificationReport:
 class Verified:
     """A document that was verified. Two encodings of one document (ECDSA is malleable) give equal objects."""
 
-    kind: Kind
+    kind: EvidenceKind
     document: AttestationDocument
     claims: Claims | None
     root_sha256: str

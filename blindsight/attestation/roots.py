@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Kind = Literal["nitro", "simulated"]
+EvidenceKind = Literal["nitro", "simulated"]
 """What a root vouches for: Nitro hardware, or only that some machine made the evidence itself."""
 
 AWS_NITRO_ROOT_G1 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import AEADDecryptionContext, Cipher, algorithms, modes
 
 from blindsight.cape import base64pieces
-from blindsight.cape.protocol import PREFIX
+from blindsight.cape.constants import PREFIX
 from blindsight.errors import CapeError
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from blindsight.attestation.document import AttestationDocument
-    from blindsight.attestation.roots import Kind
+    from blindsight.attestation.roots import EvidenceKind
 
 
 def verify_document(
@@ -75,7 +75,7 @@ def verify_document(
     return fields
 
 
-def _kind_of_root(root: x509.Certificate | None, root_sha256: str) -> Kind:
+def _kind_of_root(root: x509.Certificate | None, root_sha256: str) -> EvidenceKind:
     if root_sha256 != fingerprint(root):
         raise EvidenceChainError("root_not_pinned", "the evidence does not descend from the trusted root")
     return "nitro" if root is None else "simulated"

@@ -19,7 +19,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from blindsight.cape import ids
-from blindsight.cape.protocol import TOKEN_EXPIRED, USERNAME
+from blindsight.cape.constants import TOKEN_EXPIRED, USERNAME
 from blindsight.errors import CapeError
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from blindsight import strict_json
 from blindsight.cape import evidence, messages, tokens
-from blindsight.cape.protocol import OWNER_KEY_BYTES, PREFIX, RUNTIME_SUBPROTOCOL, TOKEN_EXPIRED
+from blindsight.cape.constants import OWNER_KEY_BYTES, PREFIX, RUNTIME_SUBPROTOCOL, TOKEN_EXPIRED
 from blindsight.client import routes
 from blindsight.errors import CapeError, OwnerError, ProxyError, TransportError
 from blindsight.sealing import hpke

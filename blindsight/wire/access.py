@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from blindsight.errors import TransportError
 from blindsight.wire import frames
-from blindsight.wire.protocol import ACCESS_NONCE_BYTES, Kind
+from blindsight.wire.protocol import ACCESS_NONCE_BYTES, FrameKind
 
 if TYPE_CHECKING:
     import asyncio
@@ -59,12 +59,12 @@ def proof(secret: bytes, gateway_nonce: bytes, enclave_nonce: bytes) -> bytes:
 async def enter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secret: bytes) -> None:
     """Have a new connection admitted. Raises `TransportError`; `access_refused` if the enclave has another secret."""
     nonce = secrets.token_bytes(ACCESS_NONCE_BYTES)
-    kind, payload = await _ask(reader, writer, frames.encode(Kind.GATEWAY_HELLO, nonce))
-    if kind is Kind.GATEWAY_CHALLENGE:
+    kind, payload = await _ask(reader, writer, frames.encode(FrameKind.GATEWAY_HELLO, nonce))
+    if kind is FrameKind.GATEWAY_CHALLENGE:
         answer = proof(secret, nonce, payload)
-        kind, payload = await _ask(reader, writer, frames.encode(Kind.GATEWAY_PROOF, answer))
-    if kind is not Kind.GATEWAY_ADMITTED:
-        raise unauthenticated() if kind is Kind.REFUSAL else _unexpected()
+        kind, payload = await _ask(reader, writer, frames.encode(FrameKind.GATEWAY_PROOF, answer))
+    if kind is not FrameKind.GATEWAY_ADMITTED:
+        raise unauthenticated() if kind is FrameKind.REFUSAL else _unexpected()
 
 
 def unauthenticated() -> TransportError:
@@ -72,7 +72,7 @@ def unauthenticated() -> TransportError:
     return TransportError("access_refused", "The enclave has another secret than this gateway.")
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, frame: bytes) -> tuple[Kind, bytes]:
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, frame: bytes) -> tuple[FrameKind, bytes]:
     writer.write(frame)
     await writer.drain()
     answer = await frames.read(reader)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from blindsight.errors import CapeError, TransportError
 from blindsight.wire import frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 
 if TYPE_CHECKING:
     import asyncio
@@ -32,7 +32,7 @@ PIECE_BYTES: Final = 1 << 20
 _MORE, _LAST = b"\x00", b"\x01"
 
 
-def pieces(kind: Kind, content: bytes, *, last: bool = True) -> Iterator[bytes]:
+def pieces(kind: FrameKind, content: bytes, *, last: bool = True) -> Iterator[bytes]:
     """The frames that carry `content`, one at least; `last`: with it the message ends."""
     end = max(0, (len(content) - 1) // PIECE_BYTES * PIECE_BYTES)
     for start in range(0, end, PIECE_BYTES):
@@ -40,7 +40,7 @@ def pieces(kind: Kind, content: bytes, *, last: bool = True) -> Iterator[bytes]:
     yield piece(kind, content[end:], last=last)
 
 
-def streamed(kind: Kind, contents: Iterator[bytes]) -> Iterator[bytes]:
+def streamed(kind: FrameKind, contents: Iterator[bytes]) -> Iterator[bytes]:
     """The frames that carry `contents`, small pieces of one message, as they come."""
     held = next(contents, b"")
     for content in contents:
@@ -49,7 +49,7 @@ def streamed(kind: Kind, contents: Iterator[bytes]) -> Iterator[bytes]:
     yield piece(kind, held, last=True)
 
 
-def piece(kind: Kind, content: bytes, *, last: bool) -> bytes:
+def piece(kind: FrameKind, content: bytes, *, last: bool) -> bytes:
     """One frame of a long message."""
     return frames.encode(kind, (_LAST if last else _MORE) + content)
 
@@ -61,12 +61,12 @@ def split(payload: bytes) -> tuple[bytes, bool]:
     return payload[1:], payload[:1] == _LAST
 
 
-async def read_rest(reader: asyncio.StreamReader, payload: bytes, *, kind: Kind, limit: int) -> bytes:
+async def read_rest(reader: asyncio.StreamReader, payload: bytes, *, kind: FrameKind, limit: int) -> bytes:
     """The whole message whose first piece is `payload`. Raises `TransportError`."""
     return b"".join([content async for content in _rest(reader, payload, kind, limit)])
 
 
-async def _rest(reader: asyncio.StreamReader, payload: bytes, kind: Kind, limit: int) -> AsyncIterator[bytes]:
+async def _rest(reader: asyncio.StreamReader, payload: bytes, kind: FrameKind, limit: int) -> AsyncIterator[bytes]:
     content, last = split(payload)
     yield content
     while not last:
@@ -82,7 +82,7 @@ async def _rest(reader: asyncio.StreamReader, payload: bytes, kind: Kind, limit:
 
 def error_frame(error: CapeError) -> bytes:
     """The frame that reports `error`."""
-    return frames.encode(Kind.CAPE_ERROR, frames.pack({"code": error.code, "error": str(error)}))
+    return frames.encode(FrameKind.CAPE_ERROR, frames.pack({"code": error.code, "error": str(error)}))
 
 
 def error_of(payload: bytes) -> CapeError:

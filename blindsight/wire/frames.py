@@ -11,12 +11,12 @@ import cbor2
 from blindsight import cbor
 from blindsight.errors import TransportError
 from blindsight.wire import bodies
-from blindsight.wire.protocol import MAX_FRAME_BYTES, Kind
+from blindsight.wire.protocol import MAX_FRAME_BYTES, FrameKind
 
 MAX_OBJECT_BYTES: Final = 4 * 1024 * 1024
 """Of a frame that holds no image. The largest, a session's opening, has two records of half a megabyte each."""
 
-_LONG = {Kind.SEALED_REQUEST, Kind.SEALED_RESPONSE}
+_LONG = {FrameKind.SEALED_REQUEST, FrameKind.SEALED_RESPONSE}
 
 _MAX_ITEMS = 64
 """Names and values of a payload object, which is flat; ours have at most ten of each."""
@@ -24,12 +24,12 @@ _MAX_ITEMS = 64
 _HEADER = struct.Struct(">IB")
 
 
-def encode(kind: Kind, payload: bytes = b"") -> bytes:
+def encode(kind: FrameKind, payload: bytes = b"") -> bytes:
     """One frame, ready to be written."""
     return _HEADER.pack(len(payload) + 1, kind) + payload
 
 
-async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[Kind, bytes] | None:
+async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[FrameKind, bytes] | None:
     """Read one frame; None if the peer closed between frames.
 
     Raises `TransportError` for a cut or malformed frame, or one that is longer than its kind or `limit` allows, refused
@@ -45,7 +45,7 @@ async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) ->
         raise _cut() from error
 
 
-async def read_long(reader: asyncio.StreamReader) -> tuple[Kind, bytes | memoryview] | None:
+async def read_long(reader: asyncio.StreamReader) -> tuple[FrameKind, bytes | memoryview] | None:
     """As `read`, with the payload of a long frame in memory of its own: no step of it holds up the event loop."""
     head = await _read_head(reader)
     if head is None:
@@ -57,7 +57,7 @@ async def read_long(reader: asyncio.StreamReader) -> tuple[Kind, bytes | memoryv
         raise _cut() from error
 
 
-async def _read_head(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[Kind, int] | None:
+async def _read_head(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[FrameKind, int] | None:
     """A frame's kind and the length of its payload."""
     try:
         header = await reader.readexactly(_HEADER.size)
@@ -69,7 +69,7 @@ async def _read_head(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYT
         raise TransportError("connection_lost", "The connection was lost.") from error
     length, number = _HEADER.unpack(header)
     try:
-        kind = Kind(number)
+        kind = FrameKind(number)
     except ValueError as error:
         raise TransportError("bad_frame", "A frame is of an unknown kind.") from error
     if not 1 <= length <= min(limit, MAX_FRAME_BYTES if kind in _LONG else MAX_OBJECT_BYTES):

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Final
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """Frame kinds; each names its payload."""
 
     EVIDENCE_REQUEST = 1

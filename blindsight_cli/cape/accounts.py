@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from blindsight.cape import tokens
+from blindsight.cape.constants import USERNAME
 from blindsight.cape.fingerprint import fingerprint
-from blindsight.cape.protocol import USERNAME
 from blindsight.errors import CapeError, TransportError
 from blindsight_cli.cape import device
 from blindsight_cli.cape.console import CliError, arguments_error, log, out

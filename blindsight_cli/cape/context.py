@@ -13,8 +13,8 @@ from cryptography import x509
 
 from blindsight.attestation.document import MAX_PCRS
 from blindsight.cape import evidence, tokens
+from blindsight.cape.constants import USERNAME
 from blindsight.cape.fingerprint import fingerprint
-from blindsight.cape.protocol import USERNAME
 from blindsight.client.cape import AccountKey, Host, Trust, json_object
 from blindsight.errors import OwnerError
 from blindsight_cli.cape import settings

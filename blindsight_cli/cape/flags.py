@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from blindsight_cli.cape.context import Context
 
-Kind = Literal["bool", "string", "strings", "int"]
+FlagKind = Literal["bool", "string", "strings", "int"]
 Value = bool | str | list[str] | int
 
 
@@ -24,7 +24,7 @@ class Flag:
     name: str
     summary: str
     short: str = ""
-    kind: Kind = "string"
+    kind: FlagKind = "string"
     default: Value = ""
 
     @property

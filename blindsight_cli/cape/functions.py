@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from blindsight.cape import tokens
+from blindsight.cape.constants import FUNCTION_NAME, PREFIX
 from blindsight.cape.envelope import Encryptor, load_public_key
 from blindsight.cape.messages import b64
-from blindsight.cape.protocol import FUNCTION_NAME, PREFIX
 from blindsight.client.cape import claim
 from blindsight.errors import BlindsightError
 from blindsight_cli.cape.console import CliError, arguments_error, go_json, log, out, out_bytes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from blindsight.cape import envelope
-from blindsight.cape.protocol import USERNAME
+from blindsight.cape.constants import USERNAME
 from blindsight.errors import BlindsightError, CapeError
 from blindsight_cli.cape.console import CliError, arguments_error, go_json, log, out, out_bytes
 from blindsight_cli.cape.context import read_input

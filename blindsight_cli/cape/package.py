@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from blindsight.cape.protocol import MAX_FUNCTION_BYTES
+from blindsight.cape.constants import MAX_FUNCTION_BYTES
 from blindsight_cli.cape.console import CliError
 
 if TYPE_CHECKING:

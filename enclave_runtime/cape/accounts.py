@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from blindsight.cape import ids, tokens
-from blindsight.cape.protocol import CAPE_KEY_BITS, FUNCTION_NAME, USERNAME
+from blindsight.cape.constants import CAPE_KEY_BITS, FUNCTION_NAME, USERNAME
 from blindsight.errors import CapeError
 
 if TYPE_CHECKING:

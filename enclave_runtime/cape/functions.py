@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
+from blindsight.cape.constants import MAX_FUNCTION_BYTES, PREFIX
 from blindsight.cape.envelope import Decryptor, cannot_decrypt
-from blindsight.cape.protocol import MAX_FUNCTION_BYTES, PREFIX
 from blindsight.errors import CapeError
 from enclave_runtime import archive as archives
 from enclave_runtime.archive import BadBundle

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from blindsight.cape import envelope, ids, messages
-from blindsight.cape.protocol import RESULT_KEY_BITS
+from blindsight.cape.constants import RESULT_KEY_BITS
 from blindsight.errors import CapeError, TransportError
 from enclave_runtime import threads
 from enclave_runtime.cape import accounts

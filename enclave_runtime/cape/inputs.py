@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from blindsight.cape import envelope
-from blindsight.cape.protocol import HPKE_ENC_BYTES, PREFIX
+from blindsight.cape.constants import HPKE_ENC_BYTES, PREFIX
 from blindsight.errors import CapeError, SealingError
 from blindsight.sealing import hpke
 from blindsight.wire.gathered import Gathered

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from blindsight.errors import TransportError
 from blindsight.wire import cape, frames
-from blindsight.wire.protocol import MAX_NONCE_BYTES, Kind
+from blindsight.wire.protocol import MAX_NONCE_BYTES, FrameKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Line:
     """`inbox` is filled by another task. Every method raises `OSError` once the gateway is gone."""
 
-    def __init__(self, inbox: asyncio.Queue[tuple[Kind, bytes]], writer: asyncio.StreamWriter) -> None:
+    def __init__(self, inbox: asyncio.Queue[tuple[FrameKind, bytes]], writer: asyncio.StreamWriter) -> None:
         self._inbox = inbox
         self._writer = writer
         self._idle = asyncio.Event()
@@ -26,7 +26,7 @@ class Line:
         await draining.wait()
         await self._idle.wait()
 
-    async def next(self, kind: Kind) -> bytes:
+    async def next(self, kind: FrameKind) -> bytes:
         """The next frame's payload. Raises `TransportError` if it is not of `kind`."""
         if self._inbox.empty():
             self._idle.set()
@@ -38,27 +38,27 @@ class Line:
 
     async def nonce(self) -> bytes:
         """The client's nonce. Raises `TransportError`."""
-        nonce = await self.next(Kind.CAPE_NONCE)
+        nonce = await self.next(FrameKind.CAPE_NONCE)
         if len(nonce) > MAX_NONCE_BYTES:
             raise TransportError("bad_frame", f"A nonce has at most {MAX_NONCE_BYTES} bytes.")
         return nonce
 
     async def opened(self, *, need_function: bool = False) -> None:
         """Say that the session goes on."""
-        await self.send(Kind.CAPE_OPENED, {"need_function": need_function})
+        await self.send(FrameKind.CAPE_OPENED, {"need_function": need_function})
 
     async def text(self, text: str) -> None:
         """Send a text frame for the client."""
-        for frame in cape.pieces(Kind.CAPE_TEXT, text.encode()):
+        for frame in cape.pieces(FrameKind.CAPE_TEXT, text.encode()):
             await self.write(frame)
 
     async def long_text(self, pieces: Iterator[bytes]) -> None:
         """Send one that comes in pieces."""
-        for frame in cape.streamed(Kind.CAPE_TEXT, pieces):
+        for frame in cape.streamed(FrameKind.CAPE_TEXT, pieces):
             await self.write(frame)
             await asyncio.sleep(0)  # `drain` lets others have a turn only if the gateway does not keep up.
 
-    async def send(self, kind: Kind, fields: dict[str, Any]) -> None:
+    async def send(self, kind: FrameKind, fields: dict[str, Any]) -> None:
         await self.write(frames.encode(kind, frames.pack(fields)))
 
     async def write(self, frame: bytes) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from blindsight.cape.protocol import PREFIX
+from blindsight.cape.constants import PREFIX
 from blindsight.errors import CapeError
 from blindsight.wire import cape, frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from enclave_runtime.cape import session
 from enclave_runtime.cape.host import CapeHost, SharedLimits
 from enclave_runtime.cape.process import HandlerLimits
@@ -57,7 +57,7 @@ class CapeService:
     async def answer(self, payload: bytes) -> bytes:
         """The frame that answers a CAPE_CALL. Raises `TransportError`."""
         try:
-            return frames.encode(Kind.CAPE_ANSWER, frames.pack(await self._host.call(frames.unpack(payload))))
+            return frames.encode(FrameKind.CAPE_ANSWER, frames.pack(await self._host.call(frames.unpack(payload))))
         except CapeError as error:
             return cape.error_frame(error)
 

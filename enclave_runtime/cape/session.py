@@ -8,12 +8,12 @@ import select
 from typing import TYPE_CHECKING, Any
 
 from blindsight.cape import messages
-from blindsight.cape.protocol import MAX_INPUT_BYTES
+from blindsight.cape.constants import MAX_INPUT_BYTES
 from blindsight.errors import CapeError, TransportError
 from blindsight.wire import cape as pieces
 from blindsight.wire import frames
 from blindsight.wire.gathered import PIECE_BYTES, Gathered
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from enclave_runtime import threads
 from enclave_runtime.cape import accounts
 from enclave_runtime.cape.functions import BundleReader, LoadedFunction
@@ -45,7 +45,7 @@ async def serve(
 
     Raises `TransportError` for a gateway that does not keep to the protocol, and `OSError`.
     """
-    inbox: asyncio.Queue[tuple[Kind, bytes]] = asyncio.Queue(_MAX_WAITING_FRAMES)
+    inbox: asyncio.Queue[tuple[FrameKind, bytes]] = asyncio.Queue(_MAX_WAITING_FRAMES)
     line = Line(inbox, writer)
     session = _Session(host, line)
     reading = asyncio.create_task(_read_ahead(reader, inbox))
@@ -66,7 +66,7 @@ async def serve(
         await session.close()
 
 
-async def _read_ahead(reader: asyncio.StreamReader, inbox: asyncio.Queue[tuple[Kind, bytes]]) -> None:
+async def _read_ahead(reader: asyncio.StreamReader, inbox: asyncio.Queue[tuple[FrameKind, bytes]]) -> None:
     while (frame := await frames.read(reader)) is not None:
         await inbox.put(frame)
 
@@ -197,7 +197,7 @@ class _Session:
             self._host.bundles.share(owner.identity) as share,
             BundleReader(self._host.vault.cape_key(owner)) as bundle,
         ):
-            await self._receive_bundle(bundle, Kind.CAPE_FUNCTION, share)
+            await self._receive_bundle(bundle, FrameKind.CAPE_FUNCTION, share)
             if bundle.finish() != entry.checksum:
                 raise CapeError("checksum_mismatch", "the host's function is not the one that was deployed")
             return await self._host.functions.add(function_id, await self._unpack(bundle, share), share)
@@ -216,7 +216,7 @@ class _Session:
         await self._line.opened()
         document = self._host.key_document(caller, await self._line.nonce())
         await self._line.text(messages.attestation(document))
-        text = await self._line.next(Kind.CAPE_DEPLOYMENT)
+        text = await self._line.next(FrameKind.CAPE_DEPLOYMENT)
         name, public = messages.function_of(text.decode(errors="replace"))
         _, allowed_name, allowed_public = token.deploy
         if (name, public) != (allowed_name, allowed_public):
@@ -225,9 +225,9 @@ class _Session:
             self._host.bundles.share(caller.identity) as share,
             BundleReader(self._host.vault.cape_key(caller)) as bundle,
         ):
-            await self._receive_bundle(bundle, Kind.CAPE_INPUT, share)
+            await self._receive_bundle(bundle, FrameKind.CAPE_INPUT, share)
             accepted = await threads.BUNDLES.run(self._host.check_bundle, token, bundle)
-        await self._line.send(Kind.CAPE_DEPLOYED, accepted)
+        await self._line.send(FrameKind.CAPE_DEPLOYED, accepted)
         await self._line.wait_for_end()
 
     async def _test(self, caller: Account, token: Token) -> None:
@@ -259,7 +259,7 @@ class _Session:
             await self._result(opened, value, function.checksum, output)
         await self._line.wait_for_end()
 
-    async def _receive_bundle(self, bundle: BundleReader, kind: Kind, share: Share) -> None:
+    async def _receive_bundle(self, bundle: BundleReader, kind: FrameKind, share: Share) -> None:
         last = False
         while not last:
             content, last = pieces.split(await self._line.next(kind))
@@ -268,7 +268,7 @@ class _Session:
 
     async def _input(self, share: Share) -> Input:
         """The next input, opened. Raises `CapeError`; the message has been read whole all the same."""
-        part, last = pieces.split(await self._line.next(Kind.CAPE_INPUT))
+        part, last = pieces.split(await self._line.next(FrameKind.CAPE_INPUT))
         if last:
             return await self._inputs.open(part)
         gathered, refusal = Gathered(MAX_INPUT_BYTES), None
@@ -283,7 +283,7 @@ class _Session:
                 refusal = CapeError("too_large", f"an input has at most {MAX_INPUT_BYTES} bytes")
             if last:
                 break
-            part, last = pieces.split(await self._line.next(Kind.CAPE_INPUT))
+            part, last = pieces.split(await self._line.next(FrameKind.CAPE_INPUT))
         if refusal is not None:
             raise refusal
         return await self._inputs.open(gathered.content)

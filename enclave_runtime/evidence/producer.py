@@ -9,7 +9,7 @@ from blindsight.errors import ProducerError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from blindsight.attestation.roots import Kind
+    from blindsight.attestation.roots import EvidenceKind
 
 MAX_NONCE_BYTES = 512
 MAX_USER_DATA_BYTES = 1024
@@ -22,7 +22,7 @@ class EvidenceProducer(Protocol):
     """Makes attestation documents. Implementations are thread-safe."""
 
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> EvidenceKind: ...
 
     @property
     def pcrs(self) -> Mapping[int, bytes]:

@@ -15,7 +15,7 @@ from blindsight.attestation import verifier
 from blindsight.errors import EvidenceError, PolicyError, TransportError
 from blindsight.problems import Problem
 from gateway.api import openapi
-from gateway.api.models import Attestation
+from gateway.api.shapes import Attestation
 from gateway.services import services_of
 
 router = APIRouter(tags=["evidence"])

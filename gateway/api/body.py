@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from blindsight.cape.protocol import PREFIX
+from blindsight.cape.constants import PREFIX
 from blindsight.problems import Problem
 from blindsight.sealing import ohttp, padding
 from gateway.api.longtext import MOST_BESIDE, BadJson, LongText, read_object
@@ -31,18 +30,7 @@ _ENVELOPE_ROOM: Final = 4096
 """Bytes of a sealed request beside its image, before it is padded: the request around it."""
 
 
-@dataclass(frozen=True)
-class Upload:
-    """One image, or tensor, as it came. `media_type` is what the caller called it."""
-
-    content: bytes
-    media_type: str
-
-    def __repr__(self) -> str:
-        return f"Upload(<{len(self.content)} bytes>)"
-
-
-async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
+async def read_image(request: Request, *, limit: int, seconds: float) -> bytes:
     """Read the one image of a request: multipart field `file`, raw body, JSON `{"image": "<base64>"}`, or ciphertext.
 
     `limit` is the largest image in bytes, `seconds` the time for the body to arrive. Raises `Problem`.
@@ -50,27 +38,23 @@ async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
     media_type = media_type_of(request)
     async with _body_timeout(seconds):
         if media_type == "multipart/form-data":
-            uploads = await _read_form(request, "file", limit=limit + _MULTIPART_ROOM, told=limit, most=1)
-            if not uploads:
+            files = await _read_form(request, "file", limit=limit + _MULTIPART_ROOM, told=limit, most=1)
+            if not files:
                 raise Problem("empty_body", "The form has no file in a field called 'file'.")
-            upload = uploads[0]
-        elif media_type == "application/json":
+            return _checked(files[0], limit)
+        if media_type == "application/json":
             # Base64 writes three bytes as four characters.
-            upload = _from_json(await _read_all(request, limit=limit * 4 // 3 + MOST_BESIDE, told=limit))
-        elif media_type in IMAGE_TYPES or media_type == TENSOR_TYPE:
-            upload = Upload(await _read_all(request, limit=limit, told=limit), media_type)
-        elif media_type == CIPHERTEXT_TYPE:
+            return _from_json(await _read_all(request, limit=limit * 4 // 3 + MOST_BESIDE, told=limit), limit)
+        if media_type in IMAGE_TYPES or media_type == TENSOR_TYPE:
+            return _checked(await _read_all(request, limit=limit, told=limit), limit)
+        if media_type == CIPHERTEXT_TYPE:
             # Base64, as in JSON; what it is of is counted in the enclave again.
             return _ciphertext(await _read_all(request, limit=limit * 4 // 3 + _MULTIPART_ROOM, told=limit))
-        else:
-            raise Problem(
-                "unsupported_media_type",
-                "Send multipart/form-data with a field 'file', image/jpeg, image/png, image/webp,"
-                " application/octet-stream, application/json, message/ohttp-req, or text/plain beginning with 'cape:'.",
-            )
-    if upload.media_type == CIPHERTEXT_TYPE:
-        return upload
-    return _checked(upload, limit)
+    raise Problem(
+        "unsupported_media_type",
+        "Send multipart/form-data with a field 'file', image/jpeg, image/png, image/webp,"
+        " application/octet-stream, application/json, message/ohttp-req, or text/plain beginning with 'cape:'.",
+    )
 
 
 async def read_sealed(request: Request, *, limit: int, seconds: float) -> bytes:
@@ -80,7 +64,7 @@ async def read_sealed(request: Request, *, limit: int, seconds: float) -> bytes:
         return await _read_all(request, limit=longest, told=limit)
 
 
-async def read_images(request: Request, *, limit: int, most: int, total: int, seconds: float) -> list[Upload | Problem]:
+async def read_images(request: Request, *, limit: int, most: int, total: int, seconds: float) -> list[bytes | Problem]:
     """Read the images of a multipart form's `files` fields, in order; one that is unusable is a problem in its place.
 
     Raises `Problem` for what concerns the whole form: no form, no image, more than `most`, more than `total` bytes.
@@ -88,24 +72,24 @@ async def read_images(request: Request, *, limit: int, most: int, total: int, se
     if media_type_of(request) != "multipart/form-data":
         raise Problem("unsupported_media_type", "Send multipart/form-data with one or more fields called 'files'.")
     async with _body_timeout(seconds):
-        uploads = await _read_form(request, "files", limit=total, told=total, most=most)
-    if not uploads:
+        files = await _read_form(request, "files", limit=total, told=total, most=most)
+    if not files:
         raise Problem("empty_body", "The form has no file in a field called 'files'.")
-    items: list[Upload | Problem] = []
-    for upload in uploads:
+    items: list[bytes | Problem] = []
+    for content in files:
         try:
-            items.append(_checked(upload, limit))
+            items.append(_checked(content, limit))
         except Problem as problem:
             items.append(problem)
     return items
 
 
-def _checked(upload: Upload, limit: int) -> Upload:
-    if not upload.content:
+def _checked(image: bytes, limit: int) -> bytes:
+    if not image:
         raise Problem("empty_body", "The image is empty.")
-    if len(upload.content) > limit:
+    if len(image) > limit:
         raise _too_large(limit)
-    return upload
+    return image
 
 
 def _too_large(limit: int) -> Problem:
@@ -160,7 +144,7 @@ class _Form(MultiPartParser):
         self.complete = True
 
 
-async def _read_form(request: Request, field: str, *, limit: int, told: int, most: int) -> list[Upload]:
+async def _read_form(request: Request, field: str, *, limit: int, told: int, most: int) -> list[bytes]:
     """The files in a form's fields called `field`, `most` at the most."""
     parser = _Form(request.headers, _limited(request, limit, told), max_files=most, max_fields=8)
     parser.spool_max_size = limit + 1  # Starlette would write larger files to disk, where no image belongs.
@@ -177,30 +161,20 @@ async def _read_form(request: Request, field: str, *, limit: int, told: int, mos
     try:
         if not parser.complete:
             raise Problem("bad_multipart", "The multipart form ends before its last boundary.")
-        return [
-            Upload(await value.read(), _declared(value))
-            for value in form.getlist(field)
-            if isinstance(value, UploadFile)
-        ]
+        return [await value.read() for value in form.getlist(field) if isinstance(value, UploadFile)]
     finally:
         await form.close()
 
 
-def _declared(file: UploadFile) -> str:
-    """A part's media type, if it is one of ours; the enclave goes by the content in any case."""
-    declared = (file.content_type or "").partition(";")[0].strip().lower()
-    return declared if declared in IMAGE_TYPES else TENSOR_TYPE
-
-
-def _ciphertext(value: bytes) -> Upload:
+def _ciphertext(value: bytes) -> bytes:
     if not value:
         raise Problem("empty_body", "The body is empty.")
     if not value.startswith(PREFIX):
         raise Problem("cannot_decrypt", "The text is no Cape ciphertext: those begin with 'cape:'.")
-    return Upload(value, CIPHERTEXT_TYPE)
+    return value
 
 
-def _from_json(body: bytes) -> Upload:
+def _from_json(body: bytes, limit: int) -> bytes:
     try:
         fields = read_object(body)
         if fields.keys() >= {"image", "ciphertext"}:
@@ -219,6 +193,7 @@ def _from_json(body: bytes) -> Upload:
     if name == "ciphertext":
         return _ciphertext(content)
     try:
-        return Upload(base64.b64decode(content, validate=True), TENSOR_TYPE)
+        image = base64.b64decode(content, validate=True)
     except (binascii.Error, ValueError) as error:
         raise Problem("bad_json", "The member 'image' is not standard base64.") from error
+    return _checked(image, limit)

@@ -11,8 +11,8 @@ from blindsight import receipts
 from blindsight.exchange import default_top_k
 from blindsight.problems import Problem
 from gateway.api import openapi, sealed
-from gateway.api.body import Upload, read_image, read_images
-from gateway.api.models import Answer, BatchAnswer
+from gateway.api.body import read_image, read_images
+from gateway.api.shapes import Answer, BatchAnswer
 from gateway.services import services_of
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ async def classify(request: Request) -> dict[str, Any] | Response:
         top_k = _top_k(request, attested)
         settings = services.settings
         receipt = _receipt(request)
-        upload = await read_image(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
-        answer = await services.exchange.classify(upload.content, top_k, receipt=receipt)
+        image = await read_image(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
+        answer = await services.exchange.classify(image, top_k, receipt=receipt)
     content, recipient = answer.content, answer.recipient
     if receipt:
         content = receipts.archive(content, document=recipient.document, manifest=recipient.manifest)
@@ -93,14 +93,14 @@ async def classify_batch(request: Request) -> dict[str, Any]:
         attested = services.enclave.current
         top_k = _top_k(request, attested)
         settings = services.settings
-        uploads = await read_images(
+        images = await read_images(
             request,
             limit=settings.max_image_bytes,
             most=settings.max_batch_images,
             total=settings.max_batch_bytes,
             seconds=settings.body_timeout,
         )
-        results = await _classify_each(services, uploads, top_k)
+        results = await _classify_each(services, images, top_k)
     models = [result.pop("model") for result in results if "model" in result]
     return {
         "request_id": request.state.request_id,
@@ -110,20 +110,20 @@ async def classify_batch(request: Request) -> dict[str, Any]:
     }
 
 
-async def _classify_each(services: Services, uploads: list[Upload | Problem], top_k: int) -> list[dict[str, Any]]:
+async def _classify_each(services: Services, images: list[bytes | Problem], top_k: int) -> list[dict[str, Any]]:
     places = asyncio.Semaphore(_BATCH_PARALLEL)
 
-    async def one(upload: Upload | Problem) -> dict[str, Any]:
+    async def one(image: bytes | Problem) -> dict[str, Any]:
         try:
-            if isinstance(upload, Problem):
-                raise upload
+            if isinstance(image, Problem):
+                raise image
             async with places:
-                return (await services.exchange.classify(upload.content, top_k)).content
+                return (await services.exchange.classify(image, top_k)).content
         except Problem as problem:
             return {"problem": problem.body()}
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(upload)) for upload in uploads]
+        tasks = [group.create_task(one(image)) for image in images]
     return [task.result() for task in tasks]
 
 

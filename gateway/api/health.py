@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 
 import blindsight
 from gateway.api import openapi
-from gateway.api.models import Health, Info
+from gateway.api.shapes import Health, Info
 from gateway.services import services_of
 
 router = APIRouter(tags=["operations"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from blindsight.problems import CATALOGUE, MEDIA_TYPE
 from blindsight.sealing import ohttp
-from gateway.api.models import ProblemDocument
+from gateway.api.shapes import ProblemDocument
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from blindsight.cape import ids
-from blindsight.cape.protocol import MAX_FUNCTION_BYTES
+from blindsight.cape.constants import MAX_FUNCTION_BYTES
 from blindsight.errors import CapeError
 
 if TYPE_CHECKING:

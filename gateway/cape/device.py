@@ -14,9 +14,9 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from blindsight.cape import tokens
-from blindsight.cape.protocol import USERNAME
+from blindsight.cape.constants import USERNAME
 from blindsight.errors import CapeError
-from gateway.cape import models
+from gateway.cape import shapes
 from gateway.cape.answers import CapeRoute, failures, moment, read_body, read_json, text_member
 from gateway.cape.bearer import bearer_account
 from gateway.cape.device_codes import INTERVAL, LIFETIME, Device, unknown_code
@@ -48,9 +48,9 @@ _DEVICE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 
 @router.post(
     "/oauth/device/code",
-    response_model=models.DeviceCode,
+    response_model=shapes.DeviceCode,
     responses=failures("malformed_request", "unknown_account", "too_large", "overloaded"),
-    openapi_extra=models.DEVICE_CODE,
+    openapi_extra=shapes.DEVICE_CODE,
     summary="Begin to log in on a device",
 )
 async def device_code(request: Request) -> dict[str, Any]:
@@ -76,12 +76,12 @@ async def device_code(request: Request) -> dict[str, Any]:
 
 @router.post(
     "/oauth/token",
-    response_model=models.DeviceTokens,
+    response_model=shapes.DeviceTokens,
     responses={
-        400: {"model": models.DeviceFailure, "description": "Not yet, or never; RFC 8628, 3.5."},
+        400: {"model": shapes.DeviceFailure, "description": "Not yet, or never; RFC 8628, 3.5."},
         **failures("too_large", "overloaded"),
     },
-    openapi_extra=models.DEVICE_TOKEN,
+    openapi_extra=shapes.DEVICE_TOKEN,
     summary="Ask whether the login was approved",
 )
 async def device_token(request: Request) -> JSONResponse:
@@ -112,12 +112,12 @@ async def device_token(request: Request) -> JSONResponse:
 
 @router.post(
     "/oauth/device/decision",
-    response_model=models.Done,
+    response_model=shapes.Done,
     responses=failures(
         "malformed_request", "token_invalid", "token_expired", "token_revoked", "forbidden", "unknown_code",
         "too_many_guesses", "too_large", "unsupported_media_type", "overloaded",
     ),
-    openapi_extra=models.DEVICE_DECISION,
+    openapi_extra=shapes.DEVICE_DECISION,
     dependencies=[Depends(HTTPBearer(auto_error=False, scheme_name="cape"))],
     summary="Approve or deny a login on a device",
 )  # fmt: skip
@@ -164,7 +164,7 @@ async def device_decision(request: Request) -> dict[str, str]:
 
 @router.get(
     "/oauth/device/login",
-    response_model=models.WaitingDevice,
+    response_model=shapes.WaitingDevice,
     responses=failures(
         "token_invalid", "token_expired", "token_revoked", "forbidden", "unknown_code", "too_many_guesses", "overloaded"
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from blindsight.errors import CapeError, TransportError
 from blindsight.problems import Problem
 from blindsight.wire import cape, frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -79,7 +79,7 @@ class RemoteCapeEnclave:
             raise unavailable() from error
         session = EnclaveSession(reader, writer)
         try:
-            await session.send(frames.encode(Kind.CAPE_OPEN, frames.pack(fields)))
+            await session.send(frames.encode(FrameKind.CAPE_OPEN, frames.pack(fields)))
             await session.opened()
         except BaseException:
             session.close()
@@ -98,10 +98,10 @@ class RemoteCapeEnclave:
     async def _ask(self, op: str, **fields: str | bytes | int | None) -> dict[str, Any]:
         self._current()
         try:
-            kind, payload = await self._connections.exchange(Kind.CAPE_CALL, frames.pack({"op": op, **fields}))
-            if kind is Kind.CAPE_ERROR:
+            kind, payload = await self._connections.exchange(FrameKind.CAPE_CALL, frames.pack({"op": op, **fields}))
+            if kind is FrameKind.CAPE_ERROR:
                 raise cape.error_of(payload)
-            if kind is not Kind.CAPE_ANSWER:
+            if kind is not FrameKind.CAPE_ANSWER:
                 raise unavailable()
             return frames.unpack(payload)
         except TransportError as error:
@@ -146,20 +146,20 @@ class EnclaveSession:
     async def opened(self) -> None:
         """Wait until the enclave says to go on."""
         kind, payload = await self.receive()
-        if kind is not Kind.CAPE_OPENED:
+        if kind is not FrameKind.CAPE_OPENED:
             raise unavailable()
         self.needs_function = cast("bool", frames.unpack(payload).get("need_function", False))
 
-    async def receive(self) -> tuple[Kind, bytes]:
+    async def receive(self) -> tuple[FrameKind, bytes]:
         """The next frame; a long text is gathered. A reported error is raised."""
         try:
             frame = await frames.read(self._reader)
             if frame is None:
                 raise unavailable()
             kind, payload = frame
-            if kind is Kind.CAPE_ERROR:
+            if kind is FrameKind.CAPE_ERROR:
                 raise cape.error_of(payload)
-            if kind is Kind.CAPE_TEXT:
+            if kind is FrameKind.CAPE_TEXT:
                 payload = await cape.read_rest(self._reader, payload, kind=kind, limit=_MAX_TEXT_BYTES)
         except (TransportError, OSError) as error:
             raise unavailable() from error

@@ -12,10 +12,10 @@ from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.utils import ClientDisconnected
 
 from blindsight.cape import messages, tokens
-from blindsight.cape.protocol import MAX_INPUT_BYTES, SUBPROTOCOLS
+from blindsight.cape.constants import MAX_INPUT_BYTES, SUBPROTOCOLS
 from blindsight.errors import CapeError
 from blindsight.wire import cape, frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from gateway.cape.answers import refusal
 from gateway.cape.bearer import token_account, unauthenticated
 from gateway.cape.deployments import Deployment
@@ -189,9 +189,9 @@ class _Conversation:
         nonce = messages.nonce_of(message.get("text") or "")
         if function_id is not None:
             async for chunk, last in _with_last(self._services.bundles.chunks(function_id)):
-                await self._session.send(cape.piece(Kind.CAPE_FUNCTION, chunk, last=last))
+                await self._session.send(cape.piece(FrameKind.CAPE_FUNCTION, chunk, last=last))
             await self._session.opened()
-        await self._session.send(frames.encode(Kind.CAPE_NONCE, nonce))
+        await self._session.send(frames.encode(FrameKind.CAPE_NONCE, nonce))
         _, text = await self._session.receive()
         await self._websocket.send_text(text.decode())
         return True
@@ -207,20 +207,20 @@ class _Conversation:
             if piece is None:
                 if self._deployment is None:
                     raise CapeError("malformed_frame", "inputs are binary frames")
-                await self._send(frames.encode(Kind.CAPE_DEPLOYMENT, (message.get("text") or "").encode()))
+                await self._send(frames.encode(FrameKind.CAPE_DEPLOYMENT, (message.get("text") or "").encode()))
                 continue
             last = not message.get("more_body", False)
             self._outstanding += not self._in_message
             self._in_message = not last
             if self._deployment is not None:
                 await self._deployment.take(piece)
-                await self._send(cape.piece(Kind.CAPE_INPUT, piece, last=last))
+                await self._send(cape.piece(FrameKind.CAPE_INPUT, piece, last=last))
                 continue
             while self._queued_bytes > MAX_INPUT_BYTES:
                 self._room.clear()
                 await self._room.wait()
             self._queued_bytes += len(piece)
-            for frame in cape.pieces(Kind.CAPE_INPUT, piece, last=last):
+            for frame in cape.pieces(FrameKind.CAPE_INPUT, piece, last=last):
                 self._frames.put_nowait(frame)
 
     async def _pass_on(self) -> _Ending | None:
@@ -241,7 +241,7 @@ class _Conversation:
         while True:
             try:
                 kind, payload = await self._session.receive()
-                if kind is Kind.CAPE_DEPLOYED and self._deployment is not None:
+                if kind is FrameKind.CAPE_DEPLOYED and self._deployment is not None:
                     function_id = await self._deployment.finish(frames.unpack(payload))
                     await self._websocket.send_text(messages.deployed(function_id))
                 else:

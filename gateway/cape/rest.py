@@ -14,11 +14,11 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 
 from blindsight.cape import ids, tokens
+from blindsight.cape.constants import USERNAME
 from blindsight.cape.messages import b64
-from blindsight.cape.protocol import USERNAME
 from blindsight.errors import CapeError
 from gateway.api import openapi
-from gateway.cape import models
+from gateway.cape import shapes
 from gateway.cape.answers import CapeRoute, failures, moment, read_json, refusal, text_member
 from gateway.cape.bearer import bearer_account, bearer_token
 from gateway.cape.services import cape_of
@@ -49,14 +49,14 @@ _EXPIRY_ROOM: Final = timedelta(seconds=1)
 @router.post(
     "/v1/accounts",
     status_code=201,
-    response_model=models.AccountName,
+    response_model=shapes.AccountName,
     responses={
         **failures(
             "malformed_request", "bad_name", "forbidden", "name_taken", "too_large", "unsupported_media_type", *_BUSY
         ),
         401: {**failures("token_invalid", "token_expired")[401], **_NO_SIGNUP_TOKEN},
     },
-    openapi_extra=models.NEW_ACCOUNT,
+    openapi_extra=shapes.NEW_ACCOUNT,
     summary="Make an account",
 )
 async def create_account(request: Request) -> dict[str, str]:
@@ -85,7 +85,7 @@ async def create_account(request: Request) -> dict[str, str]:
 
 @router.delete(
     "/v1/account",
-    response_model=models.Done,
+    response_model=shapes.Done,
     responses=failures(*_REFUSED, "overloaded"),
     dependencies=_BEARER,
     summary="Delete the account",
@@ -100,7 +100,7 @@ async def delete_account(request: Request) -> dict[str, str]:
 
 @router.get(
     "/v1/user/{username}/key",
-    response_model=models.UserKey,
+    response_model=shapes.UserKey,
     responses=failures("unknown_account", *_BUSY),
     summary="An account's Cape Key",
 )
@@ -121,7 +121,7 @@ async def user_key(request: Request, username: str) -> JSONResponse:
 
 @router.get(
     "/v1/functions",
-    response_model=list[models.ListedFunction],
+    response_model=list[shapes.ListedFunction],
     responses=failures("malformed_request", *_REFUSED, "overloaded"),
     dependencies=_BEARER,
     summary="The account's functions",
@@ -139,7 +139,7 @@ async def list_functions(
 
 @router.get(
     "/v1/functions/{function_id}",
-    response_model=models.Function,
+    response_model=shapes.Function,
     responses=failures(*_REFUSED, "unknown_function", "overloaded"),
     dependencies=_BEARER,
     summary="One of the account's functions",
@@ -154,7 +154,7 @@ async def get_function(request: Request, function_id: str) -> dict[str, Any]:
 
 @router.delete(
     "/v1/functions/{function_id}",
-    response_model=models.Done,
+    response_model=shapes.Done,
     responses=failures(*_REFUSED, "unknown_function", "stale_record", *_BUSY),
     dependencies=_BEARER,
     summary="Delete a function",
@@ -178,9 +178,9 @@ async def delete_function(request: Request, function_id: str) -> dict[str, str]:
 @router.post(
     "/v1/token",
     status_code=201,
-    response_model=models.Token,
+    response_model=shapes.Token,
     responses=failures("malformed_request", *_REFUSED, "too_large", "unsupported_media_type", "overloaded"),
-    openapi_extra=models.NEW_TOKEN,
+    openapi_extra=shapes.NEW_TOKEN,
     dependencies=_BEARER,
     summary="Register a token",
 )
@@ -218,7 +218,7 @@ async def create_token(request: Request) -> dict[str, str]:
 
 @router.get(
     "/v1/tokens",
-    response_model=list[models.ListedToken],
+    response_model=list[shapes.ListedToken],
     responses=failures(*_REFUSED, "overloaded"),
     dependencies=_BEARER,
     summary="The account's tokens",
@@ -243,7 +243,7 @@ async def list_tokens(request: Request) -> list[dict[str, Any]]:
 
 @router.delete(
     "/v1/token/{token_id}",
-    response_model=models.Done,
+    response_model=shapes.Done,
     responses=failures(*_REFUSED, "unknown_token", "stale_record", *_BUSY),
     dependencies=_BEARER,
     summary="Revoke a token",

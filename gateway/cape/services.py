@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, cast
 
-from blindsight.cape.protocol import IDLE_SECONDS
+from blindsight.cape.constants import IDLE_SECONDS
 from blindsight.errors import CapeError
 from gateway.cape.guesses import Guesses
 

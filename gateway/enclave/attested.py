@@ -15,7 +15,7 @@ from blindsight.errors import BlindsightError, EvidenceError, PolicyError, Seali
 from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
 from blindsight.wire import frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 
 if TYPE_CHECKING:
     from blindsight.attestation.policy import Policy
@@ -130,8 +130,8 @@ class AttestedEnclave:
 
     async def evidence(self, nonce: bytes | None) -> dict[str, Any]:
         """The enclave's answer to an evidence request, unverified. Raises `TransportError`."""
-        kind, payload = await self._connections.exchange(Kind.EVIDENCE_REQUEST, frames.pack({"nonce": nonce}))
-        if kind is not Kind.EVIDENCE:
+        kind, payload = await self._connections.exchange(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": nonce}))
+        if kind is not FrameKind.EVIDENCE:
             raise TransportError("unexpected_answer", "The enclave did not answer with evidence.")
         fields = frames.unpack(payload)
         if not all(isinstance(fields.get(name), bytes) for name in ("document", "key_configs", "model")):
@@ -151,8 +151,8 @@ class AttestedEnclave:
 
     async def _look(self) -> None:
         try:
-            kind, payload = await self._connections.exchange(Kind.STATUS_REQUEST)
-            status = frames.unpack(payload) if kind is Kind.STATUS else {}
+            kind, payload = await self._connections.exchange(FrameKind.STATUS_REQUEST)
+            status = frames.unpack(payload) if kind is FrameKind.STATUS else {}
         except TransportError as error:
             self._lose(error)
             raise

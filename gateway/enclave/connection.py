@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from blindsight.errors import TransportError
 from blindsight.wire import access, frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 5.0
 _MAX_IDLE = 64
 
-_NOT_ADMITTED = (Kind.REFUSAL, frames.pack({"code": "unauthenticated"}))
+_NOT_ADMITTED = (FrameKind.REFUSAL, frames.pack({"code": "unauthenticated"}))
 
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -30,7 +30,7 @@ class EnclaveConnections:
         self._secret_file = secret_file
         self._idle: list[_Streams] = []
 
-    async def exchange(self, kind: Kind, payload: bytes = b"") -> tuple[Kind, bytes]:
+    async def exchange(self, kind: FrameKind, payload: bytes = b"") -> tuple[FrameKind, bytes]:
         """Send one frame and read the answer. Cancelling closes the connection, which tells the enclave to give up.
 
         Raises `TransportError`. A kept connection that turns out to be dead is replaced once, before anything was read.
@@ -83,8 +83,8 @@ class EnclaveConnections:
             raise
 
     async def _ask(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kind: Kind, payload: bytes
-    ) -> tuple[Kind, bytes]:
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kind: FrameKind, payload: bytes
+    ) -> tuple[FrameKind, bytes]:
         keep = False
         try:
             writer.write(frames.encode(kind, payload))

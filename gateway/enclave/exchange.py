@@ -14,7 +14,7 @@ from blindsight.exchange import Ask, KeysChangedError, Question
 from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
 from blindsight.wire import frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -120,10 +120,10 @@ class EnclaveExchange:
 
     async def _ask(self, sealed: bytes) -> bytes:
         """The sealed answer. Raises `KeysChangedError`, `SealingError` (`malformed_message`) or `TransportError`."""
-        kind, payload = await self._connections.exchange(Kind.SEALED_REQUEST, sealed)
-        if kind is Kind.SEALED_RESPONSE:
+        kind, payload = await self._connections.exchange(FrameKind.SEALED_REQUEST, sealed)
+        if kind is FrameKind.SEALED_RESPONSE:
             return payload
-        code = frames.unpack(payload).get("code") if kind is Kind.REFUSAL else None
+        code = frames.unpack(payload).get("code") if kind is FrameKind.REFUSAL else None
         if code in {"unknown_key", "cannot_open"}:
             raise KeysChangedError
         if code == "malformed_message":

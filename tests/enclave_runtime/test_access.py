@@ -17,7 +17,7 @@ import pytest
 
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from blindsight.wire import frames
-from blindsight.wire.protocol import MAX_FRAME_BYTES, Kind
+from blindsight.wire.protocol import MAX_FRAME_BYTES, FrameKind
 from tests.support import images
 from tests.support.dates import dated
 from tests.support.processes import Enclave, environment
@@ -70,7 +70,11 @@ class Line:
         if answer is None:
             return True
         kind, payload = answer
-        return kind == Kind.REFUSAL and frames.unpack(payload) == {"code": "unauthenticated"} and self.receive() is None
+        return (
+            kind == FrameKind.REFUSAL
+            and frames.unpack(payload) == {"code": "unauthenticated"}
+            and self.receive() is None
+        )
 
     def hello(self, nonce: bytes = bytes(32)) -> bytes:
         """The enclave's nonce."""
@@ -103,18 +107,18 @@ def admitted(line: Line, secret: bytes) -> bool:
     return line.receive() == (ADMITTED, b"")
 
 
-QUESTIONS: list[tuple[Kind, bytes]] = [
-    (Kind.STATUS_REQUEST, b""),
-    (Kind.EVIDENCE_REQUEST, frames.pack({"nonce": bytes(32)})),
-    (Kind.SEALED_REQUEST, b"x" * 200),
-    (Kind.CAPE_CALL, frames.pack({"op": "commit", "record": b"x"})),
-    (Kind.CAPE_OPEN, frames.pack({"route": "test", "token": "x", "record": b"x"})),
-    (Kind.REFUSAL, b""),
+QUESTIONS: list[tuple[FrameKind, bytes]] = [
+    (FrameKind.STATUS_REQUEST, b""),
+    (FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": bytes(32)})),
+    (FrameKind.SEALED_REQUEST, b"x" * 200),
+    (FrameKind.CAPE_CALL, frames.pack({"op": "commit", "record": b"x"})),
+    (FrameKind.CAPE_OPEN, frames.pack({"route": "test", "token": "x", "record": b"x"})),
+    (FrameKind.REFUSAL, b""),
 ]
 
 
 @pytest.mark.parametrize(("kind", "payload"), QUESTIONS, ids=lambda value: getattr(value, "name", ""))
-def test_a_program_that_knows_no_secret_is_answered_nothing(tiny_stack: Stack, kind: Kind, payload: bytes) -> None:
+def test_a_program_that_knows_no_secret_is_answered_nothing(tiny_stack: Stack, kind: FrameKind, payload: bytes) -> None:
     with connected(tiny_stack.enclave_port) as line:
         line.send(kind, payload)
         assert line.refused(), "any program of the machine may ask the enclave"
@@ -126,19 +130,19 @@ def test_no_api_token_is_walked_around(tiny_stack: Stack) -> None:
     request = bhttp.Request("POST", "/classify", dated(), images.plain(5)).encode()
     message, _ = ohttp.encapsulate(config, request)
     with connected(tiny_stack.enclave_port) as line:
-        line.send(Kind.SEALED_REQUEST, message)
+        line.send(FrameKind.SEALED_REQUEST, message)
         answer = line.receive()
-        assert answer is None or answer[0] == Kind.REFUSAL, "a photo was classified without a gateway"
+        assert answer is None or answer[0] == FrameKind.REFUSAL, "a photo was classified without a gateway"
 
 
 def test_who_proves_the_secret_is_admitted(tiny_stack: Stack) -> None:
     with connected(tiny_stack.enclave_port) as line:
         assert admitted(line, secret_of(tiny_stack))
         for _ in range(3):  # Once for a connection.
-            line.send(Kind.STATUS_REQUEST)
+            line.send(FrameKind.STATUS_REQUEST)
             answer = line.receive()
             assert answer is not None
-            assert answer[0] == Kind.STATUS
+            assert answer[0] == FrameKind.STATUS
 
 
 @pytest.mark.parametrize(
@@ -160,7 +164,7 @@ def test_a_wrong_proof_is_refused(tiny_stack: Stack, fault: str) -> None:
             "zeros": bytes(32),
         }[fault]
         line.send(PROOF, wrong)
-        line.send(Kind.STATUS_REQUEST)
+        line.send(FrameKind.STATUS_REQUEST)
         assert line.refused()
 
 
@@ -181,7 +185,7 @@ def test_a_proof_is_good_for_one_connection(tiny_stack: Stack) -> None:
     [
         [(HELLO, b"")], [(HELLO, bytes(31))], [(HELLO, bytes(33))], [(HELLO, bytes(100_000))], [(PROOF, bytes(32))],
         [(CHALLENGE, bytes(32))], [(ADMITTED, b"")], [(HELLO, bytes(32)), (HELLO, bytes(32))],
-        [(HELLO, bytes(32)), (Kind.STATUS_REQUEST, b"")], [(HELLO, bytes(32)), (ADMITTED, b"")], [(99, b"")],
+        [(HELLO, bytes(32)), (FrameKind.STATUS_REQUEST, b"")], [(HELLO, bytes(32)), (ADMITTED, b"")], [(99, b"")],
     ],
     ids=str,
 )  # fmt: skip
@@ -193,13 +197,13 @@ def test_out_of_turn(tiny_stack: Stack, conversation: list[tuple[int, bytes]]) -
         while (answer := line.receive()) is not None:
             answers.append(answer[0])
         assert ADMITTED not in answers
-        assert set(answers) <= {CHALLENGE, Kind.REFUSAL}
+        assert set(answers) <= {CHALLENGE, FrameKind.REFUSAL}
 
 
 def test_nothing_large_is_kept_for_who_is_not_admitted(tiny_stack: Stack) -> None:
     """A frame is refused by the length that it announces."""
     with connected(tiny_stack.enclave_port) as line:
-        line.socket.sendall(struct.pack(">IB", MAX_FRAME_BYTES, Kind.SEALED_REQUEST))
+        line.socket.sendall(struct.pack(">IB", MAX_FRAME_BYTES, FrameKind.SEALED_REQUEST))
         assert line.refused()
 
 
@@ -331,10 +335,10 @@ def test_an_open_port_has_to_be_asked_for(tiny_stack: Stack, tmp_path: Path) -> 
     try:
         enclave.wait_warm()
         with connected(enclave.port) as line:
-            line.send(Kind.STATUS_REQUEST)
+            line.send(FrameKind.STATUS_REQUEST)
             answer = line.receive()
             assert answer is not None
-            assert answer[0] == Kind.STATUS
+            assert answer[0] == FrameKind.STATUS
         for settings in ({}, {"enclave_secret_file": None}):
             with tiny_stack.another_gateway(enclave_port=enclave.port, **settings) as gateway:
                 assert gateway.client.post("/classify", files={"file": images.plain(9)}).status_code == 200

@@ -23,7 +23,7 @@ from blindsight.errors import EvidenceError
 from blindsight.receipts import ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from blindsight.wire import frames
-from blindsight.wire.protocol import MAX_FRAME_BYTES, Kind
+from blindsight.wire.protocol import MAX_FRAME_BYTES, FrameKind
 from enclave_runtime.cape.service import CapeService
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from enclave_runtime.inner import InnerApi
@@ -60,14 +60,14 @@ class Peer:
         self.reader = reader
         self.writer = writer
 
-    async def send(self, kind: Kind, payload: bytes = b"") -> None:
+    async def send(self, kind: FrameKind, payload: bytes = b"") -> None:
         self.writer.write(frames.encode(kind, payload))
         await self.writer.drain()
 
-    async def receive(self) -> tuple[Kind, bytes] | None:
+    async def receive(self) -> tuple[FrameKind, bytes] | None:
         return await within(frames.read(self.reader))
 
-    async def ask(self, kind: Kind, payload: bytes = b"") -> tuple[Kind, dict[str, Any]]:
+    async def ask(self, kind: FrameKind, payload: bytes = b"") -> tuple[FrameKind, dict[str, Any]]:
         """Ask for what is answered in CBOR."""
         await self.send(kind, payload)
         answer = await self.receive()
@@ -120,10 +120,10 @@ class Enclave:
 
     async def classify(self, peer: Peer, path: str = "/classify", **members: Any) -> bhttp.Response:
         sealed, opener = ohttp.encapsulate(self.config, bhttp.Request("POST", path, dated(), call(**members)).encode())
-        await peer.send(Kind.SEALED_REQUEST, sealed)
+        await peer.send(FrameKind.SEALED_REQUEST, sealed)
         answer = await peer.receive()
         assert answer is not None
-        assert answer[0] is Kind.SEALED_RESPONSE
+        assert answer[0] is FrameKind.SEALED_RESPONSE
         return bhttp.decode_response(opener.open(answer[1]))
 
 
@@ -183,8 +183,8 @@ async def enclave(tmp_path: Path, state: Path, warden: Warden) -> AsyncIterator[
 async def test_the_evidence_verifies_and_covers_what_comes_with_it(enclave: Enclave):
     nonce = secrets.token_bytes(32)
     async with enclave.connection() as peer:
-        kind, fields = await peer.ask(Kind.EVIDENCE_REQUEST, frames.pack({"nonce": nonce}))
-    assert kind is Kind.EVIDENCE
+        kind, fields = await peer.ask(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": nonce}))
+    assert kind is FrameKind.EVIDENCE
     assert fields.keys() == {"document", "key_configs", "model"}
     verified = verify(fields["document"], policy=enclave.policy, nonce=nonce, now=datetime.now(UTC))
     assert verified.kind == "simulated"
@@ -204,8 +204,8 @@ async def test_the_evidence_verifies_and_covers_what_comes_with_it(enclave: Encl
 async def test_every_permitted_nonce_is_taken(enclave: Enclave):
     async with enclave.connection() as peer:
         for fields in ({"nonce": None}, {}, {"nonce": b""}, {"nonce": b"n" * 512}):
-            kind, answer = await peer.ask(Kind.EVIDENCE_REQUEST, frames.pack(fields))
-            assert kind is Kind.EVIDENCE
+            kind, answer = await peer.ask(FrameKind.EVIDENCE_REQUEST, frames.pack(fields))
+            assert kind is FrameKind.EVIDENCE
             assert isinstance(answer["document"], bytes)
 
 
@@ -219,8 +219,8 @@ async def test_a_bad_evidence_request_is_refused_and_the_next_is_answered(enclav
             b"",
             b"\xff",
         ):
-            assert await peer.ask(Kind.EVIDENCE_REQUEST, payload) == (Kind.REFUSAL, {"code": "bad_frame"})
-        assert (await peer.ask(Kind.EVIDENCE_REQUEST, frames.pack({"nonce": None})))[0] is Kind.EVIDENCE
+            assert await peer.ask(FrameKind.EVIDENCE_REQUEST, payload) == (FrameKind.REFUSAL, {"code": "bad_frame"})
+        assert (await peer.ask(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": None})))[0] is FrameKind.EVIDENCE
 
 
 async def test_a_sealed_request_is_answered_sealed(enclave: Enclave):
@@ -238,7 +238,7 @@ async def test_every_offered_cipher_is_served(enclave: Enclave):
         for suite in enclave.config.suites:
             request = bhttp.Request("POST", "/classify", dated(), call(value=suite.aead_id)).encode()
             sealed, opener = ohttp.encapsulate(enclave.config, request, suite=suite)
-            await peer.send(Kind.SEALED_REQUEST, sealed)
+            await peer.send(FrameKind.SEALED_REQUEST, sealed)
             answer = await peer.receive()
             assert answer is not None
             content = bhttp.decode_response(opener.open(answer[1])).content
@@ -259,7 +259,7 @@ async def test_what_cannot_be_opened_is_refused_in_the_open(enclave: Enclave):
         (b"", "malformed_message"),
     ):
         async with enclave.connection() as peer:
-            assert await peer.ask(Kind.SEALED_REQUEST, payload) == (Kind.REFUSAL, {"code": code})
+            assert await peer.ask(FrameKind.SEALED_REQUEST, payload) == (FrameKind.REFUSAL, {"code": code})
             assert (await enclave.classify(peer, value=1)).status == 200
 
 
@@ -268,10 +268,10 @@ async def test_what_is_wrong_inside_is_said_inside(enclave: Enclave):
     async with enclave.connection() as peer:
         for inner in (b"", b"\x05", b"not binary HTTP", bhttp.Response(200).encode(), cut):
             sealed, opener = ohttp.encapsulate(enclave.config, inner)
-            await peer.send(Kind.SEALED_REQUEST, sealed)
+            await peer.send(FrameKind.SEALED_REQUEST, sealed)
             answer = await peer.receive()
             assert answer is not None
-            assert answer[0] is Kind.SEALED_RESPONSE
+            assert answer[0] is FrameKind.SEALED_RESPONSE
             response = bhttp.decode_response(opener.open(answer[1]))
             assert (response.status, json.loads(response.content)["code"]) == (400, "bad_request")
             assert response.header("content-type") == "application/problem+json"
@@ -293,8 +293,8 @@ async def test_problems_are_sealed_too(enclave: Enclave):
 
 async def test_the_status_counts(enclave: Enclave, gate: Gate, warden: Warden):
     async with enclave.connection() as peer, enclave.connection() as busy, enclave.connection() as queued:
-        _, quiet = await peer.ask(Kind.STATUS_REQUEST)
-        _, evidence = await peer.ask(Kind.EVIDENCE_REQUEST, frames.pack({"nonce": None}))
+        _, quiet = await peer.ask(FrameKind.STATUS_REQUEST)
+        _, evidence = await peer.ask(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": None}))
         keys = hashlib.sha256(evidence["key_configs"]).digest()
         counts: dict[str, Any] = {"ready": True, "workers": 1, "busy": 0, "queued": 0, "restarts": 0}
         counts["confinement"] = warden.summary()
@@ -303,36 +303,43 @@ async def test_the_status_counts(enclave: Enclave, gate: Gate, warden: Warden):
         await gate.arrived()
         second = asyncio.create_task(enclave.classify(queued))
         await eventually(lambda: enclave.pool.queued == 1)
-        assert await peer.ask(Kind.STATUS_REQUEST) == (Kind.STATUS, {**quiet, "busy": 1, "queued": 1})
+        assert await peer.ask(FrameKind.STATUS_REQUEST) == (FrameKind.STATUS, {**quiet, "busy": 1, "queued": 1})
         await gate.open()
         await within(asyncio.gather(first, second))
         await enclave.classify(peer, do="crash")
         await eventually(lambda: enclave.pool.alive == 1)
-        assert await peer.ask(Kind.STATUS_REQUEST) == (Kind.STATUS, {**quiet, "restarts": 1})
+        assert await peer.ask(FrameKind.STATUS_REQUEST) == (FrameKind.STATUS, {**quiet, "restarts": 1})
 
 
 async def test_a_cape_question_is_answered_or_its_error_reported(enclave: Enclave):
     async with enclave.connection() as peer:
-        kind, fields = await peer.ask(Kind.CAPE_CALL, frames.pack({"op": "user_key", "record": b"no record"}))
-        assert (kind, fields["code"]) == (Kind.CAPE_ERROR, "damaged_record")
+        kind, fields = await peer.ask(FrameKind.CAPE_CALL, frames.pack({"op": "user_key", "record": b"no record"}))
+        assert (kind, fields["code"]) == (FrameKind.CAPE_ERROR, "damaged_record")
         for payload in (frames.pack({"op": "user_key"}), frames.pack({}), frames.pack({"op": SECRET}), b"\xff"):
-            assert await peer.ask(Kind.CAPE_CALL, payload) == (Kind.REFUSAL, {"code": "bad_frame"})
+            assert await peer.ask(FrameKind.CAPE_CALL, payload) == (FrameKind.REFUSAL, {"code": "bad_frame"})
 
 
 async def test_a_cape_session_has_its_connection_to_itself(enclave: Enclave):
     """Refused or not, it is no connection for questions any more."""
     async with enclave.connection() as peer:
-        kind, fields = await peer.ask(Kind.CAPE_OPEN, frames.pack({"route": "key", "token": "", "record": b""}))
-        assert (kind, fields["code"]) == (Kind.CAPE_ERROR, "damaged_record")
-        await peer.send(Kind.STATUS_REQUEST)
+        kind, fields = await peer.ask(FrameKind.CAPE_OPEN, frames.pack({"route": "key", "token": "", "record": b""}))
+        assert (kind, fields["code"]) == (FrameKind.CAPE_ERROR, "damaged_record")
+        await peer.send(FrameKind.STATUS_REQUEST)
         await enclave.server.drain(5)
         assert await peer.ended()
 
 
 async def test_an_answer_is_no_question(enclave: Enclave):
     async with enclave.connection() as peer:
-        for kind in (Kind.EVIDENCE, Kind.SEALED_RESPONSE, Kind.STATUS, Kind.REFUSAL, Kind.CAPE_ANSWER, Kind.CAPE_INPUT):
-            assert await peer.ask(kind, b"\xa0") == (Kind.REFUSAL, {"code": "bad_frame"})
+        for kind in (
+            FrameKind.EVIDENCE,
+            FrameKind.SEALED_RESPONSE,
+            FrameKind.STATUS,
+            FrameKind.REFUSAL,
+            FrameKind.CAPE_ANSWER,
+            FrameKind.CAPE_INPUT,
+        ):
+            assert await peer.ask(kind, b"\xa0") == (FrameKind.REFUSAL, {"code": "bad_frame"})
 
 
 async def test_a_question_out_of_turn_ends_the_connection(enclave: Enclave, gate: Gate):
@@ -340,9 +347,9 @@ async def test_a_question_out_of_turn_ends_the_connection(enclave: Enclave, gate
         enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
     )
     async with enclave.connection() as peer, enclave.connection() as other:
-        await peer.send(Kind.SEALED_REQUEST, sealed)
+        await peer.send(FrameKind.SEALED_REQUEST, sealed)
         await gate.arrived()
-        await peer.send(Kind.STATUS_REQUEST)
+        await peer.send(FrameKind.STATUS_REQUEST)
         assert await peer.ended()
         await gate.open()
         assert (await enclave.classify(other, value="still served")).status == 200
@@ -351,7 +358,7 @@ async def test_a_question_out_of_turn_ends_the_connection(enclave: Enclave, gate
 async def test_two_questions_at_once_end_the_connection_however_quick_the_answer(enclave: Enclave):
     """The server has read into the second by then: to go on would be to read frames from their middle."""
     async with enclave.connection() as peer:
-        peer.writer.write(frames.encode(Kind.STATUS_REQUEST) * 2)
+        peer.writer.write(frames.encode(FrameKind.STATUS_REQUEST) * 2)
         assert await peer.ended()
 
 
@@ -361,7 +368,7 @@ async def test_who_hangs_up_gives_a_waiting_question_up(enclave: Enclave, gate: 
         await gate.arrived()
         sealed = enclave.seal()
         async with enclave.connection() as impatient:
-            await impatient.send(Kind.SEALED_REQUEST, sealed)
+            await impatient.send(FrameKind.SEALED_REQUEST, sealed)
             await eventually(lambda: enclave.pool.queued == 1)
         await eventually(lambda: enclave.pool.queued == 0)
         await gate.open()
@@ -374,7 +381,7 @@ async def test_who_hangs_up_during_the_call_costs_no_worker(enclave: Enclave, ga
         enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
     )
     async with enclave.connection() as impatient:
-        await impatient.send(Kind.SEALED_REQUEST, sealed)
+        await impatient.send(FrameKind.SEALED_REQUEST, sealed)
         await gate.arrived()
     await eventually(lambda: not enclave.server._connections)
     await gate.open()
@@ -388,7 +395,7 @@ async def test_a_connection_reset_is_no_error_of_ours(enclave: Enclave, gate: Ga
         enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
     )
     async with enclave.connection() as peer:
-        await peer.send(Kind.SEALED_REQUEST, sealed)
+        await peer.send(FrameKind.SEALED_REQUEST, sealed)
         await gate.arrived()
         # A zero linger time makes closing a reset (socket(7)).
         peer.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -400,8 +407,8 @@ async def test_a_connection_reset_is_no_error_of_ours(enclave: Enclave, gate: Ga
 
 async def test_what_is_no_frame_ends_the_connection_unanswered(enclave: Enclave):
     for sent in (
-        struct.pack(">IB", MAX_FRAME_BYTES + 1, Kind.SEALED_REQUEST),
-        struct.pack(">IB", 0, Kind.SEALED_REQUEST),
+        struct.pack(">IB", MAX_FRAME_BYTES + 1, FrameKind.SEALED_REQUEST),
+        struct.pack(">IB", 0, FrameKind.SEALED_REQUEST),
         struct.pack(">IB", 1, 99),
         b"GET / HTTP/1.1\r\nHost: enclave\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS ClientHello
@@ -413,7 +420,7 @@ async def test_what_is_no_frame_ends_the_connection_unanswered(enclave: Enclave)
 
 async def test_a_frame_cut_short_ends_the_connection_unanswered(enclave: Enclave):
     async with enclave.connection() as peer:
-        peer.writer.write(frames.encode(Kind.STATUS_REQUEST, b"12345678")[:-1])
+        peer.writer.write(frames.encode(FrameKind.STATUS_REQUEST, b"12345678")[:-1])
         peer.writer.write_eof()
         assert await peer.ended()
 
@@ -422,7 +429,7 @@ async def test_a_drain_lets_answers_finish_and_takes_nothing_new(enclave: Enclav
     async with enclave.connection() as busy, enclave.connection() as idle:
         running = asyncio.create_task(enclave.classify(busy, gate=gate.name, value="finished"))
         await gate.arrived()
-        assert (await idle.ask(Kind.STATUS_REQUEST))[1]["ready"] is True
+        assert (await idle.ask(FrameKind.STATUS_REQUEST))[1]["ready"] is True
         draining = asyncio.create_task(enclave.server.drain(20))
         assert await idle.ended()
         async with enclave.connection() as late:
@@ -441,7 +448,7 @@ async def test_a_drain_waits_only_so_long(enclave: Enclave, gate: Gate):
         enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
     )
     async with enclave.connection() as peer:
-        await peer.send(Kind.SEALED_REQUEST, sealed)
+        await peer.send(FrameKind.SEALED_REQUEST, sealed)
         await gate.arrived()
         await within(enclave.server.drain(0.05), 5)
         assert await peer.ended()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway import protocol
+from gateway import http1
 from tests.support import images
 from tests.support.problems import CANARY, check
 from tests.support.waiting import wait_until
@@ -153,7 +153,7 @@ def test_what_surrounds_a_body_is_bounded(front: Front, endless: str) -> None:
     with front.connect("plain", seconds=SECONDS) as connection:
         connection.send((CHUNKED + before).encode())
         wait_until("the body is awaited", lambda: front.gateway.metric("requests_in_progress") == 1)
-        for _ in range(2 * protocol.MAX_HEAD_BYTES // 1024):
+        for _ in range(2 * http1.MAX_HEAD_BYTES // 1024):
             try:
                 connection.send(piece.encode())
             except OSError:
@@ -179,7 +179,7 @@ def test_pipelining_is_bounded(front: Front) -> None:
     photo, many = images.plain(79), b"GET /livez HTTP/1.1\r\n\r\n" * 2000
     with front.connect("plain", seconds=SECONDS) as connection:
         connection.send(f"{POST}content-length: {len(photo)}\r\n\r\n".encode() + photo + many)
-        first, *answers, refusal = connection.answers(["GET"] * (protocol.MAX_PIPELINED + 2))
+        first, *answers, refusal = connection.answers(["GET"] * (http1.MAX_PIPELINED + 2))
     assert first.json()["predictions"][0]["class_id"] == 79
     assert {answer.text for answer in answers} == {'{"status":"alive"}'}
     check(refusal, "bad_request")

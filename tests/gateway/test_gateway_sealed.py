@@ -14,7 +14,7 @@ from blindsight import receipts
 from blindsight.errors import ReceiptError
 from blindsight.sealing import bhttp, keyconfig, ohttp, padding
 from blindsight.sealing.kem import HybridPrivateKey
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from gateway import tokens
 from gateway.api.body import _ENVELOPE_ROOM
 from tests.gateway.conftest import STRICT
@@ -263,8 +263,8 @@ def test_nothing_is_sent_twice_and_every_place_is_given_back(
         sent: list[bytes] = []
         exchange = app.services.connections.exchange
 
-        async def watched(kind: Kind, payload: bytes = b"") -> tuple[Kind, bytes]:
-            if kind is Kind.SEALED_REQUEST:
+        async def watched(kind: FrameKind, payload: bytes = b"") -> tuple[FrameKind, bytes]:
+            if kind is FrameKind.SEALED_REQUEST:
                 sent.append(payload)
             return await exchange(kind, payload)
 

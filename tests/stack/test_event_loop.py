@@ -16,7 +16,7 @@ import pytest
 from blindsight.errors import CapeError
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from blindsight.wire import frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from enclave_function.bundle import build
 from tests.support import wire
 from tests.support.cape_front import owner
@@ -99,11 +99,11 @@ class Target:
         outputs = []
         with self.hands.session(route="run", **self.fields) as line:
             if line.wanted:
-                line.send_long(Kind.CAPE_FUNCTION, self.bundle)
-                line.receive(Kind.CAPE_OPENED)
+                line.send_long(FrameKind.CAPE_FUNCTION, self.bundle)
+                line.receive(FrameKind.CAPE_OPENED)
             key = line.public_key()
             for plaintext in inputs:
-                line.send_long(Kind.CAPE_INPUT, sealed(key, plaintext))
+                line.send_long(FrameKind.CAPE_INPUT, sealed(key, plaintext))
                 with contextlib.suppress(CapeError):
                     outputs.append(line.output())
         return outputs
@@ -112,16 +112,19 @@ class Target:
         """Send binary HTTP requests, sealed."""
         evidence = frames.unpack(
             wire.ask(
-                self.enclave.port, self.enclave.secret_file, Kind.EVIDENCE_REQUEST, frames.pack({"nonce": bytes(16)})
+                self.enclave.port,
+                self.enclave.secret_file,
+                FrameKind.EVIDENCE_REQUEST,
+                frames.pack({"nonce": bytes(16)}),
             )[1]
         )
         config = keyconfig.preferred(keyconfig.decode_list(evidence["key_configs"]))
         for request in requests:
             message, opener = ohttp.encapsulate(config, request)
             kind, answer = wire.ask(
-                self.enclave.port, self.enclave.secret_file, Kind.SEALED_REQUEST, message, seconds=60
+                self.enclave.port, self.enclave.secret_file, FrameKind.SEALED_REQUEST, message, seconds=60
             )
-            assert kind is Kind.SEALED_RESPONSE
+            assert kind is FrameKind.SEALED_RESPONSE
             assert bhttp.decode_response(opener.open(answer)).status != 500
 
 
@@ -185,14 +188,14 @@ def deployment(target: Target, length: int) -> None:
         target.hands.session(route="deploy", token=token, record=target.fields["record"]) as line,
     ):
         line.public_key()
-        line.send(Kind.CAPE_DEPLOYMENT, text)
-        line.receive(Kind.CAPE_DEPLOYED)
+        line.send(FrameKind.CAPE_DEPLOYMENT, text)
+        line.receive(FrameKind.CAPE_DEPLOYED)
 
 
 def call(target: Target, payload: bytes) -> None:
     with contextlib.suppress(ConnectionError, EOFError):  # Refused unread.
-        kind, _ = wire.ask(target.enclave.port, target.enclave.secret_file, Kind.CAPE_CALL, payload, seconds=60)
-        assert kind is Kind.REFUSAL
+        kind, _ = wire.ask(target.enclave.port, target.enclave.secret_file, FrameKind.CAPE_CALL, payload, seconds=60)
+        assert kind is FrameKind.REFUSAL
 
 
 ATTACKS: dict[str, Callable[[Target], object]] = {

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from blindsight import AsyncClient, Classification, Problem, receipts
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from tests.support import images
 from tests.support.models import BROKEN_CLASS
 from tests.support.wire import Recorder
@@ -54,14 +54,14 @@ def http_messages(stream: bytes) -> Iterator[tuple[int, int]]:
         stream = rest[length:]
 
 
-def frames(stream: bytes) -> Iterator[tuple[Kind, int]]:
+def frames(stream: bytes) -> Iterator[tuple[FrameKind, int]]:
     """Of each frame in a direction of a connection the kind and the payload's length; the last may still be coming."""
     at = 0
     while at + 5 <= len(stream):
         length, kind = struct.unpack_from(">IB", stream, at)
         at += 4 + length
         if at <= len(stream):
-            yield Kind(kind), length - 1
+            yield FrameKind(kind), length - 1
 
 
 class Listener:
@@ -72,7 +72,10 @@ class Listener:
         self.policy = stack.policy
         self._near = near
         self._far = far
-        self._relayed: dict[Kind, Counter[int]] = {Kind.SEALED_REQUEST: Counter(), Kind.SEALED_RESPONSE: Counter()}
+        self._relayed: dict[FrameKind, Counter[int]] = {
+            FrameKind.SEALED_REQUEST: Counter(),
+            FrameKind.SEALED_RESPONSE: Counter(),
+        }
 
     async def ask(self, asked: Iterable[Asked]) -> list[Classification | Problem]:
         """Send them, some at once, each on the wire and sealed; the answers in order."""
@@ -110,7 +113,7 @@ class Listener:
 
     def _check_the_enclaves_side(self, requests: list[int], replies: list[int]) -> None:
         found = [frame for stream in self._far.streams() for frame in frames(stream)]
-        for kind, lengths in ((Kind.SEALED_REQUEST, requests), (Kind.SEALED_RESPONSE, replies)):
+        for kind, lengths in ((FrameKind.SEALED_REQUEST, requests), (FrameKind.SEALED_RESPONSE, replies)):
             self._relayed[kind].update(lengths)
             assert Counter(length for each, length in found if each is kind) == self._relayed[kind]
 

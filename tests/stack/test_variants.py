@@ -9,7 +9,7 @@ import pytest
 from blindsight import Client
 from blindsight.attestation import Policy
 from blindsight.wire import frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from tests.support import images, wire
 from tests.support.stack import Stack
 
@@ -42,12 +42,12 @@ def test_it_classifies_in_both_lanes(stack: Stack) -> None:
         assert client.classify(photo).predictions[0].class_id == CLASS
 
 
-@pytest.mark.parametrize("kind", [Kind.CAPE_OPEN, Kind.CAPE_CALL])
-def test_capes_questions_are_bad_frames(stack: Stack, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [FrameKind.CAPE_OPEN, FrameKind.CAPE_CALL])
+def test_capes_questions_are_bad_frames(stack: Stack, kind: FrameKind) -> None:
     with wire.admitted(stack.enclave_port, stack.state / "gateway_secret") as (connection, stream):
         connection.sendall(frames.encode(kind, frames.pack({"route": "run"})))
         answer, payload = wire.receive(stream)
-    assert answer is Kind.REFUSAL
+    assert answer is FrameKind.REFUSAL
     assert frames.unpack(payload)["code"] == "bad_frame"
 
 

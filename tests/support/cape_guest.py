@@ -16,13 +16,13 @@ from cryptography import x509
 
 from blindsight.attestation import cose
 from blindsight.attestation.document import AttestationDocument
+from blindsight.cape.constants import PREFIX
 from blindsight.cape.envelope import Encryptor, encrypt, load_public_key
 from blindsight.cape.messages import b64
-from blindsight.cape.protocol import PREFIX
 from blindsight.client.cape import Host, Trust
 from blindsight.sealing import hpke
 from blindsight.wire import cape, frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from tests.support import wire
 from tests.support.cape_front import Owner, owner
 
@@ -134,15 +134,15 @@ class Hands:
     def call(self, op: str, **fields: Any) -> dict[str, Any]:
         """Ask a question. Raises `CapeError`."""
         with self._connection() as line:
-            line.send(Kind.CAPE_CALL, frames.pack({"op": op, **fields}))
-            return frames.unpack(line.receive(Kind.CAPE_ANSWER))
+            line.send(FrameKind.CAPE_CALL, frames.pack({"op": op, **fields}))
+            return frames.unpack(line.receive(FrameKind.CAPE_ANSWER))
 
     @contextlib.contextmanager
     def session(self, **fields: Any) -> Any:
         """An opened session: `Line`, and whether the function is wanted. Raises `CapeError`."""
         with self._connection() as line:
-            line.send(Kind.CAPE_OPEN, frames.pack(fields))
-            line.wanted = frames.unpack(line.receive(Kind.CAPE_OPENED))["need_function"]
+            line.send(FrameKind.CAPE_OPEN, frames.pack(fields))
+            line.wanted = frames.unpack(line.receive(FrameKind.CAPE_OPENED))["need_function"]
             yield line
 
     def run(self, inputs: Iterable[bytes], bundle: bytes = b"", **fields: Any) -> list[bytes]:
@@ -150,11 +150,11 @@ class Hands:
         outputs = []
         with self.session(route="run", **fields) as line:
             if line.wanted:
-                line.send_long(Kind.CAPE_FUNCTION, bundle)
-                line.receive(Kind.CAPE_OPENED)
+                line.send_long(FrameKind.CAPE_FUNCTION, bundle)
+                line.receive(FrameKind.CAPE_OPENED)
             key = line.public_key()
             for plaintext in inputs:
-                line.send_long(Kind.CAPE_INPUT, sealed(key, plaintext))
+                line.send_long(FrameKind.CAPE_INPUT, sealed(key, plaintext))
                 outputs.append(line.output())
         return outputs
 
@@ -162,7 +162,7 @@ class Hands:
         with self.session(route="test", **fields) as line:
             key = line.public_key()
             for content in (archive, plaintext):
-                line.send_long(Kind.CAPE_INPUT, sealed(key, content))
+                line.send_long(FrameKind.CAPE_INPUT, sealed(key, content))
             return line.output()
 
     def deploy(self, name: str, upload: bytes, *, public: bool = False, **fields: Any) -> dict[str, Any]:
@@ -170,9 +170,9 @@ class Hands:
         with self.session(route="deploy", **fields) as line:
             line.public_key()
             message = {"function_name": name, "public": public}
-            line.send(Kind.CAPE_DEPLOYMENT, json.dumps({"message": message}).encode())
-            line.send_long(Kind.CAPE_INPUT, upload)
-            return frames.unpack(line.receive(Kind.CAPE_DEPLOYED))
+            line.send(FrameKind.CAPE_DEPLOYMENT, json.dumps({"message": message}).encode())
+            line.send_long(FrameKind.CAPE_INPUT, upload)
+            return frames.unpack(line.receive(FrameKind.CAPE_DEPLOYED))
 
     @contextlib.contextmanager
     def _connection(self) -> Any:
@@ -194,18 +194,18 @@ class Line:
         self._connection = connection
         self._seen = seen
 
-    def send(self, kind: Kind, payload: bytes = b"") -> None:
+    def send(self, kind: FrameKind, payload: bytes = b"") -> None:
         self._connection.sendall(frames.encode(kind, payload))
 
-    def send_long(self, kind: Kind, content: bytes) -> None:
+    def send_long(self, kind: FrameKind, content: bytes) -> None:
         for frame in cape.pieces(kind, content):
             self._connection.sendall(frame)
 
-    def receive(self, kind: Kind) -> bytes:
+    def receive(self, kind: FrameKind) -> bytes:
         """The next frame's payload, which must be of `kind`. Raises `CapeError`; `EOFError` if there is none."""
         found, payload = wire.receive(self.stream)
         self._seen += payload
-        if found is Kind.CAPE_ERROR:
+        if found is FrameKind.CAPE_ERROR:
             raise cape.error_of(payload)
         assert found is kind, found
         return payload
@@ -214,13 +214,13 @@ class Line:
         """The message of the next text for the client."""
         parts, last = [], False
         while not last:
-            part, last = cape.split(self.receive(Kind.CAPE_TEXT))
+            part, last = cape.split(self.receive(FrameKind.CAPE_TEXT))
             parts.append(part)
         message: dict[str, Any] = json.loads(b"".join(parts))["message"]
         return message
 
     def document(self, nonce: bytes = b"nonce") -> AttestationDocument:
-        self.send(Kind.CAPE_NONCE, nonce)
+        self.send(FrameKind.CAPE_NONCE, nonce)
         raw = base64.b64decode(self.text()["message"])
         return AttestationDocument.parse(cose.parse(raw).payload)
 

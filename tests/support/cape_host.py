@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import serialization
 
 import model_build
 from blindsight.cape import tokens
+from blindsight.cape.constants import PREFIX
 from blindsight.cape.envelope import Encryptor, load_public_key
-from blindsight.cape.protocol import PREFIX
 from blindsight.client.cape import Host, Trust
 from blindsight_cli.cape.package import package
 from blindsight_cli.local_trust import environment

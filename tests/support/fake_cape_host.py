@@ -29,7 +29,7 @@ from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection
 
 from blindsight.cape import envelope, ids, messages, tokens
-from blindsight.cape.protocol import PREFIX, RUNTIME_SUBPROTOCOL
+from blindsight.cape.constants import PREFIX, RUNTIME_SUBPROTOCOL
 from blindsight.errors import CapeError
 from blindsight.sealing import hpke
 from enclave_runtime.evidence.simulated import SimulatedProducer

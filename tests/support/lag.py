@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from blindsight.wire import frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from tests.support import wire
 
 EVERY_MS = 5.0
@@ -80,7 +80,7 @@ class Probe:
 
 
 def ask(port: int, secret_file: Path) -> None:
-    question, taken = frames.encode(Kind.STATUS_REQUEST), []
+    question, taken = frames.encode(FrameKind.STATUS_REQUEST), []
     with wire.admitted(port, secret_file) as (connection, stream):
         print("asking", flush=True)
         while not select.select([sys.stdin], [], [], EVERY_MS / 1000)[0]:
@@ -95,11 +95,11 @@ def ask(port: int, secret_file: Path) -> None:
 async def idle() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while (frame := await frames.read(reader)) is not None:
-            hello = frame[0] is Kind.GATEWAY_HELLO
+            hello = frame[0] is FrameKind.GATEWAY_HELLO
             writer.write(
-                frames.encode(Kind.GATEWAY_ADMITTED)
+                frames.encode(FrameKind.GATEWAY_ADMITTED)
                 if hello
-                else frames.encode(Kind.STATUS, frames.pack({"ready": True}))
+                else frames.encode(FrameKind.STATUS, frames.pack({"ready": True}))
             )
             await writer.drain()
         writer.close()

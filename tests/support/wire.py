@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from blindsight.wire import access, frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,26 +40,28 @@ def admitted(port: int, secret_file: Path, *, seconds: float = 10) -> Iterator[t
         connection.makefile("rb") as stream,
     ):
         nonce = secrets.token_bytes(32)
-        connection.sendall(frames.encode(Kind.GATEWAY_HELLO, nonce))
+        connection.sendall(frames.encode(FrameKind.GATEWAY_HELLO, nonce))
         kind, challenge = receive(stream)
-        if kind is Kind.GATEWAY_CHALLENGE:
+        if kind is FrameKind.GATEWAY_CHALLENGE:
             proof = access.proof(access.read_secret(secret_file), nonce, challenge)
-            connection.sendall(frames.encode(Kind.GATEWAY_PROOF, proof))
+            connection.sendall(frames.encode(FrameKind.GATEWAY_PROOF, proof))
             kind, _ = receive(stream)
-        assert kind is Kind.GATEWAY_ADMITTED, kind
+        assert kind is FrameKind.GATEWAY_ADMITTED, kind
         yield connection, stream
 
 
-def receive(stream: BinaryIO) -> tuple[Kind, bytes]:
+def receive(stream: BinaryIO) -> tuple[FrameKind, bytes]:
     """The next frame. Raises `EOFError` if there is none."""
     head = stream.read(5)
     if len(head) < 5:
         raise EOFError
     length, kind = struct.unpack(">IB", head)
-    return Kind(kind), stream.read(length - 1)
+    return FrameKind(kind), stream.read(length - 1)
 
 
-def ask(port: int, secret_file: Path, kind: Kind, payload: bytes = b"", *, seconds: float = 10) -> tuple[Kind, bytes]:
+def ask(
+    port: int, secret_file: Path, kind: FrameKind, payload: bytes = b"", *, seconds: float = 10
+) -> tuple[FrameKind, bytes]:
     """One question on a connection of its own, and its answer. Raises `EOFError` if there is none."""
     with admitted(port, secret_file, seconds=seconds) as (connection, stream):
         connection.sendall(frames.encode(kind, payload))
@@ -68,8 +70,8 @@ def ask(port: int, secret_file: Path, kind: Kind, payload: bytes = b"", *, secon
 
 def status(port: int, secret_file: Path) -> dict[str, Any]:
     """The enclave's status."""
-    kind, payload = ask(port, secret_file, Kind.STATUS_REQUEST)
-    assert kind is Kind.STATUS
+    kind, payload = ask(port, secret_file, FrameKind.STATUS_REQUEST)
+    assert kind is FrameKind.STATUS
     return frames.unpack(payload)
 
 

@@ -66,7 +66,7 @@ test("only failures of transport are worth the same call again", () => {
 });
 
 test("the problems are those of blindsight/problems.py", () => {
-  const kinds = [...source("problems.py").matchAll(/Kind\(\s*"(\w+)",\s*\d+,\s*"([^"]*)"/g)].map(([, code, title]) => [
+  const kinds = [...source("problems.py").matchAll(/ProblemKind\(\s*"(\w+)",\s*\d+,\s*"([^"]*)"/g)].map(([, code, title]) => [
     code,
     title,
   ]);

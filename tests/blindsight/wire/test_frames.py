@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from blindsight.errors import TransportError
 from blindsight.wire import frames
-from blindsight.wire.protocol import MAX_FRAME_BYTES, Kind
+from blindsight.wire.protocol import MAX_FRAME_BYTES, FrameKind
 
 brief = settings(deadline=None, max_examples=40)  # The processor is shared; time is not what is tested.
 
@@ -35,7 +35,7 @@ async def refusal(data: bytes, *, ended: bool = True) -> str:
 
 
 async def test_frames_come_back_in_order_and_then_the_end():
-    sent = [(Kind.SEALED_REQUEST, b"x" * 100_000), (Kind.STATUS_REQUEST, b""), (Kind.REFUSAL, b"\0")]
+    sent = [(FrameKind.SEALED_REQUEST, b"x" * 100_000), (FrameKind.STATUS_REQUEST, b""), (FrameKind.REFUSAL, b"\0")]
     reader = stream(b"".join(frames.encode(*frame) for frame in sent))
     assert [await frames.read(reader) for _ in sent] == sent
     assert await frames.read(reader) is None
@@ -44,27 +44,27 @@ async def test_frames_come_back_in_order_and_then_the_end():
 async def test_a_frame_that_comes_byte_by_byte_is_read():
     reader = asyncio.StreamReader()
     reading = asyncio.ensure_future(frames.read(reader))
-    for byte in frames.encode(Kind.STATUS, b"abc"):
+    for byte in frames.encode(FrameKind.STATUS, b"abc"):
         reader.feed_data(bytes([byte]))
         await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        assert await reading == (Kind.STATUS, b"abc")
+        assert await reading == (FrameKind.STATUS, b"abc")
 
 
 async def test_a_lower_limit_is_kept():
-    frame = frames.encode(Kind.GATEWAY_HELLO, bytes(32))
-    assert await frames.read(stream(frame), limit=33) == (Kind.GATEWAY_HELLO, bytes(32))
+    frame = frames.encode(FrameKind.GATEWAY_HELLO, bytes(32))
+    assert await frames.read(stream(frame), limit=33) == (FrameKind.GATEWAY_HELLO, bytes(32))
     with pytest.raises(TransportError) as refused:
         await frames.read(stream(frame, ended=False), limit=32)
     assert refused.value.code == "bad_frame"
 
 
 def test_the_layout_is_the_documented_one():
-    assert frames.encode(Kind.EVIDENCE_REQUEST, b"ab") == b"\x00\x00\x00\x03" + b"\x01" + b"ab"
+    assert frames.encode(FrameKind.EVIDENCE_REQUEST, b"ab") == b"\x00\x00\x00\x03" + b"\x01" + b"ab"
 
 
 async def test_a_frame_cut_anywhere_is_a_lost_connection():
-    frame = frames.encode(Kind.SEALED_REQUEST, b"payload")
+    frame = frames.encode(FrameKind.SEALED_REQUEST, b"payload")
     for length in range(1, len(frame)):
         assert await refusal(frame[:length]) == "connection_lost"
 
@@ -72,27 +72,27 @@ async def test_a_frame_cut_anywhere_is_a_lost_connection():
 @pytest.mark.parametrize("length", [0, MAX_FRAME_BYTES + 1, 2**32 - 1])
 async def test_an_impossible_length_is_refused_before_anything_follows(length):
     """The stream stays open and empty: only a reader that waits for the payload would hang."""
-    assert await refusal(struct.pack(">IB", length, Kind.SEALED_REQUEST), ended=False) == "bad_frame"
+    assert await refusal(struct.pack(">IB", length, FrameKind.SEALED_REQUEST), ended=False) == "bad_frame"
 
 
 async def test_the_largest_frame_is_read():
     payload = bytes(MAX_FRAME_BYTES - 1)
-    read = await frames.read(stream(frames.encode(Kind.SEALED_REQUEST, payload)))
+    read = await frames.read(stream(frames.encode(FrameKind.SEALED_REQUEST, payload)))
     assert read is not None
     assert read[1] == payload
 
 
-@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.SEALED_REQUEST, Kind.SEALED_RESPONSE}))
+@pytest.mark.parametrize("kind", sorted(set(FrameKind) - {FrameKind.SEALED_REQUEST, FrameKind.SEALED_RESPONSE}))
 async def test_only_what_holds_an_image_may_be_long(kind):
     assert await refusal(struct.pack(">IB", 4 * 1024 * 1024 + 1, kind), ended=False) == "bad_frame"
 
 
 @pytest.mark.parametrize("length", [0, 5, 3_000_000])
 async def test_long_frames_are_read_alike(length):
-    frame = frames.encode(Kind.SEALED_REQUEST, b"x" * length)
+    frame = frames.encode(FrameKind.SEALED_REQUEST, b"x" * length)
     read = await frames.read_long(stream(frame))
     assert read is not None
-    assert (read[0], bytes(read[1])) == (Kind.SEALED_REQUEST, b"x" * length)
+    assert (read[0], bytes(read[1])) == (FrameKind.SEALED_REQUEST, b"x" * length)
     assert await frames.read_long(stream(b"")) is None
     for cut in {1, 4, len(frame) - 1}:
         with pytest.raises(TransportError) as refused:
@@ -101,7 +101,7 @@ async def test_long_frames_are_read_alike(length):
 
 
 async def test_an_unknown_kind_is_refused():
-    for kind in set(range(256)) - set(Kind):
+    for kind in set(range(256)) - set(FrameKind):
         assert await refusal(struct.pack(">IB", 1, kind)) == "bad_frame"
 
 

@@ -9,7 +9,7 @@ import pytest
 from blindsight.errors import CapeError, TransportError
 from blindsight.wire import cape, frames
 from blindsight.wire.cape import PIECE_BYTES
-from blindsight.wire.protocol import MAX_FRAME_BYTES, Kind
+from blindsight.wire.protocol import MAX_FRAME_BYTES, FrameKind
 
 
 def stream(*sent: bytes) -> asyncio.StreamReader:
@@ -20,7 +20,7 @@ def stream(*sent: bytes) -> asyncio.StreamReader:
     return reader
 
 
-async def whole(*sent: bytes, kind: Kind = Kind.CAPE_INPUT, limit: int = 1 << 30) -> bytes:
+async def whole(*sent: bytes, kind: FrameKind = FrameKind.CAPE_INPUT, limit: int = 1 << 30) -> bytes:
     reader = stream(*sent)
     frame = await frames.read(reader)
     assert frame is not None
@@ -42,22 +42,22 @@ async def whole(*sent: bytes, kind: Kind = Kind.CAPE_INPUT, limit: int = 1 << 30
 )
 async def test_a_message_of_any_length_arrives(length: int, count: int):
     content = (b"0123456789abcdef" * (length // 16 + 1))[:length]
-    sent = list(cape.pieces(Kind.CAPE_INPUT, content))
+    sent = list(cape.pieces(FrameKind.CAPE_INPUT, content))
     assert len(sent) == count
     assert all(len(frame) <= PIECE_BYTES + 6 for frame in sent)
     assert await whole(*sent) == content
 
 
 async def test_parts_of_a_message_end_where_the_last_ends():
-    first = cape.pieces(Kind.CAPE_INPUT, b"a" * (PIECE_BYTES + 5), last=False)
-    empty = cape.pieces(Kind.CAPE_INPUT, b"", last=False)
-    last = cape.pieces(Kind.CAPE_INPUT, b"b")
+    first = cape.pieces(FrameKind.CAPE_INPUT, b"a" * (PIECE_BYTES + 5), last=False)
+    empty = cape.pieces(FrameKind.CAPE_INPUT, b"", last=False)
+    last = cape.pieces(FrameKind.CAPE_INPUT, b"b")
     assert await whole(*first, *empty, *last) == b"a" * (PIECE_BYTES + 5) + b"b"
 
 
 def test_a_piece_says_whether_it_is_the_last():
-    assert cape.split(cape.piece(Kind.CAPE_INPUT, b"x", last=True)[5:]) == (b"x", True)
-    assert cape.split(cape.piece(Kind.CAPE_INPUT, b"", last=False)[5:]) == (b"", False)
+    assert cape.split(cape.piece(FrameKind.CAPE_INPUT, b"x", last=True)[5:]) == (b"x", True)
+    assert cape.split(cape.piece(FrameKind.CAPE_INPUT, b"", last=False)[5:]) == (b"", False)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x02", b"x", b"\xff\x00"])
@@ -67,26 +67,29 @@ def test_what_is_no_piece_is_refused(payload: bytes):
 
 
 async def test_a_message_cut_short_or_mixed_up_is_refused():
-    start = cape.piece(Kind.CAPE_INPUT, b"a", last=False)
-    for rest in ([], [cape.piece(Kind.CAPE_FUNCTION, b"b", last=True)], [frames.encode(Kind.CAPE_NONCE)]):
+    start = cape.piece(FrameKind.CAPE_INPUT, b"a", last=False)
+    for rest in ([], [cape.piece(FrameKind.CAPE_FUNCTION, b"b", last=True)], [frames.encode(FrameKind.CAPE_NONCE)]):
         with pytest.raises(TransportError, check=lambda error: error.code == "connection_lost"):
             await whole(start, *rest)
     with pytest.raises(TransportError, check=lambda error: error.code == "bad_frame"):
-        await whole(start, frames.encode(Kind.CAPE_INPUT, b"\x07"))
+        await whole(start, frames.encode(FrameKind.CAPE_INPUT, b"\x07"))
 
 
 async def test_a_message_has_a_limit():
-    sent = [cape.piece(Kind.CAPE_TEXT, b"a" * 10, last=False), cape.piece(Kind.CAPE_TEXT, b"b" * 10, last=True)]
-    assert len(await whole(*sent, kind=Kind.CAPE_TEXT, limit=10)) == 20
+    sent = [
+        cape.piece(FrameKind.CAPE_TEXT, b"a" * 10, last=False),
+        cape.piece(FrameKind.CAPE_TEXT, b"b" * 10, last=True),
+    ]
+    assert len(await whole(*sent, kind=FrameKind.CAPE_TEXT, limit=10)) == 20
     with pytest.raises(TransportError, check=lambda error: error.code == "bad_frame"):
-        await whole(*sent, kind=Kind.CAPE_TEXT, limit=9)
+        await whole(*sent, kind=FrameKind.CAPE_TEXT, limit=9)
 
 
 @pytest.mark.parametrize("code", CapeError.NEXT_STEPS)
 async def test_every_error_arrives_as_itself(code: str):
     frame = await frames.read(stream(cape.error_frame(CapeError(code, "why: ä"))))
     assert frame is not None
-    assert frame[0] is Kind.CAPE_ERROR
+    assert frame[0] is FrameKind.CAPE_ERROR
     error = cape.error_of(frame[1])
     assert (error.code, str(error)) == (code, "why: ä")
     assert error.next_step
@@ -104,5 +107,5 @@ def test_an_unknown_error_is_no_cape_error(fields: dict[str, object]):
 
 @pytest.mark.parametrize("contents", [[], [b""], [b"a"], [b"a", b"", b"bc"]])
 async def test_a_message_that_comes_in_pieces_is_one_message(contents: list[bytes]) -> None:
-    assert await whole(*cape.streamed(Kind.CAPE_INPUT, iter(contents))) == b"".join(contents)
-    assert len(list(cape.streamed(Kind.CAPE_INPUT, iter(contents)))) == max(1, len(contents))
+    assert await whole(*cape.streamed(FrameKind.CAPE_INPUT, iter(contents))) == b"".join(contents)
+    assert len(list(cape.streamed(FrameKind.CAPE_INPUT, iter(contents)))) == max(1, len(contents))

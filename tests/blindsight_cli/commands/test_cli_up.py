@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from blindsight.cape import tokens
 from blindsight.cape.messages import b64
 from blindsight.wire import frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from blindsight_cli import provision
 from blindsight_cli.local_trust import environment as local_trust
 from tests.support.cape_front import owner
@@ -186,8 +186,8 @@ def test_the_enclaves_port_is_the_gateways_alone(up: Up) -> None:
     arguments = up.unit("enclave_runtime").cmdline()
     port = int(arguments[arguments.index("--port") + 1])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("rb") as stream:
-        connection.sendall(frames.encode(Kind.STATUS_REQUEST))
-        assert stream.read(5)[4:] == bytes([Kind.REFUSAL])
+        connection.sendall(frames.encode(FrameKind.STATUS_REQUEST))
+        assert stream.read(5)[4:] == bytes([FrameKind.REFUSAL])
     assert (up.state / "enclave" / "gateway_secret").stat().st_mode & 0o777 == 0o600
 
 

@@ -19,7 +19,7 @@ from blindsight.attestation.document import AttestationDocument
 from blindsight.cape import ids
 from blindsight.errors import CapeError, TransportError
 from blindsight.wire import cape, frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from enclave_runtime.cape import session
 from enclave_runtime.cape.accounts import Account, FunctionEntry
 from enclave_runtime.cape.host import CapeHost, SharedLimits
@@ -104,38 +104,38 @@ class Peer:
         self.key = b""
         self.document: AttestationDocument | None = None
 
-    async def send(self, kind: Kind, payload: bytes = b"") -> None:
+    async def send(self, kind: FrameKind, payload: bytes = b"") -> None:
         self.writer.write(frames.encode(kind, payload))
         await self.writer.drain()
 
-    async def send_long(self, kind: Kind, content: bytes) -> None:
+    async def send_long(self, kind: FrameKind, content: bytes) -> None:
         for frame in cape.pieces(kind, content):
             self.writer.write(frame)
         await self.writer.drain()
 
-    async def receive(self, kind: Kind) -> bytes:
+    async def receive(self, kind: FrameKind) -> bytes:
         """The next frame's payload, or a long text. Raises `CapeError`; `EOFError` when the enclave has hung up."""
         payload = await self.receive_frame(kind)
-        if kind is Kind.CAPE_TEXT:
+        if kind is FrameKind.CAPE_TEXT:
             return await cape.read_rest(self.reader, payload, kind=kind, limit=1 << 30)
         return payload
 
-    async def receive_frame(self, kind: Kind) -> bytes:
+    async def receive_frame(self, kind: FrameKind) -> bytes:
         """The next frame's payload. Raises as `receive`."""
         frame = await within(frames.read(self.reader))
         if frame is None:
             raise EOFError
-        if frame[0] is Kind.CAPE_ERROR:
+        if frame[0] is FrameKind.CAPE_ERROR:
             raise cape.error_of(frame[1])
         assert frame[0] is kind
         return frame[1]
 
     async def wanted(self) -> bool:
-        return bool(frames.unpack(await self.receive(Kind.CAPE_OPENED))["need_function"])
+        return bool(frames.unpack(await self.receive(FrameKind.CAPE_OPENED))["need_function"])
 
     async def attested(self, nonce: bytes = b"nonce") -> AttestationDocument:
-        await self.send(Kind.CAPE_NONCE, nonce)
-        frame = json.loads(await self.receive(Kind.CAPE_TEXT))
+        await self.send(FrameKind.CAPE_NONCE, nonce)
+        frame = json.loads(await self.receive(FrameKind.CAPE_TEXT))
         assert frame["message"]["type"] == "attestation_doc"
         payload = cose.parse(base64.b64decode(frame["message"]["message"])).payload
         document = AttestationDocument.parse(payload)
@@ -145,10 +145,10 @@ class Peer:
         return document
 
     async def invoke(self, plaintext: bytes) -> None:
-        await self.send_long(Kind.CAPE_INPUT, sealed(self.key, plaintext))
+        await self.send_long(FrameKind.CAPE_INPUT, sealed(self.key, plaintext))
 
     async def output(self) -> bytes:
-        message = json.loads(await self.receive(Kind.CAPE_TEXT))["message"]
+        message = json.loads(await self.receive(FrameKind.CAPE_TEXT))["message"]
         assert message["type"] == "function_result"
         return base64.b64decode(message["message"])
 
@@ -172,7 +172,7 @@ class Runtime:
     @contextlib.asynccontextmanager
     async def open(self, **opening: Any) -> AsyncIterator[Peer]:
         peer = Peer(*await asyncio.open_connection("127.0.0.1", self.port))
-        await peer.send(Kind.CAPE_OPEN, frames.pack(opening))
+        await peer.send(FrameKind.CAPE_OPEN, frames.pack(opening))
         try:
             yield peer
         finally:
@@ -188,7 +188,7 @@ class Runtime:
         }  # fmt: skip
         async with self.open(**opening) as peer:
             if await peer.wanted():
-                await peer.send_long(Kind.CAPE_FUNCTION, enveloped(key_of(ADA), ARCHIVE))
+                await peer.send_long(FrameKind.CAPE_FUNCTION, enveloped(key_of(ADA), ARCHIVE))
                 assert not await peer.wanted()
             await peer.attested()
             yield peer

@@ -13,7 +13,7 @@ import pytest
 
 from blindsight.cape import envelope
 from blindsight.wire import cape
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from tests.enclave_runtime.cape.session_runtime import ADA, refused
 from tests.support.cape_guest import sealed
 from tests.support.fake_cape_host import rsa_key
@@ -31,7 +31,7 @@ async def pieces(peer: Peer) -> list[bytes]:
     """The next text, as it comes."""
     received, last = [], False
     while not last:
-        content, last = cape.split(await peer.receive_frame(Kind.CAPE_TEXT))
+        content, last = cape.split(await peer.receive_frame(FrameKind.CAPE_TEXT))
         received.append(content)
     return received
 
@@ -57,7 +57,7 @@ async def test_an_input_of_60_mib_is_taken_in_short_steps(runtime: Runtime, *, e
     async with runtime.running() as peer:
         await peer.invoke(b"warm")
         await peer.output()
-        frames = list(cape.pieces(Kind.CAPE_INPUT, sealed(peer.key, value)))
+        frames = list(cape.pieces(FrameKind.CAPE_INPUT, sealed(peer.key, value)))
         with watched() as watch:
             for frame in frames:
                 peer.writer.write(frame)
@@ -85,7 +85,7 @@ async def test_a_deployments_long_text_is_refused_in_a_short_step(runtime: Runti
         await peer.attested()
         text = b'{"message": {"function_name": [' + b"1," * (7 * MIB // 4) + b"1]}}"
         with watched() as watch:
-            await peer.send(Kind.CAPE_DEPLOYMENT, text)
+            await peer.send(FrameKind.CAPE_DEPLOYMENT, text)
             with refused("malformed_frame"):
-                await peer.receive(Kind.CAPE_DEPLOYED)
+                await peer.receive(FrameKind.CAPE_DEPLOYED)
         assert watch.longest < LONGEST_STEP, watch

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blindsight.cape import envelope, ids
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from enclave_runtime import archive as archives
 from enclave_runtime import threads
 from enclave_runtime.cape import accounts
@@ -139,7 +139,7 @@ async def loaded(runtime: Runtime, who: Any, record: bytes, function_id: str, ar
     opening = {"token": who.token("run"), "record": record, "owner_record": record, "function_id": function_id}
     async with runtime.open(route="run", **opening) as peer:
         if await peer.wanted():
-            await peer.send_long(Kind.CAPE_FUNCTION, enveloped(key_of(who), archive))
+            await peer.send_long(FrameKind.CAPE_FUNCTION, enveloped(key_of(who), archive))
             await peer.wanted()
         await peer.attested()
         yield peer
@@ -175,14 +175,14 @@ async def test_bundles_on_their_way_count(limited: Callable[..., Any]) -> None:
     async with runtime.open(**opening) as peer:
         await peer.wanted()
         await peer.attested()
-        await peer.send(Kind.CAPE_DEPLOYMENT, b'{"message": {"function_name": "fn"}}')
+        await peer.send(FrameKind.CAPE_DEPLOYMENT, b'{"message": {"function_name": "fn"}}')
         for start in range(0, 3 * MIB, MIB):
-            await peer.send(Kind.CAPE_INPUT, b"\x00" + upload[start : start + MIB])
+            await peer.send(FrameKind.CAPE_INPUT, b"\x00" + upload[start : start + MIB])
         await eventually(lambda: runtime.host.bundles.taken == 3 * MIB)
         for start in range(3 * MIB, 6 * MIB, MIB):
-            await peer.send(Kind.CAPE_INPUT, b"\x00" + upload[start : start + MIB])
+            await peer.send(FrameKind.CAPE_INPUT, b"\x00" + upload[start : start + MIB])
         with refused("overloaded"):
-            await peer.receive(Kind.CAPE_DEPLOYED)
+            await peer.receive(FrameKind.CAPE_DEPLOYED)
         assert runtime.host.bundles.taken == 0
     await eventually(lambda: nothing_held(runtime))
 
@@ -256,7 +256,7 @@ async def test_a_client_that_leaves_while_its_function_is_unpacked_leaves_nothin
     }
     async with runtime.open(route="run", **opening) as peer:
         await peer.wanted()
-        await peer.send_long(Kind.CAPE_FUNCTION, enveloped(key_of(ADA), ARCHIVE))
+        await peer.send_long(FrameKind.CAPE_FUNCTION, enveloped(key_of(ADA), ARCHIVE))
         await eventually(begun.is_set)
     await eventually(lambda: runtime.host.sessions.taken == 0)
     assert len(content(runtime.memory)) == 1
@@ -291,7 +291,7 @@ async def test_an_input_that_never_ends_holds_its_part_and_no_more(limited: Call
         peers = [await stack.enter_async_context(runtime.running()) for _ in range(3)]
         for peer in peers:
             for _ in range(4):
-                await peer.send(Kind.CAPE_INPUT, b"\x00" + bytes(MIB))
+                await peer.send(FrameKind.CAPE_INPUT, b"\x00" + bytes(MIB))
         await eventually(lambda: runtime.host.inputs.taken == 10 * MIB)
     await eventually(lambda: nothing_held(runtime))
 
@@ -352,8 +352,8 @@ async def test_a_hundred_signups_and_uploads_delay_no_decryption(
             upload = await uploads.enter_async_context(runtime.open(**opening))
             await upload.wanted()
             await upload.attested()
-            await upload.send(Kind.CAPE_DEPLOYMENT, b'{"message": {"function_name": "fn"}}')
-            await upload.send(Kind.CAPE_INPUT, b"\x00cape:")
+            await upload.send(FrameKind.CAPE_DEPLOYMENT, b'{"message": {"function_name": "fn"}}')
+            await upload.send(FrameKind.CAPE_INPUT, b"\x00cape:")
         # A large input, one that is encrypted for the function's owner, and one for the classifier.
         await peer.invoke(bytes(200_000))
         assert await peer.output() == bytes(200_000)

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from enclave_runtime.cape import inputs
 from tests.enclave_runtime.cape.session_runtime import ADA, ARCHIVE, CHECKSUM, deploy_token, refused
 from tests.support.cape_guest import sealed
@@ -27,7 +27,7 @@ LARGE = bytes(3_000_000)
 
 
 async def message(peer: Peer) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(await peer.receive(Kind.CAPE_TEXT))["message"]
+    content: dict[str, Any] = json.loads(await peer.receive(FrameKind.CAPE_TEXT))["message"]
     return content
 
 
@@ -35,10 +35,10 @@ async def message(peer: Peer) -> dict[str, Any]:
 async def test_an_input_is_taken_once(runtime: Runtime, plaintext: bytes) -> None:
     async with runtime.running() as peer:
         frame = sealed(peer.key, plaintext)
-        await peer.send_long(Kind.CAPE_INPUT, frame)
+        await peer.send_long(FrameKind.CAPE_INPUT, frame)
         assert await peer.output() == plaintext
         for _ in range(2):
-            await peer.send_long(Kind.CAPE_INPUT, frame)
+            await peer.send_long(FrameKind.CAPE_INPUT, frame)
             with refused("replayed"):
                 await peer.output()
         # The same plaintext sealed anew is another input, and the session goes on.
@@ -50,7 +50,7 @@ async def test_an_input_that_failed_is_taken_no_second_time(runtime: Runtime) ->
     async with runtime.running() as peer:
         frame = sealed(peer.key, b"fail")
         for code in ("function_failed", "replayed"):
-            await peer.send_long(Kind.CAPE_INPUT, frame)
+            await peer.send_long(FrameKind.CAPE_INPUT, frame)
             with refused(code):
                 await peer.output()
 
@@ -59,17 +59,17 @@ async def test_what_does_not_open_uses_nothing_up(runtime: Runtime) -> None:
     """A host that damages an input on its way has not answered it."""
     async with runtime.running() as peer:
         frame = sealed(peer.key, b"whole")
-        await peer.send_long(Kind.CAPE_INPUT, frame[:-1] + bytes([frame[-1] ^ 1]))
+        await peer.send_long(FrameKind.CAPE_INPUT, frame[:-1] + bytes([frame[-1] ^ 1]))
         with refused("cannot_decrypt"):
             await peer.output()
-        await peer.send_long(Kind.CAPE_INPUT, frame)
+        await peer.send_long(FrameKind.CAPE_INPUT, frame)
         assert await peer.output() == b"whole"
 
 
 async def test_anothers_sessions_inputs_do_not_open(runtime: Runtime) -> None:
     async with runtime.running() as first, runtime.running() as second:
         frame = sealed(first.key, b"of the first")
-        await second.send_long(Kind.CAPE_INPUT, frame)
+        await second.send_long(FrameKind.CAPE_INPUT, frame)
         with refused("cannot_decrypt"):
             await second.output()
 
@@ -80,7 +80,7 @@ async def test_a_tests_code_is_no_input_to_itself(runtime: Runtime) -> None:
         await peer.attested()
         frame = sealed(peer.key, ARCHIVE)
         for _ in range(2):
-            await peer.send_long(Kind.CAPE_INPUT, frame)
+            await peer.send_long(FrameKind.CAPE_INPUT, frame)
         with refused("replayed"):
             await peer.output()
 
@@ -114,7 +114,7 @@ def b64(value: bytes) -> str:
 async def test_a_result_names_its_session_and_its_input(runtime: Runtime) -> None:
     async with runtime.running() as peer:
         frame = sealed(peer.key, b"hello")
-        await peer.send_long(Kind.CAPE_INPUT, frame)
+        await peer.send_long(FrameKind.CAPE_INPUT, frame)
         content = await message(peer)
     assert content["bound"] == {"session": b64(peer.key), "sealed_input": b64(hashlib.sha256(frame).digest())}
     assert content["checksums"]["function"] == b64(CHECKSUM)
@@ -131,7 +131,7 @@ async def test_a_tests_result_does_too(runtime: Runtime) -> None:
         document = await peer.attested()
         frame = sealed(peer.key, b"hello")
         await peer.invoke(ARCHIVE)
-        await peer.send_long(Kind.CAPE_INPUT, frame)
+        await peer.send_long(FrameKind.CAPE_INPUT, frame)
         content = await message(peer)
     assert content["bound"]["sealed_input"] == b64(hashlib.sha256(frame).digest())
     verify(document.user_data, content)

@@ -12,7 +12,7 @@ import pytest
 from blindsight.cape import envelope, ids
 from blindsight.errors import TransportError
 from blindsight.wire import frames
-from blindsight.wire.protocol import Kind
+from blindsight.wire.protocol import FrameKind
 from enclave_runtime.cape import session
 from tests.enclave_runtime.cape.session_runtime import (
     ADA,
@@ -88,7 +88,7 @@ async def test_one_input_that_fails_is_one_error(runtime: Runtime, monkeypatch: 
             (bytes(3_000_001), "too_large"),
         ]
         for content, code in sent:
-            await peer.send_long(Kind.CAPE_INPUT, content)
+            await peer.send_long(FrameKind.CAPE_INPUT, content)
             with refused(code) as caught:
                 await peer.output()
             assert "secret" not in str(caught.value)
@@ -134,7 +134,7 @@ async def test_who_may_not_run_it_gets_no_further(runtime: Runtime, code: str, c
     async with runtime.open(**opening) as peer:
         with refused(code):
             await peer.wanted()
-        await peer.send(Kind.CAPE_NONCE, b"still there?")
+        await peer.send(FrameKind.CAPE_NONCE, b"still there?")
     await eventually(lambda: runtime.ends == [None])
     assert not handlers()
 
@@ -175,16 +175,16 @@ async def test_what_opens_no_session_ends_the_connection(runtime: Runtime, openi
 @pytest.mark.parametrize(
     "frame",
     [
-        (Kind.CAPE_INPUT, b"\x01x"),
-        (Kind.CAPE_FUNCTION, b"\x01x"),
-        (Kind.CAPE_OPEN, b"\xa0"),
-        (Kind.STATUS_REQUEST, b""),
-        (Kind.CAPE_DEPLOYMENT, b"{}"),
-        (Kind.CAPE_NONCE, b"n" * 513),
+        (FrameKind.CAPE_INPUT, b"\x01x"),
+        (FrameKind.CAPE_FUNCTION, b"\x01x"),
+        (FrameKind.CAPE_OPEN, b"\xa0"),
+        (FrameKind.STATUS_REQUEST, b""),
+        (FrameKind.CAPE_DEPLOYMENT, b"{}"),
+        (FrameKind.CAPE_NONCE, b"n" * 513),
     ],
     ids=str,
 )
-async def test_a_frame_out_of_turn_ends_the_session(runtime: Runtime, frame: tuple[Kind, bytes]):
+async def test_a_frame_out_of_turn_ends_the_session(runtime: Runtime, frame: tuple[FrameKind, bytes]):
     async with runtime.open(route="key", token=ADA.token(), record=runtime.record(ADA)) as peer:
         await peer.wanted()
         await peer.send(*frame)
@@ -196,7 +196,7 @@ async def test_a_frame_out_of_turn_ends_the_session(runtime: Runtime, frame: tup
 async def test_a_frame_out_of_turn_between_inputs_ends_the_session(runtime: Runtime):
     async with runtime.running() as peer:
         await _again(peer)
-        await peer.send(Kind.CAPE_NONCE, b"again")
+        await peer.send(FrameKind.CAPE_NONCE, b"again")
         assert await peer.hung_up()
     (end,) = runtime.ends
     assert isinstance(end, TransportError)
@@ -204,7 +204,7 @@ async def test_a_frame_out_of_turn_between_inputs_ends_the_session(runtime: Runt
 
 async def test_a_piece_that_is_none_ends_the_session(runtime: Runtime):
     async with runtime.running() as peer:
-        await peer.send(Kind.CAPE_INPUT, b"\x05")
+        await peer.send(FrameKind.CAPE_INPUT, b"\x05")
         assert await peer.hung_up()
 
 
@@ -223,7 +223,7 @@ async def test_a_host_that_brings_another_function_is_found_out(runtime: Runtime
     opening = {"owner_record": runtime.record(ADA), "function_id": PRIVATE}
     async with runtime.open(route="run", token=ADA.token("run"), record=runtime.record(ADA), **opening) as peer:
         assert await peer.wanted()
-        await peer.send_long(Kind.CAPE_FUNCTION, bundle)
+        await peer.send_long(FrameKind.CAPE_FUNCTION, bundle)
         with refused(code):
             await peer.wanted()
     async with runtime.running() as peer:
@@ -317,9 +317,9 @@ async def deployed(runtime: Runtime, token: str, message: dict[str, Any], upload
         await peer.wanted()
         claims = json.loads((await peer.attested()).user_data or b"")
         assert (claims["username"], base64.b64decode(claims["key"])) == ("ada", key_of(ADA))
-        await peer.send(Kind.CAPE_DEPLOYMENT, json.dumps({"message": message}).encode())
-        await peer.send_long(Kind.CAPE_INPUT, upload)
-        return frames.unpack(await peer.receive(Kind.CAPE_DEPLOYED))
+        await peer.send(FrameKind.CAPE_DEPLOYMENT, json.dumps({"message": message}).encode())
+        await peer.send_long(FrameKind.CAPE_INPUT, upload)
+        return frames.unpack(await peer.receive(FrameKind.CAPE_DEPLOYED))
 
 
 async def test_a_deployment_is_accepted(runtime: Runtime):

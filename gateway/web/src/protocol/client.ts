@@ -21,7 +21,7 @@ import * as problems from "./problems.ts";
 import { archive, checkReceipt, EVIDENCE_FIELD, type ReceiptClaims } from "./receipt.ts";
 import { measurements, notices, verifyRecipient, type Recipient } from "./recipient.ts";
 import type { Part } from "./release.ts";
-import type { Kind } from "./roots.ts";
+import type { EvidenceKind } from "./roots.ts";
 import { DEFAULT_TIMEOUT, exchange, type Call, type Reply } from "./transport.ts";
 import type { Step } from "./verify.ts";
 import { randomBytes, sha256, subtle } from "./webcrypto.ts";
@@ -50,7 +50,7 @@ export interface Traffic {
 
 /** An enclave that the policy accepts. `pcrs` maps index to hex, without those that nothing was measured into. */
 export interface Enclave {
-  readonly kind: Kind;
+  readonly kind: EvidenceKind;
   /** Its release's name in the policy, if it has one. */
   readonly release: string | null;
   /** What the policy accepts any of; `notices` say so, too. */

@@ -11,7 +11,7 @@ import { refusal, Refusal } from "./errors.ts";
 import { DuplicateMemberError, isObject, parseJson, type Json, type JsonObject } from "./json.ts";
 import { hash, invalid, list, named, only, optionalText, optionalTime, registers } from "./policyjson.ts";
 import { DIGEST_BYTES, releaseOf, versionKey, type Release } from "./release.ts";
-import type { Kind } from "./roots.ts";
+import type { EvidenceKind } from "./roots.ts";
 
 export const SCHEMA = "blindsight-policy/2";
 export const FIRST_SCHEMA = "blindsight-policy/1";
@@ -168,7 +168,7 @@ function firstRoots(value: Json | undefined): ReadonlyMap<string, readonly strin
 
 /** One root may stand in several releases, but not for two kinds. */
 function checkKinds(releases: readonly Release[]): void {
-  const kinds = new Map<string, Kind>();
+  const kinds = new Map<string, EvidenceKind>();
   for (const { roots, kind } of releases) {
     for (const root of roots) {
       if ((kinds.get(root) ?? kind) !== kind) throw invalid(`The root ${root.slice(0, 16)}... stands for two kinds.`);

@@ -8,7 +8,7 @@ export const MEDIA_TYPE = "application/problem+json";
 /** The registered type of a message that was sealed to keys which the enclave does not have. */
 export const OHTTP_KEY_TYPE = "https://iana.org/assignments/http-problem-types#ohttp-key";
 
-interface Kind {
+interface ProblemKind {
   readonly title: string;
   readonly nextStep: string;
   /** The same request may succeed later. */
@@ -19,7 +19,7 @@ const USE_IMAGE = "Choose a JPEG, PNG or WebP file.";
 const REPORT = "Tell the operator: this client and the service do not understand each other.";
 const LATER = "Try again in a few seconds.";
 
-const CATALOGUE: Readonly<Record<string, Kind>> = {
+const CATALOGUE: Readonly<Record<string, ProblemKind>> = {
   bad_request: { title: "The request is malformed", nextStep: REPORT },
   empty_body: { title: "The image is missing or empty", nextStep: USE_IMAGE },
   bad_multipart: { title: "The multipart form cannot be read", nextStep: REPORT },

@@ -10,7 +10,7 @@ import { MAX_PCRS, PCR_BYTES } from "./document.ts";
 import { refusal } from "./errors.ts";
 import type { Json } from "./json.ts";
 import { hash, hashes, invalid } from "./policyjson.ts";
-import { AWS_NITRO_ROOT_G1, isKind, NOT_FINGERPRINTS, type Kind } from "./roots.ts";
+import { AWS_NITRO_ROOT_G1, isEvidenceKind, NOT_FINGERPRINTS, type EvidenceKind } from "./roots.ts";
 
 export const DIGEST_BYTES = 32;
 
@@ -38,7 +38,7 @@ export interface Stated {
 
 /** What one release of an enclave shows. All hashes are lower-case hexadecimal; null accepts any, or has no end. */
 export interface Release {
-  readonly kind: Kind;
+  readonly kind: EvidenceKind;
   readonly name: string | null;
   readonly version: string | null;
   /** SHA-256 of root certificates (DER). */
@@ -55,7 +55,7 @@ export interface Release {
 /** Throws `Refusal`. */
 export function releaseOf(stated: Stated): Release {
   const { kind, name, version, expires } = stated;
-  if (!isKind(kind)) throw invalid("No kind of evidence is called so.");
+  if (!isEvidenceKind(kind)) throw invalid("No kind of evidence is called so.");
   const listed = stated.roots ?? (kind === "nitro" ? [AWS_NITRO_ROOT_G1] : []);
   if (!listed.length) throw refusal("no_roots", "The release lists no root of trust.");
   const roots = new Set(listed.map((root) => checkedRoot(hash(root, DIGEST_BYTES, "a root"), kind)));
@@ -96,7 +96,7 @@ function checkedOpenness({ pcrs, functionChecksums, functionInImage, anyCode, an
   return [...(anyCode ? (["code"] as const) : []), ...(anyFunction ? (["function"] as const) : [])];
 }
 
-function checkedRoot(root: string, kind: Kind): string {
+function checkedRoot(root: string, kind: EvidenceKind): string {
   const mistake = NOT_FINGERPRINTS.get(root);
   if (mistake !== undefined) {
     throw refusal("not_a_certificate_fingerprint", `The root ${root.slice(0, 16)}... is the hash of ${mistake}.`);

@@ -7,9 +7,9 @@
 const KINDS = ["nitro", "simulated"] as const;
 
 /** What a root vouches for: Nitro hardware, or only that some machine made the evidence itself. */
-export type Kind = (typeof KINDS)[number];
+export type EvidenceKind = (typeof KINDS)[number];
 
-export function isKind(value: unknown): value is Kind {
+export function isEvidenceKind(value: unknown): value is EvidenceKind {
   return KINDS.some((kind) => kind === value);
 }
 

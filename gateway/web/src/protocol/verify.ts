@@ -25,7 +25,7 @@ import { refusal } from "./errors.ts";
 import * as matching from "./matching.ts";
 import type { Policy } from "./policy.ts";
 import type { Part } from "./release.ts";
-import type { Kind } from "./roots.ts";
+import type { EvidenceKind } from "./roots.ts";
 import { sha256 } from "./webcrypto.ts";
 
 /** A nonce that a caller sends must be too long to guess or to meet twice. */
@@ -57,7 +57,7 @@ export interface Step {
  * accepts any of. When policy or release end, `until`, this must not be relied on any more.
  */
 export interface Verified {
-  readonly kind: Kind;
+  readonly kind: EvidenceKind;
   readonly release: string | null;
   readonly leftOpen: readonly Part[];
   readonly until: Date | null;

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway import protocol
+from gateway import http1
 from tests.support import images
 from tests.support.inprocess import running_app
 from tests.support.problems import CANARY, check
@@ -39,13 +39,13 @@ def test_head_is_bounded_in_bytes(tiny_stack: Stack) -> None:
     """A header that never ends is refused, in however small pieces it comes."""
     with Connection(tiny_stack.gateway.port) as connection:
         connection.send(f"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-{CANARY}: ".encode())
-        for _ in range(protocol.MAX_HEAD_BYTES // 1024 + 1):
+        for _ in range(http1.MAX_HEAD_BYTES // 1024 + 1):
             connection.send(b"a" * 1024)
         check(connection.response(), "bad_request")
 
 
 def test_a_large_head_within_the_bound_is_served(tiny_stack: Stack) -> None:
-    response = tiny_stack.client.get("/livez", headers={"x-large": "a" * (protocol.MAX_HEAD_BYTES - 1000)})
+    response = tiny_stack.client.get("/livez", headers={"x-large": "a" * (http1.MAX_HEAD_BYTES - 1000)})
     assert response.status_code == 200
 
 
@@ -60,7 +60,7 @@ def test_a_body_that_comes_with_its_head_is_not_counted(tiny_stack: Stack) -> No
 
 
 def test_head_is_bounded_in_time(tiny_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.5)
+    monkeypatch.setattr(http1, "HEAD_SECONDS", 0.5)
     with running_app(tiny_stack) as running:
         started = time.monotonic()
         with Connection(running.port) as silent, Connection(running.port) as slow:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
-from blindsight.cape.protocol import USERNAME
+from blindsight.cape.constants import USERNAME
 
 
 class Done(BaseModel):
