@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.support.cape_front import owner
 from tests.support.cape_guest import Guest, enveloped, query, zipped
-from tests.support.hostile import GREEDY, PRIVATE, World, refused, told
+from tests.support.hostile import GREEDY, PRIVATE, World, told
+from tests.support.refusals import refused
 
 pytestmark = pytest.mark.usefixtures("nothing_seen")
 

@@ -11,8 +11,9 @@ import pytest
 from blindsight.cape import ids, tokens
 from tests.support.cape_front import owner
 from tests.support.cape_guest import ECHO, Guest, enveloped, hands_of, query, zipped
-from tests.support.hostile import CANARY, CODE_CANARY, GREEDY, PRIVATE, World, found, on_disk, refused, told
+from tests.support.hostile import CANARY, CODE_CANARY, GREEDY, PRIVATE, World, found, on_disk, told
 from tests.support.processes import Server
+from tests.support.refusals import refused
 
 if TYPE_CHECKING:
     from tests.support.cape_front import Owner

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from blindsight.errors import BlindsightError, CapeError
+from blindsight.errors import BlindsightError
 from tests.support.cape_guest import ECHO, Guest, Hands, query, record_of, zipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.support.stack import Stack
@@ -122,10 +121,6 @@ def on_disk(world: World) -> bytes:
     stack = world.stack
     kept = [*stack.folder.glob("cape.sqlite*"), *stack.folder.glob("bundles/*"), *stack.folder.glob("before/**/*")]
     return b"\n".join(path.read_bytes() for path in kept if path.is_file()) + stack.logs().encode()
-
-
-def refused(*codes: str) -> AbstractContextManager[Any]:
-    return pytest.raises(CapeError, check=lambda error: error.code in codes)
 
 
 @contextlib.contextmanager

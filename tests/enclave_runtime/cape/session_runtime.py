@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psutil
-import pytest
 from cryptography.hazmat.primitives import serialization
 
 from blindsight.attestation import cose
 from blindsight.attestation.document import AttestationDocument
 from blindsight.cape import ids
-from blindsight.errors import CapeError, TransportError
+from blindsight.errors import TransportError
 from blindsight.wire import cape, frames
 from blindsight.wire.protocol import FrameKind
 from enclave_runtime.cape import session
@@ -34,7 +33,6 @@ from tests.support.fake_cape_host import rsa_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from enclave_runtime.confinement.warden import Warden
@@ -90,10 +88,6 @@ def key_of(who: Owner) -> bytes:
 def deploy_token(archive: bytes = ARCHIVE, name: str = "fn", *, public: bool = False, **options: Any) -> str:
     checksum = hashlib.sha256(archive).hexdigest()
     return ADA.token("deploy", func_checksum=checksum, function_name=name, public=public, **options)
-
-
-def refused(code: str) -> AbstractContextManager[Any]:
-    return pytest.raises(CapeError, check=lambda error: error.code == code)
 
 
 class Peer:

@@ -11,15 +11,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from blindsight.cape import envelope, ids
-from blindsight.errors import CapeError
 from enclave_runtime.cape import accounts
 from enclave_runtime.cape.accounts import Account, AccountVault, FunctionEntry
 from enclave_runtime.cape.rootsecret import RootSecret
 from tests.support.cape_front import Owner, owner
 from tests.support.fake_cape_host import rsa_key
+from tests.support.refusals import refused
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from typing import Any
 
 ROOT = RootSecret(b"\x05" * 32)
@@ -42,10 +41,6 @@ def account(who: Owner = ADA, **changes: Any) -> Account:
     }
     made = Account(who.username, who.public, der(who.username), functions=functions, revoked={ids.new(): None})
     return replace(made, **changes)
-
-
-def refused(code: str) -> AbstractContextManager[Any]:
-    return pytest.raises(CapeError, check=lambda error: error.code == code)
 
 
 @pytest.fixture

@@ -6,20 +6,19 @@ import hashlib
 import io
 import os
 import zipfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from blindsight.cape.envelope import Encryptor
-from blindsight.errors import CapeError
 from enclave_runtime import archive as archives
 from enclave_runtime.cape import functions
 from enclave_runtime.cape.functions import BundleReader
 from tests.support.fake_cape_host import rsa_key
+from tests.support.refusals import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
 KEY = rsa_key("bundles")
@@ -38,10 +37,6 @@ def zipped(names: dict[str, bytes | str], method: int = zipfile.ZIP_DEFLATED) ->
 def sealed(archive: bytes) -> bytes:
     writer = Encryptor(KEY.public_key())
     return b"cape:" + writer.start + writer.update(archive) + writer.finish()
-
-
-def refused(code: str) -> AbstractContextManager[Any]:
-    return pytest.raises(CapeError, check=lambda error: error.code == code)
 
 
 @pytest.fixture

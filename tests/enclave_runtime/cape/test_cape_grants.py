@@ -10,8 +10,9 @@ import pytest
 
 from blindsight.cape import envelope, ids
 from enclave_runtime.cape import grant as grants
-from tests.enclave_runtime.cape.session_runtime import ADA, BOB, CLASSIFIER, account, refused
+from tests.enclave_runtime.cape.session_runtime import ADA, BOB, CLASSIFIER, account
 from tests.support.fake_cape_host import rsa_key
+from tests.support.refusals import refused
 
 if TYPE_CHECKING:
     from tests.enclave_runtime.cape.session_runtime import Runtime

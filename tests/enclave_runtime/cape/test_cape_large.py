@@ -14,10 +14,11 @@ import pytest
 from blindsight.cape import envelope
 from blindsight.wire import cape
 from blindsight.wire.protocol import FrameKind
-from tests.enclave_runtime.cape.session_runtime import ADA, refused
+from tests.enclave_runtime.cape.session_runtime import ADA
 from tests.support.cape_guest import sealed
 from tests.support.fake_cape_host import rsa_key
 from tests.support.loopwatch import watched
+from tests.support.refusals import refused
 
 if TYPE_CHECKING:
     from tests.enclave_runtime.cape.session_runtime import Peer, Runtime

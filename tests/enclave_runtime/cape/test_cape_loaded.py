@@ -10,7 +10,7 @@ import pytest
 from enclave_runtime.cape.functions import LoadedFunction
 from enclave_runtime.cape.loaded import LoadedFunctions
 from enclave_runtime.cape.quota import Quota
-from tests.enclave_runtime.cape.session_runtime import refused
+from tests.support.refusals import refused
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from blindsight.wire.protocol import FrameKind
 from enclave_runtime.cape import inputs
-from tests.enclave_runtime.cape.session_runtime import ADA, ARCHIVE, CHECKSUM, deploy_token, refused
+from tests.enclave_runtime.cape.session_runtime import ADA, ARCHIVE, CHECKSUM, deploy_token
 from tests.support.cape_guest import sealed
+from tests.support.refusals import refused
 
 if TYPE_CHECKING:
     from tests.enclave_runtime.cape.session_runtime import Peer, Runtime

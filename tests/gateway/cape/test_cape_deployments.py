@@ -17,10 +17,10 @@ from gateway.cape.bundles import Bundles
 from gateway.cape.deployments import Deployment
 from gateway.cape.store import Store
 from tests.support.fake_cape_enclave import with_function
+from tests.support.refusals import refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
 ACCEPTED = {"name": "fn", "public": True, "checksum": b"\x05" * 32, "bytes": 3}
@@ -80,10 +80,6 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     await store.add_account("ada", bytes(32), FIRST)
     yield Host(store, tmp_path / "bundles")
     await store.close()
-
-
-def refused(code: str) -> AbstractContextManager[Any]:
-    return pytest.raises(CapeError, check=lambda error: error.code == code)
 
 
 async def test_a_deployment_is_stored_and_the_enclave_told(host: Host):
