@@ -20,6 +20,28 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 
+_NEEDS = {
+    "stack": ("tiny_stack", "mobilenet_stack", "telling_stack", "cape_host", "world"),
+    "browser": ("browser", "page"),
+    "pycape": ("pycape",),
+    "postgres": ("postgres_server",),
+}
+"""Markers by the fixtures that make them true: `-m "not browser"` leaves out what needs one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if item.path.parent.name == "stack":
+            item.add_marker("stack")
+        if parameters.get("store_url") == "postgresql":
+            item.add_marker("postgres")
+        for marker, names in _NEEDS.items():
+            if fixtures.intersection(names):
+                item.add_marker(marker)
+
+
 @pytest.fixture(scope="session")
 def assets() -> Path:
     folder = os.environ.get("BLINDSIGHT_ASSETS")

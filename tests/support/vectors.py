@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import cbor2
 import rfc8785
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from blindsight import receipts
-from blindsight.attestation import Claims, expected_pcr16
+from blindsight.attestation import expected_pcr16
 from blindsight.exchange import classify_request
 from blindsight.receipts import Receipt, ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp, padding
-from blindsight.sealing.kem import MLKEM768_X25519, X25519_HKDF_SHA256, HybridPrivateKey
+from blindsight.sealing.kem import MLKEM768_X25519
 from tests.blindsight.attestation import attestation_forge as forging
 from tests.blindsight.attestation.attestation_forge import NONCE, NOW, PCRS, Forge, party
 from tests.support import evidence_shapes
+from tests.support.vector_enclave import MANIFEST, SEED, X25519_KEY, VectorEnclave
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,17 +31,6 @@ FOLDER = Path(__file__).parents[1] / "vectors"
 
 Case = dict[str, Any]
 
-SEED = bytes(range(32))
-X25519_KEY = bytes(range(32, 64))
-MANIFEST: dict[str, Any] = {
-    "format": "blindsight-model/1",
-    "name": "vectors",
-    "version": "1",
-    "trained": True,
-    "onnx": {"file": "model.onnx", "sha256": "ab" * 32, "bytes": 3},
-    "labels": {"file": "labels.txt", "count": 2, "sha256": "cd" * 32},
-    "preprocessing": {"mean": [0.485, 0.456, 1e-07], "note": "caf\u00e9 \u20ac \U0001f600"},
-}
 IMAGE = b"\xff\xd8\xff not much of a photo"
 PREDICTIONS = [
     {"rank": 1, "class_id": 207, "label": "golden retriever", "score": 0.9807},
@@ -52,61 +38,12 @@ PREDICTIONS = [
 ]
 
 
-class _Enclave:
-    """Keys, claims and evidence that belong together."""
-
-    def __init__(self) -> None:
-        hybrid, x25519 = HybridPrivateKey(SEED), X25519PrivateKey.from_private_bytes(X25519_KEY)
-        self.keys = {
-            17: ohttp.RecipientKey(keyconfig.offered(17, hybrid.public_bytes(), MLKEM768_X25519), hybrid),
-            18: ohttp.RecipientKey(
-                keyconfig.offered(18, x25519.public_key().public_bytes_raw(), X25519_HKDF_SHA256), x25519
-            ),
-        }
-        self.configs = keyconfig.encode_list([key.config for key in self.keys.values()])
-        self.receipt_key = ReceiptKey()
-        self.forge = Forge()
-        self.claims = Claims(
-            func_checksum=hashlib.sha256(b"the bundle").digest(),
-            key_configs_sha256=keyconfig.digest(self.configs),
-            model_sha256=hashlib.sha256(rfc8785.dumps(MANIFEST)).digest(),
-            receipt_key_sha256=self.receipt_key.thumbprint,
-        )
-
-    def signed(self, text: str) -> str:
-        """A JWS of header and payload as they stand, under the receipt key."""
-        signature = self.receipt_key._key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))
-        r, s = decode_dss_signature(signature)
-        raw = r.to_bytes(32, "big") + s.to_bytes(32, "big")
-        return f"{text}.{base64.urlsafe_b64encode(raw).rstrip(b'=').decode()}"
-
-    def pcrs(self) -> dict[int, bytes]:
-        return PCRS | {16: expected_pcr16(self.claims.func_checksum, self.claims.model_sha256)}
-
-    def document(self, forge: Forge | None = None, **changes: Any) -> bytes:
-        fields = {"user_data": self.claims.to_json(), "pcrs": self.pcrs()} | changes
-        return (forge or self.forge).document(**fields)
-
-    def policy(self, **changes: Any) -> dict[str, Any]:
-        """In the first format, which every implementation goes on reading."""
-        policy = {
-            "schema": "blindsight-policy/1",
-            "roots": [{"kind": "simulated", "sha256": self.forge.fingerprint}],
-            "pcrs": {str(index): [PCRS[index].hex()] for index in (0, 1, 2)},
-            "function_checksums": [self.claims.func_checksum.hex()],
-            "model_digests": [self.claims.model_sha256.hex()],
-            "max_age_seconds": 300,
-            "max_future_skew_seconds": 60,
-        }
-        return policy | changes
-
-
 def _b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
 def evidence() -> list[Case]:
-    enclave = _Enclave()
+    enclave = VectorEnclave()
     forge = enclave.forge
     good: Case = {
         "document": _b64(enclave.document()),
@@ -239,29 +176,29 @@ def evidence() -> list[Case]:
 _UNKNOWN_KEM = b"\x00\x09\x07\x00\x10 P-256"
 
 
-def _with_configs(enclave: _Enclave, configs: bytes) -> bytes:
+def _with_configs(enclave: VectorEnclave, configs: bytes) -> bytes:
     return enclave.document(user_data=replace(enclave.claims, key_configs_sha256=keyconfig.digest(configs)).to_json())
 
 
-def _reversed(enclave: _Enclave) -> bytes:
+def _reversed(enclave: VectorEnclave) -> bytes:
     return keyconfig.encode_list([key.config for key in reversed(enclave.keys.values())])
 
 
-def _attested_model(enclave: _Enclave, manifest: bytes) -> dict[str, Any]:
+def _attested_model(enclave: VectorEnclave, manifest: bytes) -> dict[str, Any]:
     claims = replace(enclave.claims, model_sha256=hashlib.sha256(manifest).digest())
     pcrs = PCRS | {16: expected_pcr16(claims.func_checksum, claims.model_sha256)}
     document = enclave.document(user_data=claims.to_json(), pcrs=pcrs)
     return {"document": document, "policy": enclave.policy(model_digests=[claims.model_sha256.hex()])}
 
 
-def _without_receipt_key(enclave: _Enclave) -> bytes:
+def _without_receipt_key(enclave: VectorEnclave) -> bytes:
     members = json.loads(enclave.claims.to_json())
     del members["receipt_key_sha256"]
     return rfc8785.dumps(members)
 
 
 def requests() -> list[Case]:
-    enclave = _Enclave()
+    enclave = VectorEnclave()
     common = {
         "key_configs": _b64(enclave.configs),
         "private_keys": {"17": SEED.hex(), "18": X25519_KEY.hex()},
@@ -314,7 +251,7 @@ def requests() -> list[Case]:
 
 
 def responses() -> list[Case]:
-    enclave = _Enclave()
+    enclave = VectorEnclave()
     answer = bhttp.Response(200, [("content-type", "application/json")], b'{"predictions": []}')
     problem = bhttp.Response(422, [("content-type", "application/problem+json")], b'{"code": "not_an_image"}')
     cases: list[Case] = []
@@ -370,7 +307,7 @@ def responses() -> list[Case]:
 
 
 def receipt_cases() -> list[Case]:
-    enclave = _Enclave()
+    enclave = VectorEnclave()
     document = enclave.document()
     answer: dict[str, Any] = {
         "predictions": PREDICTIONS,

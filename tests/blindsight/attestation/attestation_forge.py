@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import cbor2
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
 from blindsight.attestation import Claims, Policy, Release, Verified, expected_pcr16, verify
+from blindsight.errors import EvidenceError
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 NONCE = bytes(range(32))
@@ -173,3 +175,11 @@ class Forge:
 
     def verify(self, document: bytes, *, now: datetime = NOW, nonce: bytes | None = NONCE, **changes: Any) -> Verified:
         return verify(document, policy=self.policy(**changes), nonce=nonce, now=now)
+
+
+def refusal(forge: Forge, document: bytes, **options: object) -> tuple[str, int]:
+    """Code and step with which it is refused."""
+    with pytest.raises(EvidenceError) as caught:
+        forge.verify(document, **options)
+    assert caught.value.next_step
+    return caught.value.code, caught.value.step

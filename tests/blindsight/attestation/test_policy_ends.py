@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from attestation_forge import CLAIMS, NONCE, NOW, PCRS, Forge
 
 from blindsight.attestation import Policy, verify, verify_archived
 from blindsight.errors import BlindsightError, EvidenceError, PolicyError
+from tests.blindsight.attestation.attestation_forge import CLAIMS, NONCE, NOW, PCRS, Forge
 
 SECOND = timedelta(seconds=1)
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from attestation_forge import CLAIMS, MANIFEST, NONCE, NOW, PCRS, Forge
 
 from blindsight.attestation import Policy, UnsafeAcceptAnything, Verified, expected_pcr16, verify, verify_archived
 from blindsight.attestation.recipient import verify_recipient
 from blindsight.errors import PolicyError
 from blindsight.sealing import keyconfig
 from enclave_runtime.keys import LaneKeys
+from tests.blindsight.attestation.attestation_forge import CLAIMS, MANIFEST, NONCE, NOW, PCRS, Forge
 
 SWAPPED = replace(CLAIMS, func_checksum=hashlib.sha256(b"the host's own bundle").digest())
 

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from attestation_forge import CLAIMS, NONCE, Forge, party
 
 from blindsight import errors
 from blindsight.attestation import AWS_NITRO_ROOT_G1, Claims, Policy, matching, verify, verify_archived
 from blindsight.attestation.roots import SIMULATED_ROOT_NAME
 from blindsight.attestation.steps import numbered
 from blindsight.errors import BlindsightError, EvidenceError, PolicyError
+from tests.blindsight.attestation.attestation_forge import CLAIMS, NONCE, Forge, party
 from tests.support import policy_vectors
 
 CASES = json.loads(policy_vectors.FILE.read_text("utf-8"))["cases"]

@@ -12,7 +12,12 @@ from datetime import timedelta
 
 import cbor2
 import pytest
-from attestation_forge import (
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from blindsight.attestation import Policy, UnsafeAcceptAnything, check_key_configs, check_model, verify
+from blindsight.errors import EvidenceError, PolicyError
+from tests.blindsight.attestation.attestation_forge import (
     ANY_FUNCTION,
     CLAIMS,
     KEY_CONFIGS,
@@ -22,27 +27,14 @@ from attestation_forge import (
     P384_ORDER,
     PCRS,
     Forge,
-    Party,
     party,
+    refusal,
 )
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from blindsight.attestation import Policy, UnsafeAcceptAnything, check_key_configs, check_model, verify
-from blindsight.errors import EvidenceError, PolicyError
 
 
 @pytest.fixture(scope="module")
 def forge() -> Forge:
     return Forge()
-
-
-def refusal(forge: Forge, document: bytes, **options: object) -> tuple[str, int]:
-    with pytest.raises(EvidenceError) as caught:
-        forge.verify(document, **options)
-    assert caught.value.next_step
-    return caught.value.code, caught.value.step
 
 
 def test_the_unchanged_document_verifies(forge: Forge) -> None:
@@ -213,7 +205,7 @@ def test_row_11_duplicate_keys(forge: Forge) -> None:
     assert refusal(forge, forge.envelope(twice)) == ("duplicate_key", 2)
 
 
-# nitro-validator 32: indefinite lengths and the break. The payload's outer map: test_attestation_shapes.py.
+# nitro-validator 32: indefinite lengths and the break. The payload's outer map: test_shapes.py.
 def test_row_12_indefinite_lengths(forge: Forge) -> None:
     document, payload = forge.document(), forge.payload()
     assert refusal(forge, b"\x9f" + document[1:] + b"\xff") == ("indefinite_length", 1)
@@ -387,64 +379,6 @@ def test_row_21_pcr_length(forge: Forge, value: object) -> None:
 @pytest.mark.parametrize("digest", ["SHA256", "SHA512", "sha384"])
 def test_row_21_digest(forge: Forge, digest: str) -> None:
     assert refusal(forge, forge.document(digest=digest)) == ("unsupported_digest", 2)
-
-
-# AWS's certificate checks: constraints of authorities and of the signer.
-def _chain_of(root: Party, *parties: Party) -> Forge:
-    return Forge(root, list(parties[:-1]), parties[-1])
-
-
-def test_row_22_path_length_violated(forge: Forge) -> None:
-    regional = party(forge.root, "regional", path_length=0)
-    instance = party(regional, "instance", path_length=0)
-    document = _chain_of(forge.root, regional, instance, party(instance, "leaf", ca=False)).document()
-    assert refusal(forge, document) == ("invalid_chain", 4)
-
-
-def test_row_22_signer_that_is_an_authority(forge: Forge) -> None:
-    leaf = party(forge.parties[-1], "leaf", ca=True)
-    assert refusal(forge, _chain_of(forge.root, *forge.parties, leaf).document()) == ("invalid_chain", 4)
-    document = Forge(forge.root, forge.parties[:-1], forge.parties[-1]).document()
-    assert refusal(forge, document) == ("invalid_chain", 4)
-
-
-def test_row_22_authority_that_may_not_sign_certificates(forge: Forge) -> None:
-    instance = party(forge.parties[1], "instance", path_length=0, cert_sign=False)
-    document = _chain_of(forge.root, *forge.parties[:2], instance, party(instance, "leaf", ca=False)).document()
-    assert refusal(forge, document) == ("invalid_chain", 4)
-
-
-def test_row_22_signer_used_as_issuer(forge: Forge) -> None:
-    signer = party(forge.parties[1], "signer", ca=False)
-    document = _chain_of(forge.root, *forge.parties[:2], signer, party(signer, "leaf", ca=False)).document()
-    assert refusal(forge, document) == ("invalid_chain", 4)
-
-
-def test_row_22_signer_without_digital_signature(forge: Forge) -> None:
-    leaf = party(forge.parties[-1], "leaf", ca=False, digital_signature=False)
-    assert refusal(forge, _chain_of(forge.root, *forge.parties, leaf).document()) == ("invalid_chain", 4)
-
-
-def test_row_22_unknown_critical_extension(forge: Forge) -> None:
-    extension = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
-    leaf = party(forge.parties[-1], "leaf", ca=False, extra=(extension, True))
-    assert refusal(forge, _chain_of(forge.root, *forge.parties, leaf).document()) == ("invalid_chain", 4)
-    instance = party(forge.parties[1], "instance", path_length=0, extra=(extension, True))
-    document = _chain_of(forge.root, *forge.parties[:2], instance, party(instance, "leaf", ca=False)).document()
-    assert refusal(forge, document) == ("invalid_chain", 4)
-    forge.verify(
-        _chain_of(
-            forge.root, *forge.parties, party(forge.parties[-1], "leaf", ca=False, extra=(extension, False))
-        ).document()
-    )
-
-
-def test_row_22_chain_deeper_than_genuine_ones(forge: Forge) -> None:
-    parties = [party(forge.root, "1")]
-    for name in "234":
-        parties.append(party(parties[-1], name))
-    document = _chain_of(forge.root, *parties, party(parties[-1], "leaf", ca=False)).document()
-    assert refusal(forge, document) == ("invalid_chain", 4)
 
 
 # dstack 566 and 567: work and memory spent on bytes without a signature.

@@ -6,13 +6,13 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke as theirs
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from hpke_vectors import EXPORT_CONTEXTS, INFO, PLAINTEXT, VECTORS, Vector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blindsight.errors import SealingError
 from blindsight.sealing import hpke, kem
 from blindsight.sealing.kem import X25519_BYTES, HybridPrivateKey, cannot_open
+from tests.blindsight.sealing.hpke_vectors import EXPORT_CONTEXTS, INFO, PLAINTEXT, VECTORS, Vector
 
 brief = settings(deadline=None, max_examples=40)  # The processor is shared; time is not what is tested.
 

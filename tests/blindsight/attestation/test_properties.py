@@ -6,13 +6,13 @@ from contextlib import suppress
 from typing import Any
 
 import cbor2
-from attestation_forge import ANY_FUNCTION, NONCE, NOW, Forge
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from blindsight import cbor
 from blindsight.attestation import UnsafeAcceptAnything, verify
 from blindsight.errors import EvidenceError
+from tests.blindsight.attestation.attestation_forge import ANY_FUNCTION, NONCE, NOW, Forge
 
 FORGE = Forge()
 DOCUMENT = FORGE.document()

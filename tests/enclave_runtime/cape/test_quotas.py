@@ -31,12 +31,12 @@ from tests.enclave_runtime.cape.session_runtime import (
     content,
     deploy_token,
     key_of,
-    refused,
 )
 from tests.enclave_runtime.workers.fake_function import eventually
 from tests.support.cape_front import owner
 from tests.support.cape_guest import enveloped
 from tests.support.fake_cape_host import rsa_key
+from tests.support.refusals import refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

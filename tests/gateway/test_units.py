@@ -86,7 +86,7 @@ def test_exceptions_are_named_and_placed_but_not_quoted() -> None:
     assert CANARY not in line
     entry = json.loads(line)
     assert entry["exception"] == "ValueError"
-    assert re.search(r"test_gateway_units\.py:\d+$", entry["where"])
+    assert re.search(r"test_units\.py:\d+$", entry["where"])
 
 
 async def _call(app: ASGIApp, metrics: Metrics, **scope: Any) -> list[Message]:

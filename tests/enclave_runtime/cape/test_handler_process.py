@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import secrets
-import select
-import signal
-import sys
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import psutil
 import pytest
 
-from blindsight.errors import CapeError
 from enclave_runtime.cape.handler import MAX_BODY_BYTES
 from enclave_runtime.cape.process import HandlerLimits, HandlerProcess
 from enclave_runtime.confinement import messages
 from tests.enclave_runtime.cape import handler_sources as sources
+from tests.enclave_runtime.cape.handler_calls import leftovers, refused, run
 from tests.enclave_runtime.cape.handler_sources import ReversingRpc, within
 from tests.enclave_runtime.workers.fake_function import Gate, eventually
 from tests.support.models import write_colour_model
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from enclave_runtime.confinement.warden import Warden
 
@@ -40,17 +34,6 @@ REFUSALS = {f"function raised {name}" for name in ("FileNotFoundError", "OSError
 """What is not lent is not there, or may not be opened, as the kernel's layers have it."""
 
 
-async def run(process: HandlerProcess, source: str) -> bytes:
-    return await within(process.call(source.encode()))
-
-
-async def refused(awaitable: Awaitable[Any], code: str) -> str:
-    with pytest.raises(CapeError) as refusal:
-        await within(awaitable)
-    assert refusal.value.code == code
-    return str(refusal.value)
-
-
 def waiting(folder: Path, name: str = "function") -> str:
     """What waits at the gate in the folder of the function `name`; its path may be too long for a socket."""
     code = str(folder / "loaded" / name)
@@ -58,11 +41,6 @@ def waiting(folder: Path, name: str = "function") -> str:
         f"import os, socket\nhere = os.open({code!r}, os.O_PATH)\n"
         "gate = socket.socket(socket.AF_UNIX)\ngate.connect(f'/proc/self/fd/{here}/gate')\n"
     ) + ("gate.recv(1)\n" if name != "function" else "")
-
-
-def leftovers(code: Path) -> list[str]:
-    """What is beside a function's folder."""
-    return [path.name for path in code.parent.iterdir() if path != code]
 
 
 def descriptors() -> int:
@@ -420,58 +398,6 @@ async def test_a_start_cancelled_early_leaves_nothing(start_handler: Start, tmp_
     assert leftovers(code) == []
 
 
-async def test_close_ends_all_that_the_function_started(start_handler: Start, tmp_path: Path):
-    process = await start_handler(sources.write(tmp_path, sources.PROBE))
-    source = """
-        import os, subprocess, sys
-        os.setsid()
-        quiet = "import os, time; os.setsid(); os.setpgid(0, 0); print(flush=True); time.sleep(1000)"
-        child = subprocess.Popen([sys.executable, "-c", quiet], start_new_session=True, stdout=subprocess.PIPE)
-        child.stdout.readline()
-    """.replace("\n        ", "\n")
-    await run(process, source)
-    with watching(process) as watches:
-        assert len(watches) >= 2
-        assert not select.select(watches, [], [], 0)[0]
-        await within(process.close())
-        for watch in watches:
-            assert select.select([watch], [], [], 20)[0]
-    assert process.ended
-    await process.close()
-
-
-async def test_what_a_lost_function_started_ends_too(start_handler: Start, tmp_path: Path):
-    process = await start_handler(sources.write(tmp_path, sources.PROBE))
-    await run(process, "import subprocess; subprocess.Popen(['/bin/sleep', '1000'])")
-    with watching(process) as watches:
-        await refused(process.call(b"import os; os._exit(0)"), "function_lost")
-        for watch in watches:
-            assert select.select([watch], [], [], 20)[0]
-
-
-@contextlib.contextmanager
-def watching(process: HandlerProcess | SimpleNamespace) -> Iterator[list[int]]:
-    """Descriptors of a function's processes, which become readable when they end."""
-    first = psutil.Process(process.pid)
-    watches = [os.pidfd_open(each.pid) for each in (first, *first.children(recursive=True))]
-    try:
-        yield watches
-    finally:
-        for watch in watches:
-            os.close(watch)
-
-
-async def test_close_removes_whatever_the_function_made(start_handler: Start, tmp_path: Path):
-    code = sources.write(tmp_path, sources.PROBE, large=bytes(300_000))
-    process = await start_handler(code)
-    deep = "import os\nfor _ in range(1200):\n  os.mkdir('d'); os.chdir('d')\nopen('file', 'w').close()\n"
-    assert await run(process, deep) == b"None"
-    assert await run(process, "os.mkdir('shut', 0); os.umask(0o777); os.mkdir('dark')") == b"None"
-    await within(process.close())
-    assert leftovers(code) == []
-    assert (code / "large").stat().st_size == 300_000
-
-
 async def test_a_place_elsewhere(warden: Warden, tmp_path: Path):
     code, places = sources.write(tmp_path, sources.ECHO, name="rpc.sock"), tmp_path / "places"
     places.mkdir()
@@ -483,40 +409,6 @@ async def test_a_place_elsewhere(warden: Warden, tmp_path: Path):
     assert await within(process.call(b"x")) == b"x"
     await within(process.close())
     assert list(places.iterdir()) == []
-
-
-async def test_a_process_dies_with_its_runtime(tmp_path: Path):
-    code = sources.write(tmp_path, sources.PROBE)
-    runtime_source = (
-        "import asyncio, sys\n"
-        "from pathlib import Path\n"
-        "from enclave_runtime.cape.process import HandlerLimits, HandlerProcess\n"
-        "from enclave_runtime.confinement.warden import Warden\n"
-        "async def main():\n"
-        "    start = HandlerProcess.start\n"
-        "    warden = Warden.appoint(total_bytes=1 << 32)\n"
-        "    process = await start(Path(sys.argv[1]), warden=warden, limits=HandlerLimits(), rpc=None)\n"
-        "    print(process.pid, flush=True)\n"
-        "    await process.call(b'while True: pass')\n"
-        "asyncio.run(main())\n"
-    )
-    runtime = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", runtime_source, str(code), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
-    )
-    assert runtime.stdout is not None
-    process = SimpleNamespace(pid=int(await within(runtime.stdout.readline())))
-    with watching(process) as watches:
-        assert not select.select(watches, [], [], 0)[0]
-        runtime.kill()
-        await within(runtime.wait())
-        for watch in watches:
-            assert select.select([watch], [], [], 20)[0]
-
-
-async def test_an_interrupt_from_the_terminal_is_the_runtimes_to_handle(start_handler: Start, tmp_path: Path):
-    process = await start_handler(sources.write(tmp_path, sources.PROBE))
-    os.killpg(process.pid, signal.SIGINT)
-    assert await run(process, "result = 1") == b"1"
 
 
 async def test_a_machine_that_no_longer_confines_runs_nothing(warden: Warden, tmp_path: Path):

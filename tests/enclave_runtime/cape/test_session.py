@@ -27,11 +27,11 @@ from tests.enclave_runtime.cape.session_runtime import (
     deploy_token,
     handlers,
     key_of,
-    refused,
 )
 from tests.enclave_runtime.workers.fake_function import eventually
 from tests.support.cape_guest import enveloped, sealed, zipped
 from tests.support.fake_cape_host import rsa_key
+from tests.support.refusals import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

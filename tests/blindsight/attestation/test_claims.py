@@ -5,10 +5,10 @@ import json
 from base64 import b64encode
 
 import pytest
-from attestation_forge import ANY_FUNCTION, CLAIMS, PCRS, Forge
 
 from blindsight.attestation import Claims, expected_pcr16
 from blindsight.errors import EvidenceError
+from tests.blindsight.attestation.attestation_forge import ANY_FUNCTION, CLAIMS, PCRS, Forge
 from tests.support.evidence_shapes import malformed_user_data, user_data_of_others
 
 

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import json
 
-from attestation_forge import NOW, Forge
-
 from blindsight.attestation import UnsafeAcceptAnything, verify, verify_archived
+from tests.blindsight.attestation.attestation_forge import NOW, Forge
 
 NAMES = "Envelope, Fields, Root, Chain, Signature, Debug mode, Measurements, Claims, Identity, Freshness"
 

@@ -146,12 +146,12 @@ STRICT_CASES: list[tuple[str, str, dict[str, Any]]] = [
 
 ELSEWHERE = {
     "request_timeout": "test_slow_body",
-    "ohttp_key": "test_gateway_sealed.py",
-    "replayed": "test_gateway_sealed.py",
-    "date": "test_gateway_sealed.py",
-    "unauthenticated": "test_gateway_tokens.py",
+    "ohttp_key": "test_sealed.py",
+    "replayed": "test_sealed.py",
+    "date": "test_sealed.py",
+    "unauthenticated": "test_tokens.py",
     "overloaded": "test_overload",
-    "draining": "test_gateway_inprocess.py",
+    "draining": "test_inprocess.py",
     "worker_lost": "test_worker_lost",
     "enclave_unavailable": "test_no_enclave",
     "evidence_refused": "test_refused_evidence",
