@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _NONCE_BYTES = 32
 _RETRY_SECONDS = 0.25
 """Between attempts to reach an enclave that is away: a restart should cost its callers little."""
+_ANSWER_SECONDS = 5.0
+"""For evidence or a status. Both need little of an enclave: one that is silent for longer hangs."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class AttestedEnclave:
 
     async def evidence(self, nonce: bytes | None) -> dict[str, Any]:
         """The enclave's answer to an evidence request, unverified. Raises `TransportError`."""
-        kind, payload = await self._connections.exchange(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": nonce}))
+        kind, payload = await self._ask(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": nonce}))
         if kind is not FrameKind.EVIDENCE:
             raise TransportError("unexpected_answer", "The enclave did not answer with evidence.")
         fields = frames.unpack(payload)
@@ -151,7 +153,7 @@ class AttestedEnclave:
 
     async def _look(self) -> None:
         try:
-            kind, payload = await self._connections.exchange(FrameKind.STATUS_REQUEST)
+            kind, payload = await self._ask(FrameKind.STATUS_REQUEST)
             status = frames.unpack(payload) if kind is FrameKind.STATUS else {}
         except TransportError as error:
             self._lose(error)
@@ -167,6 +169,13 @@ class AttestedEnclave:
         self._metrics.workers.set(status.get("workers", 0))
         self._metrics.queued.set(status.get("queued", 0))
         self._metrics.restarts.set(status.get("restarts", 0))
+
+    async def _ask(self, kind: FrameKind, payload: bytes = b"") -> tuple[FrameKind, bytes]:
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await self._connections.exchange(kind, payload)
+        except TimeoutError as error:
+            raise TransportError("unreachable", "The enclave does not answer.") from error
 
     def _refuse(self, error: EvidenceError | PolicyError | SealingError) -> None:
         step = getattr(error, "step", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
@@ -109,6 +110,24 @@ def test_an_enclave_that_is_told_to_stop_under_load_loses_no_answer(tiny_stack: 
             outcomes = {outcome for done in calls for outcome in done.result()}
     assert (200, "right") in outcomes
     assert outcomes <= {(200, "right"), (503, "enclave_unavailable")}
+
+
+def test_an_enclave_that_hangs_is_noticed_and_taken_back(tiny_stack: Stack) -> None:
+    """It keeps its connections, and says nothing."""
+    port = free_port()
+    enclave = tiny_stack.start_enclave(port=port)
+    enclave.wait_warm()
+    with tiny_stack.another_gateway(enclave_port=port) as gateway:
+        assert classified(gateway.client, 5)
+        enclave.process.send_signal(signal.SIGSTOP)
+        try:
+            wait_until("not ready", lambda: gateway.client.get("/readyz").status_code == 503, seconds=20)
+            check(gateway.client.post("/classify", files={"file": plain(5)}), "enclave_unavailable")
+        finally:
+            enclave.process.send_signal(signal.SIGCONT)
+        wait_until("ready", lambda: gateway.client.get("/readyz").status_code == 200)
+        assert classified(gateway.client, 6)
+    enclave.stop()
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])

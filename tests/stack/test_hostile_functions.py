@@ -9,6 +9,7 @@ import json
 import secrets
 import shutil
 import socket
+import subprocess
 import tempfile
 import zipfile
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ import psutil
 import pytest
 
 from blindsight.errors import CapeError
+from tests.support import ordinary_user
 from tests.support import stack as stacks
 from tests.support.cape_guest import Guest, trust_of, zipped
 from tests.support.memory_hogs import CHILDREN_TAKE
@@ -103,8 +105,18 @@ class HostileStack(Stack):
         return self.classifier(source) if kind == "classifier" else self.cape_function(source)
 
 
-@pytest.fixture(scope="module")
-def stack(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileStack]:
+@pytest.fixture(scope="module", params=["tester", "ordinary user"])
+def stack(
+    request: pytest.FixtureRequest, colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[HostileStack]:
+    """The enclave is a process of the tests' user, which may be root, or of a user who has no rights at all."""
+    folder = tmp_path_factory.mktemp("hostile")
+    user = None
+    if request.param == "ordinary user":
+        if (reason := ordinary_user.unavailable()) is not None:
+            pytest.skip(reason)
+        user, folder = ordinary_user.USER, Path(tempfile.mkdtemp(prefix="hostile-", dir="/var/tmp"))
+        folder.chmod(0o755)
     genuine = stacks.build
 
     def build(model: Path, bundle: Path) -> None:
@@ -117,11 +129,14 @@ def stack(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stacks, "build", build)
-        running = HostileStack(colour_model.folder, tmp_path_factory.mktemp("hostile"), workers=2, cape=True)
+        patch.setattr(HostileStack, "user", user)
+        running = HostileStack(colour_model.folder, folder, workers=2, cape=True)
     try:
         yield running
     finally:
         running.stop()
+        if user is not None:
+            shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +213,30 @@ import os
 result = {{pid: outcome for pid, outcome in read.items() if str(outcome).isdecimal() and pid != os.getpid()}}
 """
     assert stack.both(kind, source) == {}
+
+
+_OPEN_THE_RUNTIME = """
+import ctypes, sys
+opened = []
+for name in ("mem", "environ", "maps", "auxv"):
+    try:
+        open(f"/proc/{sys.argv[1]}/{name}", "rb").read(1)
+    except PermissionError:
+        continue
+    opened.append(name)
+if ctypes.CDLL(None).ptrace(16, int(sys.argv[1]), 0, 0) == 0:
+    opened.append("ptrace")
+print(opened)
+"""
+
+
+def test_other_programs_of_the_runtimes_own_user_do_not_read_its_memory(stack: HostileStack) -> None:
+    """The runtime has made itself no debugger's; only root reads it."""
+    if stack.user is None:
+        pytest.skip("the enclave's user may be root, who reads everything")
+    command = ordinary_user.command("-c", _OPEN_THE_RUNTIME, str(stack.enclave.pid))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
 @pytest.mark.parametrize("kind", ["classifier", "Cape function"])

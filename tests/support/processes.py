@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import psutil
 
-from tests.support import wire
+from tests.support import ordinary_user, wire
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -34,16 +34,30 @@ def environment(folder: Path, settings: Mapping[str, object] | None = None) -> d
 class Server:
     """One server process. Its log goes to a file; its working folder holds no `.env`."""
 
-    def __init__(self, arguments: Sequence[str], folder: Path, settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        settings: Mapping[str, object] | None = None,
+        *,
+        user: int | None = None,
+    ) -> None:
+        """`user`: whose process it is, instead of the tests' own user."""
         folder.mkdir(parents=True, exist_ok=True)
+        variables = environment(folder, settings)
+        command = [sys.executable, "-m", *arguments]
+        if user is not None:
+            command = ordinary_user.command("-m", *arguments, user=user)
+            for path in (folder, folder / "tmp"):
+                os.chown(path, user, user)
         self.folder = folder
         self._log = folder / "log"
         self._told = False
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                command,
                 cwd=folder,
-                env=environment(folder, settings),
+                env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -95,14 +109,22 @@ class Enclave(Server):
     """`python -m enclave_runtime serve`, with its workers."""
 
     def __init__(
-        self, bundle: Path, state: Path, folder: Path, *, port: int, workers: int = 2, **options: object
+        self,
+        bundle: Path,
+        state: Path,
+        folder: Path,
+        *,
+        port: int,
+        workers: int = 2,
+        user: int | None = None,
+        **options: object,
     ) -> None:
         self.port = port
         self.worker_count = workers
         self.secret_file = options.get("gateway_secret", state / "gateway_secret")
         arguments = {"bundle": bundle, "state": state, "port": port, "workers": workers, **options}
         flags = [text for key, value in arguments.items() for text in _flag(key, value)]
-        super().__init__(["enclave_runtime", "serve", *flags], folder)
+        super().__init__(["enclave_runtime", "serve", *flags], folder, user=user)
 
     def wait_warm(self) -> None:
         """Wait until every worker is warm."""

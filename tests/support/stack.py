@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -60,6 +61,9 @@ class Stack:
     variant = "cape"
     """Of the enclave."""
 
+    user: int | None = None
+    """Whose process the enclave is, instead of the tests' own user; he must be able to enter the stack's folder."""
+
     def __init__(self, model: Path, folder: Path, *, workers: int = 2, cape: bool = False, **settings: object) -> None:
         """`settings` are the gateway's."""
         self.folder = folder
@@ -74,6 +78,9 @@ class Stack:
         self.workers = workers
         self.enclave_port = free_port()
         self._servers: list[Server] = []
+        if self.user is not None:
+            self.state.mkdir()
+            os.chown(self.state, self.user, self.user)
         build(model, self.bundle)
         self.measured = measure(self.bundle, folder, self.variant)
         try:
@@ -100,7 +107,13 @@ class Stack:
 
     def start_enclave(self, bundle: Path | None = None, state: Path | None = None, **options: Any) -> Enclave:
         """Start an enclave on the stack's port, by default the stack's own; the caller waits and stops."""
-        options = {"port": self.enclave_port, "workers": self.workers, "variant": self.variant, **options}
+        options = {
+            "port": self.enclave_port,
+            "workers": self.workers,
+            "variant": self.variant,
+            "user": self.user,
+            **options,
+        }
         if state is not None:
             options.setdefault("gateway_secret", self.state / "gateway_secret")
         enclave = Enclave(bundle or self.bundle, state or self.state, self._folder("enclave"), **options)
