@@ -39,28 +39,28 @@ class UnitFailed(Exception):  # noqa: N818
 
 
 class Supervisor:
-    """Starts units in order, restarts one that ends, stops them in reverse order."""
+    """Starts units, restarts one that ends, stops them in reverse order."""
 
-    def __init__(self, units: list[Unit]) -> None:
-        self._units = units
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
-        self._keepers: dict[str, asyncio.Task[None]] = {}
+    def __init__(self) -> None:
+        self._keepers: list[asyncio.Task[None]] = []
         self.up = False
         """Set by the caller once the stack answers: from then on units are restarted instead of given up."""
         self.failed = asyncio.Event()
         self.failure = ""
 
-    async def start(self) -> None:
-        for unit in self._units:
-            self._keepers[unit.name] = asyncio.create_task(self._keep(unit))
+    def start(self, unit: Unit) -> None:
+        self._keepers.append(asyncio.create_task(self._keep(unit)))
 
     async def stop(self) -> None:
         """End the units, last started first, so that the gateway drains while the enclave still answers."""
-        for unit in reversed(self._units):
-            keeper = self._keepers.get(unit.name)
-            if keeper:
-                keeper.cancel()
-                await asyncio.gather(keeper, return_exceptions=True)
+        for keeper in reversed(self._keepers):
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+    def fail(self, reason: str) -> None:
+        """Give up, for this reason or the one before it."""
+        self.failure = self.failure or reason
+        self.failed.set()
 
     async def _keep(self, unit: Unit) -> None:
         loop = asyncio.get_running_loop()
@@ -69,8 +69,7 @@ class Supervisor:
             started = loop.time()
             await self._run(unit)
             if not self.up:
-                self.failure = f"the {unit.name} ended: {_last_line(unit.log)}"
-                self.failed.set()
+                self.fail(f"the {unit.name} ended: {_last_line(unit.log)}")
                 return
             steady = loop.time() - started > _STEADY_SECONDS
             pause = _FIRST_PAUSE if steady else min(pause * 2, _LONGEST_PAUSE)

@@ -5,6 +5,7 @@ This package imports no unit. They are not in the wheel: each runs from the sour
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import subprocess
@@ -67,6 +68,19 @@ def run(module: str, *arguments: str, python: str = sys.executable) -> None:
     )
     if done.returncode:
         raise typer.Exit(1)
+
+
+async def run_beside(arguments: list[str]) -> int:
+    """The status of a command that others need not wait for; its own last line says what is wrong."""
+    process = await asyncio.create_subprocess_exec(
+        *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def output(module: str, *arguments: str) -> str:

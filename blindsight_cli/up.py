@@ -26,6 +26,8 @@ from blindsight_cli.local_trust import environment
 from blindsight_cli.supervisor import Supervisor, Unit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from blindsight_cli.models import Chosen
     from blindsight_cli.provision import Provisioned
 
@@ -60,18 +62,27 @@ def up(  # noqa: PLR0917 -- typer makes options of them
     chosen = models.choose(state, model)
     bundle = state / "function.zip"
     units.run("enclave_function", "bundle", "build", "--model", str(chosen.folder), "--out", str(bundle))
-    # Accept exactly what was just built here, under this machine's own simulated root.
     policy = state / "policy.json"
-    units.run(
+    enclave, gateway = _units(
+        state, bundle, policy, port=port, tls_port=tls_port, metrics_port=metrics_port, workers=workers, variant=variant
+    )
+    # Accept exactly what was just built here, under this machine's own simulated root.
+    accepting = units.command(
         "enclave_runtime", "policy", "--bundle", str(bundle), "--state", str(state / "enclave"), "--variant", variant,
         "--out", str(policy),
     )  # fmt: skip
-    stack = _units(
-        state, bundle, policy, port=port, tls_port=tls_port, metrics_port=metrics_port, workers=workers, variant=variant
-    )
+
+    async def start(supervisor: Supervisor) -> None:
+        """Both use one state folder: whichever comes first makes the root there."""
+        supervisor.start(enclave)
+        if await units.run_beside(accepting):
+            supervisor.fail("no policy could be made of the bundle")
+        else:
+            supervisor.start(gateway)
+
     # pycape speaks nothing but TLS.
     cape = variant == "cape" and bool(tls_port)
-    raise typer.Exit(asyncio.run(_serve(stack, chosen, state, port=port, tls_port=tls_port, cape=cape, began=began)))
+    raise typer.Exit(asyncio.run(_serve(start, chosen, state, port=port, tls_port=tls_port, cape=cape, began=began)))
 
 
 def _units(
@@ -84,7 +95,8 @@ def _units(
     metrics_port: int,
     workers: int,
     variant: str,
-) -> list[Unit]:
+) -> tuple[Unit, Unit]:
+    """The enclave and its gateway."""
     enclave_port = _free_port()
     with bundle.open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
@@ -123,19 +135,26 @@ def _units(
         _fresh(logs / "enclave.log"),
     )  # fmt: skip
     gateway = Unit("gateway", "gateway", ["serve"], os.environ | settings, _fresh(logs / "gateway.log"))
-    return [enclave, gateway]
+    return enclave, gateway
 
 
 async def _serve(
-    stack: list[Unit], chosen: Chosen, state: Path, *, port: int, tls_port: int, cape: bool, began: float
+    start: Callable[[Supervisor], Coroutine[None, None, None]],
+    chosen: Chosen,
+    state: Path,
+    *,
+    port: int,
+    tls_port: int,
+    cape: bool,
+    began: float,
 ) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    supervisor = Supervisor(stack)
+    supervisor = Supervisor()
     renewing: asyncio.Task[None] | None = None
-    await supervisor.start()
+    starting = asyncio.create_task(start(supervisor))
     try:
         waits = [asyncio.ensure_future(awaited) for awaited in (_ready(port), supervisor.failed.wait(), stop.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=_START_SECONDS)
@@ -164,8 +183,10 @@ async def _serve(
         err.print("Stopping…")
         return 0
     finally:
-        if renewing is not None:
-            renewing.cancel()
+        for task in (starting, renewing):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await supervisor.stop()
 
 
