@@ -248,7 +248,13 @@ def _deploy(host: FakeCapeHost, connection: ServerConnection, token: tokens.Toke
         host.fragments.append(len(fragment))
         if "hang up" in host.faults:
             connection.send(messages.error(host.faults["hang up"]))
-            connection.close()
+            # As a host does: what stays unread would reset the connection, and those words would be lost.
+            closing = threading.Thread(target=connection.close)
+            closing.start()
+            with contextlib.suppress(ConnectionClosed):
+                for _ in fragments:
+                    pass
+            closing.join()
             return
         archive += reader.update(fragment)
     reader.finish()
