@@ -31,16 +31,14 @@ from websockets.exceptions import (
     ConnectionClosed,
     InvalidHandshake,
     InvalidProxy,
-    InvalidStatus,
     InvalidURI,
     SecurityError,
 )
-from websockets.sync.client import ClientConnection, connect
 
 from blindsight import strict_json
 from blindsight.cape import evidence, messages, tokens
 from blindsight.cape.constants import OWNER_KEY_BYTES, PREFIX, RUNTIME_SUBPROTOCOL, TOKEN_EXPIRED
-from blindsight.client import routes
+from blindsight.client import routes, sockets
 from blindsight.errors import CapeError, OwnerError, ProxyError, TransportError
 from blindsight.sealing import hpke
 from blindsight.sealing.kem import X25519_BYTES
@@ -51,6 +49,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from blindsight.attestation.document import AttestationDocument
+    from blindsight.client.sockets import BlockingSocket
 
 OPEN_SECONDS: Final = 45.0
 REST_SECONDS: Final = 60.0
@@ -163,13 +162,13 @@ class Host:
         with contextlib.ExitStack() as stack:
             try:
                 socket = stack.enter_context(
-                    connect(
+                    sockets.opened(
                         url,
+                        _refused_handshake,
                         ssl=self._tls() if url.startswith("wss:") else None,
                         subprotocols=[Subprotocol(RUNTIME_SUBPROTOCOL), Subprotocol(_checked(token))],
                         compression=None,
                         proxy=routes.proxy_for(url, self.proxy, readable=_READABLE),
-                        create_connection=_Unredirected,
                         open_timeout=OPEN_SECONDS,
                         ping_interval=PING_SECONDS,
                         ping_timeout=None,
@@ -181,7 +180,7 @@ class Host:
             except (InvalidProxy, ImportError):
                 # Without the library's words, which quote the proxy's password.
                 raise ProxyError("proxy_unusable", "the proxy cannot be used") from None
-            except (InvalidHandshake, SecurityError, OSError, EOFError) as error:
+            except (InvalidHandshake, SecurityError, ConnectionClosed, OSError, EOFError) as error:
                 raise _unreachable(self.url, error) from error
             yield Connection(socket, trust)
 
@@ -222,21 +221,10 @@ class Host:
         return context
 
 
-class _Unredirected(ClientConnection):
-    """A socket of the library's that goes where it was told to, with the token, or nowhere."""
-
-    def handshake(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 -- as the library passes them
-        """Raises `CapeError` for any refusal: on `InvalidStatus` the library would follow a redirect."""
-        try:
-            super().handshake(*arguments, **options)
-        except InvalidStatus as error:
-            raise _refused_handshake(error.response.status_code, bytes(error.response.body)) from error
-
-
 class Connection:
     """An open socket whose evidence was accepted: `document` parsed, `raw_document` as it came."""
 
-    def __init__(self, socket: ClientConnection, trust: Trust) -> None:
+    def __init__(self, socket: BlockingSocket, trust: Trust) -> None:
         self._socket = socket
         nonce = secrets.token_bytes(NONCE_BYTES)
         self.send_message({"nonce": messages.b64(nonce)})

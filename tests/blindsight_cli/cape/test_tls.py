@@ -89,3 +89,26 @@ def test_or_nothing_is_checked(cape: Callable[..., Any], url: str, monkeypatch: 
     monkeypatch.setenv("CAPE_DEV_DISABLE_SSL", "true")
     for argv in (["list"], ["get-pcrs"], ["encrypt", "x"]):
         assert cape(*argv, "-u", url).status == 0
+
+
+def test_one_thread_reads_and_writes_a_connection(
+    ada: Callable[..., Any], url: str, certificates: localca.ServerFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL permits no two at once (openssl-threads(7)): one thread reading and one writing broke some connections."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
+    threads: dict[int, set[int]] = {}
+    kept = []
+    for kind in (ssl.SSLSocket, ssl.SSLObject):
+        for name in ("read", "write", "recv", "recv_into", "send", "sendall"):
+            if (genuine := getattr(kind, name, None)) is None:
+                continue
+
+            def seen(self: Any, *arguments: Any, _genuine: Any = genuine, **options: Any) -> Any:
+                kept.append(self)  # So that its number is not another's later.
+                threads.setdefault(id(self), set()).add(threading.get_ident())
+                return _genuine(self, *arguments, **options)
+
+            monkeypatch.setattr(kind, name, seen)
+    assert ada("get-pcrs", "-u", url).status == 0
+    assert len(threads) >= 2  # Both ends.
+    assert {len(each) for each in threads.values()} == {1}
