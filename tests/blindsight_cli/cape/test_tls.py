@@ -94,7 +94,7 @@ def test_or_nothing_is_checked(cape: Callable[..., Any], url: str, monkeypatch: 
 def test_one_thread_reads_and_writes_a_connection(
     ada: Callable[..., Any], url: str, certificates: localca.ServerFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenSSL permits no two at once (openssl-threads(7)): one thread reading and one writing broke some connections."""
+    """OpenSSL permits no two at once (openssl-threads(7)): with a thread for each way, some connections broke."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))
     threads: dict[int, set[int]] = {}
     kept = []
