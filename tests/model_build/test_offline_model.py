@@ -53,10 +53,10 @@ def test_photographs_are_recognised(assets, classifier, name):
     assert CIFAR10[logits.argmax()] == name
 
 
-def test_accuracy_on_500_test_pictures(assets, classifier):
+def test_accuracy_on_200_test_pictures(assets, classifier):
     archive = assets / "datasets" / "cifar10_jpeg.zip"
     assert data.class_names(archive) == CIFAR10
-    found = evaluate.evaluate_crops(classifier, data.crops(archive, "test", CIFAR10, every=20))
-    assert [sum(row) for row in found.confusion] == [50] * 10
-    # The card says 91.2 % of all 10,000; 500 of them may by chance be three points off.
-    assert found.accuracy >= 0.88
+    found = evaluate.evaluate_crops(classifier, data.crops(archive, "test", CIFAR10, every=50))
+    assert [sum(row) for row in found.confusion] == [20] * 10
+    # The card says 91.2 % of all 10,000; 200 of them may by chance be some points off.
+    assert found.accuracy >= 0.86
