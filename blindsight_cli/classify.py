@@ -27,6 +27,9 @@ from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotat
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_SECONDS = 60.0
 
+_MOST_BYTES = 256 << 20
+"""Of a file that is read at all: devices have no end. What a gateway takes, it says itself."""
+
 _Ask = Callable[[bytes, int | None], dict[str, Any]]
 """The answer to an image and a number of classes, or `{"problem": …}`."""
 
@@ -61,7 +64,9 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
         if sealed
         else _plain_lane(url, token, proxy, with_receipt=with_receipt)
     )
-    failed = 0
+    if receipts:
+        receipt.prepare(receipts)
+    failed = not_kept = 0
     notices: set[str] = set()
     with (
         lane as ask,
@@ -72,23 +77,28 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
             failed += "problem" in answer
             if answer.get("notice"):
                 notices.add(answer["notice"])
-            if receipts and "receipt" in answer:
-                receipt.save(receipts, file, answer)
             if as_json:
                 typer.echo(json.dumps({"file": str(file), **answer}))
             else:
                 _show(file, answer)
+            if receipts and "receipt" in answer:
+                not_kept += not receipt.save(receipts, file, answer)
     for notice in sorted(notices):
         err.print(printable(notice), style="bold yellow", markup=False)
     if failed:
         fail(f"{failed} of {len(files)} photos were not answered", "see above; `retryable` ones may be sent again")
+    if not_kept:
+        fail(f"{not_kept} receipts could not be kept", "look at the folder of --receipts, and send those photos again")
 
 
 def _ask_file(ask: _Ask, file: Path, top_k: int | None) -> dict[str, Any]:
     try:
-        content = file.read_bytes()
+        with file.open("rb") as opened:
+            content = opened.read(_MOST_BYTES + 1)
     except OSError as error:
         return {"problem": {"title": "The file cannot be read", "detail": f"{error.strerror}."}}
+    if len(content) > _MOST_BYTES:
+        return {"problem": {"title": "The file is no photo", "detail": f"It has more than {_MOST_BYTES >> 20} MiB."}}
     return ask(content, top_k)
 
 
@@ -135,7 +145,14 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
             headers={"Content-Type": "application/octet-stream"},
         )
         body: dict[str, Any] = strict_json.loads(response.content)
-    except (httpx2.TransportError, httpx2.InvalidURL) as error:
+    except (httpx2.UnsupportedProtocol, httpx2.InvalidURL):
+        fail(f"{client.base_url} is no address of a gateway", "check --url: it begins with http:// or https://")
+    except httpx2.TransportError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            fail(
+                f"{client.base_url} shows a certificate of an authority that is not trusted here",
+                "name the authority's file in SSL_CERT_FILE, as `.blindsight/tls/ca.pem` of `blindsight up`",
+            )
         fail(
             f"{client.base_url} does not answer ({type(error).__name__})",
             "start it with `blindsight up`, or give --url",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations
 from typing import Annotated, Any
 
@@ -13,6 +15,9 @@ from blindsight.attestation.policy import Policy
 from blindsight.errors import BlindsightError
 from blindsight_cli import sealed
 from blindsight_cli.console import err, fail, out
+from blindsight_cli.printable import printable
+
+_LOOKED_AT = {*receipts.SIGNED_MEMBERS, "receipt", "evidence"}
 
 app = typer.Typer(help="Receipts: what an enclave signed about its answers.", no_args_is_help=True)
 
@@ -61,18 +66,46 @@ def verify(
             ("evidence", receipt.evidence_sha256),
         ):
             out.print(f"  {name:<9} {value}", markup=False)
+        if others := sorted(answer.keys() - _LOOKED_AT):
+            out.print(printable(f"  not signed, and not looked at: {', '.join(others)}"), markup=False)
     for warning in verified.report.warnings:
         err.print(warning, style="bold yellow")
     if verified.report.kind == "simulated":
         err.print("SIMULATED ENCLAVE: this proves nothing about the host that ran it.", style="bold yellow")
 
 
-def save(folder: Path, photo: Path, archive: dict[str, Any]) -> Path:
-    """Keep an answer that has a receipt: `NAME.receipt.json` in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / f"{photo.name}.receipt.json"
-    kept.write_text(json.dumps(archive) + "\n", encoding="utf-8")
-    return kept
+def prepare(folder: Path) -> None:
+    """Make the folder of receipts, or exit before any photo is sent."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = None if os.access(folder, os.W_OK | os.X_OK) else "Permission denied"
+    except OSError as error:
+        reason = error.strerror
+    if reason:
+        fail(f"{folder} cannot hold receipts: {reason}", "give a folder that you may write to")
+
+
+def save(folder: Path, photo: Path, archive: dict[str, Any]) -> bool:
+    """Keep an answer that has a receipt: `NAME.receipt.json` in `folder`, `NAME.2.receipt.json` if that is taken.
+
+    False, and a line on standard error, if it could not be kept.
+    """
+    text = json.dumps(archive) + "\n"
+    for count in itertools.count(1):
+        number = "" if count == 1 else f".{count}"
+        kept = folder / f"{photo.name}{number}.receipt.json"
+        try:
+            with kept.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            err.print(printable(f"{kept} cannot be written: {error.strerror}"), style="red", markup=False)
+            return False
+        if count > 1:
+            err.print(printable(f"kept as {kept}: there was one of that name"), markup=False)
+        return True
+    return False
 
 
 def _answer(file: Path) -> dict[str, Any]:

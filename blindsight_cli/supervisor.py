@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from blindsight_cli.units import command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -41,7 +41,9 @@ class UnitFailed(Exception):  # noqa: N818
 class Supervisor:
     """Starts units, restarts one that ends, stops them in reverse order."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        """`tell` is told of each unit that has ended and is started again."""
+        self._tell = tell
         self._keepers: list[asyncio.Task[None]] = []
         self.up = False
         """Set by the caller once the stack answers: from then on units are restarted instead of given up."""
@@ -71,6 +73,7 @@ class Supervisor:
             if not self.up:
                 self.fail(f"the {unit.name} ended: {_last_line(unit.log)}")
                 return
+            self._tell(f"the {unit.name} ended and is started again: {_last_line(unit.log)}")
             steady = loop.time() - started > _STEADY_SECONDS
             pause = _FIRST_PAUSE if steady else min(pause * 2, _LONGEST_PAUSE)
             await asyncio.sleep(0 if steady else pause)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import os
 import signal
@@ -21,12 +22,13 @@ from rich.table import Table
 from blindsight.client import routes
 from blindsight.errors import BlindsightError
 from blindsight_cli import localca, models, provision, units
+from blindsight_cli.classify import DEFAULT_URL
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.local_trust import environment
 from blindsight_cli.supervisor import Supervisor, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from blindsight_cli.models import Chosen
     from blindsight_cli.provision import Provisioned
@@ -55,10 +57,28 @@ def up(  # noqa: PLR0917 -- typer makes options of them
 ) -> None:
     """Build what is missing, start an enclave (simulated) and its gateway on this machine, and serve until Ctrl-C."""
     began = time.monotonic()
+    _require_apart(port, tls_port, metrics_port)
     for number in (port, tls_port, metrics_port):
         _require_free(number)
     state = state.resolve()
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone_in(state):
+        raise typer.Exit(
+            _up(state, model, workers, variant, port=port, tls_port=tls_port, metrics_port=metrics_port, began=began)
+        )
+
+
+def _up(
+    state: Path,
+    model: Path | None,
+    workers: int,
+    variant: str,
+    *,
+    port: int,
+    tls_port: int,
+    metrics_port: int,
+    began: float,
+) -> int:
     chosen = models.choose(state, model)
     bundle = state / "function.zip"
     units.run("enclave_function", "bundle", "build", "--model", str(chosen.folder), "--out", str(bundle))
@@ -82,7 +102,7 @@ def up(  # noqa: PLR0917 -- typer makes options of them
 
     # pycape speaks nothing but TLS.
     cape = variant == "cape" and bool(tls_port)
-    raise typer.Exit(asyncio.run(_serve(start, chosen, state, port=port, tls_port=tls_port, cape=cape, began=began)))
+    return asyncio.run(_serve(start, chosen, state, port=port, tls_port=tls_port, cape=cape, began=began))
 
 
 def _units(
@@ -152,7 +172,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    supervisor = Supervisor()
+    supervisor = Supervisor(lambda text: err.print(text, style="yellow", markup=False))
     renewing: asyncio.Task[None] | None = None
     starting = asyncio.create_task(start(supervisor))
     try:
@@ -239,6 +259,9 @@ def _banner(chosen: Chosen, state: Path, *, port: int, tls_port: int, seconds: f
         out.print(chosen.remark, style="yellow")
     out.print("Try it:", end="\n\n")
     out.print(f"    curl -F file=@photo.jpg localhost:{port}/classify", end="\n\n", markup=False)
+    if f"http://127.0.0.1:{port}" != DEFAULT_URL:
+        out.print("For `blindsight classify` and the other commands:", end="\n\n", markup=False)
+        out.print(f"    export BLINDSIGHT_URL=http://127.0.0.1:{port}", end="\n\n", markup=False)
 
 
 def _cape_lines(prepared: Provisioned, state: Path, *, tls_port: int) -> None:
@@ -253,6 +276,30 @@ def _cape_lines(prepared: Provisioned, state: Path, *, tls_port: int) -> None:
     ):
         out.print(f"    export {name}={value}", markup=False, soft_wrap=True)
     out.print()
+
+
+@contextlib.contextmanager
+def _alone_in(state: Path) -> Iterator[None]:
+    """Policy, bundle, keys and logs in the folder are one stack's: another's would take their place."""
+    with (state / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            fail(
+                f"another stack uses {state} (process {lock.read().strip() or 'unknown'})",
+                "stop it, or choose another folder, as in `make run STATE=.blindsight-2`",
+            )
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def _require_apart(*ports: int) -> None:
+    used = [port for port in ports if port]
+    if len(set(used)) < len(used):
+        fail("HTTP, HTTPS and metrics need a port each", "choose others, as in `make run PORT=8080 TLS_PORT=8444`")
 
 
 def _require_free(port: int) -> None:

@@ -175,6 +175,7 @@ async def _warm_or_stopped(pool: WorkerPool, stop: asyncio.Event) -> None:
 class _JsonFormatter(logging.Formatter):
     """One JSON object a line. Exceptions are named, never printed: their messages may quote what they choked on."""
 
+    _OURS = ("enclave_runtime", "blindsight")
     _EXTRAS = ("function_checksum", "evidence", "exit_status", "exception", "gaps", "reason")
 
     def format(self, record: logging.LogRecord) -> str:
@@ -182,7 +183,8 @@ class _JsonFormatter(logging.Formatter):
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
             "unit": "enclave",
-            "event": record.getMessage(),
+            # Libraries' words may quote what they choked on.
+            "event": record.getMessage() if record.name.startswith(self._OURS) else f"a message of {record.name}",
         }
         entry |= {name: getattr(record, name) for name in self._EXTRAS if hasattr(record, name)}
         if record.exc_info and record.exc_info[0]:

@@ -54,6 +54,9 @@ def main() -> int:
             return _serve(evil, options.trick, options.port)
         played = [trick for trick in tricks if state is not None or not trick.needs_root]
         photo = options.photo.read_bytes() if options.photo else demo.PHOTO
+        if options.trick and not any(trick.code is not None for trick in played):
+            why = "--state, the folder of the simulated root" if not played else "a browser: add --serve"
+            return _fail(f"{options.trick} needs {why}")
         outcomes = demo.run(evil, played, Policy.load(options.policy), photo)
     except httpx2.HTTPError as error:
         return _fail(f"{options.url} does not answer ({type(error).__name__}); start it with `blindsight up`")

@@ -32,6 +32,7 @@ MAX_HEAD_BYTES: Final = 16 * 1024
 """Largest request line and header together, and most that may stand between two pieces of a chunked body. llhttp has no
 limit of its own and would keep, or at least read, all that comes."""
 
+_LONG_HEAD: Final = f"The request's head has more than {MAX_HEAD_BYTES} bytes."
 _ABSOLUTE_FORM: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 HEAD_SECONDS = 10.0
@@ -141,7 +142,7 @@ class BoundedHttp(HttpToolsProtocol):
             return
         # One read may bring a whole head and much of a body: only a head that is still open is too long.
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(Problem("bad_request", f"The request's head has more than {MAX_HEAD_BYTES} bytes."))
+            self._refuse(Problem("bad_request", _LONG_HEAD))
         elif self._in_body and self._bytes_beside_body > MAX_HEAD_BYTES:
             self._refuse(Problem("bad_request", f"More than {MAX_HEAD_BYTES} bytes stand between parts of the body."))
 
@@ -202,6 +203,9 @@ class BoundedHttp(HttpToolsProtocol):
         """Raise `_Faulty` for what others may read differently (RFC 9112, 6.1), where llhttp does not."""
         if version not in {"1.0", "1.1"}:
             raise _Faulty(_MALFORMED)
+        # A head that comes in one piece is whole before its bytes are counted.
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES:
+            raise _Faulty(_LONG_HEAD)
         codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
         if codings and (codings != [b"chunked"] or version == "1.0"):
             raise _Faulty("The only transfer coding is chunked, in HTTP/1.1.")

@@ -12,6 +12,8 @@ _EXTRAS: Final = (
     "count",
 )  # fmt: skip
 """The only attributes that a log line may carry beside its event."""
+_SPEAKERS: Final = ("gateway", "blindsight", "uvicorn", "alembic")
+"""Whose words are known to quote no request. Others' are left out: form parsers name the byte that they choke on."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -22,7 +24,7 @@ class JsonFormatter(logging.Formatter):
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
             "unit": "gateway",
-            "event": record.getMessage(),
+            "event": record.getMessage() if _is_known(record.name) else f"a message of {record.name}",
         }
         entry |= {name: getattr(record, name) for name in _EXTRAS if hasattr(record, name)}
         if record.exc_info and record.exc_info[0]:
@@ -33,6 +35,10 @@ class JsonFormatter(logging.Formatter):
             if traceback:
                 entry["where"] = f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
         return json.dumps(entry)
+
+
+def _is_known(logger: str) -> bool:
+    return logger.partition(".")[0] in _SPEAKERS
 
 
 def configure() -> None:
@@ -50,3 +56,5 @@ def configure() -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     # Its lines hold the caller's address and query; the request middleware logs its own.
     logging.getLogger("uvicorn.access").disabled = True
+    # A line for each malformed form, which its sender is told of.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)

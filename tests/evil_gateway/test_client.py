@@ -108,7 +108,9 @@ def test_the_demonstration_notices_what_is_believed(tiny_stack: Stack, tmp_path:
 def test_what_it_says_when_it_cannot_play(tiny_stack: Stack, tmp_path: Path) -> None:
     assert "swapped-keys" in command(tiny_stack, tmp_path, "--list").stdout
     done = command(tiny_stack, tmp_path, "--trick", "debug-enclave")
-    assert "tricks need --state" in done.stdout
+    assert (done.returncode, "debug-enclave needs --state" in done.stderr) == (1, True)
+    done = command(tiny_stack, tmp_path, "--trick", "changed-policy")
+    assert (done.returncode, "changed-policy needs a browser" in done.stderr) == (1, True)
     for arguments in (["--serve"], ["--url", "http://127.0.0.1:9"], ["--policy", str(tmp_path / "none")]):
         done = command(tiny_stack, tmp_path, *arguments)
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr

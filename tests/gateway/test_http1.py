@@ -44,6 +44,17 @@ def test_head_is_bounded_in_bytes(tiny_stack: Stack) -> None:
         check(connection.response(), "bad_request")
 
 
+@pytest.mark.parametrize("size", [http1.MAX_HEAD_BYTES + 500, 4 * http1.MAX_HEAD_BYTES - 500])
+def test_so_is_one_that_comes_whole(tiny_stack: Stack, size: int) -> None:
+    for head in (
+        f"GET /livez HTTP/1.1\r\nhost: localhost\r\nx: {'a' * size}\r\n\r\n",
+        f"GET /livez?{'a' * size} HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ):
+        with Connection(tiny_stack.gateway.port) as connection:
+            connection.send(head.encode())
+            check(connection.response(), "bad_request")
+
+
 def test_a_large_head_within_the_bound_is_served(tiny_stack: Stack) -> None:
     response = tiny_stack.client.get("/livez", headers={"x-large": "a" * (http1.MAX_HEAD_BYTES - 1000)})
     assert response.status_code == 200

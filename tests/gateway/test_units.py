@@ -58,7 +58,7 @@ def test_draining_gives_out_no_place_and_takes_none_away() -> None:
 
 def _record(**values: Any) -> logging.LogRecord:
     return logging.makeLogRecord(
-        {"name": "test", "levelno": logging.INFO, "levelname": "INFO", "msg": "event", **values}
+        {"name": "gateway.test", "levelno": logging.INFO, "levelname": "INFO", "msg": "event", **values}
     )
 
 
@@ -76,6 +76,13 @@ def test_log_lines_stay_lines() -> None:
     assert "\n" not in line
     assert "\u2028" not in line
     assert json.loads(line)["event"] == 'two\nlines "and" quotes'
+
+
+@pytest.mark.parametrize("library", ["python_multipart.multipart", "asyncio", "httptools"])
+def test_words_of_libraries_which_may_quote_a_request_are_left_out(library: str) -> None:
+    line = JsonFormatter().format(_record(name=library, msg=f"Expected boundary character 45, got {CANARY}"))
+    assert CANARY not in line
+    assert json.loads(line)["event"] == f"a message of {library}"
 
 
 def test_exceptions_are_named_and_placed_but_not_quoted() -> None:

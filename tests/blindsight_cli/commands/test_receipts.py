@@ -42,6 +42,48 @@ def photo(tmp_path: Path) -> Path:
     return photo
 
 
+def test_a_kept_receipt_is_not_written_over(tiny_stack: Stack, photo: Path, tmp_path: Path) -> None:
+    classify = ["classify", "--url", tiny_stack.gateway.url, "--receipts", "kept", photo, photo]
+    done = blindsight(tmp_path, *classify)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {
+        "photo.png.receipt.json",
+        "photo.png.2.receipt.json",
+    }
+    assert "kept as kept/photo.png.2.receipt.json" in done.stderr
+
+
+def test_a_folder_that_holds_no_receipts_is_refused_before_a_photo_is_sent(tmp_path: Path, photo: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for folder in ("file", "file/below", "/proc/x"):
+        done = blindsight(tmp_path, "classify", "--url", "http://127.0.0.1:9", "--receipts", folder, photo)
+        assert done.returncode == 1
+        assert f"{folder} cannot hold receipts" in done.stderr
+        assert "next:" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_an_answer_whose_receipt_cannot_be_kept_is_shown(tiny_stack: Stack, photo: Path, tmp_path: Path) -> None:
+    long = photo.rename(tmp_path / f"{'a' * 240}.png")
+    other = tmp_path / "other.png"
+    other.write_bytes(plain(CLASS))
+    done = blindsight(tmp_path, "classify", "--url", tiny_stack.gateway.url, "--receipts", "kept", long, other)
+    assert done.returncode == 1
+    assert done.stdout.count(label_of(CLASS)) == 2
+    assert "1 receipts could not be kept" in done.stderr
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["other.png.receipt.json"]
+
+
+def test_what_no_signature_covers_is_named(tiny_stack: Stack, photo: Path, tmp_path: Path) -> None:
+    assert (
+        blindsight(tmp_path, "classify", "--url", tiny_stack.gateway.url, "--receipts", "kept", photo).returncode == 0
+    )
+    kept = tmp_path / "kept" / "photo.png.receipt.json"
+    done = blindsight(tmp_path, "receipt", "verify", "--policy", tiny_stack.policy_file, kept)
+    (line,) = [line for line in done.stdout.splitlines() if "not signed" in line]
+    assert {"enclave", "request_id", "timings_ms", "notice"} <= set(line.partition(": ")[2].split(", "))
+
+
 @pytest.mark.parametrize("lane", [["--sealed"], []], ids=["sealed", "plain"])
 def test_a_receipt_is_kept_and_verified_offline(
     tiny_stack: Stack, photo: Path, tmp_path: Path, lane: list[str]

@@ -109,6 +109,27 @@ def test_the_banner_and_the_doctor_say_what_confines_untrusted_code(up: Up, tmp_
     assert (told["gaps"][0][:20] if told["gaps"] else state) in line
 
 
+def test_another_stack_does_not_take_its_folder(up: Up, colour_model: TinyModel, tmp_path: Path) -> None:
+    before = (up.state / "policy.json").read_bytes()
+    ports = ["--port", str(free_port()), "--tls-port", "0", "--metrics-port", "0"]
+    done = blindsight(tmp_path, "up", *ports, "--state", str(up.state), "--model", str(colour_model.folder))
+    assert done.returncode == 1
+    assert f"another stack uses {up.state} (process {up.process.pid})" in done.stderr
+    assert "next:" in done.stderr
+    assert (up.state / "policy.json").read_bytes() == before
+    assert httpx2.get(f"{up.url}/readyz", trust_env=False).status_code == 200
+
+
+def test_ports_are_to_differ(tmp_path: Path) -> None:
+    port = str(free_port())
+    done = blindsight(tmp_path, "up", "--port", port, "--tls-port", port)
+    assert (done.returncode, "a port each" in done.stderr) == (1, True)
+
+
+def test_the_banner_says_how_other_commands_find_it(up: Up) -> None:
+    assert f"export BLINDSIGHT_URL=http://127.0.0.1:{up.port}" in up.output()
+
+
 def test_photos_are_classified_by_the_command(up: Up, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     good.write_bytes(plain(905))
