@@ -72,10 +72,16 @@ def install() -> None:
 
     sys.path_hooks.insert(0, measured)
     sys.path_importer_cache.clear()
-    # Only now: files of installed distributions may make it import more.
+    # Code in .pth files, and modules that are imported because of their names, are in no measurement. Folders that .pth
+    # files name are only searched, after all others.
+    vars(site).update(exec=_ignored, execsitecustomize=_ignored, execusercustomize=_ignored)
     site.main()
     # The measured tree, whatever else is on the path.
     sys.path.insert(0, PARENT)
+
+
+def _ignored(*_: object) -> None:
+    """In place of what `site` would run."""
 
 
 def main() -> int:

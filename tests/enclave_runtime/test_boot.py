@@ -125,6 +125,28 @@ def test_the_module_form_goes_on_from_sources_after_its_first_two_files(installa
     assert installation.loaded() <= {"enclave_runtime", "__main__", "imported_by_site", "sitecustomize"}
 
 
+def test_code_of_the_site_does_not_run(installation: Installation):
+    """Lines of .pth files that begin with `import`, and modules that Python imports by their names."""
+    files = {
+        "evil.pth": "import os; open(os.environ['MARKER'], 'a').write('pth\\n')\n",
+        "sitecustomize.py": EVIL,
+        "usercustomize.py": EVIL,
+    }
+    there = (installation.packages / "sitecustomize.py").read_text()
+    for name, content in files.items():
+        (installation.packages / name).write_text(content)
+    try:
+        assert installation.run("-c", "pass").returncode == 0
+        assert installation.loaded() >= {"pth", "sitecustomize"}  # In any other program they do.
+        done = installation.boot("enclave_runtime.commands", "--help")
+        assert done.returncode == 0, done.stderr
+        assert installation.loaded() == set()
+    finally:
+        for name in files:
+            (installation.packages / name).unlink()
+        (installation.packages / "sitecustomize.py").write_text(there)
+
+
 def test_a_compiled_file_without_a_source_is_no_module(installation: Installation, tmp_path: Path):
     for folder in (installation.tree / "enclave_runtime", installation.packages):
         source = tmp_path / "ghost.py"
