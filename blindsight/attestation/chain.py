@@ -60,11 +60,19 @@ class Chain:
 def parse(bundle: Sequence[bytes], leaf: bytes) -> Chain:
     """Parse the DER `bundle` (root first) and `leaf`. Raises `EvidenceChainError` `malformed_certificate`."""
     try:
-        certificates = tuple(x509.load_der_x509_certificate(der) for der in (*bundle, leaf))
+        certificates = tuple(_parsed(der) for der in (*bundle, leaf))
         names = certificates[0].subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return Chain(certificates, any(name.value == SIMULATED_ROOT_NAME for name in names))
     except _UNREADABLE as error:
         raise EvidenceChainError("malformed_certificate", "A certificate cannot be parsed.") from error
+
+
+def _parsed(der: bytes) -> x509.Certificate:
+    certificate = x509.load_der_x509_certificate(der)
+    # The library lets a signature's bit string have unused bits, if those are zero: another encoding of the same.
+    if not der.endswith(b"\x00" + certificate.signature):
+        raise ValueError("the signature is no whole number of bytes")
+    return certificate
 
 
 def verify(chain: Chain, *, at: datetime) -> ec.EllipticCurvePublicKey:

@@ -68,3 +68,20 @@ def test_row_22_chain_deeper_than_genuine_ones(forge: Forge) -> None:
         parties.append(party(parties[-1], name))
     document = _chain_of(forge.root, *parties, party(parties[-1], "leaf", ca=False)).document()
     assert refusal(forge, document) == ("invalid_chain", 4)
+
+
+def test_a_signature_whose_bit_string_leaves_a_bit_out(forge: Forge) -> None:
+    """Another encoding of the same signature, where its last bit is zero: of every certificate there is one form."""
+    refused = 0
+    while not refused:
+        each = Forge()
+        for which, party_ in enumerate((*each.parties, each.leaf), start=1):
+            certificate = party_.certificate
+            if certificate.signature[-1] % 2:
+                continue
+            encoded = [bytearray(der) for der in (*each.bundle, each.leaf.der)]
+            encoded[which][-len(certificate.signature) - 1] = 1
+            *bundle, leaf = map(bytes, encoded)
+            document = each.document(certificate=leaf, cabundle=bundle)
+            assert refusal(each, document) == ("malformed_certificate", 3)
+            refused += 1
