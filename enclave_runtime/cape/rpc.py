@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import contextlib
 import itertools
 import json
 import logging
@@ -63,6 +64,8 @@ class RpcServer:
         self._session: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._connections: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
+        # One long request or answer is on its way at a time: the short steps of several would add up to a long one.
+        self._long = asyncio.Lock()
         self._server: asyncio.Server | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -108,8 +111,10 @@ class RpcServer:
                 return
             # As much as the system allows: what is queued at once, one `recv` can read at once.
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_MESSAGE_BYTES)
-            writer.write(await self._answer(reader))
-            await writer.drain()
+            answer = await self._answer(reader)
+            async with self._long if len(answer) > _CHUNK else contextlib.nullcontext():
+                writer.write(answer)
+                await writer.drain()
         except OSError:
             pass  # The process has hung up or ended.
         finally:
@@ -118,7 +123,7 @@ class RpcServer:
     async def _answer(self, reader: asyncio.StreamReader) -> bytes | memoryview:
         number: object = None
         try:
-            request = await _read(reader)
+            request = await _read(reader, self._long)
             number = request.get("id")
             async with self._turn:  # One at a time: a function must not take all of these threads.
                 return await threads.CALLS.run(self._answer_call, request)
@@ -179,18 +184,21 @@ def _bind(listener: socket.socket, folder: Path) -> None:
         os.close(descriptor)
 
 
-async def _read(reader: asyncio.StreamReader) -> dict[str, Any]:
-    """A request; nothing ends it but its being complete. Raises `CapeError`."""
+async def _read(reader: asyncio.StreamReader, long: asyncio.Lock) -> dict[str, Any]:
+    """A request; nothing ends it but its being complete. A long one waits for its turn. Raises `CapeError`."""
     received = bytearray()
     attempts = 0
-    while chunk := await reader.read(_CHUNK):
-        received += chunk
-        if len(received) > MAX_MESSAGE_BYTES:
-            raise CapeError("too_large", f"a request has at most {MAX_MESSAGE_BYTES} bytes")
-        if received[-_MAX_WHITE_SPACE:].rstrip().endswith(b"}") and attempts < _MAX_ATTEMPTS:
-            attempts += 1
-            if (request := rpcrequest.parse(received)) is not None:
-                return request
+    async with contextlib.AsyncExitStack() as turn:
+        while chunk := await reader.read(_CHUNK):
+            if len(received) <= _CHUNK < len(received) + len(chunk):
+                await turn.enter_async_context(long)
+            received += chunk
+            if len(received) > MAX_MESSAGE_BYTES:
+                raise CapeError("too_large", f"a request has at most {MAX_MESSAGE_BYTES} bytes")
+            if received[-_MAX_WHITE_SPACE:].rstrip().endswith(b"}") and attempts < _MAX_ATTEMPTS:
+                attempts += 1
+                if (request := rpcrequest.parse(received)) is not None:
+                    return request
     raise CapeError("malformed_frame", "the request is not a JSON object")
 
 
