@@ -35,7 +35,7 @@ run: $(VENV)/installed-run ## build what is missing, start everything, serve unt
 		$(if $(MODEL),--model $(MODEL))
 
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed check ## lint, types, import rules and all tests
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup $(TESTS)
 
 check: lint types imports
 

@@ -220,10 +220,13 @@ def test_what_a_worker_imports_is_among_what_is_compiled_for_it(tmp_path: Path):
     (function / "loading.py").write_text(LOADING.format(folder=str(function)))
     with Bytecode("cape") as kept:
         assert kept._process.wait(120) == 0
-        run = f"import sys; sys.path.insert(0, {str(function)!r}); sys.path.insert(0, {str(REPOSITORY)!r})\n"
-        run += "import loading; loading.main()"
-        done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True, timeout=60)
+        run = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from enclave_runtime import boot; boot.install()\n"
+        run += f"sys.path.insert(0, {str(function)!r}); import loading; loading.main()"
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-B", "-c", run], capture_output=True, text=True, check=True, timeout=60
+        )
         files = [file for file in json.loads(done.stdout) if "site-packages" in file or "/enclave_runtime/" in file]
+        files.remove(boot.__file__)  # It runs by its path.
         assert len(files) > 100
         names = [hashlib.sha256(os.fsencode(file) + b"\0" + Path(file).read_bytes()).hexdigest() for file in files]
         missing = [file for file, name in zip(files, names, strict=True) if not (kept.folder / name).exists()]

@@ -77,7 +77,7 @@ def _explore(url: str, tmp_path: Path, *options: str) -> set[tuple[str, int]]:
     command = [
         sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", "schemathesis.toml",
         "run", f"{url}/openapi.json", *options,
-        "--phases", "examples,coverage,fuzzing", "--mode", "all", "--max-examples", "12",
+        "--phases", "examples,coverage,fuzzing", "--mode", "all", "--max-examples", "8",
         "--seed", "1", "--no-shrink", "--continue-on-failure",
         "--report", "ndjson", "--report-ndjson-path", str(events),
     ]  # fmt: skip
