@@ -8,7 +8,7 @@ MODEL ?=
 VARIANT ?= cape
 PYTHON ?= python3
 # Processes that run the tests, which wait more than they compute. 0: all in one, for a debugger.
-JOBS ?= 3
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,7 +35,7 @@ run: $(VENV)/installed-run ## build what is missing, start everything, serve unt
 		$(if $(MODEL),--model $(MODEL))
 
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed check ## lint, types, import rules and all tests
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TESTS)
 
 check: lint types imports
 

@@ -29,15 +29,8 @@ _NEEDS = {
 """Markers by the fixtures that make them true: `-m "not browser"` leaves out what needs one."""
 
 
-_TOGETHER = ("cape", "model_build")
-"""Folders whose files share what takes long to make, and which each process that runs tests would make anew."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        # What one process runs: a file, or all of such a folder.
-        item.add_marker(pytest.mark.xdist_group(folder if folder in _TOGETHER else str(item.path)))
         fixtures = set(getattr(item, "fixturenames", ()))
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         if item.path.parent.name == "stack":
