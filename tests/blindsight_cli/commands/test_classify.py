@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from blindsight_cli import localca
+from tests.support.command import blindsight
 from tests.support.images import plain
-from tests.support.processes import environment
 from tests.support.wire import free_port
 
 if TYPE_CHECKING:
@@ -19,20 +17,8 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 
-def classify(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "blindsight_cli.main", "classify", *map(str, arguments)],
-        cwd=folder,
-        env={**environment(folder), "COLUMNS": "250"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 def test_a_device_without_an_end_is_no_photo(tiny_stack: Stack, tmp_path: Path) -> None:
-    done = classify(tmp_path, "--url", tiny_stack.gateway.url, "/dev/zero")
+    done = blindsight(tmp_path, "classify", "--url", tiny_stack.gateway.url, "/dev/zero")
     assert done.returncode == 1
     assert "The file is no photo. It has more than 256 MiB." in done.stderr
 
@@ -40,7 +26,7 @@ def test_a_device_without_an_end_is_no_photo(tiny_stack: Stack, tmp_path: Path) 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", ""])
 def test_what_is_no_address_is_said(tmp_path: Path, url: str) -> None:
     (tmp_path / "photo.png").write_bytes(plain(1))
-    done = classify(tmp_path, "--url", url, "photo.png")
+    done = blindsight(tmp_path, "classify", "--url", url, "photo.png")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert "check --url" in done.stderr
 
@@ -50,7 +36,7 @@ def test_a_certificate_that_is_not_trusted_is_said(tiny_stack: Stack, tmp_path: 
     tls = localca.ensure(tmp_path / "tls", ["localhost", "127.0.0.1"])
     port = free_port()
     with tiny_stack.another_gateway(tls_port=port, tls_certificate=tls.certificate, tls_key=tls.key):
-        done = classify(tmp_path, "--url", f"https://localhost:{port}", "photo.png")
+        done = blindsight(tmp_path, "classify", "--url", f"https://localhost:{port}", "photo.png")
     assert done.returncode == 1
     assert "authority that is not trusted here" in done.stderr
     assert "SSL_CERT_FILE" in done.stderr

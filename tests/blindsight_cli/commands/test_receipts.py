@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.command import blindsight
 from tests.support.images import plain
 from tests.support.misspelt import misspelt
 from tests.support.models import label_of
-from tests.support.processes import environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,18 +19,6 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 CLASS = 717
-
-
-def blindsight(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "blindsight_cli.main", *map(str, arguments)],
-        cwd=folder,
-        env={**environment(folder), "COLUMNS": "250"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
 
 
 @pytest.fixture

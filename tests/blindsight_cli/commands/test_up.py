@@ -25,6 +25,7 @@ from blindsight.wire.protocol import FrameKind
 from blindsight_cli import provision
 from blindsight_cli.local_trust import environment as local_trust
 from tests.support.cape_front import owner
+from tests.support.command import blindsight
 from tests.support.images import plain
 from tests.support.models import label_of
 from tests.support.problems import check
@@ -363,15 +364,3 @@ def _units(up: Up, module: str) -> list[psutil.Process]:
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
     return found
-
-
-def blindsight(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "blindsight_cli.main", *arguments],
-        cwd=folder,
-        env={**environment(folder), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
