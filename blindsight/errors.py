@@ -160,7 +160,7 @@ class EvidenceFreshnessError(EvidenceError):
 
     NEXT_STEPS = MappingProxyType(
         {
-            "nonce_missing": "Ask for evidence with a nonce of your own; this document answers nobody's.",
+            "nonce_missing": "Ask for evidence with a nonce of your own; this document answers no question of yours.",
             "nonce_mismatch": "Ask again with a new nonce; if it happens again, the document is replayed.",
             "evidence_too_old": "Fetch new evidence; if it is still too old, check both clocks.",
             "evidence_from_future": "Check this machine's clock, then fetch new evidence.",

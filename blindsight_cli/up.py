@@ -95,7 +95,12 @@ def _up(
     async def start(supervisor: Supervisor) -> None:
         """Both use one state folder: whichever comes first makes the root there."""
         supervisor.start(enclave)
-        if await units.run_beside(accepting):
+        try:
+            status = await units.run_beside(accepting)
+        except OSError as error:
+            supervisor.fail(f"no policy could be made of the bundle: {error.strerror}")
+            return
+        if status:
             supervisor.fail("no policy could be made of the bundle")
         else:
             supervisor.start(gateway)

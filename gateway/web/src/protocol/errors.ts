@@ -54,7 +54,7 @@ const NEXT_STEPS = {
   model_mismatch: "The manifest was changed on its way; do not believe what it says of the model.",
   key_configs_mismatch: "Fetch evidence and key configurations again, once; if they differ still, stop.",
   // Step 10: not made for this caller, now.
-  nonce_missing: "Ask for evidence with a nonce of your own; this document answers nobody's.",
+  nonce_missing: "Ask for evidence with a nonce of your own; this document answers no question of yours.",
   nonce_mismatch: "Ask again with a new nonce; if it happens again, the document is replayed.",
   evidence_too_old: "Fetch new evidence; if it is still too old, check both clocks.",
   evidence_from_future: "Check this machine's clock, then fetch new evidence.",
