@@ -129,8 +129,10 @@ def stack(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stacks, "build", build)
-        patch.setattr(HostileStack, "user", user)
-        running = HostileStack(colour_model.folder, folder, workers=2, cape=True)
+        kind = type("HostileStackOfUser", (HostileStack,), {"user": user})
+        running = kind(colour_model.folder, folder, workers=2, cape=True)
+    if user is not None:
+        assert psutil.Process(running.enclave.pid).uids().real == user
     try:
         yield running
     finally:
@@ -220,7 +222,7 @@ import ctypes, sys
 opened = []
 for name in ("mem", "environ", "maps", "auxv"):
     try:
-        open(f"/proc/{sys.argv[1]}/{name}", "rb").read(1)
+        open(f"/proc/{sys.argv[1]}/{name}", "rb").close()
     except PermissionError:
         continue
     opened.append(name)
