@@ -17,6 +17,7 @@
     ├── SealingError                a message that cannot be opened
     ├── ReceiptError                a receipt that proves nothing
     ├── ReleaseError                a release file that says nothing, or an artifact that is not the released one
+    ├── EifError                    an enclave image that is not well-formed, or not signed as it says
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
     ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
     └── TransportError              the other side was not reached; safe to retry
@@ -344,6 +345,59 @@ class ReleaseError(BlindsightError):
             "signature_missing": "Ask for the signed envelope of the release file, or leave --key out.",
             "signature_invalid": "Do not use the release file: the owner of this key did not sign it.",
             "unusable_key": "Give an Ed25519 key in PEM, as `openssl genpkey -algorithm ed25519` makes it.",
+        }
+    )
+
+
+_NOT_AN_IMAGE = (
+    "Fetch or build the image again; if it stays like this, measure nothing of it. docs/eif.md has the format."
+)
+_NOT_SIGNED_SO = "Start nothing from this image; ask its publisher, or sign it again with `blindsight eif sign`."
+
+
+class EifError(BlindsightError):
+    """An enclave image file is not what the format says, or cannot be made so. Not retryable with the same file."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "not_an_image": "Give an enclave image file (.eif), as nitro-cli or `blindsight eif build` writes it.",
+            "unsupported_version": "Build the image again with nitro-cli 1.2 or later: version 4 is the one in use.",
+            **dict.fromkeys(
+                (
+                    "image_truncated",
+                    "bytes_after_image",
+                    "reserved_bits",
+                    "section_count",
+                    "section_table",
+                    "unknown_section",
+                    "missing_section",
+                    "duplicate_section",
+                    "section_order",
+                    "empty_section",
+                    "section_too_large",
+                    "malformed_cmdline",
+                    "malformed_metadata",
+                    "crc_mismatch",
+                ),
+                _NOT_AN_IMAGE,
+            ),
+            **dict.fromkeys(
+                (
+                    "malformed_signature",
+                    "signing_certificate_invalid",
+                    "signing_certificate_expired",
+                    "signature_mismatch",
+                    "signed_register_mismatch",
+                ),
+                _NOT_SIGNED_SO,
+            ),
+            "signing_key_unusable": "Sign with a P-384 key in PEM and the certificate of that key, as AWS describes.",
+            "malformed_ramdisk": "Look into the ramdisk with cpio; only newc archives, plain or gzipped, are listed.",
+            "unsafe_name": "Do not unpack this ramdisk: it names files outside of its root.",
+            "ramdisk_too_large": "The ramdisk unpacks to more than is listed; its measurements hold all the same.",
+            "invalid_entry": "Correct the named entry of the ramdisk.",
+            "changed_while_read": "Let no other program write the file, then try again.",
+            "function_missing": "Give --function-checksum and --model-sha256, which `blindsight bundle inspect` shows.",
         }
     )
 
