@@ -37,6 +37,7 @@ def verify(
     key: Annotated[Path | None, typer.Option(help="Whose signature it must have: an Ed25519 public key, PEM.")] = None,
     wheel: Annotated[Path | None, typer.Option(help="The wheel of client and commands.")] = None,
     bundle: Annotated[list[Path] | None, typer.Option(help="A function bundle; may be repeated.")] = None,
+    eif: Annotated[list[Path] | None, typer.Option(help="An enclave image file; may be repeated.")] = None,
     sbom: Annotated[Path | None, typer.Option(help="The software bill of materials.")] = None,
     page: Annotated[list[Path] | None, typer.Option(help="A file of the page; may be repeated.")] = None,
     artifact: Annotated[list[Path] | None, typer.Option(help="Any other artifact; may be repeated.")] = None,
@@ -59,6 +60,7 @@ def verify(
             [
                 (_wheel, [wheel] if wheel else []),
                 (_bundle, bundle or []),
+                (_image, eif or []),
                 (_sbom, [sbom] if sbom else []),
                 (_page, page or []),
                 (_any, artifact or []),
@@ -123,6 +125,12 @@ def _subject(release: ReleaseFile, path: Path, name: str | None) -> tuple[str, s
 def _bundle(release: ReleaseFile, path: Path) -> tuple[str, str]:
     function = check.bundle(release, path)
     return function.file, f"function checksum {function.function_checksum}, model digest {function.model_digest}"
+
+
+def _image(release: ReleaseFile, path: Path) -> tuple[str, str]:
+    measurement = check.image(release, path)
+    kernel = f", kernel {measurement.kernel.name} {measurement.kernel.version}" if measurement.kernel else ""
+    return str(measurement.file), f"PCR 0 {measurement.pcrs[0]}{kernel}"
 
 
 def _page(release: ReleaseFile, path: Path) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from release_build.make import RELEASE_FILE, Inputs, make
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 for a release that cannot be made; argparse exits 2 for misuse."""
     options = _parser().parse_args(arguments)
-    inputs = Inputs(options.model, tuple(options.bundle or ()), options.simulated_root)
+    inputs = Inputs(options.model, tuple(options.bundle or ()), tuple(options.eif or ()), options.simulated_root)
     try:
         release = make(options.out, inputs)
     except (ReleaseBuildError, BlindsightError) as error:
@@ -36,6 +36,13 @@ def _parser() -> argparse.ArgumentParser:
     function = command.add_mutually_exclusive_group(required=True)
     function.add_argument("--model", type=Path, metavar="DIR", help="build the function bundle of this model directory")
     function.add_argument("--bundle", type=Path, metavar="FILE", action="append", help="bundle; may be repeated")
+    command.add_argument(
+        "--eif",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        help="enclave image, with the description that its builder wrote beside it; may be repeated",
+    )
     command.add_argument(
         "--simulated-root",
         metavar="SHA256",

@@ -64,3 +64,20 @@ def npm(path: Path) -> list[tuple[Package, str | None]]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleaseBuildError(f"{path.name} is no npm lock file.", _ANEW) from error
     return found
+
+
+def debian(path: Path) -> list[Package]:
+    """The Debian packages of the enclave image: name, version, SHA-256 and more, a line each; none without a list.
+
+    Raises `ReleaseBuildError`.
+    """
+    if not path.exists():
+        return []
+    packages = []
+    for line in read(path).decode().splitlines():
+        if line and not line.startswith("#"):
+            fields = line.split()
+            if len(fields) < 3 or not re.fullmatch("[0-9a-f]{64}", fields[2]):
+                raise ReleaseBuildError(f"{path.name} has a line that locks nothing: {line}.", "Restore the file.")
+            packages.append(Package(fields[0], fields[1], (fields[2],)))
+    return packages

@@ -11,7 +11,7 @@ from blindsight import receipts
 from blindsight.attestation import policy_file
 from blindsight.release_file import ReleaseFile, Subject, check, parse
 from blindsight.release_file.statement import PREDICATE_TYPE
-from release_build import measure, policy, sbom, wheel
+from release_build import images, measure, policy, sbom, wheel
 from release_build.errors import ReleaseBuildError
 from release_build.source import SOURCE, run
 
@@ -38,20 +38,27 @@ class Inputs:
 
     model: Path | None = None
     bundles: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
     simulated_root: str | None = None
 
 
 def make(out: Path, inputs: Inputs) -> ReleaseFile:
-    """Write artifacts and release file into the empty folder `out`. Raises `ReleaseBuildError`, `PolicyError`."""
+    """Write artifacts and release file into the empty folder `out`. Raises `ReleaseBuildError`, `BlindsightError`."""
     _prepare(out)
     built = wheel.build(out)
     bundles = _bundles(out, inputs)
     (out / SBOM_FILE).write_bytes(sbom.render(blindsight.__version__))
     functions = tuple(measure.function(bundle) for bundle in bundles)
-    measurements = measure.simulated_all(bundles)
+    measurements = (
+        *(images.take(image, out, functions) for image in inputs.images),
+        *measure.simulated_all(bundles),
+    )
+    copies = [out / image.name for image in inputs.images]
+    descriptions = [images.description_of(copy) for copy in copies]
+    artifacts = [built, out / SBOM_FILE, *bundles, *copies, *descriptions]
     release = ReleaseFile(
         version=blindsight.__version__,
-        subjects=tuple(_subject(path) for path in sorted([built, out / SBOM_FILE, *bundles])),
+        subjects=tuple(_subject(path) for path in sorted(artifacts)),
         formats=FORMATS,
         functions=functions,
         measurements=measurements,
@@ -59,6 +66,7 @@ def make(out: Path, inputs: Inputs) -> ReleaseFile:
         sbom=SBOM_FILE,
         page={path.name: check.digests(path)[0] for path in sorted((SOURCE / _PAGE).iterdir())},
         requirements={name: check.digests(path)[0] for name, path in sbom.lists().items()},
+        images={path.name: check.digests(path)[0] for path in descriptions},
         policy=policy.accepting(functions, measurements, inputs.simulated_root),
     )
     encoded = release.encode()

@@ -17,8 +17,6 @@ from release_build import locks
 from release_build.source import SOURCE, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from release_build.locks import Package
 
 UNITS: Final = {
@@ -29,6 +27,7 @@ UNITS: Final = {
 }
 """Each unit's lists in requirements/."""
 
+_SYSTEM: Final = "enclave_image/packages.lock"
 _LICENCES: Final = Path(__file__).with_name("licences.json")
 
 
@@ -40,8 +39,8 @@ def lists() -> dict[str, Path]:
     return {name: SOURCE / name for name in files}
 
 
-def render(version: str, *, system: Iterable[SystemPackage] = ()) -> bytes:
-    """The bill of this source tree; `system` are the packages of the enclave image. Raises `ReleaseBuildError`."""
+def render(version: str) -> bytes:
+    """The bill of this source tree. Raises `ReleaseBuildError`."""
     components: dict[str, dict[str, Any]] = {}
     dependencies: dict[str, list[str]] = {}
     licences: dict[str, str] = json.loads(read(_LICENCES))
@@ -51,8 +50,7 @@ def render(version: str, *, system: Iterable[SystemPackage] = ()) -> bytes:
         _add(unit, found, components, dependencies)
     page = locks.npm(SOURCE / "gateway/web/package-lock.json")
     _add("page", [_component("npm", package, licence) for package, licence in page], components, dependencies)
-    if debian := [each.to_json() for each in system]:
-        _add("enclave", debian, components, dependencies)
+    _add("enclave", [_debian(package) for package in locks.debian(SOURCE / _SYSTEM)], components, dependencies)
     units = [_unit(unit, version) for unit in sorted(dependencies)]
     root = {"type": "application", "bom-ref": "blindsight", "name": "blindsight-classify", "version": version,
             "licenses": [{"expression": "Apache-2.0"}]}  # fmt: skip
@@ -68,27 +66,6 @@ def render(version: str, *, system: Iterable[SystemPackage] = ()) -> bytes:
         "dependencies": graph,
     }
     return rfc8785.dumps(bill)
-
-
-class SystemPackage:
-    """A Debian package of the enclave image."""
-
-    def __init__(self, name: str, version: str, architecture: str, sha256: str) -> None:
-        self._name = name
-        self._version = version
-        self._architecture = architecture
-        self._sha256 = sha256
-
-    def to_json(self) -> dict[str, Any]:
-        purl = f"pkg:deb/debian/{quote(self._name)}@{quote(self._version)}?arch={quote(self._architecture)}"
-        return {
-            "type": "library",
-            "bom-ref": purl,
-            "name": self._name,
-            "version": self._version,
-            "purl": purl,
-            "hashes": [{"alg": "SHA-256", "content": self._sha256}],
-        }
 
 
 def _add(
@@ -125,3 +102,15 @@ def _component(kind: str, package: Package, licence: str | None) -> dict[str, An
     if package.marker is not None:
         component["properties"] = [{"name": "blindsight:marker", "value": package.marker}]
     return component
+
+
+def _debian(package: Package) -> dict[str, Any]:
+    purl = f"pkg:deb/debian/{quote(package.name)}@{quote(package.version)}?arch=amd64"
+    return {
+        "type": "library",
+        "bom-ref": purl,
+        "name": package.name,
+        "version": package.version,
+        "purl": purl,
+        "hashes": [{"alg": "SHA-256", "content": digest} for digest in package.sha256],
+    }

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import rfc8785
 
 from blindsight import strict_json
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
+from blindsight.eif import Image, SectionType, measure
 from blindsight.errors import ReleaseError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from blindsight.release_file.statement import Function, ReleaseFile, Subject
+    from blindsight.release_file.statement import Function, Measurement, ReleaseFile, Subject
 
 _MANIFEST: Final = "model.json"
 _MAX_MANIFEST_BYTES: Final = 1_000_000
@@ -52,6 +55,44 @@ def bundle(release: ReleaseFile, path: Path) -> Function:
         if measurement.function == subject.sha256 and measurement.pcrs.get(CLAIMS_PCR, pcr16) != pcr16:
             raise ReleaseError("measurement_mismatch", f"PCR {CLAIMS_PCR} of {path} is {pcr16}.")
     return function
+
+
+@dataclass(frozen=True)
+class MeasuredImage:
+    """Of an enclave image file: SHA-384 by PCR index and SHA-256 of its kernel, hexadecimal."""
+
+    pcrs: Mapping[int, str]
+    kernel: str
+
+
+def image(release: ReleaseFile, path: Path) -> Measurement:
+    """What the release says of the enclave image at `path`, whose registers are computed from it anew.
+
+    Raises `ReleaseError`, or `EifError` for a file that is no image.
+    """
+    subject = artifact(release, path)
+    stated = next((each for each in release.measurements if each.file == subject.name), None)
+    if stated is None:
+        raise ReleaseError("unreleased_artifact", f"{path} is {subject.name} of this release, which is no image.")
+    found = measured(path)
+    for index in sorted(found.pcrs.keys() | (stated.pcrs.keys() - {CLAIMS_PCR})):
+        if found.pcrs.get(index) != stated.pcrs.get(index):
+            value = found.pcrs.get(index, "not there")
+            raise ReleaseError("measurement_mismatch", f"PCR {index} of {path} is {value}.")
+    if stated.kernel is not None and stated.kernel.sha256 != found.kernel:
+        raise ReleaseError("measurement_mismatch", f"The kernel of {path} has the SHA-256 {found.kernel}.")
+    return stated
+
+
+def measured(path: Path) -> MeasuredImage:
+    """What the enclave image at `path` measures. Raises `ReleaseError` (`unreadable_artifact`), `EifError`."""
+    try:
+        with path.open("rb") as file:
+            found = measure(Image.read(file))
+    except OSError as error:
+        raise ReleaseError("unreadable_artifact", f"{path} cannot be read: {error.strerror}.") from error
+    kernel = next(section for section in found.sections if section.type is SectionType.KERNEL)
+    return MeasuredImage({index: value.hex() for index, value in found.registers.items()}, kernel.sha256.hex())
 
 
 def page(release: ReleaseFile, path: Path) -> str:

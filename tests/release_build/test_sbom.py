@@ -20,9 +20,15 @@ LICENCES = json.loads((REPOSITORY / "release_build" / "licences.json").read_byte
 
 
 @pytest.fixture(scope="module")
-def bill() -> dict[str, Any]:
-    package = sbom.SystemPackage("libc6", "2.36-9+deb12u10", "amd64", "ab" * 32)
-    bill: dict[str, Any] = json.loads(sbom.render("1.2.3", system=[package]))
+def bill(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Of this source tree, with a list of system packages in the place of the image's."""
+    system = tmp_path_factory.mktemp("system") / "packages.lock"
+    system.write_text(
+        "# Packages.\nlibc6 2.36-9+deb12u10 " + "ab" * 32 + " debian 20261126T000000Z pool/libc6_amd64.deb\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sbom, "_SYSTEM", system)
+        bill: dict[str, Any] = json.loads(sbom.render("1.2.3"))
     return bill
 
 
@@ -112,3 +118,10 @@ def test_an_npm_lock_of_another_form_is_refused(tmp_path: Path, text: str) -> No
     (tmp_path / "package-lock.json").write_text(text)
     with pytest.raises(ReleaseBuildError):
         locks.npm(tmp_path / "package-lock.json")
+
+
+def test_a_system_package_without_a_digest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "packages.lock").write_text("libc6 2.36 pool/libc6_amd64.deb\n")
+    with pytest.raises(ReleaseBuildError, match="locks nothing"):
+        locks.debian(tmp_path / "packages.lock")
+    assert locks.debian(tmp_path / "nothing") == []
