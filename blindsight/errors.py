@@ -200,6 +200,12 @@ class ProducerError(BlindsightError):
             "pcr_locked": "Extend PCRs 16 to 31 before they are locked.",
             "state_unusable": "Give the enclave a state folder of its own; remove a damaged file to make a new root.",
             "distribution_missing": "Install the package with its 'enclave' extra.",
+            "simulator_absent": "Use --evidence nsm in an enclave image; simulated evidence takes the source tree.",
+            "nsm_missing": "Run it in a Nitro enclave, with the nsm driver loaded; elsewhere use --evidence simulated.",
+            "nsm_refused": "Report it with this line: the runtime asks nothing that the device does not offer.",
+            "nsm_failed": "Start the enclave again; if it stays like this, look for the driver's words in its console.",
+            "nsm_answer": "Report it with this line and the version of the platform: its form is not known here.",
+            "pcr_used": "Start the enclave anew: one runtime starts in one boot, and nothing extends PCR 16 before it.",
             "not_confined": "Run on a kernel with the named layers, or as root; `python -m enclave_runtime confinement`"
             " shows them.",
         }

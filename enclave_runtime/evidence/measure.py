@@ -44,7 +44,7 @@ def measurements(variant: Variant = "cape") -> dict[int, bytes]:
 
     Takes a few tenths of a second. Raises `ProducerError` `distribution_missing`.
     """
-    return pcrs_of(boot=manifest(_boot_files()), application=manifest(application_files(_packages(), variant)))
+    return pcrs_of(boot=manifest(_boot_files()), application=manifest(application_files(packages(), variant)))
 
 
 def render(pcrs: Mapping[int, bytes]) -> str:
@@ -57,15 +57,29 @@ def pcrs_of(*, boot: bytes, application: bytes) -> dict[int, bytes]:
     return {0: _pcr(boot + application), 1: _pcr(boot), 2: _pcr(application)}
 
 
-def application_files(packages: Mapping[str, Path], variant: Variant = "cape") -> dict[str, Path]:
-    """The Python sources of `packages` (name to folder) that an enclave has, by their names as `package/module.py`."""
+def application_files(folders: Mapping[str, Path], variant: Variant = "cape") -> dict[str, Path]:
+    """The Python sources of packages (name to folder) that an enclave has, by their names as `package/module.py`."""
     files = {
         f"{name}/{path.relative_to(folder).as_posix()}": path
-        for name, folder in packages.items()
+        for name, folder in folders.items()
         for path in folder.rglob("*.py")
     }
     absent = (*NOT_IN_ENCLAVES, *variants.left_out(variant))
     return {name: path for name, path in files.items() if not name.startswith(absent)}
+
+
+def image_files(folders: Mapping[str, Path], variant: Variant = "cape") -> dict[str, Path]:
+    """Of packages, name to folder, what an enclave image contains: name as `package/module.py`, and where it is.
+
+    It cannot make simulated evidence, and is otherwise what a simulated enclave of that variant measures.
+    """
+    files = application_files(folders, variant)
+    return {name: path for name, path in sorted(files.items()) if not name.startswith(variants.SIMULATOR)}
+
+
+def packages() -> dict[str, Path]:
+    """The first-party packages that an enclave runs, name to folder, as they run here."""
+    return {package.__name__: Path(package.__path__[0]) for package in (blindsight, enclave_runtime)}
 
 
 def manifest(files: Mapping[str, Path]) -> bytes:
@@ -81,10 +95,6 @@ def manifest(files: Mapping[str, Path]) -> bytes:
 
 def _pcr(content: bytes) -> bytes:
     return hashlib.sha384(bytes(48) + hashlib.sha384(content).digest()).digest()
-
-
-def _packages() -> dict[str, Path]:
-    return {package.__name__: Path(package.__path__[0]) for package in (blindsight, enclave_runtime)}
 
 
 def _boot_files() -> dict[str, Path]:

@@ -82,7 +82,7 @@ def test_commands_client_page_docs_and_gateway_change_no_register(tree: Path, pa
 def test_every_first_party_file_that_runs_is_measured(tree: Path, executed: list[str]):
     source = (
         "import json; from enclave_runtime.evidence import measure;"
-        "print(json.dumps(sorted(measure.application_files(measure._packages()))))"
+        "print(json.dumps(sorted(measure.application_files(measure.packages()))))"
     )
     measured = set(json.loads(_python(tree, "-c", source)))
     assert "enclave_runtime/serve.py" in executed
