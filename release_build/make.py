@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import blindsight
-from blindsight import receipts
-from blindsight.attestation import policy_file
+from blindsight import exchange, receipts
+from blindsight.attestation import envelope, policy_file
 from blindsight.release_file import ReleaseFile, Subject, check, parse
 from blindsight.release_file.statement import PREDICATE_TYPE
+from blindsight.wire import version
 from release_build import images, measure, policy, sbom, wheel
 from release_build.errors import ReleaseBuildError
 from release_build.source import SOURCE, run
@@ -23,9 +24,12 @@ SBOM_FILE: Final = "sbom.cdx.json"
 BUNDLE_FILE: Final = "function.zip"
 
 FORMATS: Final = {
+    "evidence": envelope.FORMAT,
+    "frames": str(version.VERSION),
     "policy": policy_file.SCHEMA,
     "receipt": receipts.SCHEMA,
     "release": PREDICATE_TYPE,
+    "request": exchange.VERSION,
 }
 """The versions of what this release writes and speaks (docs/protocol.md, section 8)."""
 
