@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 RELEASE_FILE: Final = "release.json"
 SBOM_FILE: Final = "sbom.cdx.json"
 BUNDLE_FILE: Final = "function.zip"
+PAGE_FILE: Final = "blindsight.html"
+"""The page in one file, for callers to keep."""
 
 FORMATS: Final = {
     "evidence": envelope.FORMAT,
@@ -59,7 +61,9 @@ def make(out: Path, inputs: Inputs) -> ReleaseFile:
     )
     copies = [out / image.name for image in inputs.images]
     descriptions = [images.description_of(copy) for copy in copies]
-    artifacts = [built, out / SBOM_FILE, *bundles, *copies, *descriptions]
+    page = out / PAGE_FILE
+    shutil.copyfile(SOURCE / _PAGE / PAGE_FILE, page)
+    artifacts = [built, page, out / SBOM_FILE, *bundles, *copies, *descriptions]
     release = ReleaseFile(
         version=blindsight.__version__,
         subjects=tuple(_subject(path) for path in sorted(artifacts)),
