@@ -6,6 +6,7 @@ import typer
 
 import blindsight
 from blindsight_cli import attest, classify, doctor, localtrust, receipt, tls, units, up
+from blindsight_cli.hardware import command as hardware
 
 app = typer.Typer(
     name="blindsight",
@@ -20,6 +21,7 @@ app.command("classify")(classify.classify)
 app.add_typer(attest.app, name="attest")
 app.add_typer(receipt.app, name="receipt")
 app.command("doctor")(doctor.doctor)
+app.add_typer(hardware.app, name="hardware-report")
 app.command("tls")(tls.tls)
 
 app.command("with-local-trust", context_settings={"allow_interspersed_args": False})(localtrust.with_local_trust)
