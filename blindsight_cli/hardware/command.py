@@ -14,7 +14,7 @@ from blindsight.attestation import Policy
 from blindsight.client import Client
 from blindsight.errors import BlindsightError
 from blindsight.problems import Problem
-from blindsight_cli import kinds, sealed
+from blindsight_cli import sealed
 from blindsight_cli.classify import DEFAULT_URL, TIMEOUT_SECONDS
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.hardware import collect, host, report
@@ -135,7 +135,10 @@ def _show(found: report.VerifiedReport) -> None:
     body = found.body
     out.print(found.verified.report.render(), markup=False, end="")
     _print(f"SHA-256 {found.sha256}")
-    _print(f"Shown by evidence and receipts: {_model(body['model'])}; {len(body['answers'])} answers")
+    proof = "Shown by evidence and receipts"
+    if found.verified.report.notice is not None:
+        proof = "As evidence and receipts say, which prove nothing about hardware"
+    _print(f"{proof}: {_model(body['model'])}; {len(body['answers'])} answers")
     for entry in body["answers"]:
         best = entry["answer"]["predictions"][0]
         _print(f"  {entry['photo']['name']}  {best['label']} {best['score']:.1%}  photo {entry['photo']['sha256']}")
@@ -177,8 +180,8 @@ def _confinement(told: object) -> str:
 def _warn(found: report.VerifiedReport) -> None:
     for warning in found.verified.report.warnings:
         err.print(warning, style="bold yellow")
-    if found.verified.kind != "nitro":
-        err.print(kinds.meaning(found.verified.kind), style="bold yellow", markup=False)
+    if found.verified.report.notice is not None:
+        err.print(found.verified.report.notice, style="bold yellow", markup=False)
 
 
 def _photo(path: Path) -> collect.Photo:

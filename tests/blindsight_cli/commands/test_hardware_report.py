@@ -7,14 +7,20 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx2
 import pytest
 import rfc8785
 
 from blindsight import Client
-from blindsight.attestation import Policy
+from blindsight.attestation import Policy, Release
 from blindsight.errors import BlindsightError
+from blindsight.sealing import keyconfig
 from blindsight_cli.hardware import collect, report
+from enclave_runtime.evidence import choice
+from enclave_runtime.evidence.nsm import NsmProducer
+from tests.blindsight.client.fake_gateway import CHECKSUM, PCRS, FakeGateway
 from tests.support.command import blindsight
+from tests.support.fake_nsm import FakeNsm
 from tests.support.images import plain
 from tests.support.models import label_of
 from tests.support.wire import free_port
@@ -213,3 +219,27 @@ def test_labels_are_of_named_photos_only(tiny_stack: Stack, policy: Policy) -> N
     assert json.loads(content)["body"]["answers"] == []
     assert label_of(0)[:6].encode() not in content
     assert report.verify(content, policy).body["confinement"] is None
+
+
+def test_an_emulated_machines_report_says_so_and_no_other_policy_takes_it(tmp_path: Path) -> None:
+    """As in QEMU's `nitro-enclave` machine: the same command, and evidence that nothing signs."""
+    gateway = FakeGateway(tmp_path / "state")
+    producer = NsmProducer(FakeNsm(pcrs=PCRS, emulated=True), tmp_path / "pool")
+    choice.bind(producer, function=CHECKSUM, model=keyconfig.digest(gateway.attested_manifest))
+    gateway.producer = producer  # type: ignore[assignment]  # the other kind
+    pcrs = {index: frozenset({value.hex()}) for index, value in PCRS.items()}
+    emulated, nitro = (
+        Policy(releases=(Release(kind=kind, pcrs=pcrs, function_checksums=frozenset({CHECKSUM.hex()}), **roots),))
+        for kind, roots in (("qemu-nitro-enclave", {"roots": frozenset()}), ("nitro", {}))
+    )
+    transport = httpx2.MockTransport(gateway.handle)
+    with Client("https://gateway.example", policy=emulated, transport=transport) as client:
+        content = collect.collect(client, info={}, host={}, photos=[], requests=2, progress=lambda _: None)
+    found = report.verify(content, emulated)
+    assert found.verified.kind == "qemu-nitro-enclave"
+    assert any("EMULATED ENCLAVE (QEMU)" in notice for notice in found.body["notices"])
+    assert "EMULATED ENCLAVE (QEMU)" in found.verified.report.render()
+    assert refusal(content, nitro) == "wrong_algorithm"
+    changed_later = json.loads(content)
+    changed_later["body"]["timings"]["p50_ms"] = 0.1
+    assert refusal(rfc8785.dumps(changed_later), emulated) == "report_changed"
