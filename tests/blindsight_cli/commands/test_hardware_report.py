@@ -11,13 +11,14 @@ import httpx2
 import pytest
 import rfc8785
 
-from blindsight import Client
+from blindsight import Client, receipts
 from blindsight.attestation import Policy, Release
 from blindsight.errors import BlindsightError
 from blindsight.sealing import keyconfig
 from blindsight_cli.hardware import collect, report
 from enclave_runtime.evidence import choice
 from enclave_runtime.evidence.nsm import NsmProducer
+from tests.blindsight import receipt_enclave
 from tests.blindsight.client.fake_gateway import CHECKSUM, PCRS, FakeGateway
 from tests.support import policies
 from tests.support.command import blindsight
@@ -206,6 +207,22 @@ def test_a_report_that_its_maker_made_false(
 ) -> None:
     """With a genuine document at its end, what evidence and receipts show cannot be told otherwise."""
     assert refusal(closed(tiny_stack, made, change), policy) == code
+
+
+def test_an_answer_of_another_enclave_that_the_policy_accepts_too(
+    tiny_stack: Stack, made: Path, policy: Policy, tmp_path: Path
+) -> None:
+    """Its receipt holds, but says nothing of the hardware that the report is about."""
+    other = receipt_enclave.Enclave.start(tmp_path)
+    both = Policy(releases=(*policy.releases, *other.policy.releases))
+    answer = receipts.archive(
+        {**receipt_enclave.ANSWER, "receipt": other.key.sign(other.receipt)},
+        document=other.document, manifest=receipt_enclave.MANIFEST,
+    )  # fmt: skip
+    assert receipts.verify(answer, policy=both).receipt == other.receipt
+    entry = {"photo": {"name": "dog", "sha256": other.receipt.input_sha256, "bytes": 1}, "answer": answer}
+    content = closed(tiny_stack, made, lambda body: body["answers"].append(entry))
+    assert refusal(content, both) == "report_contradicts"
 
 
 def test_labels_are_of_named_photos_only(tiny_stack: Stack, policy: Policy) -> None:
