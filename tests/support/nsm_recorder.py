@@ -1,6 +1,7 @@
 """`python -m tests.support.nsm_recorder`, as root inside an enclave: a transcript of its security module, as JSON.
 
-It locks registers 16 and 17 of that boot, so give it a boot of its own. `nsm_transcript.json` is such a file.
+It locks registers 0 to 17 of that boot, so give it a boot of its own. `nsm_transcript_qemu.json` was made of the same
+requests.
 """
 
 from __future__ import annotations

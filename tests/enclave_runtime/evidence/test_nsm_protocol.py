@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blindsight.errors import ProducerError
+from blindsight.attestation import Policy, Release, verify_archived
+from blindsight.errors import EvidenceError, ProducerError
 from enclave_runtime.evidence import nsm_protocol as protocol
 from tests.support import nsm_recorder
 from tests.support.fake_nsm import FakeNsm
@@ -90,6 +91,26 @@ def test_a_transcript_has_every_command_and_says_where_it_is_from(name: str):
     decoded = [cbor2.loads(bytes.fromhex(each["request"])) for each in transcript["exchanges"]]
     assert {each if isinstance(each, str) else next(iter(each)) for each in decoded} >= READERS.keys()
     assert transcript["provenance"].startswith(("Constructed", "Recorded"))
+
+
+def test_the_recorded_document_is_the_emulated_machines():
+    """Accepted for what it is, and refused by a policy for Nitro enclaves."""
+    exchange = next(each for each in TRANSCRIPTS["nsm_transcript_qemu"]["exchanges"] if each["is"] == "a document")
+    document = protocol.read_document(bytes.fromhex(exchange["response"]))
+    payload = cbor2.loads(cbor2.loads(document)[2])
+    pcrs = {index: frozenset({payload["pcrs"][index].hex()}) for index in range(3)}
+    emulated, nitro = (
+        Policy(releases=(Release(kind=kind, pcrs=pcrs, any_function=True, **roots),))
+        for kind, roots in (("qemu-nitro-enclave", {"roots": frozenset()}), ("nitro", {}))
+    )
+    verified = verify_archived(document, policy=emulated, nonce=bytes(range(32)))
+    assert (verified.kind, verified.document.user_data, verified.document.public_key) == (
+        "qemu-nitro-enclave", b"data", None,
+    )  # fmt: skip
+    assert set(verified.document.pcrs) == set(range(18))  # With those that the recording locked.
+    with pytest.raises(EvidenceError) as caught:
+        verify_archived(document, policy=nitro)
+    assert caught.value.code == "wrong_algorithm"
 
 
 @pytest.mark.parametrize(
