@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from blindsight.eif.measure import SectionDigest
 
 SCHEMA = "blindsight-eif-description/1"
-UNMEASURED = "No register covers the metadata, the default memory or the default CPUs: anyone can change them."
+UNMEASURED = "No register covers the metadata, the default memory or the default CPUs: they can be changed unseen."
 _KINDS = {
     stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link", stat.S_IFCHR: "character device",
     stat.S_IFBLK: "block device", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket",
