@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import blindsight
-from blindsight_cli import attest, classify, doctor, localtrust, receipt, tls, units, up
+from blindsight_cli import attest, classify, doctor, eif, localtrust, receipt, tls, units, up
 from blindsight_cli.hardware import command as hardware
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("up")(up.up)
 app.command("classify")(classify.classify)
 app.add_typer(attest.app, name="attest")
 app.add_typer(receipt.app, name="receipt")
+app.add_typer(eif.app, name="eif")
 app.command("doctor")(doctor.doctor)
 app.add_typer(hardware.app, name="hardware-report")
 app.command("tls")(tls.tls)

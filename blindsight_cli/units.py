@@ -41,6 +41,11 @@ def bundle_inspect(context: typer.Context) -> None:
     _pass_on("enclave_function", "bundle", "inspect", *context.args)
 
 
+def eif_build(context: typer.Context) -> None:
+    """Build an enclave image."""
+    _pass_on("enclave_image", "build", *context.args)
+
+
 def evil_gateway(context: typer.Context) -> None:
     """Play the evil gateway's tricks."""
     _pass_on("evil_gateway", *context.args)
