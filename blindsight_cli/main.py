@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import blindsight
-from blindsight_cli import attest, classify, doctor, eif, localtrust, receipt, tls, units, up
+from blindsight_cli import attest, classify, doctor, eif, localtrust, receipt, release, tls, units, up
 from blindsight_cli.hardware import command as hardware
 
 app = typer.Typer(
@@ -36,6 +36,10 @@ bundle = typer.Typer(help="Build and inspect function bundles (the unit enclave_
 bundle.command("build", context_settings=_PASS_ON, help="Build a bundle; see --help.")(units.bundle_build)
 bundle.command("inspect", context_settings=_PASS_ON, help="Show what is in a bundle; see --help.")(units.bundle_inspect)
 app.add_typer(bundle, name="bundle")
+release.app.command(
+    "make", context_settings=_PASS_ON, help="Make a release and its release file (the unit release_build); see --help."
+)(units.release_make)
+app.add_typer(release.app, name="release")
 demo = typer.Typer(help="Demonstrations.", no_args_is_help=True)
 demo.callback()(lambda: None)
 demo.command(
