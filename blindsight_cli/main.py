@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import blindsight
-from blindsight_cli import attest, classify, doctor, localtrust, receipt, tls, units, up
+from blindsight_cli import attest, classify, doctor, kms, localtrust, receipt, tls, units, up
 
 app = typer.Typer(
     name="blindsight",
@@ -19,6 +19,7 @@ app.command("up")(up.up)
 app.command("classify")(classify.classify)
 app.add_typer(attest.app, name="attest")
 app.add_typer(receipt.app, name="receipt")
+app.add_typer(kms.app, name="kms")
 app.command("doctor")(doctor.doctor)
 app.command("tls")(tls.tls)
 
