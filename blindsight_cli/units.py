@@ -41,6 +41,11 @@ def bundle_inspect(context: typer.Context) -> None:
     _pass_on("enclave_function", "bundle", "inspect", *context.args)
 
 
+def bundle_encrypt(context: typer.Context) -> None:
+    """Encrypt a function bundle."""
+    _pass_on("enclave_function", "bundle", "encrypt", *context.args)
+
+
 def evil_gateway(context: typer.Context) -> None:
     """Play the evil gateway's tricks."""
     _pass_on("evil_gateway", *context.args)
