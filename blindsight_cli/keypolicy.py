@@ -85,8 +85,8 @@ def of_arguments(texts: Iterable[str]) -> Measured:
 def of_file(path: Path) -> list[Measured]:
     """The images that a file names. Raises `KmsError` (`invalid_key_policy`).
 
-    Four forms: a policy of ours (`blindsight-policy/2`, each release of kind `nitro`), `{"pcrs": {"0": HEX, …}}`,
-    AWS's `{"Measurements": {"PCR0": HEX, …}}` as `nitro-cli` prints it, and a file with `images` of the second form.
+    Three forms: a policy of ours (`blindsight-policy/2`, each release of kind `nitro`), `{"pcrs": {"0": HEX, …}}`, and
+    `{"Measurements": {"PCR0": HEX, …}}` as `blindsight eif measure --json` and `nitro-cli` print it.
     """
     try:
         with path.open("rb") as file:
@@ -105,9 +105,6 @@ def of_file(path: Path) -> list[Measured]:
             name[3:]: text for name, text in members["Measurements"].items() if re.fullmatch("PCR[0-9]{1,2}", name)
         }
         return [_measured(str(path), found)]
-    images = members.get("images")
-    if isinstance(images, list):
-        return [_measured(f"{path}, image {number}", _pcrs(each)) for number, each in enumerate(images, start=1)]
     return [_measured(str(path), _pcrs(members))]
 
 
