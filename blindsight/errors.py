@@ -16,6 +16,7 @@
     ├── LocalTrustError             trust in this machine's stack that would go beyond this machine
     ├── SealingError                a message that cannot be opened
     ├── ReceiptError                a receipt that proves nothing
+    ├── EifError                    an enclave image that is not well-formed, or not signed as it says
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
     ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
     └── TransportError              the other side was not reached; safe to retry
@@ -328,6 +329,59 @@ class ReceiptError(BlindsightError):
             "receipt_output_mismatch": "The answer is not the one that was signed; do not rely on it.",
             "receipt_input_mismatch": "The receipt is for another image; check which file was sent.",
             "receipt_time_implausible": "The receipt's time does not fit its evidence; do not rely on it.",
+        }
+    )
+
+
+_NOT_AN_IMAGE = (
+    "Fetch or build the image again; if it stays like this, measure nothing of it. docs/eif.md has the format."
+)
+_NOT_SIGNED_SO = "Start nothing from this image; ask its publisher, or sign it again with `blindsight eif sign`."
+
+
+class EifError(BlindsightError):
+    """An enclave image file is not what the format says, or cannot be made so. Not retryable with the same file."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "not_an_image": "Give an enclave image file (.eif), as nitro-cli or `blindsight eif build` writes it.",
+            "unsupported_version": "Build the image again with nitro-cli 1.2 or later: version 4 is the one in use.",
+            **dict.fromkeys(
+                (
+                    "image_truncated",
+                    "bytes_after_image",
+                    "reserved_bits",
+                    "section_count",
+                    "section_table",
+                    "unknown_section",
+                    "missing_section",
+                    "duplicate_section",
+                    "section_order",
+                    "empty_section",
+                    "section_too_large",
+                    "malformed_cmdline",
+                    "malformed_metadata",
+                    "crc_mismatch",
+                ),
+                _NOT_AN_IMAGE,
+            ),
+            **dict.fromkeys(
+                (
+                    "malformed_signature",
+                    "signing_certificate_invalid",
+                    "signing_certificate_expired",
+                    "signature_mismatch",
+                    "signed_register_mismatch",
+                ),
+                _NOT_SIGNED_SO,
+            ),
+            "signing_key_unusable": "Sign with a P-384 key in PEM and the certificate of that key, as AWS describes.",
+            "malformed_ramdisk": "Look into the ramdisk with cpio; only newc archives, plain or gzipped, are listed.",
+            "unsafe_name": "Do not unpack this ramdisk: it names files outside of its root.",
+            "ramdisk_too_large": "The ramdisk unpacks to more than is listed; its measurements hold all the same.",
+            "invalid_entry": "Correct the named entry of the ramdisk.",
+            "changed_while_read": "Let no other program write the file, then try again.",
+            "function_missing": "Give --function-checksum and --model-sha256, which `blindsight bundle inspect` shows.",
         }
     )
 

@@ -61,6 +61,7 @@ def executed(tree: Path) -> list[str]:
         "blindsight_cli/cape/main.py",
         "blindsight/client/_core.py",
         "blindsight/client/cape.py",
+        "blindsight/eif/layout.py",
         "gateway/app.py",
         "gateway/static/app/app.js",
         "docs/architecture.md",
@@ -85,7 +86,11 @@ def test_every_first_party_file_that_runs_is_measured(tree: Path, executed: list
     measured = set(json.loads(_python(tree, "-c", source)))
     assert "enclave_runtime/serve.py" in executed
     assert set(executed) <= measured
-    assert not [name for name in measured if name.startswith(("blindsight/client", "blindsight_cli", "gateway"))]
+    assert not [
+        name
+        for name in measured
+        if name.startswith(("blindsight/client", "blindsight/eif", "blindsight_cli", "gateway"))
+    ]
 
 
 @pytest.mark.parametrize("path", ["enclave_runtime/serve.py", "blindsight/receipts.py", "blindsight/__init__.py"])
