@@ -46,6 +46,7 @@ class Inputs:
     bundles: tuple[Path, ...] = ()
     images: tuple[Path, ...] = ()
     simulated_root: str | None = None
+    emulated: bool = False
 
 
 def make(out: Path, inputs: Inputs) -> ReleaseFile:
@@ -75,7 +76,9 @@ def make(out: Path, inputs: Inputs) -> ReleaseFile:
         page={path.name: check.digests(path)[0] for path in sorted((SOURCE / _PAGE).iterdir())},
         requirements={name: check.digests(path)[0] for name, path in sbom.lists().items()},
         images={path.name: check.digests(path)[0] for path in descriptions},
-        policy=policy.accepting(functions, measurements, inputs.simulated_root),
+        policy=policy.accepting(
+            functions, measurements, simulated_root=inputs.simulated_root, emulated=inputs.emulated
+        ),
     )
     encoded = release.encode()
     parse(encoded)  # What a reader would refuse must not be published.
