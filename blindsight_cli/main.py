@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 import blindsight
-from blindsight_cli import attest, classify, doctor, eif, localtrust, receipt, tls, units, up
+from blindsight_cli import attest, classify, doctor, eif, localtrust, receipt, release, tls, units, up
+from blindsight_cli.hardware import command as hardware
 
 app = typer.Typer(
     name="blindsight",
@@ -21,6 +22,7 @@ app.add_typer(attest.app, name="attest")
 app.add_typer(receipt.app, name="receipt")
 app.add_typer(eif.app, name="eif")
 app.command("doctor")(doctor.doctor)
+app.add_typer(hardware.app, name="hardware-report")
 app.command("tls")(tls.tls)
 
 app.command("with-local-trust", context_settings={"allow_interspersed_args": False})(localtrust.with_local_trust)
@@ -34,6 +36,10 @@ bundle = typer.Typer(help="Build and inspect function bundles (the unit enclave_
 bundle.command("build", context_settings=_PASS_ON, help="Build a bundle; see --help.")(units.bundle_build)
 bundle.command("inspect", context_settings=_PASS_ON, help="Show what is in a bundle; see --help.")(units.bundle_inspect)
 app.add_typer(bundle, name="bundle")
+release.app.command(
+    "make", context_settings=_PASS_ON, help="Make a release and its release file (the unit release_build); see --help."
+)(units.release_make)
+app.add_typer(release.app, name="release")
 demo = typer.Typer(help="Demonstrations.", no_args_is_help=True)
 demo.callback()(lambda: None)
 demo.command(

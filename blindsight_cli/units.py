@@ -46,6 +46,11 @@ def eif_build(context: typer.Context) -> None:
     _pass_on("enclave_image", "build", *context.args)
 
 
+def release_make(context: typer.Context) -> None:
+    """Make a release."""
+    _pass_on("release_build", "make", *context.args)
+
+
 def evil_gateway(context: typer.Context) -> None:
     """Play the evil gateway's tricks."""
     _pass_on("evil_gateway", *context.args)

@@ -1,4 +1,4 @@
-"""`python -m enclave_runtime serve|measure|policy|confinement`."""
+"""`python -m enclave_runtime serve|measure|policy|files|confinement`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from enclave_runtime import function as functions
 from enclave_runtime.archive import BadBundle
 from enclave_runtime.confinement import layers
 from enclave_runtime.confinement.warden import Warden
-from enclave_runtime.evidence.measure import measurements
-from enclave_runtime.evidence.simulated import SimulatedProducer
+from enclave_runtime.evidence import choice
+from enclave_runtime.evidence.measure import image_files, measurements, packages
 from enclave_runtime.keys import KEY_SECONDS
 from enclave_runtime.serve import Options, serve
 from enclave_runtime.workers.process import FunctionBroken
@@ -38,7 +38,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--function-checksum", metavar="HEX", help="refuse any other bundle")
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     command.add_argument("--port", type=int, default=7500, help="port to listen on (default %(default)s)")
-    command.add_argument("--state", type=Path, required=True, help="folder of the simulated root's key")
+    command.add_argument(
+        "--evidence",
+        choices=choice.NAMES,
+        default="simulated",
+        help="`nsm`: the enclave's security module signs, or the start is refused (default %(default)s)",
+    )
+    command.add_argument(
+        "--state", type=Path, required=True, help="folder of the port's secret, and in simulation of the root's key"
+    )
     command.add_argument("--workers", type=int, default=os.cpu_count(), help="worker processes (default: processors)")
     command.add_argument(
         "--queue", type=int, default=256, help="calls that may wait for a worker (default %(default)s)"
@@ -93,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_variant_option(command)
     command = commands.add_parser("confinement", help="print what confines untrusted code on this machine, as JSON")
     _add_layer_options(command)
+    command = commands.add_parser("files", help="print which files of this tree an enclave image contains, as JSON")
+    _add_variant_option(command)
     command = commands.add_parser("measure", help="print what evidence of this runtime and a bundle will say, as JSON")
     command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
     _add_variant_option(command)
@@ -139,6 +149,10 @@ def main() -> int:
         if arguments.command == "measure":
             print(json.dumps(_measure(arguments.bundle, arguments.variant), indent=2))  # noqa: T201 -- the command's output
             return 0
+        if arguments.command == "files":
+            found = image_files(packages(), arguments.variant)
+            print(json.dumps({name: str(path) for name, path in found.items()}, indent=2))  # noqa: T201 -- the command's output
+            return 0
         if arguments.command == "policy":
             policy = _policy(arguments.bundle, arguments.state, arguments.variant).to_json()
             if arguments.out:
@@ -166,6 +180,7 @@ def main() -> int:
             call_seconds=arguments.call_seconds,
             key_seconds=arguments.key_seconds,
             variant=arguments.variant,
+            evidence=arguments.evidence,
             handler_seconds=arguments.handler_seconds,
             handler_memory=arguments.handler_memory,
             bundle_memory=arguments.bundle_memory,
@@ -206,8 +221,8 @@ def _measure(bundle: Path, variant: Variant) -> dict[str, Any]:
 
 
 def _policy(bundle: Path, state: Path, variant: Variant) -> Policy:
+    root = choice.simulated(state, variant).root_fingerprint
     measured = _measure(bundle, variant)
-    root = SimulatedProducer(state, measurements(variant)).root_fingerprint
     release = Release(
         kind="simulated",
         name=f"blindsight {blindsight.__version__}",

@@ -12,7 +12,6 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blindsight.attestation.claims import pcr16_extension
 from blindsight.errors import ProducerError
 from blindsight.receipts import ReceiptKey
 from enclave_runtime import function as functions
@@ -20,8 +19,7 @@ from enclave_runtime.access import guarded, load_or_create
 from enclave_runtime.bytecode import Bytecode
 from enclave_runtime.confinement import hardening
 from enclave_runtime.confinement.warden import Warden
-from enclave_runtime.evidence.measure import measurements
-from enclave_runtime.evidence.simulated import SimulatedProducer
+from enclave_runtime.evidence import choice
 from enclave_runtime.inner import InnerApi
 from enclave_runtime.keys import LaneKeys
 from enclave_runtime.server import EnclaveServer
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclave_runtime.cape.service import CapeService
+    from enclave_runtime.evidence.choice import Evidence
     from enclave_runtime.evidence.producer import EvidenceProducer
     from enclave_runtime.function import Function
     from enclave_runtime.variants import Variant
@@ -58,6 +57,7 @@ class Options:
     call_seconds: float
     key_seconds: float
     variant: Variant
+    evidence: Evidence
     handler_seconds: float
     handler_memory: int
     bundle_memory: int
@@ -94,12 +94,12 @@ async def serve(options: Options) -> int:
         filling = asyncio.create_task(kept.wait())
         stack.callback(filling.cancel)
         hardening.close_memory()
-        producer = SimulatedProducer(options.state, measurements(options.variant))
+        producer = choice.producer(options.evidence, options.state, options.variant)
         check_promise(warden, kind=producer.kind, required=options.require_confinement)
         function = functions.load(options.bundle, expected=options.function_checksum)
         stack.callback(function.remove)
-        producer.extend_pcr(16, pcr16_extension(function.checksum, function.model_digest))
-        producer.lock_pcr(16)
+        # Before anything asks for evidence: from here on no program of this enclave can claim another function.
+        choice.bind(producer, function=function.checksum, model=function.model_digest)
         limits = PoolLimits(
             workers=options.workers,
             processors=os.cpu_count() or 1,
