@@ -145,6 +145,18 @@ def test_a_policy_accepts_the_image_and_its_function(tmp_path: Path) -> None:
     assert blindsight(tmp_path, "eif", "policy", SIGNED, *given).stdout == (tmp_path / "policy.json").read_text()
 
 
+def test_a_policy_for_the_emulation_is_of_its_kind_and_says_what_it_is_worth(tmp_path: Path) -> None:
+    given = ("--function-checksum", CHECKSUM, "--model-sha256", MODEL)
+    done = blindsight(tmp_path, "eif", "policy", SIGNED, *given, "--machine", "qemu", "--out", "policy.json")
+    assert done.exit_code == 0
+    assert "EMULATED ENCLAVE (QEMU)" in done.stderr
+    (release,) = Policy.load(tmp_path / "policy.json").releases
+    assert (release.kind, release.roots) == ("qemu-nitro-enclave", frozenset())
+    genuine = blindsight(tmp_path, "eif", "policy", SIGNED, *given)
+    assert "EMULATED" not in genuine.stderr
+    assert json.loads(genuine.stdout)["releases"][0]["kind"] == "nitro"
+
+
 REFUSED = {
     "no such file": (("measure", "absent.eif"), "cannot be read"),
     "a folder": (("measure", "."), "cannot be read"),
