@@ -185,21 +185,3 @@ def test_refusals_are_one_line_and_a_next_step(name: str, tmp_path: Path) -> Non
     assert error.startswith("error: ")
     assert words in error
     assert step.startswith("next:  ")
-
-
-def test_build_belongs_to_a_unit_of_its_own(tmp_path: Path) -> None:
-    """Where that is missing, as in the wheel, one line says so."""
-    import subprocess
-    import sys
-
-    script = (
-        "import importlib.util as util, sys\n"
-        "found = util.find_spec\n"
-        "util.find_spec = lambda name, *rest: None if name == 'enclave_image' else found(name, *rest)\n"
-        "from blindsight_cli.main import run\n"
-        "sys.argv = ['blindsight', 'eif', 'build', '--out', 'x']\n"
-        "run()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: the unit enclave_image is not installed with the commands\nnext:  ")
