@@ -17,6 +17,7 @@
     ├── LocalTrustError             trust in this machine's stack that would go beyond this machine
     ├── SealingError                a message that cannot be opened
     ├── ReceiptError                a receipt that proves nothing
+    ├── ReleaseError                a release file that says nothing, or an artifact that is not the released one
     ├── EifError                    an enclave image that is not well-formed, or not signed as it says
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
     ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
@@ -359,6 +360,27 @@ class ReceiptError(BlindsightError):
             "receipt_output_mismatch": "The answer is not the one that was signed; do not rely on it.",
             "receipt_input_mismatch": "The receipt is for another image; check which file was sent.",
             "receipt_time_implausible": "The receipt's time does not fit its evidence; do not rely on it.",
+        }
+    )
+
+
+class ReleaseError(BlindsightError):
+    """A release file cannot be used, or an artifact is not the one it names. Never retryable with the same files."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "unreadable_release": "Check the path, and fetch the release file again, whole.",
+            "not_a_release": "Give the release file of a release of Blindsight: an in-toto statement, or its envelope.",
+            "unsupported_release": "Install the newest `blindsight`: the release file is of a later format.",
+            "invalid_release": "Ask the release's maker for a whole release file; this one was edited or is damaged.",
+            "unreleased_artifact": "Check that artifact and release file are of one release; do not use the artifact.",
+            "digest_mismatch": "Do not use the artifact: fetch it again from the release's maker.",
+            "measurement_mismatch": "Do not use the release: what it measures is not what it says. Ask its maker.",
+            "unreadable_artifact": "Check the path of the artifact that is to be compared.",
+            "no_policy": "Ask the release's maker for a policy; this release file holds none.",
+            "signature_missing": "Ask for the signed envelope of the release file, or leave --key out.",
+            "signature_invalid": "Do not use the release file: the owner of this key did not sign it.",
+            "unusable_key": "Give an Ed25519 key in PEM, as `openssl genpkey -algorithm ed25519` makes it.",
         }
     )
 

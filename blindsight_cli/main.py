@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 import blindsight
-from blindsight_cli import attest, classify, doctor, kms, localtrust, receipt, tls, units, up
+from blindsight_cli import attest, classify, doctor, eif, kms, localtrust, receipt, release, tls, units, up
+from blindsight_cli.hardware import command as hardware
 
 app = typer.Typer(
     name="blindsight",
@@ -19,8 +20,10 @@ app.command("up")(up.up)
 app.command("classify")(classify.classify)
 app.add_typer(attest.app, name="attest")
 app.add_typer(receipt.app, name="receipt")
+app.add_typer(eif.app, name="eif")
 app.add_typer(kms.app, name="kms")
 app.command("doctor")(doctor.doctor)
+app.add_typer(hardware.app, name="hardware-report")
 app.command("tls")(tls.tls)
 
 app.command("with-local-trust", context_settings={"allow_interspersed_args": False})(localtrust.with_local_trust)
@@ -37,6 +40,10 @@ bundle.command("encrypt", context_settings=_PASS_ON, help="Encrypt a bundle whos
     units.bundle_encrypt
 )
 app.add_typer(bundle, name="bundle")
+release.app.command(
+    "make", context_settings=_PASS_ON, help="Make a release and its release file (the unit release_build); see --help."
+)(units.release_make)
+app.add_typer(release.app, name="release")
 demo = typer.Typer(help="Demonstrations.", no_args_is_help=True)
 demo.callback()(lambda: None)
 demo.command(
