@@ -132,7 +132,7 @@ async def serve(options: Options) -> int:
             # The socket opens before the workers are warm: evidence and status can be asked for at once.
             handle = guarded(enclave.handle, secret) if secret else enclave.handle
             server = await asyncio.start_server(handle, options.host, options.port)
-            _log.info("listening", extra={"function_checksum": function.checksum.hex(), "evidence": producer.kind})
+            _log.info("listening", extra={"function_checksum": function.checksum.hex(), "evidence": options.evidence})
             await _warm_or_stopped(pool, stop)
             await stop.wait()
             server.close()
