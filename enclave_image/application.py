@@ -37,14 +37,20 @@ def files(source: Path, variant: str) -> Mapping[str, bytes]:
     return {name: Path(path).read_bytes() for name, path in sorted(found.items())}
 
 
-def settings(bundle: bytes, variant: str, more: Sequence[str]) -> bytes:
+def settings_for(bundle: bytes, variant: str, more: Sequence[str]) -> bytes:
     """`/etc/blindsight/enclave.json`: the arguments of `serve`, in canonical form."""
     arguments = [
         "serve", "--evidence", "nsm", "--listen", _LISTEN, "--bundle", f"/{BUNDLE}",
         "--function-checksum", hashlib.sha256(bundle).hexdigest(), "--state", "/state", "--variant", variant,
         "--require-confinement", "--insecure-open-port", *more,
     ]  # fmt: skip
-    return json.dumps({"arguments": arguments, "format": "blindsight-enclave/1"}, separators=(",", ":")).encode()
+    return settings_of("enclave_runtime.commands", arguments)
+
+
+def settings_of(module: str, arguments: Sequence[str]) -> bytes:
+    """What makes `/init` run that module with these arguments."""
+    settings = {"arguments": list(arguments), "format": "blindsight-enclave/1", "module": module}
+    return json.dumps(settings, separators=(",", ":")).encode()
 
 
 def add(
@@ -61,5 +67,5 @@ def add(
         if os.sep in name or name == "enclave.json":
             raise ImageError(f"A configuration file cannot be called {name}.", "Give it another name.")
         tree.file(f"{SETTINGS_FOLDER}/{name}", content, "settings")
-    tree.file(f"{SETTINGS_FOLDER}/enclave.json", settings(bundle, variant, more), "settings")
+    tree.file(f"{SETTINGS_FOLDER}/enclave.json", settings_for(bundle, variant, more), "settings")
     tree.file(BUNDLE, bundle, "function")

@@ -64,7 +64,7 @@ def build(inputs: Inputs, out: Path) -> dict[str, Any]:
         compile_library=inputs.compile_library,
     )
     second = _application(inputs)
-    ramdisks = [BytesPart(_archive(tree)) for tree in (first, second)]
+    ramdisks = [BytesPart(archive(tree)) for tree in (first, second)]
     kernel, cmdline = BytesPart(inputs.kernel.image), inputs.kernel.command_line.encode()
     signature = None
     if inputs.key is not None and inputs.certificate is not None:
@@ -100,7 +100,8 @@ def _application(inputs: Inputs) -> Tree:
     return tree
 
 
-def _archive(tree: Tree) -> bytes:
+def archive(tree: Tree) -> bytes:
+    """The ramdisk of a tree."""
     out = io.BytesIO()
     # Not compressed: with another zlib the same files would have other measurements.
     ramdisk.write(
