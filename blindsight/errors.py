@@ -11,11 +11,13 @@
     │   └── EvidenceFreshnessError  step 10: not made for this caller, now
     ├── PolicyError                 a policy that must not be used
     ├── ProducerError               an enclave that cannot make evidence
+    ├── KmsError                    a secret that the key management service did not release, or a policy for it
     ├── CapeError                   .status: a request in Cape's protocol that is refused
     ├── OwnerError                  a Cape Key of another owner than it should be
     ├── LocalTrustError             trust in this machine's stack that would go beyond this machine
     ├── SealingError                a message that cannot be opened
     ├── ReceiptError                a receipt that proves nothing
+    ├── ReleaseError                a release file that says nothing, or an artifact that is not the released one
     ├── EifError                    an enclave image that is not well-formed, or not signed as it says
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
     ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
@@ -211,6 +213,35 @@ class ProducerError(BlindsightError):
     )
 
 
+class KmsError(BlindsightError):
+    """A secret was not released by the key management service, or what belongs to it is not usable.
+
+    Only `kms_unreachable`, `kms_throttled` and `boot_config_unreachable` may pass unchanged.
+    """
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "invalid_kms_settings": "Correct the named entry; docs/kms.md describes the file. It is measured.",
+            "invalid_boot_config": "Correct the host's boot configuration; docs/kms.md describes it.",
+            "boot_config_unreachable": "Start `python -m gateway boot-config` on the host, then the enclave.",
+            "boot_config_incomplete": "Add the named ciphertext to the host's boot configuration.",
+            "credentials_unavailable": "Give the instance a role, and start the forwarder to its metadata service.",
+            "kms_unreachable": "Start the forwarder to the service's endpoint, then start the enclave again.",
+            "kms_throttled": "Start the enclave again in a minute.",
+            "kms_refused": "Compare the key's policy with this enclave's measurements: `blindsight kms policy`.",
+            "kms_answer_invalid": "Do not use this endpoint: it did not answer as the service does.",
+            "kms_other_key": "Correct the key in the measured settings, or make the ciphertext under that key.",
+            "kms_envelope_invalid": "Do not use this endpoint: its answer is not for this enclave.",
+            "invalid_key_policy": "Correct the named argument; `blindsight kms policy --help` explains each.",
+            "sealed_bundle_refused": "Encrypt the bundle anew with `blindsight bundle encrypt`, and pin its checksum.",
+        }
+    )
+
+    @property
+    def retryable(self) -> bool:
+        return self.code in {"kms_unreachable", "kms_throttled", "boot_config_unreachable"}
+
+
 class CapeError(BlindsightError):
     """A request in Cape's protocol was refused. The message is what Cape's clients show their users.
 
@@ -329,6 +360,27 @@ class ReceiptError(BlindsightError):
             "receipt_output_mismatch": "The answer is not the one that was signed; do not rely on it.",
             "receipt_input_mismatch": "The receipt is for another image; check which file was sent.",
             "receipt_time_implausible": "The receipt's time does not fit its evidence; do not rely on it.",
+        }
+    )
+
+
+class ReleaseError(BlindsightError):
+    """A release file cannot be used, or an artifact is not the one it names. Never retryable with the same files."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "unreadable_release": "Check the path, and fetch the release file again, whole.",
+            "not_a_release": "Give the release file of a release of Blindsight: an in-toto statement, or its envelope.",
+            "unsupported_release": "Install the newest `blindsight`: the release file is of a later format.",
+            "invalid_release": "Ask the release's maker for a whole release file; this one was edited or is damaged.",
+            "unreleased_artifact": "Check that artifact and release file are of one release; do not use the artifact.",
+            "digest_mismatch": "Do not use the artifact: fetch it again from the release's maker.",
+            "measurement_mismatch": "Do not use the release: what it measures is not what it says. Ask its maker.",
+            "unreadable_artifact": "Check the path of the artifact that is to be compared.",
+            "no_policy": "Ask the release's maker for a policy; this release file holds none.",
+            "signature_missing": "Ask for the signed envelope of the release file, or leave --key out.",
+            "signature_invalid": "Do not use the release file: the owner of this key did not sign it.",
+            "unusable_key": "Give an Ed25519 key in PEM, as `openssl genpkey -algorithm ed25519` makes it.",
         }
     )
 

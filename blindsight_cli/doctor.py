@@ -20,10 +20,10 @@ from rich.table import Table
 from blindsight import strict_json
 from blindsight.attestation import matching
 from blindsight.attestation.policy import Policy
-from blindsight.attestation.report import LEFT_OPEN
+from blindsight.attestation.report import LEFT_OPEN, PROVES_NOTHING
 from blindsight.client import routes
 from blindsight.errors import PolicyError, ProxyError
-from blindsight_cli import kinds, units
+from blindsight_cli import units
 from blindsight_cli.classify import DEFAULT_URL
 from blindsight_cli.console import out
 from blindsight_cli.printable import cell
@@ -166,9 +166,8 @@ def _evidence(client: httpx2.Client) -> Finding:
     if response.status_code != 200:
         return Finding("evidence", False, _problem(response), "look into the gateway's log")
     kind = str(strict_json.loads(response.content)["kind"])
-    return Finding(
-        "evidence", good=True, seen=f"{kinds.meaning(kind)} (the gateway's enclave, as the gateway reads it)"
-    )
+    meaning = next((text for known, text in PROVES_NOTHING.items() if known == kind), f"of kind {kind}.")
+    return Finding("evidence", good=True, seen=f"{meaning} So the gateway reads its enclave's; `attest` verifies it.")
 
 
 def _problem(response: httpx2.Response) -> str:

@@ -23,6 +23,7 @@ from enclave_runtime.confinement.warden import Warden
 from enclave_runtime.evidence import choice
 from enclave_runtime.evidence.measure import image_files, measurements, packages
 from enclave_runtime.keys import KEY_SECONDS
+from enclave_runtime.kms.settings import KmsSettings
 from enclave_runtime.serve import Options, serve
 from enclave_runtime.workers.process import FunctionBroken
 
@@ -34,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m enclave_runtime", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("serve", help="run the enclave until SIGTERM")
-    command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
+    command.add_argument("--bundle", type=Path, help="the function bundle, encrypted where --kms pins one")
     command.add_argument("--function-checksum", metavar="HEX", help="refuse any other bundle")
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     command.add_argument("--port", type=int, default=7500, help="port to listen on (default %(default)s)")
@@ -93,6 +94,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="BYTES",
         help="of all workers and Cape functions together, where the kernel has control groups (default: three quarters"
         " of the machine's, here %(default)s)",
+    )
+    command.add_argument(
+        "--kms",
+        type=Path,
+        metavar="FILE",
+        help="measured settings of AWS KMS, which releases the root secret, and the key of an encrypted bundle",
+    )
+    command.add_argument(
+        "--boot-config",
+        metavar="URL",
+        help="where the host gives the ciphertexts for it, and the encrypted bundle: vsock://3:9001",
     )
     command.add_argument(
         "--require-confinement", action="store_true", help="refuse to start where untrusted code is not fully confined"
@@ -168,6 +180,8 @@ def main() -> int:
             print(json.dumps(warden.summary(), indent=2))  # noqa: T201 -- the command's output
             return 0
         expected = arguments.function_checksum
+        if problem := _missing(arguments):
+            return _fail(problem)
         options = Options(
             bundle=arguments.bundle,
             function_checksum=bytes.fromhex(expected) if expected else None,
@@ -188,7 +202,14 @@ def main() -> int:
             without_layers=tuple(arguments.without_layer),
             landlock_abi=arguments.landlock_abi,
             require_confinement=arguments.require_confinement,
+            kms=KmsSettings.load(arguments.kms) if arguments.kms else None,
+            boot_config=arguments.boot_config,
         )
+        pinned = options.kms.bundle_sha256 if options.kms else None
+        if options.bundle is None and pinned is None:
+            return _fail("there is no bundle; give --bundle, or --kms with a file that pins bundle_sha256")
+        if pinned is not None and options.function_checksum not in {None, pinned}:
+            return _fail("--function-checksum and bundle_sha256 of --kms differ; give one, or both alike")
         return asyncio.run(serve(options))
     except BadBundle as error:
         return _fail(f"{error}; build it again with `blindsight bundle build`")
@@ -198,6 +219,13 @@ def main() -> int:
         return _fail(f"{error} {error.next_step}")
     except OSError as error:
         return _fail(f"{error}; is another enclave running on this port?")
+
+
+def _missing(arguments: argparse.Namespace) -> str | None:
+    """What is wrong with the options of `serve`, taken together."""
+    if (arguments.kms is None) != (arguments.boot_config is None):
+        return "--kms and --boot-config go together; give both, or none"
+    return None
 
 
 def _gateway_secret(arguments: argparse.Namespace) -> Path | None:

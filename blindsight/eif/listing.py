@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import stat
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from blindsight.eif.ramdisk import ALIGNMENT, MAGIC, MAX_NAME_BYTES, TRAILER
 from blindsight.errors import EifError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 MAX_ENTRIES = 200_000
 """Of a ramdisk; the end of an archive counts as one."""
@@ -67,15 +67,21 @@ class Listed:
 
 @dataclass(frozen=True)
 class Listing:
-    """The entries in their order, and how many bytes they were unpacked from."""
+    """The entries in their order, how many bytes they were unpacked from, and the files that were to be kept."""
 
     entries: tuple[Listed, ...]
     unpacked: int
+    kept: Mapping[str, bytes]
 
 
-def read(blocks: Iterable[bytes]) -> Listing:
-    """List the ramdisk that `blocks` are. Raises `EifError`."""
-    source, budget = _Source(blocks), _Budget()
+def read(blocks: Iterable[bytes], *, keep: Mapping[str, int] | None = None) -> Listing:
+    """List the ramdisk that `blocks` are. Raises `EifError`.
+
+    `keep` names files whose data is wanted, and how many bytes at most; of two of one name the later counts, as it
+    does for the kernel.
+    """
+    kept: dict[str, bytes] = {}
+    source, budget = _Source(blocks), _Budget(keep=keep or {}, kept=kept)
     entries: list[Listed] = []
     unpacked = 0
     while head := source.peek(len(MAGIC)):
@@ -95,25 +101,27 @@ def read(blocks: Iterable[bytes]) -> Listing:
             other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
             what = f"It is compressed with {other}." if other else "It holds something that is no newc archive."
             raise EifError("malformed_ramdisk", what)
-    return Listing(tuple(entries), unpacked)
+    return Listing(tuple(entries), unpacked, kept)
 
 
 @dataclass
 class _Budget:
-    """What is left of the limits of one ramdisk."""
+    """What is left of the limits of one ramdisk, and what of it is kept."""
 
     entries: int = MAX_ENTRIES
     names: int = MAX_NAMES_BYTES
     unpacked: int = MAX_UNPACKED_BYTES
     streams: int = MAX_STREAMS
+    keep: Mapping[str, int] = field(default_factory=dict)
+    kept: dict[str, bytes] = field(default_factory=dict)
 
     def spend(self, *, entries: int = 0, names: int = 0, unpacked: int = 0, streams: int = 0) -> None:
         self.entries -= entries
         self.names -= names
         self.unpacked -= unpacked
         self.streams -= streams
-        for what, left in vars(self).items():
-            if left < 0:
+        for what in ("entries", "names", "unpacked", "streams"):
+            if getattr(self, what) < 0:
                 raise EifError("ramdisk_too_large", f"The ramdisk has more {what} than are looked through.")
 
 
@@ -145,7 +153,7 @@ def _archive(source: _Source, budget: _Budget) -> Iterator[Listed]:
             budget.spend(names=size)
             target = source.take(size).decode("utf-8", "backslashreplace")
         elif stat.S_ISREG(mode):
-            digest = source.digest(size)
+            digest = _data(source, name, size, budget)
             if links > 1:
                 earlier = first.setdefault((major, minor, ino), name)
                 link = None if earlier == name else earlier
@@ -153,6 +161,21 @@ def _archive(source: _Source, budget: _Budget) -> Iterator[Listed]:
             source.skip(size)
         source.skip(-size % ALIGNMENT)
         yield Listed(name, mode, size, digest, target, link, (uid, gid), mtime, (node_major, node_minor))
+
+
+def _data(source: _Source, name: str, size: int, budget: _Budget) -> bytes:
+    """SHA-256 of a file's data, which is kept if it is wanted."""
+    sha256, pieces = hashlib.sha256(), []
+    wanted = size <= budget.keep.get(name, -1)
+    for piece in source.pieces(size):
+        sha256.update(piece)
+        if wanted:
+            pieces.append(piece)
+    if wanted:
+        budget.kept[name] = b"".join(pieces)
+    elif name in budget.keep:
+        raise EifError("ramdisk_too_large", f"The file {name!r} has {size} bytes, over {budget.keep[name]}.")
+    return sha256.digest()
 
 
 def _fields(source: _Source) -> list[int]:
@@ -235,13 +258,6 @@ class _Source:
     def skip(self, count: int) -> None:
         for _ in self.pieces(count):
             pass
-
-    def digest(self, count: int) -> bytes:
-        """SHA-256 of the next `count` bytes."""
-        sha256 = hashlib.sha256()
-        for piece in self.pieces(count):
-            sha256.update(piece)
-        return sha256.digest()
 
     def _advance(self, count: int) -> None:
         self._start += count

@@ -13,7 +13,7 @@ User Guide, "Measurements"; README of aws-nitro-enclaves-image-format):
 | 2 | the other ramdisks, in their order |
 | 8 | DER of the signing certificate; the register stays zero without one |
 
-Header and metadata are in none: whoever has the image can change those and attest the same.
+Header and metadata are in none: the host can change those and attest the same.
 """
 
 from __future__ import annotations

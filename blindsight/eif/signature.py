@@ -52,8 +52,8 @@ def sign(pcr0: bytes, *, key_pem: bytes, certificate_pem: bytes) -> bytes:
         raise ValueError("PCR 0 has 48 bytes")
     try:
         key = load_pem_private_key(key_pem, password=None)
-        certificate = x509.load_pem_x509_certificate(certificate_pem)
-        public = certificate.public_key()
+        signer = x509.load_pem_x509_certificate(certificate_pem)
+        public = signer.public_key()
     except UNREADABLE as error:
         raise EifError("signing_key_unusable", "Key or certificate is not PEM, or the key is encrypted.") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
@@ -62,7 +62,7 @@ def sign(pcr0: bytes, *, key_pem: bytes, certificate_pem: bytes) -> bytes:
         raise EifError("signing_key_unusable", "The certificate is of another key.")
     payload = cbor2.dumps({"register_index": 0, "register_value": list(pcr0)})
     entry = {
-        "signing_certificate": list(certificate.public_bytes(Encoding.PEM)),
+        "signing_certificate": list(signer.public_bytes(Encoding.PEM)),
         "signature": list(cose.sign(payload, key)),
     }
     section = cbor2.dumps([entry])
@@ -76,10 +76,10 @@ def verify(section: bytes, *, pcr0: bytes, at: datetime | None = None) -> Signed
 
     Who the certificate's holder is, is for the caller to know: compare PCR 8, or the certificate's digest.
     """
-    certificate, message = _parse(section)
-    key = _public_key(certificate)
+    signer, message = _parse(section)
+    key = _public_key(signer)
     moment = at or datetime.now(UTC)
-    if not certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc:
+    if not signer.not_valid_before_utc <= moment <= signer.not_valid_after_utc:
         raise EifError("signing_certificate_expired", "The signing certificate is not valid at this time.")
     try:
         signed = cose.parse(message)
@@ -89,12 +89,17 @@ def verify(section: bytes, *, pcr0: bytes, at: datetime | None = None) -> Signed
         raise EifError(code, f"The signature is refused: {error}") from error
     if _register_value(signed.payload) != pcr0:
         raise EifError("signed_register_mismatch", "The signature is for another image: its PCR 0 differs.")
-    return Signed(certificate, pcr0)
+    return Signed(signer, pcr0)
 
 
 def certificate_der(section: bytes) -> bytes:
     """The signing certificate in DER, whether or not the signature holds. Raises `EifError`."""
-    return _parse(section)[0].public_bytes(Encoding.DER)
+    return certificate(section).public_bytes(Encoding.DER)
+
+
+def certificate(section: bytes) -> x509.Certificate:
+    """The signing certificate, whether or not the signature holds. Raises `EifError`."""
+    return _parse(section)[0]
 
 
 def _parse(section: bytes) -> tuple[x509.Certificate, bytes]:
@@ -118,12 +123,12 @@ def _certificate(pem: bytes) -> x509.Certificate:
         raise EifError("signing_certificate_invalid", "The signing certificate is not one certificate in PEM.")
     block = pem[start : end + len(_END)].replace(b"\r\n", b"\n")
     try:
-        certificate = x509.load_pem_x509_certificate(block)
+        loaded = x509.load_pem_x509_certificate(block)
     except UNREADABLE as error:
         raise EifError("signing_certificate_invalid", "The signing certificate is malformed.") from error
-    if certificate.public_bytes(Encoding.PEM).strip() != block:
+    if loaded.public_bytes(Encoding.PEM).strip() != block:
         raise EifError("signing_certificate_invalid", "The signing certificate's PEM has bytes that do not count.")
-    return certificate
+    return loaded
 
 
 def _public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:

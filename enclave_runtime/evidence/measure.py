@@ -2,9 +2,9 @@
 
 A simulated enclave has no image to hash, so the files themselves are measured: PCR 1 covers the interpreter and the
 installed distributions that the runtime uses, PCR 2 the Python sources of `enclave_runtime` and of the core in
-`blindsight`, PCR 0 both. The caller's side in `blindsight/client`, and `blindsight/eif`, which reads images, are no
-part of an enclave. Folder, owner, mode and time of the files do not count, so any checkout of the same release on the
-same wheels gives the same values. What the operating system and the standard library add is not measured.
+`blindsight`, PCR 0 both. What only callers need (`NOT_IN_ENCLAVES`) is no part of an enclave. Folder, owner, mode
+and time of the files do not count, so any checkout of the same release on the same wheels gives the same values. What
+the operating system and the standard library add is not measured.
 
 The rule is that of an enclave image: PCR = SHA-384(48 zero bytes || SHA-384(content)). The content is a manifest: for
 each file, sorted by name, the length of the name (4 bytes, big-endian), the name and the SHA-384 of the file.
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 DISTRIBUTIONS = ("cbor2", "cffi", "cryptography", "numpy", "onnxruntime", "pillow", "pyjwt", "rfc8785")
 """What the runtime and its worker import beside the standard library; a test compares this with what they load."""
 
-NOT_IN_ENCLAVES = ("blindsight/client/", "blindsight/eif/")
-"""What `blindsight` has beside the core; an enclave image leaves it out."""
+NOT_IN_ENCLAVES = ("blindsight/client/", "blindsight/eif/", "blindsight/release_file/")
+"""What `blindsight` has that enclaves do not need; an enclave image leaves it out."""
 
 _INSTALLER_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
 """Written by the installer into `*.dist-info`; they differ between installations of one wheel."""

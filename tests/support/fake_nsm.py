@@ -64,6 +64,8 @@ class FakeNsm:
     answers: dict[str, Callable[[bytes], bytes]] = field(default_factory=dict)
     indefinite: bool = False
     """Whether responses are maps of indefinite length."""
+    emulated: bool = False
+    """Whether documents are unsigned, as those of QEMU's machine."""
     calls: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -135,11 +137,14 @@ class FakeNsm:
                 return "InvalidOperation"
 
     def _document(self, *, user_data: bytes | None, nonce: bytes | None, public_key: bytes | None) -> bytes:
+        leaf, bundle = (bytes(64), [bytes(64)]) if self.emulated else (self._leaf, self._bundle)
         payload = {
             "module_id": self.module_id, "digest": "SHA384", "timestamp": int(datetime.now(UTC).timestamp() * 1000),
-            "pcrs": {index: self.registers[index] for index in sorted(self.locked)}, "certificate": self._leaf,
-            "cabundle": self._bundle, "public_key": public_key, "user_data": user_data, "nonce": nonce,
+            "pcrs": {index: self.registers[index] for index in sorted(self.locked)}, "certificate": leaf,
+            "cabundle": bundle, "public_key": public_key, "user_data": user_data, "nonce": nonce,
         }  # fmt: skip
+        if self.emulated:
+            return cbor2.dumps([b"\xa1\x01\x20", {}, cbor2.dumps(payload), bytes(64)])
         encoded = b"\xbf" + b"".join(cbor2.dumps(k) + cbor2.dumps(v) for k, v in payload.items()) + b"\xff"
         signed = cbor2.dumps(["Signature1", _ES384, b"", encoded])
         r, s = decode_dss_signature(self._key.sign(signed, ec.ECDSA(hashes.SHA384())))

@@ -22,8 +22,8 @@ def rows(folder: Path, *arguments: object) -> dict[str, str]:
 
 def test_the_kind_is_that_of_the_gateways_enclave(tiny_stack: Stack, tmp_path: Path) -> None:
     said = rows(tmp_path, "--url", tiny_stack.gateway.url)["evidence"]
-    assert said.startswith("SIMULATED")
-    assert "the gateway's enclave" in said
+    assert said.startswith("SIMULATED ENCLAVE")
+    assert "the gateway reads its enclave's" in said
 
 
 def test_where_nothing_runs_only_the_device_is_told_of(tmp_path: Path) -> None:

@@ -11,12 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blindsight.errors import ProducerError
+from blindsight.attestation import Policy, Release, verify_archived
+from blindsight.errors import EvidenceError, ProducerError
 from enclave_runtime.evidence import nsm_protocol as protocol
+from tests.support import nsm_recorder
 from tests.support.fake_nsm import FakeNsm
 
-TRANSCRIPT: dict[str, Any] = json.loads(Path(__file__).with_name("nsm_transcript.json").read_text())
+TRANSCRIPTS: dict[str, dict[str, Any]] = {
+    file.stem: json.loads(file.read_text()) for file in sorted(Path(__file__).parent.glob("nsm_transcript*.json"))
+}
 """`exchanges`: requests and responses of one boot, in order; `provenance`: where they come from."""
+
+TRANSCRIPTS["the fake"] = nsm_recorder.record(FakeNsm(), "Recorded of the tests' own module.")
 
 READERS = {
     "DescribeNSM": protocol.read_description,
@@ -56,7 +62,14 @@ def code_of(command: str, response: bytes) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("exchange", TRANSCRIPT["exchanges"], ids=lambda exchange: exchange["is"])
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        pytest.param(exchange, id=f"{name}: {exchange['is']}")
+        for name, transcript in TRANSCRIPTS.items()
+        for exchange in transcript["exchanges"]
+    ],
+)
 def test_the_transcript(exchange: dict[str, Any]):
     """Each request is what we would ask, each response read, or refused, as the transcript says."""
     request, response = bytes.fromhex(exchange["request"]), bytes.fromhex(exchange["response"])
@@ -68,14 +81,36 @@ def test_the_transcript(exchange: dict[str, Any]):
     else:
         assert code_of("DescribeNSM", response) == exchange["code"]
     if command in REQUESTS and "code" not in exchange:
-        for size in range(len(response)):
+        for size in range(0, len(response), 1 + len(response) // 500):
             assert code_of(command, response[:size]) == "nsm_answer"
 
 
-def test_the_transcript_has_every_command_and_says_where_it_is_from():
-    decoded = [cbor2.loads(bytes.fromhex(each["request"])) for each in TRANSCRIPT["exchanges"]]
+@pytest.mark.parametrize("name", TRANSCRIPTS)
+def test_a_transcript_has_every_command_and_says_where_it_is_from(name: str):
+    transcript = TRANSCRIPTS[name]
+    decoded = [cbor2.loads(bytes.fromhex(each["request"])) for each in transcript["exchanges"]]
     assert {each if isinstance(each, str) else next(iter(each)) for each in decoded} >= READERS.keys()
-    assert TRANSCRIPT["provenance"].startswith(("Constructed", "Recorded"))
+    assert transcript["provenance"].startswith(("Constructed", "Recorded"))
+
+
+def test_the_recorded_document_is_the_emulated_machines():
+    """Accepted for what it is, and refused by a policy for Nitro enclaves."""
+    exchange = next(each for each in TRANSCRIPTS["nsm_transcript_qemu"]["exchanges"] if each["is"] == "a document")
+    document = protocol.read_document(bytes.fromhex(exchange["response"]))
+    payload = cbor2.loads(cbor2.loads(document)[2])
+    pcrs = {index: frozenset({payload["pcrs"][index].hex()}) for index in range(3)}
+    emulated, nitro = (
+        Policy(releases=(Release(kind=kind, pcrs=pcrs, any_function=True, **roots),))
+        for kind, roots in (("qemu-nitro-enclave", {"roots": frozenset()}), ("nitro", {}))
+    )
+    verified = verify_archived(document, policy=emulated, nonce=bytes(range(32)))
+    assert (verified.kind, verified.document.user_data, verified.document.public_key) == (
+        "qemu-nitro-enclave", b"data", None,
+    )  # fmt: skip
+    assert set(verified.document.pcrs) == set(range(18))  # With those that the recording locked.
+    with pytest.raises(EvidenceError) as caught:
+        verify_archived(document, policy=nitro)
+    assert caught.value.code == "wrong_algorithm"
 
 
 @pytest.mark.parametrize(
