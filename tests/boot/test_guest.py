@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECONDS = 1500.0
+INI = """[pytest]
+consider_namespace_packages = true
+asyncio_mode = auto
+asyncio_default_fixture_loop_scope = function
+timeout = 600
+"""
 DISTRIBUTIONS = (
     "pytest",
     "pluggy",
@@ -49,13 +55,12 @@ RUN = (
     "tests/enclave_runtime/confinement/test_cgroups.py",
 )
 OPTIONS = (
-    "-q", "--color=no", "-p", "no:cacheprovider", "--import-mode=importlib", "-o", "consider_namespace_packages=true",
-    "-o", "asyncio_mode=auto", "-o", "timeout=600", "-W", "error", "--rootdir=/app", "-c", "/app/pytest.ini",
+    "-q", "--color=no", "-p", "no:cacheprovider", "--import-mode=importlib", "--rootdir=/app", "-c", "/app/pytest.ini",
 )  # fmt: skip
 
 
 def _test_files() -> Iterator[tuple[str, bytes]]:
-    yield "pytest.ini", b"[pytest]\n"
+    yield "pytest.ini", INI.encode()
     for pattern in TESTS:
         for file in sorted(REPOSITORY.glob(pattern)):
             yield file.relative_to(REPOSITORY).as_posix(), file.read_bytes()
