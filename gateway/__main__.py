@@ -13,7 +13,7 @@ from blindsight.errors import PolicyError
 from gateway import log, tokens
 from gateway.cape.database import StoreUnusable
 from gateway.serve import serve
-from gateway.settings import Settings
+from gateway.settings import RetiredSetting, Settings
 from gateway.tokens import BadTokenFile
 
 
@@ -34,7 +34,7 @@ def main() -> int:
         return uvloop.run(serve(Settings()))
     except ValidationError as error:
         return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
-    except (PolicyError, BadTokenFile, StoreUnusable, OSError) as error:
+    except (PolicyError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
 
 
