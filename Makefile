@@ -27,10 +27,10 @@ RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports check bench conformance conformance-foreign fuzz web lock clean
+.PHONY: help run test test-enclave lint types imports check bench conformance conformance-foreign fuzz web lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/installed-run ## build what is missing, start everything, serve until Ctrl-C
 	@$(BIN)/blindsight up --port $(PORT) --tls-port $(TLS_PORT) --metrics-port $(METRICS_PORT) --state $(STATE) --variant $(VARIANT) \
@@ -50,6 +50,13 @@ types: $(VENV)/installed-dev
 
 imports: $(VENV)/installed-dev
 	$(BIN)/lint-imports
+
+# A slow, optional test of its own. docs/enclave-image.md says what to install; logs and times go to ARTEFACTS.
+test-enclave: export NITRO_QEMU ?= qemu-system-x86_64
+test-enclave: export NITRO_VSOCK ?= vhost-device-vsock
+test-enclave: export BLINDSIGHT_ARTEFACTS ?= $(STATE)/test-enclave
+test-enclave: $(VENV)/installed-dev ## build an enclave image, boot it in QEMU, classify a photo there
+	$(BIN)/python -m pytest tests/boot tests/enclave_image
 
 bench: $(VENV)/installed-dev ## measure against a bare loop and a plain service; results in benchmarks/out
 	$(BIN)/python -m benchmarks run $(BENCH)
