@@ -86,8 +86,8 @@ def verify(
         out.print(report.render(), markup=False, end="")
     for warning in report.warnings:
         err.print(warning, style="bold yellow")
-    if report.kind == "simulated":
-        err.print("SIMULATED ENCLAVE: this proves nothing about the host that runs it.", style="bold yellow")
+    if report.notice is not None:
+        err.print(report.notice, style="bold yellow")
 
 
 @app.command("diff")
@@ -130,7 +130,7 @@ def _facts(verified: Verified) -> dict[str, str]:
     facts = {f"PCR {index}": value.hex() for index, value in sorted(document.pcrs.items()) if any(value)}
     if verified.claims is not None:
         facts |= {name: value.hex() for name, value in vars(verified.claims).items()}
-    facts |= {"kind": verified.kind, "root": verified.root_sha256}
+    facts |= {"kind": verified.kind, "root": verified.root_sha256 or ""}
     return facts | {"module": document.module_id, "made": f"{document.timestamp:%Y-%m-%d %H:%M:%SZ}"}
 
 

@@ -92,9 +92,9 @@ class Core:
         recipient = self.recipient
         return None if recipient is renew.outdated else recipient
 
-    def verify(self) -> Generator[Call | Renew, Any, Recipient]:
-        """Fetch evidence with a fresh nonce and verify it. What was accepted before counts no more."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
+    def verify(self, nonce: bytes | None = None) -> Generator[Call | Renew, Any, Recipient]:
+        """Fetch evidence and verify it. What was accepted before counts no more. `nonce` is fresh unless given."""
+        nonce = secrets.token_bytes(_NONCE_BYTES) if nonce is None else nonce
         self._accepted = None
         started = self._clock()
         reply: Reply = yield Call("GET", f"/attestation?nonce={nonce.hex()}", {"Accept": _JSON})

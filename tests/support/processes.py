@@ -108,6 +108,8 @@ class Server:
 class Enclave(Server):
     """`python -m enclave_runtime serve`, with its workers."""
 
+    module = "enclave_runtime"
+
     def __init__(
         self,
         bundle: Path,
@@ -124,7 +126,7 @@ class Enclave(Server):
         self.secret_file = options.get("gateway_secret", state / "gateway_secret")
         arguments = {"bundle": bundle, "state": state, "port": port, "workers": workers, **options}
         flags = [text for key, value in arguments.items() for text in _flag(key, value)]
-        super().__init__(["enclave_runtime", "serve", *flags], folder, user=user)
+        super().__init__([self.module, "serve", *flags], folder, user=user)
 
     def wait_warm(self) -> None:
         """Wait until every worker is warm."""
