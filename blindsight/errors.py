@@ -20,6 +20,7 @@
     ├── ReleaseError                a release file that says nothing, or an artifact that is not the released one
     ├── EifError                    an enclave image that is not well-formed, or not signed as it says
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
+    ├── AddressError                an address of a service that cannot be used
     ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
     └── TransportError              the other side was not reached; safe to retry
 
@@ -446,6 +447,18 @@ class ProxyError(BlindsightError):
         {
             "plain_through_proxy": "Use an https:// address, seal the photos (--sealed), or leave the proxy out.",
             "proxy_unusable": "Give it as http://HOST:PORT; SOCKS needs the packages socksio and python-socks.",
+        }
+    )
+
+
+class AddressError(BlindsightError):
+    """An address that is none, or that cannot be listened on. Retry only with another one, or when it is free."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "invalid_address": "Give tcp://HOST:PORT, unix:///PATH, unix:///PATH?port=N or vsock://CID:PORT.",
+            "address_taken": "Stop what listens there, or choose another address.",
+            "address_unusable": "Check that the folder or interface exists, and that this user may use it.",
         }
     )
 

@@ -24,7 +24,7 @@ from tests.support.inprocess import running_app
 from tests.support.models import label_of
 from tests.support.problems import CANARY, check
 from tests.support.rawhttp import Connection
-from tests.support.wire import free_port
+from tests.support.wire import free_port, loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,7 +259,7 @@ def test_both_media_types_and_the_problem_are_documented(tiny_stack: Stack) -> N
 
 def test_without_an_enclave(tiny_stack: Stack) -> None:
     message, _ = seal(key_config(tiny_stack.client), images.plain(CLASS))
-    with tiny_stack.another_gateway(ready=False, enclave_port=free_port()) as gateway:
+    with tiny_stack.another_gateway(ready=False, enclave=loopback(free_port())) as gateway:
         check(gateway.client.get(KEYS), "enclave_unavailable")
         for path in ("/classify", "/ohttp"):
             check(gateway.client.post(path, content=message, headers=HEADERS), "enclave_unavailable")
