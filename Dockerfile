@@ -29,6 +29,8 @@ ENTRYPOINT ["python", "-m", "gateway"]
 CMD ["serve"]
 
 # ---- enclave: the runtime; the bundle is mounted, or copied by a derived image ---------------------------------------
+# For containers, with SIMULATED evidence, which proves nothing about the host. No image of a Nitro enclave: such a one
+# has no simulator in it (`python -m enclave_runtime files` lists what it has) and starts with --evidence nsm.
 FROM base AS enclave
 COPY requirements/enclave.txt requirements/enclave.txt
 RUN pip install --require-hashes --no-deps --requirement requirements/enclave.txt
@@ -44,9 +46,10 @@ VOLUME ["/state"]
 EXPOSE 7500
 # By its path: `python -m` would believe compiled files of the first modules, which nothing measures.
 ENTRYPOINT ["python", "-I", "-S", "-B", "/app/enclave_runtime/boot.py", "enclave_runtime.commands"]
-CMD ["serve", "--host", "0.0.0.0", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
+CMD ["serve", "--listen", "tcp://0.0.0.0:7500", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
 
 # ---- enclave-classifier: the same without Cape's code, for those who only classify; "policy --variant classifier" -----
+# Evidence is SIMULATED here, too.
 FROM base AS enclave-classifier
 COPY requirements/enclave.txt requirements/enclave.txt
 RUN pip install --require-hashes --no-deps --requirement requirements/enclave.txt
@@ -60,7 +63,7 @@ USER 10001:10001
 VOLUME ["/state"]
 EXPOSE 7500
 ENTRYPOINT ["python", "-I", "-S", "-B", "/app/enclave_runtime/boot.py", "enclave_runtime.commands"]
-CMD ["serve", "--variant", "classifier", "--host", "0.0.0.0", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
+CMD ["serve", "--variant", "classifier", "--listen", "tcp://0.0.0.0:7500", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
 
 # ---- commands: client and commands, as in the wheel ------------------------------------------------------------------
 FROM base AS commands

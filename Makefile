@@ -7,6 +7,8 @@ MODEL ?=
 # `classifier`: an enclave without any of Cape's code.
 VARIANT ?= cape
 PYTHON ?= python3
+SECONDS ?= 60
+TARGET ?=
 # Processes that run the tests, which wait more than they compute. 0: all in one, for a debugger.
 JOBS ?= 2
 
@@ -22,15 +24,15 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := --require-hashes --no-deps --requirement
 UV ?= uv
-UNITS := enclave gateway model-build run dev
+UNITS := enclave gateway model-build run dev fuzz
 RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports check bench web lock clean conformance conformance-foreign mutants
+.PHONY: help run test test-enclave lint types imports check bench conformance conformance-foreign mutants fuzz web lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/installed-run ## build what is missing, start everything, serve until Ctrl-C
 	@$(BIN)/blindsight up --port $(PORT) --tls-port $(TLS_PORT) --metrics-port $(METRICS_PORT) --state $(STATE) --variant $(VARIANT) \
@@ -51,8 +53,18 @@ types: $(VENV)/installed-dev
 imports: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
+# A slow, optional test of its own. docs/enclave-image.md says what to install; logs and times go to ARTEFACTS.
+test-enclave: export NITRO_QEMU ?= qemu-system-x86_64
+test-enclave: export NITRO_VSOCK ?= vhost-device-vsock
+test-enclave: export BLINDSIGHT_ARTEFACTS ?= $(STATE)/test-enclave
+test-enclave: $(VENV)/installed-dev ## build an enclave image, boot it in QEMU, classify a photo there
+	$(BIN)/python -m pytest tests/boot tests/enclave_image
+
 bench: $(VENV)/installed-dev ## measure against a bare loop and a plain service; results in benchmarks/out
 	$(BIN)/python -m benchmarks run $(BENCH)
+
+fuzz: $(VENV)/installed-fuzz ## fuzz every parser, or TARGET=name, for SECONDS of processor time each (docs/fuzzing.md)
+	$(BIN)/python -m fuzz run --seconds $(SECONDS) $(TARGET)
 
 conformance: $(VENV)/installed-dev ## all cases of vectors/attestation on both verifiers; a table, non-zero exit on any disagreement
 	$(BIN)/python -m blindsight_conformance run
@@ -101,6 +113,10 @@ $(MUTANTS)/installed: Makefile
 	@$(BIN)/python -c 'import pytest, pathlib; print(pathlib.Path(pytest.__file__).parents[1])' > \
 		"$$($(MUTANTS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ours.pth"
 	@npm install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix $(MUTANTS) @stryker-mutator/instrumenter@9.5.1
+	@touch $@
+
+$(VENV)/installed-fuzz: $(VENV)/installed-dev requirements/fuzz.txt
+	@$(PIP) $(LOCKED) requirements/fuzz.txt
 	@touch $@
 
 $(PYCAPE_VENV)/installed: $(PYCAPE_PINS)
