@@ -16,7 +16,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const web = dirname(here);
 const root = join(web, "..", "..");
 const WORKERS = 2;
-const SECONDS = 30;
+const SECONDS = 120;
 const FILES = [
   "cbor", "certificate", "chain", "claims", "cose", "der", "document", "emulated", "matching", "policy", "policyjson",
   "release", "roots", "verify",
@@ -28,12 +28,7 @@ async function work(bundle) {
   const state = (globalThis.__stryker__ ??= {});
   const load = async (mark) => (await import(`${pathToFileURL(bundle).href}${mark}`)).judges(root);
   const judges = await load("");
-  for (const judge of judges) {
-    state.currentTestId = judge.id;
-    await judge.run();
-  }
-  const { perTest, static: always = {} } = state.mutantCoverage;
-  state.currentTestId = undefined;
+  const { perTest, static: always = {} } = JSON.parse(readFileSync(`${bundle}.json`, "utf8"));
   process.stdout.write("ready\n");
   for await (const id of createInterface({ input: process.stdin })) {
     state.activeMutant = id;
@@ -51,7 +46,18 @@ async function work(bundle) {
   }
 }
 
-/** Calls `take` for the next mutant until there is none; a worker that hangs is replaced. */
+/** In a process of its own, once: note which cases reach which mutants. */
+async function cover(bundle) {
+  const state = (globalThis.__stryker__ ??= {});
+  const { judges } = await import(pathToFileURL(bundle).href);
+  for (const judge of judges(root)) {
+    state.currentTestId = judge.id;
+    await judge.run();
+  }
+  writeFileSync(`${bundle}.json`, JSON.stringify(state.mutantCoverage));
+}
+
+/** Try all mutants; a worker that hangs is replaced. */
 async function tryAll(bundle, mutants, outcomes) {
   const queue = [...mutants];
   const one = async () => {
@@ -107,6 +113,8 @@ async function main(tools) {
     for (const { name, content } of made) writeFileSync(name, content);
     const bundle = join(folder, "judges.mjs");
     await bundled(join(folder, "test", "mutants.ts"), bundle);
+    const covered = spawnSync(process.execPath, [fileURLToPath(import.meta.url), "--cover", bundle], { stdio: "inherit" });
+    if (covered.status !== 0) throw new Error("the cases do not pass without a mutant");
     const outcomes = new Map();
     await tryAll(bundle, mutants, outcomes);
     const tests = readdirSync(join(folder, "test")).filter((name) => UNIT_TESTS.some((part) => name === `${part}.test.ts`));
@@ -139,4 +147,5 @@ function report(mutants, outcomes, folder) {
 }
 
 if (process.argv[2] === "--worker") await work(process.argv[3]);
+else if (process.argv[2] === "--cover") await cover(process.argv[3]);
 else process.exitCode = await main(process.argv[2]);
