@@ -98,6 +98,14 @@ def _sizes(book: Book) -> None:
         section=CONTENT,
         rows=[23],
     )
+    room = 16 * 1024 - len(book.document(padding=bytes(1000))) + 1000
+    book.accepted(
+        "a document of 16 KiB",
+        book.document(padding=bytes(room)),
+        unknown=["padding"],
+        section="AWS 3.1: size",
+        note="the largest that is read; the device's answers end at 12 KiB",
+    )
     book.accepted("module_id beyond ASCII", book.document(module_id="i-\u00e9\U0001f600"), section=CONTENT)
 
 

@@ -9,6 +9,7 @@ import cbor2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from blindsight_conformance import mock
 from blindsight_conformance.pki import NOW, P384_ORDER, common_name, usage
@@ -324,6 +325,15 @@ def _algorithms(book: Book) -> None:
 
 def _encodings(book: Book) -> None:
     leaf = book.forge.leaf.der
+    point = book.forge.leaf.key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    for name, other in (("not on the curve", point[:-1] + bytes([point[-1] ^ 1])), ("of zeros", b"\x04" + bytes(96))):
+        document = book.document(certificate=leaf.replace(point, other))
+        book.refused("certificate_algorithm", 4, f"a key that is {name}", document, section="RFC 5480, 2.2", rows=[15])
+    encoded = bytes.fromhex("06072a8648ce3d0201")
+    unknown = book.document(certificate=leaf.replace(encoded, bytes.fromhex("06072a8648ce3d0209")))
+    book.refused(
+        "certificate_algorithm", 4, "a key of an unknown algorithm", unknown, section="RFC 5480, 2.1", rows=[15]
+    )
     version = leaf.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020128"), 1)
     long_length = leaf[:1] + b"\x83\x00" + leaf[2:]
     indefinite = leaf[:1] + b"\x80" + leaf[4:] + b"\x00\x00"

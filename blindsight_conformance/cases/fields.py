@@ -24,6 +24,7 @@ def add(book: Book) -> None:
     book.group = "fields"
     _mandatory(book)
     _content(book)
+    _limits(book)
     _registers(book)
     _lengths(book)
     _twice(book)
@@ -90,6 +91,17 @@ def _content(book: Book) -> None:
     for name, value in (("a list", []), ("bytes", b"\xa0"), ("a text", "{}"), ("null", None), ("a number", 0)):
         document = book.forge.envelope(cbor2.dumps(value))
         book.refused("invalid_field", 2, f"payload that is {name}", document, section=CONTENT)
+
+
+def _limits(book: Book) -> None:
+    """At the limits: what is in range, and refused for what it is by a later step."""
+    for size in (1, 1024):
+        document = book.document(certificate=bytes(size))
+        book.refused("malformed_certificate", 3, f"certificate of {size} bytes", document, section=CONTENT, rows=[6])
+        document = book.document(cabundle=[book.forge.root.der, bytes(size)])
+        book.refused("malformed_certificate", 3, f"cabundle with {size} bytes", document, section=CONTENT, rows=[6])
+    last = book.document(timestamp=253_402_300_799_999)
+    book.refused("evidence_from_future", 10, "timestamp at the end of 9999", last, section=CONTENT, rows=[20])
 
 
 def _registers(book: Book) -> None:

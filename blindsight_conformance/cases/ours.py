@@ -112,6 +112,7 @@ def _claims(book: Book) -> None:
         "bytes after it": claims + b"\x00",
         "a list": b"[" + claims + b"]",
         "another's object": b'{"func_checksum":"x"}',
+        "a text": b'"model_sha256"',
         "nothing": b"",
     }
     for name, user_data in others.items():

@@ -16,7 +16,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 const web = dirname(here);
 const root = join(web, "..", "..");
 const WORKERS = 2;
-const SECONDS = 120;
+/** Of processor time without a sign of life: a mutant that runs on forever. */
+const SECONDS = 3;
+const SIGN_OF_LIFE = 20;
 const FILES = [
   "cbor", "certificate", "chain", "claims", "cose", "der", "document", "emulated", "matching", "policy", "policyjson",
   "release", "roots", "verify",
@@ -37,7 +39,10 @@ async function work(bundle) {
       const fresh = always[id] ? await load(`?mutant=${id}`) : judges;
       const covering = always[id] ? fresh : judges.filter((judge) => perTest[judge.id]?.[id]);
       if (!covering.length) outcome = "survived";
-      for (const judge of covering) await judge.run();
+      for (const [number, judge] of covering.entries()) {
+        if (number % SIGN_OF_LIFE === SIGN_OF_LIFE - 1) process.stdout.write("alive\n");
+        await judge.run();
+      }
     } catch {
       outcome = "killed";
     }
@@ -66,10 +71,10 @@ async function tryAll(bundle, mutants, outcomes) {
       worker ??= await started(bundle);
       const { id } = queue.shift();
       worker.process.stdin.write(`${id}\n`);
-      const answer = await Promise.race([worker.lines.next(), sleep(SECONDS * 1000)]);
-      outcomes.set(id, answer?.value ?? "timed out");
+      const answer = await answered(worker);
+      outcomes.set(id, answer ?? "timed out");
       if (outcomes.size % 100 === 0) console.error(`${outcomes.size} of ${mutants.length}`);
-      if (answer?.value === undefined) {
+      if (answer === undefined) {
         worker.process.kill("SIGKILL");
         worker = undefined;
       }
@@ -77,6 +82,25 @@ async function tryAll(bundle, mutants, outcomes) {
     worker?.process.kill();
   };
   await Promise.all(Array.from({ length: WORKERS }, one));
+}
+
+/** What a worker says of its mutant; undefined if it works on and says nothing, or has ended. */
+async function answered({ process: child, lines }) {
+  for (;;) {
+    const spent = processorSeconds(child.pid);
+    const line = lines.next();
+    let found;
+    do found = await Promise.race([line, sleep(200)]);
+    while (!found && processorSeconds(child.pid) - spent < SECONDS);
+    if (!found || found.done) return undefined;
+    if (found.value !== "alive") return found.value;
+  }
+}
+
+/** Of a process, as Linux counts it. */
+function processorSeconds(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 async function started(bundle) {
@@ -89,7 +113,7 @@ async function started(bundle) {
 }
 
 function sleep(milliseconds) {
-  return new Promise((done) => setTimeout(done, milliseconds).unref());
+  return new Promise((done) => setTimeout(done, milliseconds));
 }
 
 async function bundled(entry, outfile) {
