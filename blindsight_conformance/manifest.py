@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from blindsight_conformance.book import Book, Case
-from blindsight_conformance.cases import accepted, chain, content, envelope, fields, ours
+from blindsight_conformance.cases import accepted, chain, content, encodings, envelope, fields, ours
 from blindsight_conformance.rows import ROWS
 
 FOLDER = Path(__file__).parents[1] / "vectors" / "attestation"
@@ -24,7 +24,7 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 def book() -> Book:
     """All cases, made anew: the same each time."""
     made = Book()
-    for group in (accepted, envelope, fields, chain, content, ours):
+    for group in (accepted, envelope, fields, chain, encodings, content, ours):
         group.add(made)
     ids = [case.id for case in made.cases]
     if len(set(ids)) != len(ids):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import NameOID
 from cryptography.x509.oid import SignatureAlgorithmOID
@@ -131,6 +132,9 @@ def _p384_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
         raise EvidenceChainError("certificate_algorithm", "A certificate's key cannot be read.") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise EvidenceChainError("certificate_algorithm", "A certificate's key is not on P-384.")
+    # RFC 5480, section 2.2: readers of keys may leave compressed points out, and not every browser knows them.
+    if key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint) not in certificate.tbs_certificate_bytes:
+        raise EvidenceChainError("certificate_algorithm", "A certificate's key is a compressed point.")
     return key
 
 

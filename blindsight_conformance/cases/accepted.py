@@ -171,6 +171,11 @@ def _unknown_fields(book: Book) -> None:
         section=section,
         rows=[11],
     )
+    deep = old.envelope(book.payload(old, x=[[[0]]]))
+    book.accepted("an unknown field of four levels in a definite map", deep, unknown=["x"], section=section)
+    entries = book.payload(old)[1:] + entries_of({-1: 0, -500: 0})
+    numbered = old.envelope(definite(entries, 11))
+    book.accepted("unknown fields with negative numbers", numbered, unknown=[-1, -500], section=section)
     book.accepted("an unknown field of four levels", book.document(x=[[[0]]]), unknown=["x"], section=section)
     book.accepted(
         "an unknown field with a long name", book.document(**{"x" * 5000: 1}), unknown=["x" * 5000], section=section

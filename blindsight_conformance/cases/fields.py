@@ -182,6 +182,8 @@ def _lengths(book: Book) -> None:
         ("malformed_cbor", "undefined for a value", b"\xbf" + entries + extra + b"\xf7" + BREAK),
         ("malformed_cbor", "a simple value that is not assigned", b"\xbf" + entries + extra + b"\xf0" + BREAK),
         ("malformed_cbor", "a name that is not UTF-8", b"\xbf" + entries + b"\x61\xff\x00" + BREAK),
+        ("nesting_too_deep", "a name of four arrays", b"\xbf" + entries + b"\x81\x81\x81\x81\x00\x00" + BREAK),
+        ("malformed_cbor", "a name of three arrays", b"\xbf" + entries + b"\x81\x81\x81\x00\x00" + BREAK),
         ("malformed_cbor", "a name that is bytes", b"\xbf" + entries + b"\x41x\x00" + BREAK),
         ("malformed_cbor", "a number in a longer form", b"\xbf" + entries + extra + b"\x18\x05" + BREAK),
         (

@@ -3,7 +3,7 @@
 // the cases that reach it, in a worker process; what survives those is tried on the unit tests.
 
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -97,8 +97,9 @@ async function answered({ process: child, lines }) {
   }
 }
 
-/** Of a process, as Linux counts it. */
+/** Of a process, as Linux counts it; without end if it has ended. */
 function processorSeconds(pid) {
+  if (!existsSync(`/proc/${pid}/stat`)) return Infinity;
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
@@ -133,7 +134,9 @@ async function main(tools) {
       return { name: file, content: readFileSync(file, "utf8"), mutate: true };
     });
     const options = { plugins: null, excludedMutations: ["StringLiteral"], ignorers: [], noHeader: false };
-    const { files: made, mutants } = await new Instrumenter(logger).instrument(files, options);
+    const { files: made, mutants: all } = await new Instrumenter(logger).instrument(files, options);
+    // What is excluded is listed, too, but in no bundle.
+    const mutants = all.filter(({ status }) => status !== "Ignored");
     for (const { name, content } of made) writeFileSync(name, content);
     const bundle = join(folder, "judges.mjs");
     await bundled(join(folder, "test", "mutants.ts"), bundle);

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 
-from blindsight.attestation import UnsafeAcceptAnything, verify, verify_archived
-from tests.blindsight.attestation.attestation_forge import NOW, Forge
+from blindsight.attestation import AWS_NITRO_ROOT_G1, Policy, UnsafeAcceptAnything, verify, verify_archived
+from tests.blindsight.attestation.attestation_forge import NONCE, NOW, Forge
 
 NAMES = "Envelope, Fields, Root, Chain, Signature, Debug mode, Measurements, Claims, Identity, Freshness"
 
@@ -55,3 +57,18 @@ def test_dictionary_is_json() -> None:
         "against": "COSE_Sign1 with ES384",
         "result": "passed",
     }
+
+
+def test_what_is_accepted_is_so_until_policy_or_release_end_whichever_is_first() -> None:
+    forge = Forge()
+    release = forge.policy().releases[0]
+    early, late = NOW + timedelta(hours=1), NOW + timedelta(hours=2)
+    for ends, until in (((None, None), None), ((early, None), early), ((None, late), late), ((late, early), early)):
+        policy = Policy(releases=(replace(release, expires=ends[1]),), expires=ends[0])
+        assert verify(forge.document(), policy=policy, nonce=NONCE, now=NOW).until == until
+
+
+def test_to_look_at_a_document_it_is_genuine_only_under_awss_root() -> None:
+    kinds = {root: UnsafeAcceptAnything().releases_of(root)[0].kind for root in (AWS_NITRO_ROOT_G1, "ab" * 32)}
+    assert list(kinds.values()) == ["nitro", "simulated"]
+    assert UnsafeAcceptAnything().releases_of(None) == ()

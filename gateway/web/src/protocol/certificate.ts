@@ -10,6 +10,9 @@ const EC_PUBLIC_KEY = "2a8648ce3d0201";
 const SECP384R1 = "2b81040022";
 export const ECDSA_WITH_SHA384 = "2a8648ce3d040303";
 
+/** With SHA-224, 256, 384 and 512. */
+const ECDSA_WITH_SHA2 = /^2a8648ce3d04030[1-4]$/;
+
 export const EXTENSION = {
   SUBJECT_KEY_IDENTIFIER: "551d0e",
   KEY_USAGE: "551d0f",
@@ -97,6 +100,8 @@ export function parse(encoded: Bytes): Certificate {
 export function algorithmOf(encoded: Bytes): string | undefined {
   const identifier = der.only(encoded, TAG.SEQUENCE);
   const oid = der.oid(identifier.read(TAG.OID));
+  // RFC 5758, 3.2: these have none.
+  if (ECDSA_WITH_SHA2.test(oid) && !identifier.done) throw new der.DerError("parameters of ECDSA");
   return identifier.done ? oid : undefined;
 }
 
@@ -146,6 +151,8 @@ function commonNamesOf(content: Bytes): string[] {
 function p384PointOf(key: DerReader): Bytes | undefined {
   const algorithm = key.enter(TAG.SEQUENCE);
   const type = der.oid(algorithm.read(TAG.OID));
+  // Keys of elliptic curves name theirs, in one way or another.
+  if (type === EC_PUBLIC_KEY && algorithm.done) throw new der.DerError("a key without a curve");
   const curve = type === EC_PUBLIC_KEY ? algorithm.optional(TAG.OID) : undefined;
   const point = key.read(TAG.BIT_STRING);
   key.end();
