@@ -29,6 +29,8 @@ ENTRYPOINT ["python", "-m", "gateway"]
 CMD ["serve"]
 
 # ---- enclave: the runtime; the bundle is mounted, or copied by a derived image ---------------------------------------
+# For containers, with SIMULATED evidence, which proves nothing about the host. No image of a Nitro enclave: such a one
+# has no simulator in it (`python -m enclave_runtime files` lists what it has) and starts with --evidence nsm.
 FROM base AS enclave
 COPY requirements/enclave.txt requirements/enclave.txt
 RUN pip install --require-hashes --no-deps --requirement requirements/enclave.txt
@@ -47,6 +49,7 @@ ENTRYPOINT ["python", "-I", "-S", "-B", "/app/enclave_runtime/boot.py", "enclave
 CMD ["serve", "--listen", "tcp://0.0.0.0:7500", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
 
 # ---- enclave-classifier: the same without Cape's code, for those who only classify; "policy --variant classifier" -----
+# Evidence is SIMULATED here, too.
 FROM base AS enclave-classifier
 COPY requirements/enclave.txt requirements/enclave.txt
 RUN pip install --require-hashes --no-deps --requirement requirements/enclave.txt

@@ -7,6 +7,8 @@ MODEL ?=
 # `classifier`: an enclave without any of Cape's code.
 VARIANT ?= cape
 PYTHON ?= python3
+SECONDS ?= 60
+TARGET ?=
 # Processes that run the tests, which wait more than they compute. 0: all in one, for a debugger.
 JOBS ?= 2
 
@@ -20,12 +22,12 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := --require-hashes --no-deps --requirement
 UV ?= uv
-UNITS := enclave gateway model-build run dev
+UNITS := enclave gateway model-build run dev fuzz
 RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports check bench web lock clean
+.PHONY: help run test lint types imports check bench fuzz web lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -51,6 +53,9 @@ imports: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev ## measure against a bare loop and a plain service; results in benchmarks/out
 	$(BIN)/python -m benchmarks run $(BENCH)
+
+fuzz: $(VENV)/installed-fuzz ## fuzz every parser, or TARGET=name, for SECONDS of processor time each (docs/fuzzing.md)
+	$(BIN)/python -m fuzz run --seconds $(SECONDS) $(TARGET)
 
 web: ## build the page of gateway/web into gateway/static/app, with the pinned tools
 	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
@@ -81,6 +86,10 @@ $(VENV)/installed-dev: pyproject.toml requirements/dev.txt requirements/torch.tx
 	@$(PIP) $(LOCKED) requirements/dev.txt
 	@$(PIP) --no-build-isolation --no-deps --editable .
 	@touch $@ $(VENV)/installed-run
+
+$(VENV)/installed-fuzz: $(VENV)/installed-dev requirements/fuzz.txt
+	@$(PIP) $(LOCKED) requirements/fuzz.txt
+	@touch $@
 
 $(PYCAPE_VENV)/installed: $(PYCAPE_PINS)
 	@test -x $(PYCAPE_VENV)/bin/python || $(PYTHON) -m venv $(PYCAPE_VENV)

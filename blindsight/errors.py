@@ -11,11 +11,14 @@
     │   └── EvidenceFreshnessError  step 10: not made for this caller, now
     ├── PolicyError                 a policy that must not be used
     ├── ProducerError               an enclave that cannot make evidence
+    ├── KmsError                    a secret that the key management service did not release, or a policy for it
     ├── CapeError                   .status: a request in Cape's protocol that is refused
     ├── OwnerError                  a Cape Key of another owner than it should be
     ├── LocalTrustError             trust in this machine's stack that would go beyond this machine
     ├── SealingError                a message that cannot be opened
     ├── ReceiptError                a receipt that proves nothing
+    ├── ReleaseError                a release file that says nothing, or an artifact that is not the released one
+    ├── EifError                    an enclave image that is not well-formed, or not signed as it says
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
     ├── AddressError                an address of a service that cannot be used
     ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
@@ -199,10 +202,45 @@ class ProducerError(BlindsightError):
             "pcr_locked": "Extend PCRs 16 to 31 before they are locked.",
             "state_unusable": "Give the enclave a state folder of its own; remove a damaged file to make a new root.",
             "distribution_missing": "Install the package with its 'enclave' extra.",
+            "simulator_absent": "Use --evidence nsm in an enclave image; simulated evidence takes the source tree.",
+            "nsm_missing": "Run it in a Nitro enclave, with the nsm driver loaded; elsewhere use --evidence simulated.",
+            "nsm_refused": "Report it with this line: the runtime asks nothing that the device does not offer.",
+            "nsm_failed": "Start the enclave again; if it stays like this, look for the driver's words in its console.",
+            "nsm_answer": "Report it with this line and the version of the platform: its form is not known here.",
+            "pcr_used": "Start the enclave anew: one runtime starts in one boot, and nothing extends PCR 16 before it.",
             "not_confined": "Run on a kernel with the named layers, or as root; `python -m enclave_runtime confinement`"
             " shows them.",
         }
     )
+
+
+class KmsError(BlindsightError):
+    """A secret was not released by the key management service, or what belongs to it is not usable.
+
+    Only `kms_unreachable`, `kms_throttled` and `boot_config_unreachable` may pass unchanged.
+    """
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "invalid_kms_settings": "Correct the named entry; docs/kms.md describes the file. It is measured.",
+            "invalid_boot_config": "Correct the host's boot configuration; docs/kms.md describes it.",
+            "boot_config_unreachable": "Start `python -m gateway boot-config` on the host, then the enclave.",
+            "boot_config_incomplete": "Add the named ciphertext to the host's boot configuration.",
+            "credentials_unavailable": "Give the instance a role, and start the forwarder to its metadata service.",
+            "kms_unreachable": "Start the forwarder to the service's endpoint, then start the enclave again.",
+            "kms_throttled": "Start the enclave again in a minute.",
+            "kms_refused": "Compare the key's policy with this enclave's measurements: `blindsight kms policy`.",
+            "kms_answer_invalid": "Do not use this endpoint: it did not answer as the service does.",
+            "kms_other_key": "Correct the key in the measured settings, or make the ciphertext under that key.",
+            "kms_envelope_invalid": "Do not use this endpoint: its answer is not for this enclave.",
+            "invalid_key_policy": "Correct the named argument; `blindsight kms policy --help` explains each.",
+            "sealed_bundle_refused": "Encrypt the bundle anew with `blindsight bundle encrypt`, and pin its checksum.",
+        }
+    )
+
+    @property
+    def retryable(self) -> bool:
+        return self.code in {"kms_unreachable", "kms_throttled", "boot_config_unreachable"}
 
 
 class CapeError(BlindsightError):
@@ -323,6 +361,80 @@ class ReceiptError(BlindsightError):
             "receipt_output_mismatch": "The answer is not the one that was signed; do not rely on it.",
             "receipt_input_mismatch": "The receipt is for another image; check which file was sent.",
             "receipt_time_implausible": "The receipt's time does not fit its evidence; do not rely on it.",
+        }
+    )
+
+
+class ReleaseError(BlindsightError):
+    """A release file cannot be used, or an artifact is not the one it names. Never retryable with the same files."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "unreadable_release": "Check the path, and fetch the release file again, whole.",
+            "not_a_release": "Give the release file of a release of Blindsight: an in-toto statement, or its envelope.",
+            "unsupported_release": "Install the newest `blindsight`: the release file is of a later format.",
+            "invalid_release": "Ask the release's maker for a whole release file; this one was edited or is damaged.",
+            "unreleased_artifact": "Check that artifact and release file are of one release; do not use the artifact.",
+            "digest_mismatch": "Do not use the artifact: fetch it again from the release's maker.",
+            "measurement_mismatch": "Do not use the release: what it measures is not what it says. Ask its maker.",
+            "unreadable_artifact": "Check the path of the artifact that is to be compared.",
+            "no_policy": "Ask the release's maker for a policy; this release file holds none.",
+            "signature_missing": "Ask for the signed envelope of the release file, or leave --key out.",
+            "signature_invalid": "Do not use the release file: the owner of this key did not sign it.",
+            "unusable_key": "Give an Ed25519 key in PEM, as `openssl genpkey -algorithm ed25519` makes it.",
+        }
+    )
+
+
+_NOT_AN_IMAGE = (
+    "Fetch or build the image again; if it stays like this, measure nothing of it. docs/eif.md has the format."
+)
+_NOT_SIGNED_SO = "Start nothing from this image; ask its publisher, or sign it again with `blindsight eif sign`."
+
+
+class EifError(BlindsightError):
+    """An enclave image file is not what the format says, or cannot be made so. Not retryable with the same file."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "not_an_image": "Give an enclave image file (.eif), as nitro-cli or `blindsight eif build` writes it.",
+            "unsupported_version": "Build the image again with nitro-cli 1.2 or later: version 4 is the one in use.",
+            **dict.fromkeys(
+                (
+                    "image_truncated",
+                    "bytes_after_image",
+                    "reserved_bits",
+                    "section_count",
+                    "section_table",
+                    "unknown_section",
+                    "missing_section",
+                    "duplicate_section",
+                    "section_order",
+                    "empty_section",
+                    "section_too_large",
+                    "malformed_cmdline",
+                    "malformed_metadata",
+                    "crc_mismatch",
+                ),
+                _NOT_AN_IMAGE,
+            ),
+            **dict.fromkeys(
+                (
+                    "malformed_signature",
+                    "signing_certificate_invalid",
+                    "signing_certificate_expired",
+                    "signature_mismatch",
+                    "signed_register_mismatch",
+                ),
+                _NOT_SIGNED_SO,
+            ),
+            "signing_key_unusable": "Sign with a P-384 key in PEM and the certificate of that key, as AWS describes.",
+            "malformed_ramdisk": "Look into the ramdisk with cpio; only newc archives, plain or gzipped, are listed.",
+            "unsafe_name": "Do not unpack this ramdisk: it names files outside of its root.",
+            "ramdisk_too_large": "The ramdisk unpacks to more than is listed; its measurements hold all the same.",
+            "invalid_entry": "Correct the named entry of the ramdisk.",
+            "changed_while_read": "Let no other program write the file, then try again.",
+            "function_missing": "Give --function-checksum and --model-sha256, which `blindsight bundle inspect` shows.",
         }
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
-from blindsight import strict_json
+from blindsight import strict_base64, strict_json
 from blindsight.attestation import UnsafeAcceptAnything, verify_archived
 from blindsight.client import Client
 from blindsight.errors import BlindsightError
@@ -87,8 +86,8 @@ def verify(
         out.print(report.render(), markup=False, end="")
     for warning in report.warnings:
         err.print(warning, style="bold yellow")
-    if report.kind == "simulated":
-        err.print("SIMULATED ENCLAVE: this proves nothing about the host that runs it.", style="bold yellow")
+    if report.notice is not None:
+        err.print(report.notice, style="bold yellow")
 
 
 @app.command("diff")
@@ -131,7 +130,7 @@ def _facts(verified: Verified) -> dict[str, str]:
     facts = {f"PCR {index}": value.hex() for index, value in sorted(document.pcrs.items()) if any(value)}
     if verified.claims is not None:
         facts |= {name: value.hex() for name, value in vars(verified.claims).items()}
-    facts |= {"kind": verified.kind, "root": verified.root_sha256}
+    facts |= {"kind": verified.kind, "root": verified.root_sha256 or ""}
     return facts | {"module": document.module_id, "made": f"{document.timestamp:%Y-%m-%d %H:%M:%SZ}"}
 
 
@@ -142,7 +141,7 @@ def _document(path: Path) -> Verified:
         fail(f"{path} cannot be read: {error.strerror}", "give a file that `blindsight attest URL --save FILE` wrote")
     if content.lstrip().startswith(b"{"):
         try:
-            content = base64.b64decode(strict_json.loads(content)["document"], validate=True)
+            content = strict_base64.decode(strict_json.loads(content)["document"])
         except (KeyError, TypeError, ValueError):
             fail(f"{path} has no attestation document in it", "give what GET /attestation answered, whole")
     try:

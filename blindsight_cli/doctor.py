@@ -20,7 +20,7 @@ from rich.table import Table
 from blindsight import strict_json
 from blindsight.attestation import matching
 from blindsight.attestation.policy import Policy
-from blindsight.attestation.report import LEFT_OPEN
+from blindsight.attestation.report import LEFT_OPEN, PROVES_NOTHING
 from blindsight.client import routes
 from blindsight.errors import PolicyError, ProxyError
 from blindsight_cli import units
@@ -56,7 +56,7 @@ def doctor(
 ) -> None:
     """Check this machine and the stack on it. Exit status: 0 if nothing needs mending, 1 if something does."""
     findings = [
-        _python(), *_packages(), _memory(), _disk(state), _state(state), *_policy(state), _attestation_device(),
+        _python(), *_packages(), _memory(), _disk(state), _state(state), *_policy(state), _security_module(),
         _confinement(), *_gateway(url, proxy),
     ]  # fmt: skip
     table = Table(box=None, pad_edge=False)
@@ -126,9 +126,11 @@ def _policy(state: Path) -> list[Finding]:
     return [Finding("policy", good=True, seen=f"{file}, code and function pinned")]
 
 
-def _attestation_device() -> Finding:
-    device = Path("/dev/nsm").exists()
-    return Finding("evidence", good=True, seen="Nitro security module" if device else "simulated: no /dev/nsm here")
+def _security_module() -> Finding:
+    """Of this machine. What an enclave behind a gateway shows is another question."""
+    there = Path("/dev/nsm").exists()
+    seen = "/dev/nsm is here: a Nitro enclave, or its emulation" if there else "no /dev/nsm here: no Nitro enclave"
+    return Finding("security module", good=True, seen=seen)
 
 
 def _confinement() -> Finding:
@@ -151,11 +153,21 @@ def _gateway(url: str, proxy: str | None) -> list[Finding]:
             ready = client.get("/readyz")
             if ready.status_code != 200:
                 return [Finding("gateway", False, _problem(ready), "look into the logs of the state folder")]
-            return [Finding("gateway", True, f"ready at {url}"), _model(client)]
+            return [Finding("gateway", True, f"ready at {url}"), _evidence(client), _model(client)]
     except (httpx2.TransportError, httpx2.InvalidURL, OSError):
         return [Finding("gateway", good=True, seen=f"nothing answers at {url}; start it with `blindsight up`")]
     except ProxyError as error:
         return [Finding("gateway", good=False, seen=str(error), next_step=error.next_step)]
+
+
+def _evidence(client: httpx2.Client) -> Finding:
+    """Of which kind the gateway's enclave shows, by the gateway's reading; to believe it takes `attest`."""
+    response = client.get("/attestation")
+    if response.status_code != 200:
+        return Finding("evidence", False, _problem(response), "look into the gateway's log")
+    kind = str(strict_json.loads(response.content)["kind"])
+    meaning = next((text for known, text in PROVES_NOTHING.items() if known == kind), f"of kind {kind}.")
+    return Finding("evidence", good=True, seen=f"{meaning} So the gateway reads its enclave's; `attest` verifies it.")
 
 
 def _problem(response: httpx2.Response) -> str:

@@ -70,8 +70,8 @@ def verify(
             out.print(printable(f"  not signed, and not looked at: {', '.join(others)}"), markup=False)
     for warning in verified.report.warnings:
         err.print(warning, style="bold yellow")
-    if verified.report.kind == "simulated":
-        err.print("SIMULATED ENCLAVE: this proves nothing about the host that ran it.", style="bold yellow")
+    if verified.report.notice is not None:
+        err.print(verified.report.notice, style="bold yellow")
 
 
 def prepare(folder: Path) -> None:

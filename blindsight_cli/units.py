@@ -41,6 +41,21 @@ def bundle_inspect(context: typer.Context) -> None:
     _pass_on("enclave_function", "bundle", "inspect", *context.args)
 
 
+def eif_build(context: typer.Context) -> None:
+    """Build an enclave image."""
+    _pass_on("enclave_image", "build", *context.args)
+
+
+def release_make(context: typer.Context) -> None:
+    """Make a release."""
+    _pass_on("release_build", "make", *context.args)
+
+
+def bundle_encrypt(context: typer.Context) -> None:
+    """Encrypt a function bundle."""
+    _pass_on("enclave_function", "bundle", "encrypt", *context.args)
+
+
 def evil_gateway(context: typer.Context) -> None:
     """Play the evil gateway's tricks."""
     _pass_on("evil_gateway", *context.args)

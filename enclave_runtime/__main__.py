@@ -1,4 +1,4 @@
-"""`python -m enclave_runtime serve|measure|policy|confinement`: begins anew through `boot`, from measured sources.
+"""`python -m enclave_runtime serve|measure|policy|files|confinement`: begins anew through `boot`, from sources.
 
 Python has then read this file and the package's first one, possibly from compiled ones: where that matters, start
 `boot.py enclave_runtime.commands` by its path.

@@ -1,4 +1,4 @@
-"""`python -m enclave_runtime serve|measure|policy|confinement`."""
+"""`python -m enclave_runtime serve|measure|policy|files|confinement`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from enclave_runtime import function as functions
 from enclave_runtime.archive import BadBundle
 from enclave_runtime.confinement import layers
 from enclave_runtime.confinement.warden import Warden
-from enclave_runtime.evidence.measure import measurements
-from enclave_runtime.evidence.simulated import SimulatedProducer
+from enclave_runtime.evidence import choice
+from enclave_runtime.evidence.measure import image_files, measurements, packages
 from enclave_runtime.keys import KEY_SECONDS
+from enclave_runtime.kms.settings import KmsSettings
 from enclave_runtime.serve import Options, serve
 from enclave_runtime.workers.process import FunctionBroken
 
@@ -35,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m enclave_runtime", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("serve", help="run the enclave until SIGTERM")
-    command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
+    command.add_argument("--bundle", type=Path, help="the function bundle, encrypted where --kms pins one")
     command.add_argument("--function-checksum", metavar="HEX", help="refuse any other bundle")
     command.add_argument(
         "--listen",
@@ -46,7 +47,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     for retired in ("--host", "--port"):
         command.add_argument(retired, action=_Retired, help=argparse.SUPPRESS)
-    command.add_argument("--state", type=Path, required=True, help="folder of the simulated root's key")
+    command.add_argument(
+        "--evidence",
+        choices=choice.NAMES,
+        default="simulated",
+        help="`nsm`: the enclave's security module signs, or the start is refused (default %(default)s)",
+    )
+    command.add_argument(
+        "--state", type=Path, required=True, help="folder of the port's secret, and in simulation of the root's key"
+    )
     command.add_argument("--workers", type=int, default=os.cpu_count(), help="worker processes (default: processors)")
     command.add_argument(
         "--queue", type=int, default=256, help="calls that may wait for a worker (default %(default)s)"
@@ -95,12 +104,25 @@ def _parser() -> argparse.ArgumentParser:
         " of the machine's, here %(default)s)",
     )
     command.add_argument(
+        "--kms",
+        type=Path,
+        metavar="FILE",
+        help="measured settings of AWS KMS, which releases the root secret, and the key of an encrypted bundle",
+    )
+    command.add_argument(
+        "--boot-config",
+        metavar="URL",
+        help="where the host gives the ciphertexts for it, and the encrypted bundle: vsock://3:9001",
+    )
+    command.add_argument(
         "--require-confinement", action="store_true", help="refuse to start where untrusted code is not fully confined"
     )
     _add_layer_options(command)
     _add_variant_option(command)
     command = commands.add_parser("confinement", help="print what confines untrusted code on this machine, as JSON")
     _add_layer_options(command)
+    command = commands.add_parser("files", help="print which files of this tree an enclave image contains, as JSON")
+    _add_variant_option(command)
     command = commands.add_parser("measure", help="print what evidence of this runtime and a bundle will say, as JSON")
     command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
     _add_variant_option(command)
@@ -167,6 +189,10 @@ def main() -> int:
         if arguments.command == "measure":
             print(json.dumps(_measure(arguments.bundle, arguments.variant), indent=2))  # noqa: T201 -- the command's output
             return 0
+        if arguments.command == "files":
+            found = image_files(packages(), arguments.variant)
+            print(json.dumps({name: str(path) for name, path in found.items()}, indent=2))  # noqa: T201 -- the command's output
+            return 0
         if arguments.command == "policy":
             policy = _policy(arguments.bundle, arguments.state, arguments.variant).to_json()
             if arguments.out:
@@ -182,6 +208,8 @@ def main() -> int:
             print(json.dumps(warden.summary(), indent=2))  # noqa: T201 -- the command's output
             return 0
         expected = arguments.function_checksum
+        if problem := _missing(arguments):
+            return _fail(problem)
         options = Options(
             bundle=arguments.bundle,
             function_checksum=bytes.fromhex(expected) if expected else None,
@@ -193,6 +221,7 @@ def main() -> int:
             call_seconds=arguments.call_seconds,
             key_seconds=arguments.key_seconds,
             variant=arguments.variant,
+            evidence=arguments.evidence,
             handler_seconds=arguments.handler_seconds,
             handler_memory=arguments.handler_memory,
             bundle_memory=arguments.bundle_memory,
@@ -200,7 +229,14 @@ def main() -> int:
             without_layers=tuple(arguments.without_layer),
             landlock_abi=arguments.landlock_abi,
             require_confinement=arguments.require_confinement,
+            kms=KmsSettings.load(arguments.kms) if arguments.kms else None,
+            boot_config=arguments.boot_config,
         )
+        pinned = options.kms.bundle_sha256 if options.kms else None
+        if options.bundle is None and pinned is None:
+            return _fail("there is no bundle; give --bundle, or --kms with a file that pins bundle_sha256")
+        if pinned is not None and options.function_checksum not in {None, pinned}:
+            return _fail("--function-checksum and bundle_sha256 of --kms differ; give one, or both alike")
         return asyncio.run(serve(options))
     except BadBundle as error:
         return _fail(f"{error}; build it again with `blindsight bundle build`")
@@ -210,6 +246,13 @@ def main() -> int:
         return _fail(f"{error} {error.next_step}")
     except OSError as error:
         return _fail(str(error))
+
+
+def _missing(arguments: argparse.Namespace) -> str | None:
+    """What is wrong with the options of `serve`, taken together."""
+    if (arguments.kms is None) != (arguments.boot_config is None):
+        return "--kms and --boot-config go together; give both, or none"
+    return None
 
 
 def _gateway_secret(arguments: argparse.Namespace) -> Path | None:
@@ -233,8 +276,8 @@ def _measure(bundle: Path, variant: Variant) -> dict[str, Any]:
 
 
 def _policy(bundle: Path, state: Path, variant: Variant) -> Policy:
+    root = choice.simulated(state, variant).root_fingerprint
     measured = _measure(bundle, variant)
-    root = SimulatedProducer(state, measurements(variant)).root_fingerprint
     release = Release(
         kind="simulated",
         name=f"blindsight {blindsight.__version__}",

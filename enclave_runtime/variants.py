@@ -1,7 +1,8 @@
 """Variants of the enclave. `cape` hosts Cape functions beside the classifier; `classifier` has none of Cape's code.
 
 A caller who only classifies need not trust what Cape's protocol takes. In that variant its code is not measured, so
-that an image does without it, and cannot be loaded where it lies beside the rest.
+that an image does without it, and cannot be loaded where it lies beside the rest. No image has what makes simulated
+evidence, whatever its variant.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ NAMES: Final[tuple[Variant, ...]] = ("cape", "classifier")
 
 _CAPES_FILES: Final = ("blindsight/cape/", "blindsight/wire/cape.py", "enclave_runtime/cape/")
 _CAPES_MODULES: Final = ("blindsight.cape", "blindsight.wire.cape", "enclave_runtime.cape")
+
+SIMULATOR: Final = ("enclave_runtime/evidence/simulated",)
+"""How the names of files begin that make simulated evidence: in the source tree, and in no image."""
 
 
 def left_out(variant: Variant) -> tuple[str, ...]:

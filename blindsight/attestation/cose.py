@@ -19,25 +19,34 @@ from blindsight.errors import EvidenceFormatError, EvidenceSignatureError
 PROTECTED_ES384 = bytes.fromhex("a1013822")
 """The encoded protected header {alg: ES384}, as NSM writes it."""
 
+PROTECTED_UNSIGNED = bytes.fromhex("a10120")
+"""{1: -1}, which names no algorithm: what QEMU writes, whose signature is 64 zero bytes."""
+
 TAG_18 = b"\xd2"
 """Head of the optional COSE_Sign1 tag (RFC 9052, section 2)."""
 
 SIGNATURE_BYTES = 96
 """r and s of P-384, 48 bytes each, big-endian."""
 
+_UNSIGNED_BYTES = 64
+
 ES384 = ec.ECDSA(SHA384())
 
 
 @dataclass(frozen=True)
 class Sign1:
-    """The signed `payload` and its raw `signature`, not yet verified."""
+    """The signed `payload` and its raw `signature`, not yet verified. `unsigned`: there is nothing to verify."""
 
     payload: bytes
     signature: bytes
+    unsigned: bool = False
 
 
-def parse(data: bytes) -> Sign1:
-    """Take `data` apart, with or without tag 18. Raises `EvidenceFormatError`."""
+def parse(data: bytes, *, unsigned: bool = False) -> Sign1:
+    """Take `data` apart, with or without tag 18. Raises `EvidenceFormatError`.
+
+    With `unsigned`, a message of QEMU's form is taken, too, which proves nothing.
+    """
     try:
         message = cbor.decode(data.removeprefix(TAG_18))
     except cbor.CBORDecodeError as error:
@@ -45,15 +54,19 @@ def parse(data: bytes) -> Sign1:
     if not isinstance(message, list) or len(message) != 4:
         raise EvidenceFormatError("not_cose_sign1", "Not a COSE_Sign1 array of four elements.")
     protected, unprotected, payload, signature = message
-    if protected != PROTECTED_ES384:
+    if unsigned and protected == PROTECTED_UNSIGNED:
+        size = _UNSIGNED_BYTES
+    elif protected == PROTECTED_ES384:
+        size = SIGNATURE_BYTES
+    else:
         raise EvidenceFormatError("wrong_algorithm", "The protected header is not exactly {alg: ES384}.")
     if unprotected != {}:
         raise EvidenceFormatError("unprotected_header", "The unprotected header is not an empty map.")
     if not isinstance(payload, bytes) or not payload:
         raise EvidenceFormatError("not_cose_sign1", "The payload is not a byte string, or empty.")
-    if not isinstance(signature, bytes) or len(signature) != SIGNATURE_BYTES:
-        raise EvidenceFormatError("not_cose_sign1", f"The signature is not {SIGNATURE_BYTES} bytes.")
-    return Sign1(payload, signature)
+    if not isinstance(signature, bytes) or len(signature) != size:
+        raise EvidenceFormatError("not_cose_sign1", f"The signature is not {size} bytes.")
+    return Sign1(payload, signature, unsigned=protected != PROTECTED_ES384)
 
 
 def verify(message: Sign1, key: ec.EllipticCurvePublicKey) -> None:

@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING
 from blindsight.attestation import policy_file
 from blindsight.attestation.document import PCR_BYTES
 from blindsight.attestation.release import DIGEST_BYTES, Part, Release, hash_of, version_key, whole_seconds
-from blindsight.attestation.roots import AWS_NITRO_ROOT_G1
+from blindsight.attestation.roots import AWS_NITRO_ROOT_G1, EMULATED, EvidenceKind
 from blindsight.errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
-
-    from blindsight.attestation.roots import EvidenceKind
 
 DEFAULT_MAX_AGE = 300
 """Seconds. Evidence is made for a nonce within one round trip; dstack allows 3600, Marlin 300."""
@@ -75,9 +73,16 @@ class Policy:
         open_parts = {part for release in self.releases for part in release.left_open}
         return tuple(part for part in ("code", "function") if part in open_parts)
 
-    def releases_of(self, root: str) -> tuple[Release, ...]:
-        """The releases whose evidence may descend from the root with this SHA-256, all of one kind."""
-        return tuple(release for release in self.releases if root in release.roots)
+    def releases_of(self, root: str | None) -> tuple[Release, ...]:
+        """The releases whose evidence may descend from the root with this SHA-256, all of one kind.
+
+        None: from no root, as QEMU's evidence does, which proves nothing.
+        """
+        return tuple(
+            release
+            for release in self.releases
+            if (release.kind == EMULATED if root is None else root in release.roots)
+        )
 
     @classmethod
     def expecting(
@@ -125,9 +130,9 @@ class Policy:
 _EVERY_ROOT = "f" * 64
 """Stands for all roots in a release that is never asked which roots it has."""
 
+_SIGNED: tuple[EvidenceKind, ...] = ("nitro", "simulated")
 _ANYTHING = {
-    kind: Release(kind=kind, roots=frozenset({_EVERY_ROOT}), any_code=True, any_function=True)
-    for kind in ("nitro", "simulated")
+    kind: Release(kind=kind, roots=frozenset({_EVERY_ROOT}), any_code=True, any_function=True) for kind in _SIGNED
 }
 
 
@@ -135,7 +140,8 @@ _ANYTHING = {
 class UnsafeAcceptAnything:
     """Accept any root, any code and any function: for looking at a document, never for trusting one.
 
-    Structure, chain, signature, debug mode, claims against PCR 16, nonce and age are still checked.
+    Structure, chain, signature, debug mode, claims against PCR 16, nonce and age are still checked, so that what
+    nothing signed is refused.
     """
 
     refuse: frozenset[str] = field(default=frozenset(), init=False)
@@ -144,8 +150,10 @@ class UnsafeAcceptAnything:
     max_age: int = DEFAULT_MAX_AGE
     max_future_skew: int = DEFAULT_MAX_FUTURE_SKEW
 
-    def releases_of(self, root: str) -> tuple[Release, ...]:
-        """Genuine is only what AWS's root signed."""
+    def releases_of(self, root: str | None) -> tuple[Release, ...]:
+        """Genuine is only what AWS's root signed. What nothing signed is not accepted even here."""
+        if root is None:
+            return ()
         return (_ANYTHING["nitro" if root == AWS_NITRO_ROOT_G1 else "simulated"],)
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from blindsight.attestation.release import DIGEST_BYTES, Release, hash_of
+from blindsight.attestation.roots import EMULATED
 from blindsight.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def _rendered(release: Release) -> dict[str, Any]:
     for name in ("name", "version"):
         if getattr(release, name) is not None:
             members[name] = getattr(release, name)
-    members["roots"] = sorted(release.roots)
+    if release.kind != EMULATED:
+        members["roots"] = sorted(release.roots)
     if release.pcrs:
         members["pcrs"] = {str(index): sorted(values) for index, values in sorted(release.pcrs.items())}
     for name in _LISTS:
@@ -100,6 +102,8 @@ def _release(number: int, members: object) -> Release:
         given |= {name: _list(members[name], name) for name in _LISTS if name in members}
         if "roots" in members:
             given["roots"] = _roots(_list(members["roots"], "roots"))
+            if members.get("kind") == EMULATED:
+                raise PolicyError("invalid_policy", f"roots: evidence of kind {EMULATED!r} is unsigned and has none.")
         if "expires" in members:
             given["expires"] = _time(members["expires"])
         for name in _NAMED:

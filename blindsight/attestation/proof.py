@@ -12,8 +12,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from blindsight.attestation import chain as chains
-from blindsight.attestation import cose
+from blindsight.attestation import cose, emulated
 from blindsight.attestation.document import MAX_DOCUMENT_BYTES, AttestationDocument
+from blindsight.attestation.roots import EMULATED
 from blindsight.errors import EvidenceChainError, EvidenceDebugError, EvidenceFormatError, EvidenceFreshnessError
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ _SHOWN_FIELDS, _SHOWN_LETTERS = 8, 40
 
 @dataclass(frozen=True)
 class Proven:
-    """A document that its enclave signed. NOTHING IN IT HAS BEEN COMPARED YET. `at`: when its chain was judged."""
+    """A document that its enclave signed. NOTHING IN IT HAS BEEN COMPARED YET.
+
+    `root_sha256` is None for an unsigned document of QEMU's, which proves nothing.
+    """
 
     kind: EvidenceKind
     document: AttestationDocument
-    root_sha256: str
-    at: datetime
+    root_sha256: str | None
 
 
 def prove(
@@ -46,22 +49,47 @@ def prove(
     kind_of_root: Callable[[str], EvidenceKind],
     judged_at: Callable[[AttestationDocument, chains.Chain], datetime],
     steps: Steps,
+    unsigned: bool = False,
 ) -> Proven:
     """Take steps 1 to 6. Raises `EvidenceError`.
 
     `kind_of_root` gets the root's SHA-256 in hexadecimal and raises `EvidenceChainError` unless that root is accepted.
-    `judged_at` says when the chain has to be valid: `time_of_judgement` for live evidence.
+    `judged_at` says when the chain has to be valid: `time_of_judgement` for live evidence. With `unsigned`, QEMU's
+    documents pass, too, which prove nothing.
     """
     with steps.step(1, "Envelope") as step:
         if len(evidence) > MAX_DOCUMENT_BYTES:
             raise EvidenceFormatError("document_too_large", f"More than {MAX_DOCUMENT_BYTES} bytes.")
-        message = cose.parse(evidence)
-        step.passed(f"{len(evidence)} bytes", "COSE_Sign1 with ES384")
+        message = cose.parse(evidence, unsigned=unsigned)
+        step.passed(f"{len(evidence)} bytes", f"COSE_Sign1 {'as QEMU writes it' if message.unsigned else 'with ES384'}")
 
     with steps.step(2, "Fields") as step:
         document = AttestationDocument.parse(message.payload)
         step.passed(f"document of {document.module_id!a}{_unknown(document.unknown_fields)}", "AWS's field table")
 
+    kind: EvidenceKind = EMULATED
+    root_sha256: str | None = None
+    if message.unsigned:
+        emulated.check(message, document, steps=steps)
+    else:
+        kind, root_sha256 = _signed(message, document, kind_of_root, judged_at, steps)
+
+    # Whatever is accepted otherwise.
+    with steps.step(6, "Debug mode") as step:
+        if not any(any(document.pcrs.get(index, b"")) for index in DEBUG_PCRS):
+            raise EvidenceDebugError("debug_document", "PCR 0, 1 and 2 are zero or missing: debug mode.")
+        step.passed("PCR 0, 1, 2", "not all zero")
+    return Proven(kind, document, root_sha256)
+
+
+def _signed(
+    message: cose.Sign1,
+    document: AttestationDocument,
+    kind_of_root: Callable[[str], EvidenceKind],
+    judged_at: Callable[[AttestationDocument, chains.Chain], datetime],
+    steps: Steps,
+) -> tuple[EvidenceKind, str]:
+    """Steps 3 to 5: what the root vouches for, and its SHA-256."""
     # The root is the bundle's own first certificate, which counts only if its fingerprint is pinned.
     with steps.step(3, "Root") as step:
         root_sha256 = hashlib.sha256(document.cabundle[0]).hexdigest()
@@ -80,13 +108,7 @@ def prove(
     with steps.step(5, "Signature") as step:
         cose.verify(message, key)
         step.passed("signature over the payload", "the key of the leaf certificate")
-
-    # Whatever is accepted otherwise.
-    with steps.step(6, "Debug mode") as step:
-        if not any(any(document.pcrs.get(index, b"")) for index in DEBUG_PCRS):
-            raise EvidenceDebugError("debug_document", "PCR 0, 1 and 2 are zero or missing: debug mode.")
-        step.passed("PCR 0, 1, 2", "not all zero")
-    return Proven(kind, document, root_sha256, at)
+    return kind, root_sha256
 
 
 def time_of_judgement(document: AttestationDocument, now: datetime, max_future_skew: int) -> datetime:

@@ -62,8 +62,8 @@ class Recipient:
         notices = [str(self.manifest["notice"])] if "notice" in self.manifest else []
         if not self.manifest.get("trained"):
             notices.append("UNTRAINED WEIGHTS: this model has learnt nothing and its answers are noise.")
-        if self.verified.kind == "simulated":
-            notices.append("SIMULATED ENCLAVE: the evidence proves nothing about the host that runs it.")
+        if self.report.notice is not None:
+            notices.append(self.report.notice)
         return (*self.report.warnings, *notices)
 
     @property

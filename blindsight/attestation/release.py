@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from blindsight.attestation.claims import CLAIMS_PCR
 from blindsight.attestation.document import MAX_PCRS, PCR_BYTES
-from blindsight.attestation.roots import AWS_NITRO_ROOT_G1, NOT_FINGERPRINTS, EvidenceKind
+from blindsight.attestation.roots import AWS_NITRO_ROOT_G1, EMULATED, NOT_FINGERPRINTS, EvidenceKind
 from blindsight.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ _VERSION_PARTS = 4
 class Release:
     """What one release of an enclave shows. All hashes are lower-case hexadecimal. Raises `PolicyError`.
 
-    `roots` are the SHA-256 of root certificates (DER): AWS's, unless others are given. `pcrs` maps an index to the
+    `roots` are the SHA-256 of root certificates (DER): AWS's, unless others are given; none for QEMU's evidence, which
+    is unsigned. `pcrs` maps an index to the
     accepted SHA-384 values; every index that is listed must be in a document. `function_checksums` and `model_digests`
     are SHA-256 values; None accepts any. `function_in_image` says that the image contains the bundle, so that PCR 0
     covers the function. `any_code` and `any_function` leave open what nothing else pins. `version` is one to four
@@ -57,7 +58,11 @@ class Release:
     def __post_init__(self) -> None:
         if self.kind not in get_args(EvidenceKind):
             raise PolicyError("invalid_policy", f"No kind of evidence is called {self.kind!r}.")
-        if not self.roots or (self.kind != "nitro" and self.roots is _AWS):
+        if self.kind == EMULATED:
+            if self.roots and self.roots is not _AWS:
+                raise PolicyError("invalid_policy", f"roots: evidence of kind {EMULATED!r} is unsigned and has none.")
+            object.__setattr__(self, "roots", frozenset())
+        elif not self.roots or (self.kind != "nitro" and self.roots is _AWS):
             raise PolicyError("no_roots", "The release lists no root of trust.")
         roots = frozenset(hash_of(root, DIGEST_BYTES, "a root") for root in self.roots)
         for root in roots:

@@ -25,6 +25,15 @@ LEFT_OPEN: Mapping[Part, str] = MappingProxyType(
 """What a caller must know of an enclave of which the policy did not ask everything."""
 
 
+PROVES_NOTHING: Mapping[EvidenceKind, str] = MappingProxyType(
+    {
+        "simulated": "SIMULATED ENCLAVE: the evidence proves nothing about the host that runs it.",
+        "qemu-nitro-enclave": "EMULATED ENCLAVE (QEMU): the evidence is unsigned and proves nothing.",
+    }
+)
+"""What a caller must know of evidence that no hardware stands behind."""
+
+
 @dataclass(frozen=True)
 class VerificationReport:
     """The steps of one verification that passed. `at` is the time judged by, `archived` says whose time that was.
@@ -45,9 +54,15 @@ class VerificationReport:
         """What the policy left open, a sentence for each part."""
         return tuple(LEFT_OPEN[part] for part in self.left_open)
 
+    @property
+    def notice(self) -> str | None:
+        """What must be said of evidence that proves nothing; None for genuine evidence."""
+        return PROVES_NOTHING.get(self.kind)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
+            "notice": self.notice,
             "at": self.at.isoformat(),
             "archived": self.archived,
             "release": self.release,
@@ -60,6 +75,7 @@ class VerificationReport:
         heading = {
             "nitro": "Genuine Nitro evidence",
             "simulated": "SIMULATED evidence: it proves nothing about hardware",
+            "qemu-nitro-enclave": "EMULATED ENCLAVE (QEMU): the evidence is unsigned and proves nothing",
         }[self.kind]
         judged = "at the document's own time" if self.archived else "now"
         width = max(len(step.name) for step in self.steps)
@@ -80,7 +96,8 @@ class Verified:
     kind: EvidenceKind
     document: AttestationDocument
     claims: Claims | None
-    root_sha256: str
+    root_sha256: str | None
+    """None if nothing signed it, which only a release of kind `qemu-nitro-enclave` accepts."""
     report: VerificationReport
     until: datetime | None
     """When policy or release end, whichever comes first: from then on this must not be relied on any more."""

@@ -5,10 +5,13 @@ Only the fingerprint is kept: the certificate itself comes with every document, 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
-EvidenceKind = Literal["nitro", "simulated"]
-"""What a root vouches for: Nitro hardware, or only that some machine made the evidence itself."""
+EvidenceKind = Literal["nitro", "simulated", "qemu-nitro-enclave"]
+"""What evidence shows: Nitro hardware, that some machine signed it itself, or QEMU's machine, which signs nothing."""
+
+EMULATED: Final = "qemu-nitro-enclave"
+"""Evidence of QEMU's `nitro-enclave` machine (`blindsight.attestation.emulated`). No root vouches for it."""
 
 AWS_NITRO_ROOT_G1 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
 """CN=aws.nitro-enclaves, P-384, 2019-10-28 to 2049-10-28. China and GovCloud have roots of their own."""

@@ -33,6 +33,10 @@ class Finding:
     def passed(self, checked: str, against: str) -> None:
         self.step = Step(self._number, self._name, checked, against, "passed")
 
+    def unsigned(self) -> None:
+        """There is nothing to look at: the evidence is unsigned."""
+        self.step = Step(self._number, self._name, "nothing: the evidence is unsigned", "nothing", "not asked")
+
     def asked(self, was: bool, checked: str, against: str) -> None:
         """As `passed`, if there `was` something to compare."""
         if was:

@@ -12,6 +12,7 @@
    10. Freshness     the caller's nonce, and an age within limits
 
 Nothing is compared before the signature holds, and the first failure ends the verification. No I/O, no state, no clock.
+Only for a policy that names QEMU's machine, steps 3 to 5 may find that there is no signature (`emulated.py`).
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def verify(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: byt
     - CALL `check_key_configs` WITH THE KEYS IT IS GOING TO SEAL TO, and seal to those only. Otherwise a genuine
       document can be relayed by a party that holds other keys.
     - CALL `check_model` BEFORE IT BELIEVES A MANIFEST that came beside the document.
-    - TREAT `kind == "simulated"` AS UNTRUSTED: such evidence proves nothing about hardware.
+    - TREAT EVERY `kind` BUT `"nitro"` AS UNTRUSTED: such evidence proves nothing about hardware, and that of kind
+      `"qemu-nitro-enclave"`, which only a policy that names this kind accepts, is not even signed.
     - SHOW `report.left_open`: whatever it names was accepted unseen.
     - VERIFY AGAIN BEFORE RELYING ON IT LATER, and never rely on it beyond `until`; nothing here expires by itself.
 
@@ -112,6 +114,7 @@ def _verify(
             document.timestamp if now is None else proof.time_of_judgement(document, now, policy.max_future_skew)
         ),
         steps=steps,
+        unsigned=bool(policy.releases_of(None)),
     )
     document = proven.document
     accepted = policy.releases_of(proven.root_sha256)
@@ -147,9 +150,7 @@ def _verify(
         checked = [text for text, was in (("nonce", nonce is not None), ("age", now is not None)) if was]
         step.asked(bool(checked), " and ".join(checked), f"the caller's, {policy.max_age} s at most")
 
-    report = VerificationReport(
-        proven.kind, proven.at if now is None else now, now is None, steps.done(), release.name, release.left_open
-    )
+    report = VerificationReport(proven.kind, at, now is None, steps.done(), release.name, release.left_open)
     until = min((end for end in (policy.expires, release.expires) if end is not None), default=None)
     return Verified(proven.kind, document, claims, proven.root_sha256, report, until)
 

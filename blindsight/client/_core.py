@@ -6,7 +6,6 @@ What has to happen is written as generators, around that of `blindsight.exchange
 
 from __future__ import annotations
 
-import base64
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import rfc8785
 
-from blindsight import exchange, receipts, strict_json
+from blindsight import exchange, receipts, strict_base64, strict_json
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.recipient import verify_recipient
 from blindsight.attestation.steps import numbered
@@ -93,9 +92,9 @@ class Core:
         recipient = self.recipient
         return None if recipient is renew.outdated else recipient
 
-    def verify(self) -> Generator[Call | Renew, Any, Recipient]:
-        """Fetch evidence with a fresh nonce and verify it. What was accepted before counts no more."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
+    def verify(self, nonce: bytes | None = None) -> Generator[Call | Renew, Any, Recipient]:
+        """Fetch evidence and verify it. What was accepted before counts no more. `nonce` is fresh unless given."""
+        nonce = secrets.token_bytes(_NONCE_BYTES) if nonce is None else nonce
         self._accepted = None
         started = self._clock()
         reply: Reply = yield Call("GET", f"/attestation?nonce={nonce.hex()}", {"Accept": _JSON})
@@ -190,7 +189,7 @@ def _json_object(content: bytes) -> dict[str, Any]:
 
 def _decoded(fields: dict[str, Any], name: str) -> bytes:
     try:
-        return base64.b64decode(fields[name], validate=True)
+        return strict_base64.decode(fields[name])
     except (KeyError, TypeError, ValueError) as error:
         raise unexpected(f"The gateway's evidence has no usable {name!r}.") from error
 

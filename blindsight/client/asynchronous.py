@@ -63,10 +63,14 @@ class AsyncClient:
         """The enclave that images are sealed to now; None before it is verified, and when its evidence is too old."""
         return self._core.recipient
 
-    async def verify(self) -> VerificationReport:
-        """Verify the enclave now. What was accepted before counts no more, whatever the outcome."""
+    async def verify(self, *, nonce: bytes | None = None) -> VerificationReport:
+        """Verify the enclave now. What was accepted before counts no more, whatever the outcome.
+
+        `nonce` is for a caller who needs a document with that very nonce, 16 to 512 bytes. It must be one that no
+        party could know before, such as a digest of what was only just found; without, it is random.
+        """
         async with self._renewing:
-            return (await self._run(self._core.verify())).report
+            return (await self._run(self._core.verify(nonce))).report
 
     async def classify(
         self,

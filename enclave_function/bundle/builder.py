@@ -67,9 +67,9 @@ def _model_files(model: Path) -> dict[str, bytes]:
 
 
 def _read(path: Path) -> bytes:
-    if path.is_symlink():
-        raise BundleError(f"{path} is a symbolic link.", "Put the file itself in its place.")
     try:
+        if path.is_symlink():
+            raise BundleError(f"{path} is a symbolic link.", "Put the file itself in its place.")
         return path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}.", "Give --model a model directory.") from error

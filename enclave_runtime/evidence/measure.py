@@ -2,9 +2,9 @@
 
 A simulated enclave has no image to hash, so the files themselves are measured: PCR 1 covers the interpreter and the
 installed distributions that the runtime uses, PCR 2 the Python sources of `enclave_runtime` and of the core in
-`blindsight`, PCR 0 both. The caller's side in `blindsight/client` is no part of an enclave. Folder, owner, mode and
-time of the files do not count, so any checkout of the same release on the same wheels gives the same values. What the
-operating system and the standard library add is not measured.
+`blindsight`, PCR 0 both. What only callers need (`NOT_IN_ENCLAVES`) is no part of an enclave. Folder, owner, mode
+and time of the files do not count, so any checkout of the same release on the same wheels gives the same values. What
+the operating system and the standard library add is not measured.
 
 The rule is that of an enclave image: PCR = SHA-384(48 zero bytes || SHA-384(content)). The content is a manifest: for
 each file, sorted by name, the length of the name (4 bytes, big-endian), the name and the SHA-384 of the file.
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 DISTRIBUTIONS = ("cbor2", "cffi", "cryptography", "numpy", "onnxruntime", "pillow", "pyjwt", "rfc8785")
 """What the runtime and its worker import beside the standard library; a test compares this with what they load."""
 
-NOT_IN_ENCLAVES = "blindsight/client/"
-"""What `blindsight` has beside the core; an enclave image leaves it out."""
+NOT_IN_ENCLAVES = ("blindsight/client/", "blindsight/eif/", "blindsight/release_file/")
+"""What `blindsight` has that enclaves do not need; an enclave image leaves it out."""
 
 _INSTALLER_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
 """Written by the installer into `*.dist-info`; they differ between installations of one wheel."""
@@ -44,7 +44,7 @@ def measurements(variant: Variant = "cape") -> dict[int, bytes]:
 
     Takes a few tenths of a second. Raises `ProducerError` `distribution_missing`.
     """
-    return pcrs_of(boot=manifest(_boot_files()), application=manifest(application_files(_packages(), variant)))
+    return pcrs_of(boot=manifest(_boot_files()), application=manifest(application_files(packages(), variant)))
 
 
 def render(pcrs: Mapping[int, bytes]) -> str:
@@ -57,15 +57,29 @@ def pcrs_of(*, boot: bytes, application: bytes) -> dict[int, bytes]:
     return {0: _pcr(boot + application), 1: _pcr(boot), 2: _pcr(application)}
 
 
-def application_files(packages: Mapping[str, Path], variant: Variant = "cape") -> dict[str, Path]:
-    """The Python sources of `packages` (name to folder) that an enclave has, by their names as `package/module.py`."""
+def application_files(folders: Mapping[str, Path], variant: Variant = "cape") -> dict[str, Path]:
+    """The Python sources of packages (name to folder) that an enclave has, by their names as `package/module.py`."""
     files = {
         f"{name}/{path.relative_to(folder).as_posix()}": path
-        for name, folder in packages.items()
+        for name, folder in folders.items()
         for path in folder.rglob("*.py")
     }
-    absent = (NOT_IN_ENCLAVES, *variants.left_out(variant))
+    absent = (*NOT_IN_ENCLAVES, *variants.left_out(variant))
     return {name: path for name, path in files.items() if not name.startswith(absent)}
+
+
+def image_files(folders: Mapping[str, Path], variant: Variant = "cape") -> dict[str, Path]:
+    """Of packages, name to folder, what an enclave image contains: name as `package/module.py`, and where it is.
+
+    It cannot make simulated evidence, and is otherwise what a simulated enclave of that variant measures.
+    """
+    files = application_files(folders, variant)
+    return {name: path for name, path in sorted(files.items()) if not name.startswith(variants.SIMULATOR)}
+
+
+def packages() -> dict[str, Path]:
+    """The first-party packages that an enclave runs, name to folder, as they run here."""
+    return {package.__name__: Path(package.__path__[0]) for package in (blindsight, enclave_runtime)}
 
 
 def manifest(files: Mapping[str, Path]) -> bytes:
@@ -81,10 +95,6 @@ def manifest(files: Mapping[str, Path]) -> bytes:
 
 def _pcr(content: bytes) -> bytes:
     return hashlib.sha384(bytes(48) + hashlib.sha384(content).digest()).digest()
-
-
-def _packages() -> dict[str, Path]:
-    return {package.__name__: Path(package.__path__[0]) for package in (blindsight, enclave_runtime)}
 
 
 def _boot_files() -> dict[str, Path]:

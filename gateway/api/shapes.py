@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from blindsight.attestation import EvidenceKind
 
 
 class _Shape(BaseModel):
@@ -41,7 +43,7 @@ class ImageSize(_Shape):
 class EnclaveInfo(_Shape):
     """The enclave that answered."""
 
-    kind: Literal["nitro", "simulated"] = Field(description="`simulated` evidence proves nothing about the host.")
+    kind: EvidenceKind = Field(description="Evidence of any kind but `nitro` proves nothing about the host.")
     verified: bool = Field(description="The gateway accepted the enclave's evidence under its policy.")
     function_checksum: str = Field(description="SHA-256 of the function bundle, attested.")
     measurements: dict[str, str] = Field(description="PCR index to SHA-384, hex.")
@@ -91,7 +93,7 @@ class Attestation(_Shape):
     document: str = Field(description="The attestation document, base64.")
     key_configs: str = Field(description="The `application/ohttp-keys` list whose digest the document claims, base64.")
     model: dict[str, Any] = Field(description="The model manifest whose canonical digest the document claims.")
-    kind: Literal["nitro", "simulated"]
+    kind: EvidenceKind
     reading: dict[str, Any] = Field(description="The gateway's reading, step by step. Verify the document yourself.")
 
 

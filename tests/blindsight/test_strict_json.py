@@ -45,6 +45,19 @@ def test_what_is_not_json(data: bytes | str) -> None:
     assert refused(data)
 
 
+@pytest.mark.parametrize(
+    "text", ["1e999", "-1e999", "[1.0e+309]", '{"a": 123456789.5e400}', "9" * 309 + ".0", "1" * 4301]
+)
+def test_a_number_that_no_double_and_not_every_reader_holds(text: str) -> None:
+    """`json` would make infinities of the first, which cannot be written as JSON again."""
+    assert refused(text)
+
+
+@pytest.mark.parametrize("text", ["1e308", "-1.7976931348623157e308", "1e-999", "1" * 4300, "-" + "1" * 4300])
+def test_a_number_that_every_reader_holds(text: str) -> None:
+    assert not refused(text)
+
+
 @pytest.mark.parametrize("spelling", misspelt("{}"))
 def test_other_spellings(spelling: str) -> None:
     assert not refused('{"a": 1}')

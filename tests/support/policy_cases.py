@@ -17,6 +17,12 @@ BEFORE, AFTER = "2026-11-01T11:59:59Z", "2026-11-01T12:00:01Z"
 NITRO, SIMULATED, OTHER_ROOT = (hashlib.sha256(name).hexdigest() for name in (b"nitro", b"simulated", b"another"))
 """Roots of documents. A test with whole documents puts a root of its own in their place."""
 
+EMULATED = "qemu-nitro-enclave"
+"""The kind of a document without a root: QEMU signs nothing."""
+
+UNSIGNED_ROOT = hashlib.sha256(bytes(64)).hexdigest()
+"""Of what stands in the place of its root."""
+
 FUNCTION, MODEL, OTHER = (hashlib.sha256(name).hexdigest() for name in (b"function", b"model", b"neither"))
 PCR16 = expected_pcr16(bytes.fromhex(FUNCTION), bytes.fromhex(MODEL)).hex()
 PCR0, PCR1, PCR2, PCR8, OTHER_PCR = ("a0" * 48, "a1" * 48, "a2" * 48, "a8" * 48, "5a" * 48)

@@ -9,6 +9,8 @@ from tests.support.policy_cases import (
     AFTER,
     AT,
     BEFORE,
+    EMULATED,
+    FIRST,
     FUNCTION,
     MODEL,
     NITRO,
@@ -23,6 +25,7 @@ from tests.support.policy_cases import (
     PCR8,
     PCR16,
     SIMULATED,
+    UNSIGNED_ROOT,
     document,
     measured,
     policy,
@@ -32,6 +35,8 @@ from tests.support.policy_cases import (
 if TYPE_CHECKING:
     from tests.support.policy_cases import Cases
 
+BOTH = ("code", "function")
+
 
 def add(made: Cases) -> None:
     _pinned(made)
@@ -40,6 +45,7 @@ def add(made: Cases) -> None:
     _versions_and_ends(made)
     _recalled(made)
     _mismatches(made)
+    _emulated(made)
 
 
 def _pinned(made: Cases) -> None:
@@ -75,7 +81,6 @@ def _pinned(made: Cases) -> None:
 
 def _left_open(made: Cases) -> None:
     none = {"pcrs": ..., "any_code": True, "any_function": True, **OPEN}
-    both = ("code", "function")
     made.accepted("any function", policy(release(any_function=True, **OPEN)), left_open=("function",))
     made.accepted(
         "any function, and no claims", policy(release(any_function=True, **OPEN)), NO_CLAIMS, left_open=("function",)
@@ -93,14 +98,14 @@ def _left_open(made: Cases) -> None:
         policy(release(pcrs={"8": [PCR8]}, any_code=True)),
         left_open=("code",),
     )
-    made.accepted("any code and any function, without PCRs", policy(release(**none)), left_open=both)
+    made.accepted("any code and any function, without PCRs", policy(release(**none)), left_open=BOTH)
     made.accepted(
-        "any code and any function, with an empty list of PCRs", policy(release(**none | {"pcrs": {}})), left_open=both
+        "any code and any function, with an empty list of PCRs", policy(release(**none | {"pcrs": {}})), left_open=BOTH
     )
     made.accepted(
-        "any code and any function, and PCR 8", policy(release(**none | {"pcrs": {"8": [PCR8]}})), left_open=both
+        "any code and any function, and PCR 8", policy(release(**none | {"pcrs": {"8": [PCR8]}})), left_open=BOTH
     )
-    made.accepted("any code and any function, and no claims", policy(release(**none)), NO_CLAIMS, left_open=both)
+    made.accepted("any code and any function, and no claims", policy(release(**none)), NO_CLAIMS, left_open=BOTH)
     made.refused(
         "pcr_mismatch",
         7,
@@ -312,3 +317,47 @@ def _mismatches(made: Cases) -> None:
         policy(release(any_function=True, model_digests=[MODEL], **OPEN)),
         NO_CLAIMS,
     )
+
+
+def _emulated(made: Cases) -> None:
+    """QEMU's machine signs nothing, so its documents have no root, and only a release that names it accepts them."""
+    emulated, shown = release(kind=EMULATED, roots=..., name="qemu"), document(root=None, kind=EMULATED)
+    none = document("16", root=None, kind=EMULATED, function_checksum=None, model_digest=None)
+    open_one = release(kind=EMULATED, roots=..., pcrs=..., any_code=True, any_function=True, name="qemu", **OPEN)
+    accepted = {"kind": EMULATED, "release": "qemu"}
+    made.accepted("emulated", policy(emulated), shown, **accepted)
+    made.accepted("emulated, beside a genuine release", policy(release(), emulated), shown, **accepted)
+    made.accepted("emulated, and any code and any function", policy(open_one), none, **accepted, left_open=BOTH)
+    made.accepted("genuine, beside an emulated release", policy(emulated, release()))
+    for name, other in (
+        ("a genuine release", release()),
+        ("AWS's root", release(roots=...)),
+        ("a simulated release", release(kind="simulated", roots=[SIMULATED])),
+        ("any genuine code and function", release(pcrs=..., any_code=True, any_function=True, **OPEN)),
+        ("a root of zeros in hexadecimal digits", release(roots=[UNSIGNED_ROOT])),
+    ):
+        made.refused("wrong_algorithm", 1, f"emulated, and the policy lists {name}", policy(other), shown)
+    for name, other in (("signed", document()), ("simulated", document(root=SIMULATED, kind="simulated"))):
+        made.refused("root_not_pinned", 3, f"{name}, and the policy lists QEMU's machine", policy(emulated), other)
+    for name, changes, code, step in (
+        ("other code", {"pcrs": {"0": [OTHER_PCR]}}, "pcr_mismatch", 7),
+        ("a PCR that is missing", {"pcrs": {"0": [PCR0], "9": [OTHER_PCR]}}, "pcr_missing", 7),
+        ("an end", {"expires": AT}, "release_expired", 7),
+        ("another function", {"function_checksums": [OTHER]}, "function_not_accepted", 9),
+        ("another model", {"model_digests": [OTHER]}, "model_not_accepted", 9),
+    ):
+        made.refused(code, step, f"emulated: {name}", policy(emulated | changes), shown)
+    made.refused("claims_missing", 9, "emulated, without claims", policy(emulated), none)
+    made.refused("release_recalled", 7, "emulated, and recalled", policy(emulated, refuse=[PCR0]), shown)
+    made.refused("release_too_old", 7, "emulated, and too old", policy(emulated, minimum_version="1.5"), shown)
+    # What a genuine release accepts says nothing of QEMU's.
+    made.refused(
+        "pcr_mismatch", 7, "emulated, with the PCRs of the genuine release",
+        policy(release(), emulated | {"pcrs": {"0": [OTHER_PCR]}}), shown,
+    )  # fmt: skip
+    for name, roots in (("a root", [NITRO]), ("AWS's root", [AWS_NITRO_ROOT_G1]), ("no root", []), ("null", None)):
+        made.unusable("invalid_policy", f"emulated, with {name} listed", policy(emulated | {"roots": roots}))
+    made.unusable("code_not_pinned", "emulated, and PCR 16 alone", policy(emulated | {"pcrs": {"16": [PCR16]}}))
+    made.unusable("function_not_pinned", "emulated, and PCR 0 alone", policy(release(kind=EMULATED, roots=..., **OPEN)))
+    first = {"kind": EMULATED, "sha256": NITRO}
+    made.unusable("invalid_policy", "emulated, in the first format", FIRST | {"roots": [first]})

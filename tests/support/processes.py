@@ -108,6 +108,8 @@ class Server:
 class Enclave(Server):
     """`python -m enclave_runtime serve`, with its workers."""
 
+    module = "enclave_runtime"
+
     def __init__(
         self,
         bundle: Path,
@@ -128,7 +130,7 @@ class Enclave(Server):
         listen = f"unix://{path}" if path else wire.loopback(port)
         arguments = {"bundle": bundle, "state": state, "listen": listen, "workers": workers, **options}
         flags = [text for key, value in arguments.items() for text in _flag(key, value)]
-        super().__init__(["enclave_runtime", "serve", *flags], folder, user=user)
+        super().__init__([self.module, "serve", *flags], folder, user=user)
 
     def wait_warm(self) -> None:
         """Wait until every worker is warm."""

@@ -3,56 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 import textwrap
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import images
+from tests.support import images, wheels
+from tests.support.wheels import REPOSITORY, run
 
 if TYPE_CHECKING:
-    from tests.support.stack import Stack
+    from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+    from tests.support.stack import Stack
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
-               "--wheel-dir", str(folder), str(REPOSITORY)]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    return built
+    return wheels.build(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the wheel, and with this one's packages in the place of what it depends on."""
-    folder = tmp_path_factory.mktemp("caller") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    python = folder / "bin" / "python"
-    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*install, str(wheel)], check=True, capture_output=True)
-    (packages,) = folder.glob("lib/python*/site-packages")
-    # A plain path: the link to this source tree that lies there is not followed from here.
-    ours = [path for path in sys.path if path.endswith("site-packages")]
-    (packages / "dependencies.pth").write_text("\n".join(ours), encoding="utf-8")
-    return folder
-
-
-def run(environment: Path, *command: str, folder: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BLINDSIGHT_", "PYTHON"))}
-    program = str(environment / "bin" / command[0])
-    done = subprocess.run([program, *command[1:]], cwd=folder, env=kept, capture_output=True, text=True, check=False)
-    assert done.returncode == status, done.stderr
-    return done
+    return wheels.install(wheel, tmp_path_factory.mktemp("caller") / "venv")
 
 
 def test_it_holds_client_and_commands_and_nothing_else(wheel: Path):

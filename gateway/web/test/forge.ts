@@ -183,6 +183,9 @@ export function cbor(value: Encodable | Raw): Bytes {
 
 export const PROTECTED = unhex("a1013822");
 
+/** {1: -1}, the protected header of QEMU's documents. */
+export const UNSIGNED = unhex("a10120");
+
 export interface Attesting {
   readonly root: Party;
   readonly intermediates: readonly Party[];
@@ -276,6 +279,13 @@ export async function envelope(attesting: Attesting, payload: Bytes, header = PR
 
 export async function documentOf(attesting: Attesting, changes: Fields = {}): Promise<Bytes> {
   return await envelope(attesting, await fieldsOf(attesting, changes));
+}
+
+/** What QEMU's `nitro-enclave` machine answers: nothing signs it, and zeros stand for what would. */
+export async function emulated(attesting: Attesting, changes: Fields = {}, signature = new Uint8Array(64)): Promise<Bytes> {
+  const placeholders = { certificate: new Uint8Array(64), cabundle: [new Uint8Array(64)] };
+  const payload = definite(...(await entriesOf(attesting, { ...placeholders, ...changes })));
+  return cbor([UNSIGNED, new Map(), payload, signature]);
 }
 
 export type Members = Record<string, unknown>;

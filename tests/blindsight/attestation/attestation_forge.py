@@ -6,7 +6,7 @@ The documents are built here and not by the enclave's own producer, so that an e
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,6 +36,9 @@ PCRS[16] = expected_pcr16(CLAIMS.func_checksum, CLAIMS.model_sha256)
 
 ANY_FUNCTION = {"function_checksums": None, "model_digests": None, "any_function": True}
 """Changes to a release, so that it asks for no claims."""
+
+UNSIGNED = b"\xa1\x01\x20"
+"""{1: -1}, the protected header of QEMU's documents."""
 
 ES384 = b"\xa1\x01\x38\x22"
 P384_ORDER = int("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16)
@@ -155,26 +158,37 @@ class Forge:
         size = (self.leaf.key.curve.key_size + 7) // 8
         return r.to_bytes(size, "big") + s.to_bytes(size, "big")
 
+    def emulated(self, **changes: Any) -> bytes:
+        """What QEMU's `nitro-enclave` machine answers: nothing signs it, and zeros stand for what would."""
+        placeholders = {"certificate": bytes(64), "cabundle": [bytes(64)]}
+        return unsigned(replace(self, indefinite=False).payload(**placeholders | changes))
+
     @property
     def fingerprint(self) -> str:
         return hashlib.sha256(self.root.der).hexdigest()
 
     def policy(self, **changes: Any) -> Policy:
         """A policy of one release, whose fields may be changed."""
+        roots = {} if changes.get("kind") == "qemu-nitro-enclave" else {"roots": frozenset([self.fingerprint])}
         release = Release(
             **{
                 "kind": "simulated",
-                "roots": frozenset([self.fingerprint]),
                 "pcrs": {index: frozenset([PCRS[index].hex()]) for index in (0, 1, 2)},
                 "function_checksums": frozenset([CLAIMS.func_checksum.hex()]),
                 "model_digests": frozenset([CLAIMS.model_sha256.hex()]),
             }
+            | roots
             | changes
         )
         return Policy(releases=(release,))
 
     def verify(self, document: bytes, *, now: datetime = NOW, nonce: bytes | None = NONCE, **changes: Any) -> Verified:
         return verify(document, policy=self.policy(**changes), nonce=nonce, now=now)
+
+
+def unsigned(payload: bytes, *, signature: bytes = bytes(64), protected: bytes = UNSIGNED) -> bytes:
+    """The envelope of QEMU's documents."""
+    return cbor2.dumps([protected, {}, payload, signature])
 
 
 def refusal(forge: Forge, document: bytes, **options: object) -> tuple[str, int]:

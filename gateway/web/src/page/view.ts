@@ -107,9 +107,11 @@ function found({ kind, release, leftOpen }: Enclave, { source }: Chosen): string
   const whose = source === "own" ? "your policy" : "the gateway’s stated policy";
   const of = release === null ? whose : `release “${release}” of ${whose}`;
   const open = `which leaves open the ${leftOpen.join(" and the ")}`;
-  if (kind === "simulated") {
+  if (kind !== "nitro") {
     const what = leftOpen.length ? `only what ${of} asks for, ${open},` : `the code and model of ${of},`;
-    return `Verified, but SIMULATED: ${what} with no hardware behind it.`;
+    return kind === "simulated"
+      ? `Verified, but SIMULATED: ${what} with no hardware behind it.`
+      : `Not proven: EMULATED ENCLAVE (QEMU): the evidence is unsigned. It states ${what} with nothing behind it.`;
   }
   if (leftOpen.length) return `Verified only in part: a genuine Nitro enclave, by ${of}, ${open}.`;
   return `Verified: a genuine Nitro enclave that runs exactly the code and model of ${of}.`;

@@ -12,16 +12,21 @@ import { ecdsaVerify, P384 } from "./webcrypto.ts";
 /** The encoded protected header {alg: ES384}, as NSM writes it. */
 const PROTECTED_ES384 = Uint8Array.of(0xa1, 0x01, 0x38, 0x22);
 
+/** {1: -1}, which names no algorithm: what QEMU writes, whose signature is 64 zero bytes. */
+const PROTECTED_UNSIGNED = Uint8Array.of(0xa1, 0x01, 0x20);
+
 /** Head of the optional COSE_Sign1 tag (RFC 9052, section 2). */
 const TAG_18 = 0xd2;
 
 /** r and s of P-384, 48 bytes each, big-endian. */
 const SIGNATURE_BYTES = 96;
+const UNSIGNED_BYTES = 64;
 
-/** The signed `payload` and its raw `signature`, not yet verified. */
+/** The signed `payload` and its raw `signature`, not yet verified. `unsigned`: there is nothing to verify. */
 export interface Sign1 {
   readonly payload: Bytes;
   readonly signature: Bytes;
+  readonly unsigned: boolean;
 }
 
 /** Decode the CBOR of envelope or payload. Throws `Refusal`, marked with `step`. */
@@ -33,14 +38,20 @@ export function decodeAt(step: number, data: Bytes, options: { indefiniteMap?: b
   }
 }
 
-/** Take `data` apart, with or without tag 18. Throws `Refusal`, marked with `step`. */
-export function parse(data: Bytes, step: number): Sign1 {
+/**
+ * Take `data` apart, with or without tag 18. Throws `Refusal`, marked with `step`.
+ *
+ * With `unsigned`, a message of QEMU's form is taken, too, which proves nothing.
+ */
+export function parse(data: Bytes, step: number, { unsigned: mayBeUnsigned = false } = {}): Sign1 {
   const message = decodeAt(step, data[0] === TAG_18 ? data.subarray(1) : data);
   if (!Array.isArray(message) || message.length !== 4) {
     throw refusal("not_cose_sign1", "Not a COSE_Sign1 array of four elements.", step);
   }
   const [header, unprotected, payload, signature] = message;
-  if (!(header instanceof Uint8Array) || !equal(header, PROTECTED_ES384)) {
+  const isHeader = (wanted: Bytes): boolean => header instanceof Uint8Array && equal(header, wanted);
+  const unsigned = mayBeUnsigned && isHeader(PROTECTED_UNSIGNED);
+  if (!unsigned && !isHeader(PROTECTED_ES384)) {
     throw refusal("wrong_algorithm", "The protected header is not exactly {alg: ES384}.", step);
   }
   if (!(unprotected instanceof Map) || unprotected.size) {
@@ -49,10 +60,11 @@ export function parse(data: Bytes, step: number): Sign1 {
   if (!(payload instanceof Uint8Array) || !payload.length) {
     throw refusal("not_cose_sign1", "The payload is not a byte string, or empty.", step);
   }
-  if (!(signature instanceof Uint8Array) || signature.length !== SIGNATURE_BYTES) {
-    throw refusal("not_cose_sign1", `The signature is not ${SIGNATURE_BYTES} bytes.`, step);
+  const size = unsigned ? UNSIGNED_BYTES : SIGNATURE_BYTES;
+  if (!(signature instanceof Uint8Array) || signature.length !== size) {
+    throw refusal("not_cose_sign1", `The signature is not ${size} bytes.`, step);
   }
-  return { payload, signature };
+  return { payload, signature, unsigned };
 }
 
 /**

@@ -8,6 +8,7 @@ import { isObject, type Json, type JsonObject } from "./json.ts";
 import { decodeList, preferred, type KeyConfig } from "./keyconfig.ts";
 import type { Policy } from "./policy.ts";
 import type { Part } from "./release.ts";
+import type { EvidenceKind } from "./roots.ts";
 import { CALLERS_STEP, checkKeyConfigs, checkModel, claimsOf, verify, type Step, type Verified } from "./verify.ts";
 
 /** What came as evidence, of which nothing is believed yet. */
@@ -80,15 +81,21 @@ const LEFT_OPEN: Readonly<Record<Part, string>> = {
   function: "POLICY LEAVES OPEN: the function. Any bundle that the host puts into the enclave is accepted.",
 };
 
+/** What a caller must know of evidence that no hardware stands behind. */
+export const PROVES_NOTHING: Readonly<Record<EvidenceKind, string | null>> = {
+  nitro: null,
+  simulated: "SIMULATED ENCLAVE: the evidence proves nothing about the host that runs it.",
+  "qemu-nitro-enclave": "EMULATED ENCLAVE (QEMU): the evidence is unsigned and proves nothing.",
+};
+
 /** What must be known before an answer is relied on. */
 export function notices({ manifest, verified }: Recipient): string[] {
   const { notice, trained } = manifest;
+  const nothing = PROVES_NOTHING[verified.kind];
   return [
     ...verified.leftOpen.map((part) => LEFT_OPEN[part]),
     ...(typeof notice === "string" ? [notice] : []),
     ...(trained ? [] : ["UNTRAINED WEIGHTS: this model has learnt nothing and its answers are noise."]),
-    ...(verified.kind === "simulated"
-      ? ["SIMULATED ENCLAVE: the evidence proves nothing about the host that runs it."]
-      : []),
+    ...(nothing === null ? [] : [nothing]),
   ];
 }

@@ -10,7 +10,7 @@ import { MAX_PCRS, PCR_BYTES } from "./document.ts";
 import { refusal } from "./errors.ts";
 import type { Json } from "./json.ts";
 import { hash, hashes, invalid } from "./policyjson.ts";
-import { AWS_NITRO_ROOT_G1, isEvidenceKind, NOT_FINGERPRINTS, type EvidenceKind } from "./roots.ts";
+import { AWS_NITRO_ROOT_G1, EMULATED, isEvidenceKind, NOT_FINGERPRINTS, type EvidenceKind } from "./roots.ts";
 
 export const DIGEST_BYTES = 32;
 
@@ -41,7 +41,7 @@ export interface Release {
   readonly kind: EvidenceKind;
   readonly name: string | null;
   readonly version: string | null;
-  /** SHA-256 of root certificates (DER). */
+  /** SHA-256 of root certificates (DER); none for QEMU's evidence, which is unsigned. */
   readonly roots: ReadonlySet<string>;
   /** By index; every one that is listed must be in a document. */
   readonly pcrs: ReadonlyMap<number, ReadonlySet<string>>;
@@ -56,8 +56,9 @@ export interface Release {
 export function releaseOf(stated: Stated): Release {
   const { kind, name, version, expires } = stated;
   if (!isEvidenceKind(kind)) throw invalid("No kind of evidence is called so.");
+  if (kind === EMULATED && stated.roots) throw invalid("roots: evidence of this kind is unsigned and has none.");
   const listed = stated.roots ?? (kind === "nitro" ? [AWS_NITRO_ROOT_G1] : []);
-  if (!listed.length) throw refusal("no_roots", "The release lists no root of trust.");
+  if (!listed.length && kind !== EMULATED) throw refusal("no_roots", "The release lists no root of trust.");
   const roots = new Set(listed.map((root) => checkedRoot(hash(root, DIGEST_BYTES, "a root"), kind)));
   if (roots.size < listed.length) throw invalid("roots: one is listed twice.");
   const pcrs = new Map(Array.from(stated.pcrs, ([index, values]) => [index, measurements(index, values)]));

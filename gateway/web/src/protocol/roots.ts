@@ -4,9 +4,12 @@
  * Only the fingerprint is kept: the certificate itself comes with every document, and counts only if it matches.
  */
 
-const KINDS = ["nitro", "simulated"] as const;
+/** Evidence of QEMU's `nitro-enclave` machine, which signs nothing (emulated.ts). No root vouches for it. */
+export const EMULATED = "qemu-nitro-enclave";
 
-/** What a root vouches for: Nitro hardware, or only that some machine made the evidence itself. */
+const KINDS = ["nitro", "simulated", EMULATED] as const;
+
+/** What evidence shows: Nitro hardware, that some machine signed it itself, or QEMU's machine, which signs nothing. */
 export type EvidenceKind = (typeof KINDS)[number];
 
 export function isEvidenceKind(value: unknown): value is EvidenceKind {

@@ -13,7 +13,8 @@
  *    10. Freshness     the caller's nonce, and an age within limits
  *
  * Nothing is compared before the signature holds, and the first failure ends the verification. No I/O, no state, no
- * clock. A port of blindsight/attestation/verifier.py: the same checks in the same order with the same codes.
+ * clock. Only for a policy that names QEMU's machine, steps 3 to 5 may find that there is no signature (emulated.ts).
+ * A port of blindsight/attestation/verifier.py: the same checks in the same order with the same codes.
  */
 
 import { allZero, equal, hex, type Bytes } from "./bytes.ts";
@@ -21,11 +22,12 @@ import * as chains from "./chain.ts";
 import { CLAIMS_PCR, expectedPcr16, parseClaims, type Claims } from "./claims.ts";
 import * as cose from "./cose.ts";
 import { MAX_DOCUMENT_BYTES, parseDocument, type AttestationDocument } from "./document.ts";
+import * as emulated from "./emulated.ts";
 import { refusal } from "./errors.ts";
 import * as matching from "./matching.ts";
 import type { Policy } from "./policy.ts";
 import type { Part } from "./release.ts";
-import type { EvidenceKind } from "./roots.ts";
+import { EMULATED, type EvidenceKind } from "./roots.ts";
 import { sha256 } from "./webcrypto.ts";
 
 /** A nonce that a caller sends must be too long to guess or to meet twice. */
@@ -63,7 +65,8 @@ export interface Verified {
   readonly until: Date | null;
   readonly document: AttestationDocument;
   readonly claims: Claims | null;
-  readonly rootSha256: string;
+  /** Null if nothing signed it, which only a release of kind `qemu-nitro-enclave` accepts. */
+  readonly rootSha256: string | null;
   readonly steps: readonly Step[];
   readonly at: Date;
 }
@@ -76,7 +79,8 @@ export interface Verified {
  * - SEND A FRESH RANDOM `nonce` of 16 bytes or more with its request, AND USE IT ONCE.
  * - CALL `checkKeyConfigs` WITH THE KEYS IT IS GOING TO SEAL TO, and seal to those only.
  * - CALL `checkModel` BEFORE IT BELIEVES A MANIFEST that came beside the document.
- * - TREAT `kind === "simulated"` AS UNTRUSTED: such evidence proves nothing about hardware.
+ * - TREAT EVERY `kind` BUT `"nitro"` AS UNTRUSTED: such evidence proves nothing about hardware, and that of kind
+ *   `"qemu-nitro-enclave"`, which only a policy that names this kind accepts, is not even signed.
  * - SHOW `leftOpen`: whatever it names was accepted unseen.
  * - VERIFY AGAIN BEFORE RELYING ON IT LATER; nothing here expires by itself.
  */
@@ -130,38 +134,21 @@ async function verifySteps(evidence: Bytes, policy: Policy, nonce: Bytes | null,
   if (evidence.length > MAX_DOCUMENT_BYTES) {
     throw refusal("document_too_large", `More than ${MAX_DOCUMENT_BYTES} bytes.`, number);
   }
-  const message = cose.parse(evidence, number);
-  steps.passed(`${evidence.length} bytes`, "COSE_Sign1 with ES384");
+  const ofQemu = emulated.releasesOf(policy);
+  const message = cose.parse(evidence, number, { unsigned: ofQemu !== undefined });
+  steps.passed(`${evidence.length} bytes`, `COSE_Sign1 ${message.unsigned ? "as QEMU writes it" : "with ES384"}`);
 
   // 2. Fields.
   number = steps.begin("Fields");
   const document = parseDocument(message.payload, number);
   steps.passed(`document of ${printable(document.moduleId)}${unknown(document.unknownFields)}`, "AWS's field table");
 
-  // 3. Root: the bundle's own first certificate, which counts only if its fingerprint is pinned.
-  number = steps.begin("Root");
-  const rootSha256 = hex(await sha256(document.cabundle[0]));
-  const ofRoot = matching.byRoot(policy, rootSha256, number);
-  const { kind } = ofRoot[0];
-  const chain = chains.parse(document.cabundle, document.certificate, number);
-  if (kind === "nitro" && chain.callsItselfSimulated) {
-    throw refusal("simulated_root", "A simulated root is listed as a genuine one.", number);
-  }
-  steps.passed(`root ${rootSha256}`, `the policy's roots, as ${kind}`);
-
-  // 4. Chain, at the verifier's time. An enclave's clock may be ahead of ours by the permitted skew, and its newest
-  //    certificate with it; expiry is never judged by an earlier time than ours.
-  number = steps.begin("Chain");
-  const made = document.timestamp.getTime();
-  const latest = now && now.getTime() + 1000 * policy.maxFutureSkew;
-  const at = new Date(now && latest !== null ? Math.max(now.getTime(), Math.min(made, latest)) : made);
-  const key = await chains.verify(chain, at, number);
-  steps.passed(`${chain.certificates.length} certificates`, `the root's key, at ${chains.formatted(at)}`);
-
-  // 5. Signature.
-  number = steps.begin("Signature");
-  await cose.verify(message, key, number);
-  steps.passed("signature over the payload", "the key of the leaf certificate");
+  // 3 to 5. Root, chain, signature.
+  const signer =
+    ofQemu && message.unsigned
+      ? unsigned(message, document, ofQemu, steps)
+      : await signed({ message, document, policy, now, steps });
+  const { kind, rootSha256, releases: ofRoot } = signer;
 
   // 6. Debug mode, whatever the policy lists.
   number = steps.begin("Debug mode");
@@ -200,7 +187,63 @@ async function verifySteps(evidence: Bytes, policy: Policy, nonce: Bytes | null,
   const { name, leftOpen } = release;
   const until = earlier(policy.expires, release.expires);
   const done = steps.done();
-  return { kind, release: name, leftOpen, until, document, claims, rootSha256, steps: done, at: now ?? at };
+  return { kind, release: name, leftOpen, until, document, claims, rootSha256, steps: done, at: judging.at };
+}
+
+/** Who made the document, as far as steps 3 to 5 find it. */
+type Signer = Pick<Verified, "kind" | "rootSha256"> & { readonly releases: matching.Releases };
+
+/** Steps 3 to 5 of a document of QEMU's, which prove nothing. */
+function unsigned(
+  message: cose.Sign1,
+  document: AttestationDocument,
+  releases: matching.Releases,
+  steps: Steps,
+): Signer {
+  emulated.checkBundle(document, steps.begin("Root"));
+  steps.unsigned();
+  emulated.checkCertificate(document, steps.begin("Chain"));
+  steps.unsigned();
+  emulated.checkSignature(message, steps.begin("Signature"));
+  steps.unsigned();
+  return { kind: EMULATED, rootSha256: null, releases };
+}
+
+interface Signed {
+  readonly message: cose.Sign1;
+  readonly document: AttestationDocument;
+  readonly policy: Policy;
+  readonly now: Date | null;
+  readonly steps: Steps;
+}
+
+/** Steps 3 to 5 of a signed document. */
+async function signed({ message, document, policy, now, steps }: Signed): Promise<Signer> {
+  // 3. Root: the bundle's own first certificate, which counts only if its fingerprint is pinned.
+  let number = steps.begin("Root");
+  const rootSha256 = hex(await sha256(document.cabundle[0]));
+  const ofRoot = matching.byRoot(policy, rootSha256, number);
+  const { kind } = ofRoot[0];
+  const chain = chains.parse(document.cabundle, document.certificate, number);
+  if (kind === "nitro" && chain.callsItselfSimulated) {
+    throw refusal("simulated_root", "A simulated root is listed as a genuine one.", number);
+  }
+  steps.passed(`root ${rootSha256}`, `the policy's roots, as ${kind}`);
+
+  // 4. Chain, at the verifier's time. An enclave's clock may be ahead of ours by the permitted skew, and its newest
+  //    certificate with it; expiry is never judged by an earlier time than ours.
+  number = steps.begin("Chain");
+  const made = document.timestamp.getTime();
+  const latest = now && now.getTime() + 1000 * policy.maxFutureSkew;
+  const at = new Date(now && latest !== null ? Math.max(now.getTime(), Math.min(made, latest)) : made);
+  const key = await chains.verify(chain, at, number);
+  steps.passed(`${chain.certificates.length} certificates`, `the root's key, at ${chains.formatted(at)}`);
+
+  // 5. Signature.
+  number = steps.begin("Signature");
+  await cose.verify(message, key, number);
+  steps.passed("signature over the payload", "the key of the leaf certificate");
+  return { kind, rootSha256, releases: ofRoot };
 }
 
 function earlier(one: Date | null, other: Date | null): Date | null {
@@ -262,6 +305,12 @@ class Steps {
   /** Record the step begun last, or an earlier one of which more is known by now. */
   passed(checked: string, against: string, number = this.#names.length): void {
     this.#record(number, { checked, against, result: "passed" });
+  }
+
+  /** There is nothing to look at: the evidence is unsigned. */
+  unsigned(): void {
+    const checked = "nothing: the evidence is unsigned";
+    this.#record(this.#names.length, { checked, against: "nothing", result: "not asked" });
   }
 
   asked(was: boolean, checked: string, against: string, number = this.#names.length): void {

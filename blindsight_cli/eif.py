@@ -1,0 +1,277 @@
+"""`blindsight eif`: enclave image files, measured, described, compared, signed, and turned into a policy."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from blindsight.eif import Image, measure
+from blindsight.eif import diff as differences
+from blindsight.eif import signature as signatures
+from blindsight.eif.describe import UNMEASURED, describe, registers
+from blindsight.eif.expectation import Function, Machine, policy_for
+from blindsight.eif.signing import sign_image
+from blindsight.errors import BlindsightError
+from blindsight_cli import units
+from blindsight_cli.console import err, fail, out
+from blindsight_cli.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MEANING = {
+    "PCR0": "the whole image",
+    "PCR1": "kernel, command line, first ramdisk",
+    "PCR2": "the other ramdisks",
+    "PCR8": "who signed the image",
+}
+_NITRO_CLI_ALGORITHM = "Sha384 { ... }"
+"""What nitro-cli prints, so that its measurements and these compare as they are."""
+
+_EMULATED = "EMULATED ENCLAVE (QEMU): its evidence is unsigned and proves nothing. Use this policy for tests only."
+
+app = typer.Typer(help="Enclave images (.eif): build, measure, describe, compare, sign.", no_args_is_help=True)
+
+_Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The enclave image file (.eif).")]
+_Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
+
+
+@app.command(
+    "build",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    help="Build an image (the unit enclave_image); see --help.",
+)
+def build(context: typer.Context) -> None:
+    """Build an image, in the unit that does."""
+    units.eif_build(context)
+
+
+@app.command("measure")
+def measure_command(image: _Image, as_json: _Json = False) -> None:
+    """Print PCR 0, 1 and 2 of an image, and PCR 8 if it is signed. A signature must hold."""
+    with _opened(image) as file, _told(image):
+        opened = Image.read(file)
+        found = measure(opened).registers
+        if opened.signature is not None:
+            signatures.verify(opened.signature, pcr0=found[0])
+    if as_json:
+        typer.echo(json.dumps({"Measurements": {"HashAlgorithm": _NITRO_CLI_ALGORITHM, **registers(found)}}, indent=2))
+    else:
+        for name, value in registers(found).items():
+            typer.echo(f"{name}: {value}")
+    err.print(UNMEASURED, style="yellow")
+
+
+@app.command("describe")
+def describe_command(
+    image: _Image,
+    as_json: _Json = False,
+    files: Annotated[bool, typer.Option("--files", help="List the files of the ramdisks.")] = False,
+) -> None:
+    """Show what an image measures and what is in it. Nothing of it is executed or unpacked."""
+    with _opened(image) as file, _told(image):
+        found = describe(file)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        _show(found)
+        if files:
+            _show_files(found)
+    for warning in found["warnings"]:
+        err.print(printable(warning), style="yellow", markup=False)
+
+
+@app.command("diff")
+def diff_command(
+    old: Annotated[Path, typer.Argument(help="An image, or what `describe --json` printed of it.")],
+    new: Annotated[Path, typer.Argument(help="Another.")],
+    as_json: _Json = False,
+) -> None:
+    """Show what differs between two images, and which registers that changes.
+
+    Exit status: 0 if they measure the same, 1 if not.
+    """
+    before, after = _description(old), _description(new)
+    with _told(new):
+        found = differences.diff(before, after)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        _show_differences(found)
+    if not found["same_measurements"]:
+        raise typer.Exit(1)
+
+
+@app.command("policy")
+def policy_command(  # noqa: PLR0917 -- typer gives them by name
+    image: _Image,
+    out_file: Annotated[Path | None, typer.Option("--out", help="Write it to this file instead.")] = None,
+    machine: Annotated[
+        str, typer.Option(help="`nitro`, or `qemu` for QEMU's emulation, whose evidence proves nothing.")
+    ] = "nitro",
+    function_checksum: Annotated[
+        str | None, typer.Option(metavar="HEX", help="SHA-256 of the bundle, if the image holds none.")
+    ] = None,
+    model_sha256: Annotated[
+        str | None, typer.Option(metavar="HEX", help="SHA-256 of the bundle's model.json, with --function-checksum.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A name for the release.")] = None,
+    version: Annotated[str | None, typer.Option(help="A version for the release, as 1.2.3.")] = None,
+) -> None:
+    """Print a policy that accepts this image with its function, and nothing else."""
+    chosen: Machine = "qemu" if machine == "qemu" else "nitro"
+    if machine != chosen:
+        fail(f"no machine is called {machine}", "give --machine nitro or --machine qemu")
+    function = _function(function_checksum, model_sha256)
+    with _opened(image) as file, _told(image):
+        policy = policy_for(file, machine=chosen, function=function, name=name, version=version).to_json()
+    if out_file is None:
+        typer.echo(policy, nl=False)
+    else:
+        try:
+            out_file.write_text(policy, encoding="utf-8")
+        except OSError as error:
+            fail(f"{out_file} cannot be written: {error.strerror}", "give a file that you may write to")
+    if chosen == "qemu":
+        err.print(_EMULATED, style="bold yellow")
+
+
+@app.command("sign")
+def sign_command(
+    image: _Image,
+    key: Annotated[Path, typer.Option(help="The signing key: P-384, PEM, not encrypted.")],
+    certificate: Annotated[Path, typer.Option(help="The certificate of that key, PEM.")],
+    out_file: Annotated[Path, typer.Option("--out", help="The signed image.")],
+) -> None:
+    """Sign an image, as nitro-cli does: PCR 8 then names the certificate. PCR 0, 1 and 2 stay the same."""
+    pems = {"key_pem": _read(key, "the key"), "certificate_pem": _read(certificate, "the certificate")}
+    with _opened(image) as file, _replacing(out_file) as target, _told(image):
+        found = sign_image(file, target, **pems)
+    for name, value in registers(found).items():
+        typer.echo(f"{name}: {value}")
+
+
+@contextlib.contextmanager
+def _opened(image: Path) -> Iterator[BinaryIO]:
+    try:
+        file = image.open("rb")
+    except OSError as error:
+        fail(f"{image} cannot be read: {error.strerror}", "give an enclave image file (.eif)")
+    with file:
+        if not file.seekable():
+            fail(f"{image} is no file that can be read twice", "give an enclave image file (.eif)")
+        yield file
+
+
+@contextlib.contextmanager
+def _told(image: Path) -> Iterator[None]:
+    """What was refused, in one line with the file's name."""
+    try:
+        yield
+    except BlindsightError as error:
+        fail(f"{image}: {error} [{error.code}]", error.next_step)
+    except OSError as error:
+        fail(f"{image} cannot be read: {error.strerror or error}", "give an enclave image file (.eif)")
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `target` when all went well; else nothing is left of it."""
+    try:
+        number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        fail(f"{target} cannot be written: {error.strerror}", "give a file in a folder that you may write to")
+    try:
+        with os.fdopen(number, "w+b") as file:
+            yield file
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}", f"give the file of {what}")
+
+
+def _function(checksum: str | None, model: str | None) -> Function | None:
+    if checksum is None and model is None:
+        return None
+    given = {"--function-checksum": checksum, "--model-sha256": model}
+    for option, value in given.items():
+        if value is None or not re.fullmatch("[0-9a-fA-F]{64}", value):
+            fail(f"{option} is not 64 hexadecimal digits", "give both, as `blindsight bundle inspect` shows them")
+    return Function(bytes.fromhex(checksum or ""), bytes.fromhex(model or ""))
+
+
+def _description(path: Path) -> dict[str, Any]:
+    with _opened(path) as file, _told(path):
+        if file.read(1) == b"{":
+            return differences.parse(path.read_bytes())
+        return describe(file)
+
+
+def _show(found: dict[str, Any]) -> None:
+    for name, value in found["measurements"].items():
+        out.print(f"{name:<13} {value}  {_MEANING[name]}", markup=False)
+    kernel, signed = found["kernel"], found["signature"]
+    lines = {
+        "kernel": kernel["version"] or "(states no version)",
+        "its SHA-256": kernel["sha256"],
+        "command line": found["command_line"],
+        "architecture": found["architecture"],
+        "signed by": "(not signed)" if signed is None else _signer(signed),
+    }
+    for number, ramdisk in enumerate(found["ramdisks"]):
+        entries, unpacked = ramdisk["entries"], ramdisk["unpacked_bytes"]
+        what = "not listed" if entries is None else f"{len(entries)} entries, {unpacked} bytes unpacked"
+        lines[f"ramdisk {number}"] = f"{what}; it changes {_names(ramdisk['registers'])}"
+    lines["metadata"] = f"{json.dumps(found['unmeasured']['metadata'])}  (not measured)"
+    for name, value in lines.items():
+        out.print(printable(f"{name:<13} {value}"), markup=False)
+
+
+def _signer(signed: dict[str, Any]) -> str:
+    holds = "holds" if signed["holds"] else f"DOES NOT HOLD: {signed['problem']}"
+    return f"{signed['subject']}, certificate SHA-256 {signed['certificate_sha256']}; {holds}"
+
+
+def _show_files(found: dict[str, Any]) -> None:
+    for number, ramdisk in enumerate(found["ramdisks"]):
+        for entry in ramdisk["entries"] or ():
+            target = f" -> {entry['target']}" if "target" in entry else ""
+            what = f"{entry.get('size', '-'):>10}  {entry.get('sha256', entry['type']):<64}  {entry['path']}{target}"
+            out.print(printable(f"{number}  {entry['mode']} {what}"), markup=False)
+
+
+def _show_differences(found: dict[str, Any]) -> None:
+    for name, values in found["measurements"].items():
+        out.print(f"{name} differs: {_MEANING[name]}", markup=False)
+        for side in ("old", "new"):
+            out.print(f"  {side} {values[side] or '(not signed)'}", markup=False)
+    for part in found["parts"]:
+        note = f" ({part['note']})" if "note" in part else ""
+        out.print(printable(f"{part['what']} differs{note}; it changes {_names(part['registers'])}"), markup=False)
+    for change in found["files"]:
+        where = f"in ramdisk {change['ramdisk']}: {_names(change['registers'])}"
+        what = f" ({', '.join(change['what'])})" if change["what"] else ""
+        out.print(printable(f"  {change['change']:<8} {change['path']}{what}  {where}"), markup=False)
+    for name in found["unmeasured"]:
+        out.print(f"{name} differs; it changes no register", markup=False)
+    same = "The images measure the same." if found["same_measurements"] else "The images measure differently."
+    out.print(same)
+
+
+def _names(indexes: list[int]) -> str:
+    return " and ".join(f"PCR {index}" for index in indexes)

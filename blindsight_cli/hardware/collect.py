@@ -1,0 +1,176 @@
+"""Filling a report: what an enclave proves, answers and says, and how long it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import platform
+import struct
+import time
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx2
+
+import blindsight
+from blindsight import strict_json
+from blindsight.client import routes
+from blindsight.errors import TransportError
+from blindsight_cli.hardware import report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from blindsight.attestation.recipient import Recipient
+    from blindsight.client import Classification, Client
+
+_SIDE: Final = 224
+_INFO_SECONDS: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo that the user named: its labels will be in the report."""
+
+    name: str
+    content: bytes
+
+    @classmethod
+    def read(cls, path: Path) -> Photo:
+        """Raises `OSError`."""
+        return cls(path.name, path.read_bytes())
+
+
+def collect(
+    client: Client,
+    *,
+    info: Mapping[str, Any],
+    host: Mapping[str, Any],
+    photos: Sequence[Photo],
+    requests: int,
+    progress: Callable[[str], None],
+) -> bytes:
+    """The file. Raises what the client does: nothing is sent to an enclave that the policy does not accept.
+
+    `info` is the gateway's; `host` what the machine says; `requests` sealed ones are timed.
+    """
+    progress("verifying the enclave")
+    began = time.perf_counter()
+    verification = client.verify()
+    verify_ms = _since(began)
+    recipient = _recipient(client)
+    answers = []
+    for photo in photos:
+        progress(f"classifying {photo.name}")
+        answers.append(_answer(client, photo))
+    progress(f"timing {requests} requests")
+    timings = {"verify_ms": verify_ms, **_timings(client, requests)}
+    body = {
+        "made": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "versions": _versions(info),
+        "host": dict(host),
+        "model": recipient.manifest,
+        "measurements": report.measurements(recipient.verified),
+        "verification": verification.to_dict(),
+        "notices": list(recipient.notices),
+        "confinement": info.get("confinement"),
+        "answers": answers,
+        "timings": timings,
+    }
+    progress("asking for the document that ends the report")
+    client.verify(nonce=report.nonce_of(body))
+    last = _recipient(client)
+    return report.encode(body, document=last.document, key_configs=last.key_configs)
+
+
+def info_of(url: str, proxy: str | None) -> dict[str, Any]:
+    """What the gateway says of itself and of its enclave's confinement: its word. Raises `TransportError`."""
+    try:
+        with routes.blocking(url, timeout=_INFO_SECONDS, proxy=proxy) as client:
+            said = strict_json.loads(client.get("/info").content)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise TransportError("unreachable", f"The gateway cannot be reached ({type(error).__name__}).") from error
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise TransportError("unexpected_answer", "The gateway's /info is not a JSON object.")
+    return said
+
+
+def test_picture() -> bytes:
+    """A PNG of 224 by 224 pixels, RGB, that shows nothing: no user's photo is needed for timing."""
+    rows = b"".join(b"\0" + bytes(value for x in range(_SIDE) for value in (x, y, (x + y) // 2)) for y in range(_SIDE))
+    header = struct.pack(">IIBBBBB", _SIDE, _SIDE, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+def _answer(client: Client, photo: Photo) -> dict[str, Any]:
+    began = time.perf_counter()
+    answer = client.classify(photo.content, with_receipt=True)
+    return {
+        "photo": {
+            "name": photo.name,
+            "sha256": hashlib.sha256(photo.content).hexdigest(),
+            "bytes": len(photo.content),
+        },
+        "seconds": round(_since(began) / 1000, 3),
+        "answer": dict(answer.archive or {}),
+    }
+
+
+def _timings(client: Client, requests: int) -> dict[str, Any]:
+    picture = test_picture()
+    # Not counted: the first finds connections and caches cold.
+    client.classify(picture, top_k=1)
+    took: list[float] = []
+    answers: list[Classification] = []
+    for _ in range(requests):
+        began = time.perf_counter()
+        answers.append(client.classify(picture, top_k=1))
+        took.append(_since(began))
+    stages = {name for answer in answers for name in answer.timings_ms}
+    return {
+        "requests": requests,
+        "lane": "sealed, one after the other",
+        "picture": f"PNG, {_SIDE} x {_SIDE}, {len(picture)} bytes",
+        "p50_ms": _percentile(took, 50),
+        "p95_ms": _percentile(took, 95),
+        "max_ms": max(took),
+        "enclave_p50_ms": {
+            name: _percentile([float(answer.timings_ms.get(name, 0)) for answer in answers], 50)
+            for name in sorted(stages)
+        },
+    }
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    """By nearest rank."""
+    return round(sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)], 2)
+
+
+def _versions(info: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "blindsight": blindsight.__version__,
+        "gateway": str(info.get("version", "unknown")),
+        "python": platform.python_version(),
+        "cryptography": metadata.version("cryptography"),
+    }
+
+
+def _recipient(client: Client) -> Recipient:
+    recipient = client.recipient
+    if recipient is None:
+        # The policy, or its release, ended a moment ago.
+        raise TransportError("unavailable", "The evidence is no longer accepted.")
+    return recipient
+
+
+def _since(began: float) -> float:
+    return round((time.perf_counter() - began) * 1000, 2)

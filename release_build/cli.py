@@ -1,0 +1,51 @@
+"""`python -m release_build make`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from blindsight.errors import BlindsightError
+from release_build.errors import ReleaseBuildError
+from release_build.make import RELEASE_FILE, Inputs, make
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line. Returns 0, or 1 for a release that cannot be made; argparse exits 2 for misuse."""
+    options = _parser().parse_args(arguments)
+    inputs = Inputs(options.model, tuple(options.bundle or ()), tuple(options.eif or ()), options.simulated_root)
+    try:
+        release = make(options.out, inputs)
+    except (ReleaseBuildError, BlindsightError) as error:
+        print(f"error: {error}\nnext:  {error.next_step}", file=sys.stderr)  # noqa: T201 -- a command line prints
+        return 1
+    lines = [f"{subject.sha256}  {subject.name}" for subject in release.subjects]
+    print("\n".join([*lines, f"release {release.version}: {options.out / RELEASE_FILE}"]))  # noqa: T201 -- likewise
+    if release.policy is None:
+        print("The release file holds no policy: no enclave image was given.", file=sys.stderr)  # noqa: T201 -- likewise
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m release_build", description="Releases and their release files.")
+    command = parser.add_subparsers(required=True, metavar="make").add_parser(
+        "make", help="build every artifact of a release, and the release file"
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder for the artifacts")
+    function = command.add_mutually_exclusive_group(required=True)
+    function.add_argument("--model", type=Path, metavar="DIR", help="build the function bundle of this model directory")
+    function.add_argument("--bundle", type=Path, metavar="FILE", action="append", help="bundle; may be repeated")
+    command.add_argument(
+        "--eif",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        help="enclave image, with the description that its builder wrote beside it; may be repeated",
+    )
+    command.add_argument(
+        "--simulated-root",
+        metavar="SHA256",
+        help="accept simulated enclaves under this root, too: for trying things out, never for a release to rely on",
+    )
+    return parser

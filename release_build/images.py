@@ -1,0 +1,78 @@
+"""Enclave images of a release: measured here, and compared with the description that their builder wrote."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any, Final
+
+from blindsight import strict_json
+from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
+from blindsight.release_file import Kernel, Measurement, check
+from release_build.errors import ReleaseBuildError
+from release_build.source import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from blindsight.release_file import Function
+
+FORMAT: Final = "blindsight-image/1"
+_ANEW: Final = "Build the image anew with `blindsight eif build`, which writes both files."
+
+
+def description_of(image: Path) -> Path:
+    """Where the builder puts an image's description: beside it, under its name and `.json`."""
+    return image.with_name(f"{image.name}.json")
+
+
+def take(image: Path, out: Path, functions: Iterable[Function]) -> Measurement:
+    """Copy image and description into `out`; what evidence of the image will show, with one of `functions` inside.
+
+    Raises `ReleaseBuildError`, `EifError`.
+    """
+    described = _described(description_of(image))
+    copy = out / image.name
+    try:
+        if copy.exists():
+            raise ReleaseBuildError(f"Two artifacts are called {image.name}.", "Rename one of them.")
+        shutil.copyfile(image, copy)
+        shutil.copyfile(description_of(image), description_of(copy))
+    except OSError as error:
+        raise ReleaseBuildError(f"{image} cannot be copied: {error.strerror}.", "Check the path.") from error
+    measured = check.measured(copy)
+    if {str(index): value for index, value in measured.pcrs.items()} != described["pcrs"]:
+        raise ReleaseBuildError(f"{image.name} does not measure what its description says.", _ANEW)
+    function = next((each for each in functions if each.function_checksum == described["function_checksum"]), None)
+    if function is None:
+        raise ReleaseBuildError(
+            f"{image.name} holds another function than the release.", "Give the bundle that is in the image."
+        )
+    pcr16 = expected_pcr16(bytes.fromhex(function.function_checksum), bytes.fromhex(function.model_digest))
+    kernel = described["kernel"]
+    return Measurement(
+        kind="nitro",
+        variant=described["variant"],
+        function=function.function_checksum,
+        pcrs=dict(measured.pcrs) | {CLAIMS_PCR: pcr16.hex()},
+        file=image.name,
+        kernel=Kernel(str(kernel["name"]), str(kernel["version"]), measured.kernel),
+    )
+
+
+def _described(path: Path) -> dict[str, Any]:
+    try:
+        members = strict_json.loads(read(path))
+        if members["format"] != FORMAT:
+            raise ReleaseBuildError(f"{path} is a description of another version.", _ANEW)
+        wanted = (
+            members["variant"],
+            members["function_checksum"],
+            members["kernel"]["name"],
+            members["kernel"]["version"],
+        )
+        if not all(isinstance(each, str) for each in wanted) or not isinstance(members["pcrs"], dict):
+            raise ReleaseBuildError(f"{path} is no description of an image.", _ANEW)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReleaseBuildError(f"{path} is no description of an image.", _ANEW) from error
+    return dict(members)

@@ -1,0 +1,83 @@
+"""What is locked: Python packages in requirements/*.txt, and the npm packages that the page is built of."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from release_build.errors import ReleaseBuildError
+from release_build.source import read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PINNED: Final = re.compile(r"(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>[0-9][0-9A-Za-z.+!-]*)(?: ; (?P<marker>.+))?")
+_HASH: Final = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+_ANEW: Final = "Lock the packages anew with `make lock`."
+
+
+@dataclass(frozen=True)
+class Package:
+    """A locked package. `sha256` has every accepted artifact's digest, of which a machine takes one; hexadecimal."""
+
+    name: str
+    version: str
+    sha256: tuple[str, ...] = ()
+    sha512: tuple[str, ...] = ()
+    marker: str | None = None
+    """The environments that it is for (PEP 508); None for all."""
+
+
+def requirements(path: Path) -> list[Package]:
+    """The packages of a list that `make lock` wrote. Raises `ReleaseBuildError` for a line of another form."""
+    packages = []
+    for line in read(path).decode().replace("\\\n", " ").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        pinned, *hashes = re.split(r"\s+(?=--hash=)", line.strip())
+        found = _PINNED.fullmatch(pinned)
+        digests = [_HASH.fullmatch(each.strip()) for each in hashes]
+        if found is None or not digests or None in digests:
+            raise ReleaseBuildError(f"{path.name} has a line that locks nothing: {pinned}.", _ANEW)
+        sha256 = tuple(digest[1] for digest in digests if digest)
+        packages.append(Package(found["name"], found["version"], sha256, marker=found["marker"]))
+    return packages
+
+
+def npm(path: Path) -> list[tuple[Package, str | None]]:
+    """The packages that a package-lock.json takes into what is built, with their licences: not the tools' own."""
+    try:
+        entries = json.loads(read(path))["packages"]
+        found = []
+        for place, entry in sorted(entries.items()):
+            if not place or entry.get("dev"):
+                continue
+            algorithm, _, digest = entry["integrity"].partition("-")
+            if algorithm != "sha512":
+                raise ReleaseBuildError(f"{path.name} has a digest that is not SHA-512.", _ANEW)
+            sha512 = base64.b64decode(digest).hex()
+            name = place.rpartition("node_modules/")[2]
+            found.append((Package(name, entry["version"], sha512=(sha512,)), entry.get("license")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReleaseBuildError(f"{path.name} is no npm lock file.", _ANEW) from error
+    return found
+
+
+def debian(path: Path) -> list[Package]:
+    """The Debian packages of the enclave image: name, version, SHA-256 and more, a line each; none without a list.
+
+    Raises `ReleaseBuildError`.
+    """
+    if not path.exists():
+        return []
+    packages = []
+    for line in read(path).decode().splitlines():
+        if line and not line.startswith("#"):
+            fields = line.split()
+            if len(fields) < 3 or not re.fullmatch("[0-9a-f]{64}", fields[2]):
+                raise ReleaseBuildError(f"{path.name} has a line that locks nothing: {line}.", "Restore the file.")
+            packages.append(Package(fields[0], fields[1], (fields[2],)))
+    return packages

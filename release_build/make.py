@@ -1,0 +1,110 @@
+"""From a source tree and its inputs to a folder with every artifact and the release file."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import blindsight
+from blindsight import receipts
+from blindsight.attestation import policy_file
+from blindsight.release_file import ReleaseFile, Subject, check, parse
+from blindsight.release_file.statement import PREDICATE_TYPE
+from release_build import images, measure, policy, sbom, wheel
+from release_build.errors import ReleaseBuildError
+from release_build.source import SOURCE, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RELEASE_FILE: Final = "release.json"
+SBOM_FILE: Final = "sbom.cdx.json"
+BUNDLE_FILE: Final = "function.zip"
+
+FORMATS: Final = {
+    "policy": policy_file.SCHEMA,
+    "receipt": receipts.SCHEMA,
+    "release": PREDICATE_TYPE,
+}
+"""The versions of what this release writes and speaks (docs/protocol.md, section 8)."""
+
+_PAGE: Final = "gateway/static/app"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a release is made of beside the source tree. `simulated_root` is a certificate's SHA-256, hexadecimal."""
+
+    model: Path | None = None
+    bundles: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
+    simulated_root: str | None = None
+
+
+def make(out: Path, inputs: Inputs) -> ReleaseFile:
+    """Write artifacts and release file into the empty folder `out`. Raises `ReleaseBuildError`, `BlindsightError`."""
+    _prepare(out)
+    built = wheel.build(out)
+    bundles = _bundles(out, inputs)
+    (out / SBOM_FILE).write_bytes(sbom.render(blindsight.__version__))
+    functions = tuple(measure.function(bundle) for bundle in bundles)
+    measurements = (
+        *(images.take(image, out, functions) for image in inputs.images),
+        *measure.simulated_all(bundles),
+    )
+    copies = [out / image.name for image in inputs.images]
+    descriptions = [images.description_of(copy) for copy in copies]
+    artifacts = [built, out / SBOM_FILE, *bundles, *copies, *descriptions]
+    release = ReleaseFile(
+        version=blindsight.__version__,
+        subjects=tuple(_subject(path) for path in sorted(artifacts)),
+        formats=FORMATS,
+        functions=functions,
+        measurements=measurements,
+        wheel=built.name,
+        sbom=SBOM_FILE,
+        page={path.name: check.digests(path)[0] for path in sorted((SOURCE / _PAGE).iterdir())},
+        requirements={name: check.digests(path)[0] for name, path in sbom.lists().items()},
+        images={path.name: check.digests(path)[0] for path in descriptions},
+        policy=policy.accepting(functions, measurements, inputs.simulated_root),
+    )
+    encoded = release.encode()
+    parse(encoded)  # What a reader would refuse must not be published.
+    (out / RELEASE_FILE).write_bytes(encoded)
+    return release
+
+
+def _prepare(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise ReleaseBuildError(f"{out} is not empty.", "Give --out a new folder: it is published as it is.")
+    except OSError as error:
+        raise ReleaseBuildError(
+            f"{out} cannot be used: {error.strerror}.", "Give --out a folder to write to."
+        ) from error
+
+
+def _bundles(out: Path, inputs: Inputs) -> list[Path]:
+    if inputs.model is not None:
+        bundle = out / BUNDLE_FILE
+        run("-m", "enclave_function", "bundle", "build", "--model", str(inputs.model.resolve()), "--out",
+            str(bundle.resolve()))  # fmt: skip
+        return [bundle]
+    bundles = []
+    for path in inputs.bundles:
+        bundle = out / path.name
+        if bundle.exists():
+            raise ReleaseBuildError(f"Two bundles are called {path.name}.", "Rename one of them.")
+        try:
+            shutil.copyfile(path, bundle)
+        except OSError as error:
+            raise ReleaseBuildError(f"{path} cannot be copied: {error.strerror}.", "Check the path.") from error
+        bundles.append(bundle)
+    return bundles
+
+
+def _subject(path: Path) -> Subject:
+    sha256, sha384 = check.digests(path)
+    return Subject(path.name, sha256, sha384)

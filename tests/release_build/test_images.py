@@ -1,0 +1,145 @@
+"""Enclave images in a release: measured anew when it is made, and when it is verified."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from blindsight import release_file
+from blindsight.attestation.claims import expected_pcr16
+from blindsight.errors import BlindsightError, ReleaseError
+from blindsight.release_file import Function, Kernel, check
+from release_build import images, policy
+from release_build.errors import ReleaseBuildError
+from tests.support import releases
+
+if TYPE_CHECKING:
+    from blindsight.release_file import Measurement, ReleaseFile
+
+GOLDEN = Path(__file__).resolve().parents[1] / "vectors" / "eif"
+EXPECTED = json.loads((GOLDEN / "expected.json").read_bytes())
+FUNCTION = Function("function.zip", "11" * 32, "22" * 32)
+PCR16 = expected_pcr16(bytes.fromhex(FUNCTION.function_checksum), bytes.fromhex(FUNCTION.model_digest)).hex()
+
+
+def registers(name: str) -> dict[str, str]:
+    return {index.removeprefix("PCR"): value for index, value in EXPECTED[name].items() if index.startswith("PCR")}
+
+
+def built(folder: Path, name: str = "signed", **changes: Any) -> Path:
+    """An image as its builder leaves it, with the description beside it."""
+    folder.mkdir(exist_ok=True)
+    image = folder / f"{name}.eif"
+    image.write_bytes((GOLDEN / f"{name}.eif").read_bytes())
+    described = {
+        "format": "blindsight-image/1",
+        "variant": "classifier",
+        "pcrs": registers(name),
+        "function_checksum": FUNCTION.function_checksum,
+        "kernel": {"name": "debian-6.12", "version": "6.12.1"},
+        **changes,
+    }
+    images.description_of(image).write_text(json.dumps(described), encoding="utf-8")
+    return image
+
+
+@pytest.fixture
+def measurement(tmp_path: Path) -> Measurement:
+    (tmp_path / "out").mkdir()
+    return images.take(built(tmp_path / "in"), tmp_path / "out", [FUNCTION])
+
+
+def test_an_image_is_measured_by_the_published_rule(measurement: Measurement) -> None:
+    """The golden values are made by tests/support/eif_golden.py, which uses no code of ours."""
+    assert {str(index): value for index, value in measurement.pcrs.items()} == registers("signed") | {"16": PCR16}
+    kernel = measurement.kernel
+    assert kernel is not None
+    assert (kernel.name, kernel.version) == ("debian-6.12", "6.12.1")
+    from tests.support.eif_golden import KERNEL
+
+    assert kernel.sha256 == hashlib.sha256(KERNEL).hexdigest()
+
+
+def test_the_policy_accepts_the_image_under_aws_s_root(measurement: Measurement) -> None:
+    accepted = policy.accepting([FUNCTION], [measurement], None)
+    assert accepted is not None
+    (release,) = json.loads(accepted.to_json())["releases"]
+    assert release["kind"] == "nitro"
+    assert release["roots"] == ["641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"]
+    assert release["pcrs"] == {index: [value] for index, value in (registers("signed") | {"16": PCR16}).items()}
+    assert release["function_checksums"] == [FUNCTION.function_checksum]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pcrs": registers("one-ramdisk")}, "does not measure"),
+        ({"function_checksum": "33" * 32}, "another function"),
+        ({"format": "blindsight-image/2"}, "another version"),
+        ({"kernel": {"name": "debian-6.12"}}, "no description"),
+        ({"kernel": {"name": "debian-6.12", "version": 6}}, "no description"),
+        ({"pcrs": None}, "no description"),
+    ],
+)
+def test_an_image_that_is_not_what_its_description_says_is_refused(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ReleaseBuildError, match=said):
+        images.take(built(tmp_path / "in", **changes), tmp_path / "out", [FUNCTION])
+
+
+def test_two_images_of_one_name_are_refused(tmp_path: Path, measurement: Measurement) -> None:
+    with pytest.raises(ReleaseBuildError, match="Two artifacts"):
+        images.take(built(tmp_path / "other"), tmp_path / "out", [FUNCTION])
+
+
+def released(folder: Path, measurement: Measurement) -> ReleaseFile:
+    """A release of the image alone, with what every release has."""
+    release = releases.release(folder)
+    bundle = release.functions[0]
+    pcr16 = expected_pcr16(bytes.fromhex(bundle.function_checksum), bytes.fromhex(bundle.model_digest)).hex()
+    stated = replace(measurement, function=bundle.function_checksum, pcrs=dict(measurement.pcrs) | {16: pcr16})
+    return replace(
+        release,
+        subjects=(*release.subjects, releases.subject(folder / "out" / "signed.eif")),
+        measurements=(*release.measurements, stated),
+    )
+
+
+def test_a_released_image_is_measured_anew(tmp_path: Path, measurement: Measurement) -> None:
+    release = release_file.parse(released(tmp_path, measurement).encode())
+    assert check.image(release, tmp_path / "out" / "signed.eif") == release.measurements[-1]
+
+
+@pytest.mark.parametrize("index", [0, 1, 2, 8])
+@pytest.mark.parametrize("missing", [False, True])
+def test_each_register_counts(tmp_path: Path, measurement: Measurement, index: int, missing: bool) -> None:
+    """A release file of a maker who signs what was not measured."""
+    pcrs = dict(measurement.pcrs) | {index: "00" * 48}
+    if missing:
+        del pcrs[index]
+    release = released(tmp_path, replace(measurement, pcrs=pcrs))
+    with pytest.raises(ReleaseError) as refusal:
+        check.image(release, tmp_path / "out" / "signed.eif")
+    assert refusal.value.code == "measurement_mismatch"
+
+
+def test_the_kernel_counts(tmp_path: Path, measurement: Measurement) -> None:
+    release = released(tmp_path, replace(measurement, kernel=Kernel("debian-6.12", "6.12.1", "00" * 32)))
+    with pytest.raises(ReleaseError, match="kernel"):
+        check.image(release, tmp_path / "out" / "signed.eif")
+
+
+def test_what_is_no_image_is_refused(tmp_path: Path, measurement: Measurement) -> None:
+    release = released(tmp_path, measurement)
+    for path in (tmp_path / "blindsight.whl", tmp_path / "nothing.eif"):
+        with pytest.raises(ReleaseError):
+            check.image(release, path)
+    with pytest.raises(BlindsightError):
+        check.measured(tmp_path / "blindsight.whl")
