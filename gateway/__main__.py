@@ -1,16 +1,17 @@
-"""`python -m gateway` serves; `python -m gateway token NAME --file FILE` makes an API token."""
+"""`python -m gateway` serves; `token NAME --file FILE` makes an API token; `forward` carries to one destination."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
 import uvloop
 from pydantic import ValidationError
 
-from blindsight.errors import PolicyError
-from gateway import log, tokens
+from blindsight.errors import AddressError, PolicyError
+from gateway import forward, log, tokens
 from gateway.cape.database import StoreUnusable
 from gateway.serve import serve
 from gateway.settings import RetiredSetting, Settings
@@ -25,16 +26,19 @@ def main() -> int:
     command = commands.add_parser("token", help="make an API token, print it once and store its hash")
     command.add_argument("name", help="what to call it")
     command.add_argument("--file", type=Path, required=True, help="the file that BLINDSIGHT_TOKENS_FILE names")
+    forward.add_options(commands.add_parser("forward", help="carry an enclave's connections to one destination"))
     arguments = parser.parse_args()
     try:
         if arguments.command == "token":
             print(tokens.create(arguments.name, arguments.file))  # noqa: T201 -- the command's output
             return 0
         log.configure()
+        if arguments.command == "forward":
+            return asyncio.run(forward.run(arguments))
         return uvloop.run(serve(Settings()))
     except ValidationError as error:
         return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
-    except (PolicyError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
+    except (AddressError, PolicyError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
 
 
