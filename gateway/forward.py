@@ -103,7 +103,7 @@ def _inner(found: IpAddress) -> IpAddress:
 async def resolve(host: str, port: int) -> list[IpAddress]:
     """What the system's resolver says. Raises `OSError`."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(ipaddress.ip_address(entry[4][0].partition("%")[0]) for entry in found))
+    return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 
 @dataclass(frozen=True)
