@@ -1,4 +1,4 @@
-"""`python -m gateway` serves; `token NAME --file FILE` makes an API token; `forward` carries to one destination."""
+"""`python -m gateway` serves; `token` makes API tokens; `boot-config` and `forward` are for an enclave on this host."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 import uvloop
 from pydantic import ValidationError
 
-from blindsight.errors import AddressError, PolicyError
-from gateway import forward, log, tokens
+from blindsight.errors import AddressError, KmsError, PolicyError
+from gateway import bootconfig, forward, log, tokens
+from gateway.bootconfig import BootConfigServer
 from gateway.cape.database import StoreUnusable
 from gateway.serve import serve
 from gateway.settings import RetiredSetting, Settings
@@ -26,6 +27,10 @@ def main() -> int:
     command = commands.add_parser("token", help="make an API token, print it once and store its hash")
     command.add_argument("name", help="what to call it")
     command.add_argument("--file", type=Path, required=True, help="the file that BLINDSIGHT_TOKENS_FILE names")
+    command = commands.add_parser("boot-config", help="give an enclave what it needs to ask AWS KMS: docs/kms.md")
+    command.add_argument("--listen", required=True, metavar="URL", help="where its enclave asks: vsock://-1:9001")
+    command.add_argument("--file", type=Path, required=True, help="the ciphertexts, as JSON")
+    command.add_argument("--bundle", type=Path, help="the encrypted bundle, if the image has none")
     forward.add_options(commands.add_parser("forward", help="carry an enclave's connections to one destination"))
     arguments = parser.parse_args()
     try:
@@ -33,12 +38,14 @@ def main() -> int:
             print(tokens.create(arguments.name, arguments.file))  # noqa: T201 -- the command's output
             return 0
         log.configure()
+        if arguments.command == "boot-config":
+            return uvloop.run(bootconfig.serve(arguments.listen, BootConfigServer(arguments.file, arguments.bundle)))
         if arguments.command == "forward":
             return asyncio.run(forward.run(arguments))
         return uvloop.run(serve(Settings()))
     except ValidationError as error:
         return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
-    except (AddressError, PolicyError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
+    except (AddressError, KmsError, PolicyError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
 
 
