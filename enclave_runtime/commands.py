@@ -14,7 +14,8 @@ import blindsight
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.release import Release
-from blindsight.errors import BlindsightError
+from blindsight.errors import AddressError, BlindsightError
+from blindsight.wire.address import Address
 from enclave_runtime import access, variants
 from enclave_runtime import function as functions
 from enclave_runtime.archive import BadBundle
@@ -41,8 +42,15 @@ def _parser() -> argparse.ArgumentParser:
         help="the function bundle: encrypted, or none, where --kms pins one",
     )
     command.add_argument("--function-checksum", metavar="HEX", help="refuse any other bundle")
-    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    command.add_argument("--port", type=int, default=7500, help="port to listen on (default %(default)s)")
+    command.add_argument(
+        "--listen",
+        metavar="URL",
+        type=_address,
+        default=Address("tcp", host="127.0.0.1", port=7500),
+        help="tcp://HOST:PORT, unix:///PATH or vsock://CID:PORT, where CID -1 is any (default %(default)s)",
+    )
+    for retired in ("--host", "--port"):
+        command.add_argument(retired, action=_Retired, help=argparse.SUPPRESS)
     command.add_argument(
         "--evidence",
         choices=choice.NAMES,
@@ -132,6 +140,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Retired(argparse.Action):
+    """Of earlier releases; one that starts the enclave should read what to say instead."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002 -- argparse's
+        values: object,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        parser.error(f"{option_string} is no longer known: say --listen tcp://HOST:PORT instead")
+
+
+def _address(url: str) -> Address:
+    try:
+        return Address.parse(url)
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(f"{error} {error.next_step}") from error
+
+
 def _add_variant_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--variant",
@@ -189,8 +217,7 @@ def main() -> int:
         options = Options(
             bundle=arguments.bundle,
             function_checksum=bytes.fromhex(expected) if expected else None,
-            host=arguments.host,
-            port=arguments.port,
+            listen=arguments.listen,
             state=arguments.state,
             gateway_secret=_gateway_secret(arguments),
             workers=arguments.workers,
@@ -220,7 +247,7 @@ def main() -> int:
     except BlindsightError as error:
         return _fail(f"{error} {error.next_step}")
     except OSError as error:
-        return _fail(f"{error}; is another enclave running on this port?")
+        return _fail(str(error))
 
 
 def _missing(arguments: argparse.Namespace) -> str | None:

@@ -14,7 +14,7 @@ from gateway import bootconfig, log, tokens
 from gateway.bootconfig import BootConfigServer
 from gateway.cape.database import StoreUnusable
 from gateway.serve import serve
-from gateway.settings import Settings
+from gateway.settings import RetiredSetting, Settings
 from gateway.tokens import BadTokenFile
 
 
@@ -41,7 +41,7 @@ def main() -> int:
         return uvloop.run(serve(Settings()))
     except ValidationError as error:
         return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
-    except (PolicyError, KmsError, BadTokenFile, StoreUnusable, OSError) as error:
+    except (PolicyError, KmsError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
 
 
