@@ -9,7 +9,8 @@ from pathlib import Path
 import uvloop
 from pydantic import ValidationError
 
-from blindsight.errors import KmsError, PolicyError
+from blindsight.errors import AddressError, KmsError, PolicyError
+from blindsight.wire.address import Address
 from gateway import bootconfig, log, tokens
 from gateway.bootconfig import BootConfigServer
 from gateway.cape.database import StoreUnusable
@@ -37,12 +38,16 @@ def main() -> int:
             return 0
         log.configure()
         if arguments.command == "boot-config":
-            return uvloop.run(bootconfig.serve(arguments.listen, BootConfigServer(arguments.file, arguments.bundle)))
+            return uvloop.run(_boot_config(arguments))
         return uvloop.run(serve(Settings()))
     except ValidationError as error:
         return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
-    except (PolicyError, KmsError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
+    except (AddressError, PolicyError, KmsError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
+
+
+async def _boot_config(arguments: argparse.Namespace) -> int:
+    return await bootconfig.serve(Address.parse(arguments.listen), BootConfigServer(arguments.file, arguments.bundle))
 
 
 def _reading(location: tuple[int | str, ...], message: str) -> str:
