@@ -92,6 +92,10 @@ REFUSED = {
     "cut in a file": (cpio(("a", FILE, b"x" * 400))[:300], "malformed_ramdisk"),
     "compressed and cut": (gzip.compress(PLAIN)[:-1], "malformed_ramdisk"),
     "compressed and damaged": (gzip.compress(PLAIN)[:-8] + bytes(8), "malformed_ramdisk"),
+    "an entry of another format": (
+        PLAIN[:116] + PLAIN[116:].replace(b"070701", b"070702", 1),
+        "malformed_ramdisk",
+    ),
     "a digit that is none": (field(PLAIN, 6, b"0000000g"), "malformed_ramdisk"),
     "a sign among the digits": (field(PLAIN, 6, b"-0000001"), "malformed_ramdisk"),
     "an underscore among the digits": (field(PLAIN, 6, b"0000_000"), "malformed_ramdisk"),
