@@ -11,6 +11,7 @@
     │   └── EvidenceFreshnessError  step 10: not made for this caller, now
     ├── PolicyError                 a policy that must not be used
     ├── ProducerError               an enclave that cannot make evidence
+    ├── KmsError                    a secret that the key management service did not release, or a policy for it
     ├── CapeError                   .status: a request in Cape's protocol that is refused
     ├── OwnerError                  a Cape Key of another owner than it should be
     ├── LocalTrustError             trust in this machine's stack that would go beyond this machine
@@ -19,6 +20,7 @@
     ├── ReleaseError                a release file that says nothing, or an artifact that is not the released one
     ├── EifError                    an enclave image that is not well-formed, or not signed as it says
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
+    ├── AddressError                an address of a service that cannot be used
     ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
     └── TransportError              the other side was not reached; safe to retry
 
@@ -90,6 +92,7 @@ class EvidenceFormatError(EvidenceError):
             ),
             _NOT_A_DOCUMENT,
         )
+        | {"unsupported_envelope": "Use the newest client or page: this service's evidence has a later format."}
     )
 
 
@@ -210,6 +213,35 @@ class ProducerError(BlindsightError):
             " shows them.",
         }
     )
+
+
+class KmsError(BlindsightError):
+    """A secret was not released by the key management service, or what belongs to it is not usable.
+
+    Only `kms_unreachable`, `kms_throttled` and `boot_config_unreachable` may pass unchanged.
+    """
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "invalid_kms_settings": "Correct the named entry; docs/kms.md describes the file. It is measured.",
+            "invalid_boot_config": "Correct the host's boot configuration; docs/kms.md describes it.",
+            "boot_config_unreachable": "Start `python -m gateway boot-config` on the host, then the enclave.",
+            "boot_config_incomplete": "Add the named ciphertext to the host's boot configuration.",
+            "credentials_unavailable": "Give the instance a role, and start the forwarder to its metadata service.",
+            "kms_unreachable": "Start the forwarder to the service's endpoint, then start the enclave again.",
+            "kms_throttled": "Start the enclave again in a minute.",
+            "kms_refused": "Compare the key's policy with this enclave's measurements: `blindsight kms policy`.",
+            "kms_answer_invalid": "Do not use this endpoint: it did not answer as the service does.",
+            "kms_other_key": "Correct the key in the measured settings, or make the ciphertext under that key.",
+            "kms_envelope_invalid": "Do not use this endpoint: its answer is not for this enclave.",
+            "invalid_key_policy": "Correct the named argument; `blindsight kms policy --help` explains each.",
+            "sealed_bundle_refused": "Encrypt the bundle anew with `blindsight bundle encrypt`, and pin its checksum.",
+        }
+    )
+
+    @property
+    def retryable(self) -> bool:
+        return self.code in {"kms_unreachable", "kms_throttled", "boot_config_unreachable"}
 
 
 class CapeError(BlindsightError):
@@ -419,6 +451,18 @@ class ProxyError(BlindsightError):
     )
 
 
+class AddressError(BlindsightError):
+    """An address that is none, or that cannot be listened on. Retry only with another one, or when it is free."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "invalid_address": "Give tcp://HOST:PORT, unix:///PATH, unix:///PATH?port=N or vsock://CID:PORT.",
+            "address_taken": "Stop what listens there, or choose another address.",
+            "address_unusable": "Check that the folder or interface exists, and that this user may use it.",
+        }
+    )
+
+
 class TransportError(BlindsightError):
     """The other side was not reached or did not answer in full. The same request is safe to send again."""
 
@@ -430,6 +474,7 @@ class TransportError(BlindsightError):
             "unavailable": "The service is starting or busy: try again in a few seconds.",
             "bad_frame": "Check that both sides are of the same release, then try again.",
             "unexpected_answer": "Check that the address is a Blindsight service, then try again.",
+            "unsupported_protocol": "Run gateway and enclave of releases with one protocol; see docs/protocol.md, 8.",
             "access_refused": "Give both sides one secret: BLINDSIGHT_ENCLAVE_SECRET_FILE and --gateway-secret.",
         }
     )

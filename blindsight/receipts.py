@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
-from blindsight import strict_json
+from blindsight import strict_base64, strict_json
 from blindsight.attestation import verifier
 from blindsight.errors import ReceiptError
 
@@ -176,7 +176,7 @@ def _evidence(evidence: object) -> tuple[bytes, dict[str, Any]]:
     if isinstance(evidence, dict) and isinstance(evidence.get("model"), dict):
         try:
             rfc8785.dumps(evidence["model"])
-            return base64.b64decode(evidence["document"], validate=True), evidence["model"]
+            return strict_base64.decode(evidence["document"]), evidence["model"]
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise _malformed("The answer's evidence cannot be read.") from error
     raise _malformed("The answer was saved without evidence.")

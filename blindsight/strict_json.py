@@ -1,13 +1,14 @@
 """JSON (RFC 8259) from outside, read in one way only, the same as `gateway/web/src/protocol/json.ts` reads it.
 
 `json.loads` takes bytes for UTF-16 or UTF-32 where they look like it, drops a byte order mark, lets halves of surrogate
-pairs through, takes the last of two members of one name, and knows `NaN`. Two readers that differ in such things can be
-shown two different messages in the same bytes.
+pairs through, takes the last of two members of one name, knows `NaN`, and makes an infinity of `1e999`. Two readers
+that differ in such things can be shown two different messages in the same bytes.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 MAX_DEPTH = 100
@@ -25,7 +26,7 @@ def loads(data: bytes | str) -> Any:  # noqa: ANN401 -- whatever JSON holds
     """
     text = data if isinstance(data, str) else data.decode("utf-8")
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
+        value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("too deeply nested") from error
     _check_depth(value)
@@ -37,6 +38,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise DuplicateMemberError("the same member twice")
     return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
 
 
 def _no_number(name: str) -> NoReturn:

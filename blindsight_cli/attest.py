@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
-from blindsight import strict_json
+from blindsight import strict_base64, strict_json
 from blindsight.attestation import UnsafeAcceptAnything, verify_archived
 from blindsight.client import Client
 from blindsight.errors import BlindsightError
@@ -142,7 +141,7 @@ def _document(path: Path) -> Verified:
         fail(f"{path} cannot be read: {error.strerror}", "give a file that `blindsight attest URL --save FILE` wrote")
     if content.lstrip().startswith(b"{"):
         try:
-            content = base64.b64decode(strict_json.loads(content)["document"], validate=True)
+            content = strict_base64.decode(strict_json.loads(content)["document"])
         except (KeyError, TypeError, ValueError):
             fail(f"{path} has no attestation document in it", "give what GET /attestation answered, whole")
     try:

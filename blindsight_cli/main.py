@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 import blindsight
-from blindsight_cli import attest, classify, doctor, eif, localtrust, receipt, release, tls, units, up
+from blindsight_cli import attest, classify, doctor, eif, kms, localtrust, receipt, release, tls, units, up
 from blindsight_cli.hardware import command as hardware
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("classify")(classify.classify)
 app.add_typer(attest.app, name="attest")
 app.add_typer(receipt.app, name="receipt")
 app.add_typer(eif.app, name="eif")
+app.add_typer(kms.app, name="kms")
 app.command("doctor")(doctor.doctor)
 app.add_typer(hardware.app, name="hardware-report")
 app.command("tls")(tls.tls)
@@ -32,9 +33,12 @@ model = typer.Typer(help="Build and check the model (the unit model_build).", no
 model.command("build", context_settings=_PASS_ON, help="Build the model directory; see --help.")(units.model_build)
 model.command("check", context_settings=_PASS_ON, help="Check a model directory; see --help.")(units.model_check)
 app.add_typer(model, name="model")
-bundle = typer.Typer(help="Build and inspect function bundles (the unit enclave_function).", no_args_is_help=True)
+bundle = typer.Typer(help="Build, inspect, encrypt function bundles (the unit enclave_function).", no_args_is_help=True)
 bundle.command("build", context_settings=_PASS_ON, help="Build a bundle; see --help.")(units.bundle_build)
 bundle.command("inspect", context_settings=_PASS_ON, help="Show what is in a bundle; see --help.")(units.bundle_inspect)
+bundle.command("encrypt", context_settings=_PASS_ON, help="Encrypt a bundle whose model is secret; see --help.")(
+    units.bundle_encrypt
+)
 app.add_typer(bundle, name="bundle")
 release.app.command(
     "make", context_settings=_PASS_ON, help="Make a release and its release file (the unit release_build); see --help."

@@ -51,6 +51,11 @@ def release_make(context: typer.Context) -> None:
     _pass_on("release_build", "make", *context.args)
 
 
+def bundle_encrypt(context: typer.Context) -> None:
+    """Encrypt a function bundle."""
+    _pass_on("enclave_function", "bundle", "encrypt", *context.args)
+
+
 def evil_gateway(context: typer.Context) -> None:
     """Play the evil gateway's tricks."""
     _pass_on("evil_gateway", *context.args)

@@ -1,4 +1,4 @@
-"""`python -m enclave_function bundle build|inspect`."""
+"""`python -m enclave_function bundle build|inspect|encrypt`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from enclave_function.bundle import BundleError, BundleInfo, VendorTarget, build, inspect
+from enclave_function.bundle.encrypt import SealedBundle, encrypt, read_key
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,6 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "build":
             vendor = VendorTarget.parse(options.vendor) if options.vendor else None
             info = build(options.model, options.out, vendor=vendor)
+        elif options.command == "encrypt":
+            sealed = _encrypt(options)
+            print(json.dumps(dataclasses.asdict(sealed), indent=None if options.json else 2))  # noqa: T201 -- likewise
+            return 0
         else:
             info = inspect(options.file)
     except BundleError as error:
@@ -28,6 +33,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(json.dumps(dataclasses.asdict(info)) if options.json else _text(info))  # noqa: T201 -- likewise
     return 0
+
+
+def _encrypt(options: argparse.Namespace) -> SealedBundle:
+    if str(options.key) == "-":
+        return encrypt(options.file, options.out, read_key(sys.stdin.buffer))
+    try:
+        with options.key.open("rb") as file:
+            key = read_key(file)
+    except OSError as error:
+        raise BundleError(f"{options.key} cannot be read: {error.strerror}.", "Check the path.") from error
+    return encrypt(options.file, options.out, key)
 
 
 def _text(info: BundleInfo) -> str:
@@ -51,9 +67,9 @@ def _text(info: BundleInfo) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m enclave_function", description="The deployed function's bundle.")
     commands = parser.add_subparsers(required=True, metavar="bundle").add_parser(
-        "bundle", help="build or inspect a bundle"
+        "bundle", help="build, inspect or encrypt a bundle"
     )
-    actions = commands.add_subparsers(required=True, dest="command", metavar="build|inspect")
+    actions = commands.add_subparsers(required=True, dest="command", metavar="build|inspect|encrypt")
 
     making = actions.add_parser("build", help="make the deterministic zip of function and model")
     making.add_argument("--model", type=Path, required=True, metavar="DIR", help="model directory, or a file in it")
@@ -65,7 +81,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     reading = actions.add_parser("inspect", help="print a bundle's checksum, model and contents")
     reading.add_argument("file", type=Path, metavar="FILE")
-    for action in (making, reading):
+    sealing = actions.add_parser("encrypt", help="encrypt a bundle whose model is secret, for attested enclaves")
+    sealing.add_argument("file", type=Path, metavar="FILE", help="the bundle")
+    sealing.add_argument("--out", type=Path, required=True, metavar="FILE", help="encrypted bundle to write")
+    sealing.add_argument(
+        "--key",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="answer of `aws kms generate-data-key`, as JSON; - is standard input, so that no disk holds it",
+    )
+    for action in (making, reading, sealing):
         action.add_argument("--json", action="store_true", help="print JSON")
     return parser
 

@@ -61,7 +61,7 @@ def opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(_Reader(file)) as archive:
             yield archive
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError) as error:
         raise BadBundle(f"the bundle cannot be read: {str(error) or type(error).__name__}") from error
     except RuntimeError as error:  # `zipfile` says so of encryption, and of versions that it does not know.
         raise BadBundle("the bundle is encrypted or of an unknown zip version") from error
@@ -108,6 +108,8 @@ def unpack(archive: zipfile.ZipFile, folder: Path) -> None:
 
 
 def _check_entry(entry: zipfile.ZipInfo) -> None:
+    if not entry.filename:  # Also what `zipfile` leaves of a name that begins with a null byte.
+        raise BadBundle("the bundle has a file with no name")
     path = PurePosixPath(entry.filename)
     mode = entry.external_attr >> 16
     if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or (mode and stat.S_ISLNK(mode)):

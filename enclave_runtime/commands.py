@@ -14,7 +14,8 @@ import blindsight
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.release import Release
-from blindsight.errors import BlindsightError
+from blindsight.errors import AddressError, BlindsightError
+from blindsight.wire.address import Address
 from enclave_runtime import access, variants
 from enclave_runtime import function as functions
 from enclave_runtime.archive import BadBundle
@@ -23,6 +24,7 @@ from enclave_runtime.confinement.warden import Warden
 from enclave_runtime.evidence import choice
 from enclave_runtime.evidence.measure import image_files, measurements, packages
 from enclave_runtime.keys import KEY_SECONDS
+from enclave_runtime.kms.settings import KmsSettings
 from enclave_runtime.serve import Options, serve
 from enclave_runtime.workers.process import FunctionBroken
 
@@ -34,10 +36,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m enclave_runtime", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("serve", help="run the enclave until SIGTERM")
-    command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
+    command.add_argument(
+        "--bundle",
+        type=Path,
+        help="the function bundle: encrypted, or none, where --kms pins one",
+    )
     command.add_argument("--function-checksum", metavar="HEX", help="refuse any other bundle")
-    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    command.add_argument("--port", type=int, default=7500, help="port to listen on (default %(default)s)")
+    command.add_argument(
+        "--listen",
+        metavar="URL",
+        type=_address,
+        default=Address("tcp", host="127.0.0.1", port=7500),
+        help="tcp://HOST:PORT, unix:///PATH or vsock://CID:PORT, where CID -1 is any (default %(default)s)",
+    )
+    for retired in ("--host", "--port"):
+        command.add_argument(retired, action=_Retired, help=argparse.SUPPRESS)
     command.add_argument(
         "--evidence",
         choices=choice.NAMES,
@@ -95,6 +108,17 @@ def _parser() -> argparse.ArgumentParser:
         " of the machine's, here %(default)s)",
     )
     command.add_argument(
+        "--kms",
+        type=Path,
+        metavar="FILE",
+        help="measured settings of AWS KMS, which releases the root secret, and the key of an encrypted bundle",
+    )
+    command.add_argument(
+        "--boot-config",
+        metavar="URL",
+        help="where the host gives the ciphertexts for it, and the encrypted bundle: vsock://3:9001",
+    )
+    command.add_argument(
         "--require-confinement", action="store_true", help="refuse to start where untrusted code is not fully confined"
     )
     _add_layer_options(command)
@@ -114,6 +138,26 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, help="write it to this file instead")
     _add_variant_option(command)
     return parser
+
+
+class _Retired(argparse.Action):
+    """Of earlier releases; one that starts the enclave should read what to say instead."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002 -- argparse's
+        values: object,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        parser.error(f"{option_string} is no longer known: say --listen tcp://HOST:PORT instead")
+
+
+def _address(url: str) -> Address:
+    try:
+        return Address.parse(url)
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(f"{error} {error.next_step}") from error
 
 
 def _add_variant_option(command: argparse.ArgumentParser) -> None:
@@ -168,11 +212,12 @@ def main() -> int:
             print(json.dumps(warden.summary(), indent=2))  # noqa: T201 -- the command's output
             return 0
         expected = arguments.function_checksum
+        if problem := _missing(arguments):
+            return _fail(problem)
         options = Options(
             bundle=arguments.bundle,
             function_checksum=bytes.fromhex(expected) if expected else None,
-            host=arguments.host,
-            port=arguments.port,
+            listen=arguments.listen,
             state=arguments.state,
             gateway_secret=_gateway_secret(arguments),
             workers=arguments.workers,
@@ -188,7 +233,12 @@ def main() -> int:
             without_layers=tuple(arguments.without_layer),
             landlock_abi=arguments.landlock_abi,
             require_confinement=arguments.require_confinement,
+            kms=KmsSettings.load(arguments.kms) if arguments.kms else None,
+            boot_config=arguments.boot_config,
         )
+        pinned = options.kms.bundle_sha256 if options.kms else None
+        if options.bundle is None and pinned is None:
+            return _fail("there is no bundle; give --bundle, or --kms with a file that pins bundle_sha256")
         return asyncio.run(serve(options))
     except BadBundle as error:
         return _fail(f"{error}; build it again with `blindsight bundle build`")
@@ -197,7 +247,14 @@ def main() -> int:
     except BlindsightError as error:
         return _fail(f"{error} {error.next_step}")
     except OSError as error:
-        return _fail(f"{error}; is another enclave running on this port?")
+        return _fail(str(error))
+
+
+def _missing(arguments: argparse.Namespace) -> str | None:
+    """What is wrong with the options of `serve`, taken together."""
+    if (arguments.kms is None) != (arguments.boot_config is None):
+        return "--kms and --boot-config go together; give both, or none"
+    return None
 
 
 def _gateway_secret(arguments: argparse.Namespace) -> Path | None:

@@ -74,10 +74,15 @@ def load(bundle: Path, *, expected: bytes | None = None) -> Function:
             found = _copy_and_digest(file, copy)
             if expected is not None and found != expected:
                 raise BadBundle(f"the bundle's checksum is {found.hex()}, not {expected.hex()}")
-            with archives.opened(copy) as archive:
-                return _unpack(archive, found)
+            return load_private(copy, found)
     except OSError as error:
         raise BadBundle(f"the bundle cannot be read: {str(error) or type(error).__name__}") from error
+
+
+def load_private(copy: IO[bytes], checksum: bytes) -> Function:
+    """As `load`, for an open file that only this runtime can change, and whose SHA-256 it has computed."""
+    with archives.opened(copy) as archive:
+        return _unpack(archive, checksum)
 
 
 def _copy_and_digest(source: IO[bytes], sink: IO[bytes]) -> bytes:

@@ -10,28 +10,34 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from blindsight.errors import ProducerError
 from blindsight.receipts import ReceiptKey
+from blindsight.wire.address import listen
 from enclave_runtime import function as functions
 from enclave_runtime.access import guarded, load_or_create
+from enclave_runtime.archive import BadBundle
 from enclave_runtime.bytecode import Bytecode
 from enclave_runtime.confinement import hardening
 from enclave_runtime.confinement.warden import Warden
 from enclave_runtime.evidence import choice
 from enclave_runtime.inner import InnerApi
 from enclave_runtime.keys import LaneKeys
+from enclave_runtime.kms.released import Released, obtain
 from enclave_runtime.server import EnclaveServer
 from enclave_runtime.workers.pool import PoolLimits, WorkerPool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from blindsight.wire.address import Address
     from enclave_runtime.cape.service import CapeService
     from enclave_runtime.evidence.choice import Evidence
     from enclave_runtime.evidence.producer import EvidenceProducer
     from enclave_runtime.function import Function
+    from enclave_runtime.kms.settings import KmsSettings
     from enclave_runtime.variants import Variant
 
 _log = logging.getLogger(__name__)
@@ -46,10 +52,9 @@ _SWITCH_SECONDS = 0.001
 class Options:
     """What the command line settles."""
 
-    bundle: Path
+    bundle: Path | None
     function_checksum: bytes | None
-    host: str
-    port: int
+    listen: Address
     state: Path
     gateway_secret: Path | None
     workers: int
@@ -65,10 +70,15 @@ class Options:
     without_layers: tuple[str, ...]
     landlock_abi: int | None
     require_confinement: bool
+    kms: KmsSettings | None
+    boot_config: str | None
 
 
 async def serve(options: Options) -> int:
-    """Run the enclave until SIGTERM or SIGINT. Raises `BadBundle`, `FunctionBroken` or `OSError` if it cannot start."""
+    """Run the enclave until SIGTERM or SIGINT.
+
+    Raises `BadBundle`, `FunctionBroken`, `OSError` or `BlindsightError` if it cannot start.
+    """
     _log_as_json()
     sys.setswitchinterval(_SWITCH_SECONDS)
     stop = asyncio.Event()
@@ -96,7 +106,8 @@ async def serve(options: Options) -> int:
         hardening.close_memory()
         producer = choice.producer(options.evidence, options.state, options.variant)
         check_promise(warden, kind=producer.kind, required=options.require_confinement)
-        function = functions.load(options.bundle, expected=options.function_checksum)
+        released = await _released(options, producer)
+        function = _function(options, released)
         stack.callback(function.remove)
         # Before anything asks for evidence: from here on no program of this enclave can claim another function.
         choice.bind(producer, function=function.checksum, model=function.model_digest)
@@ -107,7 +118,7 @@ async def serve(options: Options) -> int:
             call_seconds=options.call_seconds,
         )
         async with contextlib.AsyncExitStack() as running:
-            cape = _cape(options, producer, warden, function)
+            cape = _cape(options, producer, warden, function, released.root_secret)
             if cape is not None:
                 running.push_async_callback(cape.aclose)
             pool = await running.enter_async_context(WorkerPool(function, warden, limits))
@@ -124,23 +135,54 @@ async def serve(options: Options) -> int:
             )
             # The socket opens before the workers are warm: evidence and status can be asked for at once.
             handle = guarded(enclave.handle, secret) if secret else enclave.handle
-            server = await asyncio.start_server(handle, options.host, options.port)
-            _log.info("listening", extra={"function_checksum": function.checksum.hex(), "evidence": producer.kind})
+            listener = await listen(options.listen, handle)
+            running.callback(listener.close)
+            _log.info("listening", extra={"function_checksum": function.checksum.hex(), "evidence": options.evidence})
             await _warm_or_stopped(pool, stop)
             await stop.wait()
-            server.close()
+            listener.close()
             await enclave.drain(_DRAIN_SECONDS)
     return 0
 
 
-def _cape(options: Options, producer: EvidenceProducer, warden: Warden, function: Function) -> CapeService | None:
-    """The Cape host, in the variant that has one."""
+async def _released(options: Options, producer: EvidenceProducer) -> Released:
+    """What the key management service releases to this enclave. Raises `KmsError`."""
+    if options.kms is None or options.boot_config is None:
+        return Released(None, None)
+    released = await asyncio.to_thread(
+        obtain,
+        options.kms,
+        options.boot_config,
+        producer,
+        root_secret=options.variant == "cape",
+        sealed_bundle=options.bundle,
+        sealed_sha256=options.function_checksum,
+        clock=lambda: datetime.now(UTC),
+    )
+    _log.info("secrets released")
+    return released
+
+
+def _function(options: Options, released: Released) -> Function:
+    if released.bundle is not None:
+        with released.bundle.file as clear:
+            return functions.load_private(clear, released.bundle.checksum)
+    if options.bundle is None:
+        raise BadBundle("there is no bundle")
+    return functions.load(options.bundle, expected=options.function_checksum)
+
+
+def _cape(
+    options: Options, producer: EvidenceProducer, warden: Warden, function: Function, secret: bytes | None
+) -> CapeService | None:
+    """The Cape host, in the variant that has one. Raises `ProducerError` (`state_unusable`)."""
     if options.variant != "cape":
         return None
-    from enclave_runtime.cape.service import CapeService  # noqa: PLC0415 -- no part of the other variant
+    from enclave_runtime.cape.rootsecret import RootSecret  # noqa: PLC0415 -- no part of the other variant
+    from enclave_runtime.cape.service import CapeService  # noqa: PLC0415 -- likewise
 
     return CapeService(
-        options.state,
+        RootSecret.load_or_create(options.state) if secret is None else RootSecret(secret),
         producer,
         warden,
         call_seconds=options.handler_seconds,

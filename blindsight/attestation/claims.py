@@ -7,13 +7,13 @@ Canonical JSON (RFC 8785) of four members, each the standard base64 of 32 bytes:
 from __future__ import annotations
 
 import hashlib
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from dataclasses import dataclass
 from typing import Any
 
 import rfc8785
 
-from blindsight import strict_json
+from blindsight import strict_base64, strict_json
 from blindsight.errors import EvidenceClaimsError
 
 CLAIMS_PCR = 16
@@ -74,7 +74,7 @@ def _json_object(user_data: bytes) -> dict[str, Any]:
 
 def _claim(name: str, text: object) -> bytes:
     try:
-        value = b64decode(text, validate=True) if isinstance(text, str) else b""
+        value = strict_base64.decode(text) if isinstance(text, str) else b""
     except ValueError:
         value = b""
     # All zeros is a value that was published before it was computed (nitriding-daemon, pull request 16).

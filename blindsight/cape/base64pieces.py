@@ -9,6 +9,8 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Final
 
+from blindsight import strict_base64
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -40,7 +42,7 @@ def decoded(text: bytes | memoryview) -> Iterator[bytes]:
     """What `text` stands for, in order. Raises `binascii.Error`, maybe after some pieces, if not all is base64."""
     view = memoryview(text)
     for start in range(0, len(view), PIECE_CHARACTERS):
-        piece = base64.b64decode(view[start : start + PIECE_CHARACTERS], validate=True)
+        piece = strict_base64.decode(view[start : start + PIECE_CHARACTERS])
         if len(piece) < PIECE_BYTES and start + PIECE_CHARACTERS < len(view):
             raise binascii.Error("padding before the end")
         yield piece

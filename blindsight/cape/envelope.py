@@ -12,7 +12,7 @@ import binascii
 import os
 from typing import TYPE_CHECKING, Final
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import AEADDecryptionContext, Cipher, algorithms, modes
@@ -28,6 +28,8 @@ _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _MAX_WHITE_SPACE: Final = 64
+_LEAST_BITS: Final = 2048
+"""Of a public key that something is encrypted to. Cape Keys have 4096."""
 _OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
 
 
@@ -148,8 +150,8 @@ def load_public_key(der: bytes) -> rsa.RSAPublicKey:
     """A Cape Key from SubjectPublicKeyInfo in DER. Raises `CapeError` (`bad_cape_key`)."""
     try:
         key = serialization.load_der_public_key(der)
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise CapeError("bad_cape_key", "key in unexpected format: not a public key") from error
-    if not isinstance(key, rsa.RSAPublicKey):
-        raise CapeError("bad_cape_key", "key in unexpected format: not an RSA key")
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _LEAST_BITS:
+        raise CapeError("bad_cape_key", f"key in unexpected format: not an RSA key of {_LEAST_BITS} bits or more")
     return key

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from blindsight import strict_json
+from blindsight import strict_base64, strict_json
 from blindsight.cape import base64pieces
 from blindsight.errors import CapeError
 
@@ -45,8 +45,8 @@ def nonce_of(frame: str) -> bytes:
     if not isinstance(nonce, str):
         raise _malformed("the nonce is not text")
     try:
-        decoded = base64.b64decode(nonce, validate=True)
-    except (binascii.Error, ValueError) as problem:
+        decoded = strict_base64.decode(nonce)
+    except binascii.Error as problem:
         raise _malformed("the nonce is not base64") from problem
     if len(decoded) > MAX_NONCE_BYTES:
         raise _malformed(f"the nonce has more than {MAX_NONCE_BYTES} bytes")

@@ -6,7 +6,6 @@ What has to happen is written as generators, around that of `blindsight.exchange
 
 from __future__ import annotations
 
-import base64
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import rfc8785
 
-from blindsight import exchange, receipts, strict_json
+from blindsight import exchange, receipts, strict_base64, strict_json
+from blindsight.attestation import envelope
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.recipient import verify_recipient
 from blindsight.attestation.steps import numbered
@@ -102,6 +102,8 @@ class Core:
         if reply.status != 200:
             raise _refusal(reply)
         fields = _json_object(reply.content)
+        with numbered(1):
+            envelope.check_format(fields)
         document, key_configs = _decoded(fields, "document"), _decoded(fields, "key_configs")
         manifest = _canonical(fields.get("model"))
         recipient = verify_recipient(
@@ -190,7 +192,7 @@ def _json_object(content: bytes) -> dict[str, Any]:
 
 def _decoded(fields: dict[str, Any], name: str) -> bytes:
     try:
-        return base64.b64decode(fields[name], validate=True)
+        return strict_base64.decode(fields[name])
     except (KeyError, TypeError, ValueError) as error:
         raise unexpected(f"The gateway's evidence has no usable {name!r}.") from error
 

@@ -11,7 +11,6 @@ proxy that must not be used.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import contextlib
 import hashlib
@@ -23,7 +22,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx2
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from websockets import Subprotocol
@@ -35,7 +34,7 @@ from websockets.exceptions import (
     SecurityError,
 )
 
-from blindsight import strict_json
+from blindsight import strict_base64, strict_json
 from blindsight.cape import evidence, messages, tokens
 from blindsight.cape.constants import OWNER_KEY_BYTES, PREFIX, RUNTIME_SUBPROTOCOL, TOKEN_EXPIRED
 from blindsight.client import routes, sockets
@@ -192,7 +191,7 @@ class Host:
             text = content.get("error") or content.get("message")
             raise CapeError("refused", str(text or f"something went wrong, status code: {response.status_code}"))
         try:
-            document = base64.b64decode(content["attestation_document"], validate=True)
+            document = strict_base64.decode(content["attestation_document"])
         except (KeyError, TypeError, ValueError) as error:
             raise TransportError("unexpected_answer", "error parsing attestation document") from error
         verified = evidence.verify_document(document, root=trust.root, nonce=None, at="leaf", pcrs=trust.pcrs)
@@ -307,7 +306,7 @@ class Connection:
 def claim(user_data: bytes | None, name: str) -> bytes | None:
     """A base64 member of a document's `user_data`; None if there is none."""
     try:
-        return base64.b64decode(_member(user_data, name), validate=True)
+        return strict_base64.decode(_member(user_data, name))
     except (TypeError, ValueError):
         return None
 
@@ -353,7 +352,7 @@ def _check_signed(
         if _text(document.user_data, "result_binding") == messages.RESULT_BINDING:
             answered = messages.Answered(document.public_key or b"", sealed_input)
             key.verify(_decoded(result.bound_signature), answered.preimage(checksums), _PSS, hashes.SHA256())
-    except (TransportError, ValueError, AttributeError, TypeError, InvalidSignature) as error:
+    except (TransportError, ValueError, AttributeError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise CapeError("refused", "the signature of the result does not verify") from error
     expected = {"function": function, "output": hashlib.sha256(result.output).digest()}
     if not plaintext.startswith(PREFIX):
@@ -365,7 +364,7 @@ def _check_signed(
 
 def _decoded(text: object) -> bytes:
     try:
-        return base64.b64decode(text, validate=True) if isinstance(text, str) else _not_base64()
+        return strict_base64.decode(text) if isinstance(text, str) else _not_base64()
     except binascii.Error as error:
         raise TransportError("unexpected_answer", "the host's answer is not base64") from error
 

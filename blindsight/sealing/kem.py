@@ -1,7 +1,8 @@
 """Key encapsulation: DHKEM(X25519, HKDF-SHA256) of RFC 9180, and its hybrid with ML-KEM-768.
 
-The hybrid is MLKEM768-X25519 of draft-irtf-cfrg-concrete-hybrid-kems (section 4.2; X-Wing by its older name), with the
-KEM id that draft-ietf-hpke-pq uses. Private keys travel as the objects of `cryptography`, or as `HybridPrivateKey`.
+The hybrid is MLKEM768-X25519 of draft-irtf-cfrg-concrete-hybrid-kems, section 4.2, with the KEM id 0x647A of IANA's
+HPKE registry (draft-ietf-hpke-pq). The individual draft that called it X-Wing has expired. Private keys travel as the
+objects of `cryptography`, or as `HybridPrivateKey`.
 """
 
 from __future__ import annotations

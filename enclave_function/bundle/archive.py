@@ -57,14 +57,14 @@ def entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
         raise BundleError(f"The bundle unpacks to more than {MAX_UNPACKED_BYTES} bytes.", _REBUILD)
     for info in infos:
+        # `orig_filename` is the name as stored: zipfile cuts it at a null byte, and cannot say whether "" is a folder.
+        if not info.filename or info.orig_filename != info.filename:
+            raise BundleError("The bundle has an entry with an unsafe name.", _REBUILD)
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFDIR if info.is_dir() else stat.S_IFREG):
             raise BundleError("The bundle has an entry that is neither a file nor a folder.", _REBUILD)
         if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise BundleError("The bundle has an entry that is encrypted or of another compression.", _REBUILD)
-        # `orig_filename` is the name as stored: zipfile cuts it at a null byte.
-        if info.orig_filename != info.filename:
-            raise BundleError("The bundle has an entry with an unsafe name.", _REBUILD)
     check_names(info.filename.removesuffix("/") for info in infos)
     files = [info for info in infos if not info.is_dir()]
     parents = {

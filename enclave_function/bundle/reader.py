@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
@@ -63,7 +64,7 @@ def inspect(path: Path) -> BundleInfo:
                 return _inspect(opened, checksum, path.stat().st_size)
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OverflowError, zlib.error) as error:
         raise BundleError(f"{path} is damaged or not a zip file.", _REBUILD) from error
 
 

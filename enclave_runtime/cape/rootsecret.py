@@ -1,7 +1,8 @@
-"""The enclave's root secret, made inside on its first boot: what everything that outlives a boot is sealed with.
+"""The enclave's root secret: what everything that outlives a boot is sealed with.
 
-In simulation it lies in a file of the state folder, readable by its owner only: a stand-in for sealing it under a key
-management service that releases it to this measurement alone.
+With `--kms` it comes from the key management service, which releases it to this measurement alone
+(`enclave_runtime.kms`), and no file holds it. Otherwise, in simulation, it is made on the first boot and lies in a file
+of the state folder, readable by its owner only.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class RootSecret:
     """32 secret bytes, never shown; only keys derived from them leave."""
 
     def __init__(self, secret: bytes) -> None:
+        if len(secret) != _BYTES:
+            raise ValueError(f"a root secret has {_BYTES} bytes")
         self._secret = secret
 
     def __repr__(self) -> str:
@@ -44,9 +47,10 @@ class RootSecret:
             content = path.read_bytes()
         except OSError as error:
             raise ProducerError("state_unusable", f"{path} cannot be used: {error.strerror}.") from error
-        if len(content) != _BYTES:
-            raise ProducerError("state_unusable", f"{path} is damaged.")
-        return cls(content)
+        try:
+            return cls(content)
+        except ValueError as error:
+            raise ProducerError("state_unusable", f"{path} is damaged.") from error
 
     def derive(self, purpose: str) -> bytes:
         """32 bytes for one `purpose` (HKDF-SHA256, RFC 5869)."""

@@ -11,12 +11,11 @@ from blindsight.wire.protocol import FrameKind
 from enclave_runtime.cape import session
 from enclave_runtime.cape.host import CapeHost, SharedLimits
 from enclave_runtime.cape.process import HandlerLimits
-from enclave_runtime.cape.rootsecret import RootSecret
 
 if TYPE_CHECKING:
     import asyncio
-    from pathlib import Path
 
+    from enclave_runtime.cape.rootsecret import RootSecret
     from enclave_runtime.confinement.warden import Warden
     from enclave_runtime.evidence.producer import EvidenceProducer
 
@@ -26,7 +25,7 @@ class CapeService:
 
     def __init__(
         self,
-        state: Path,
+        root: RootSecret,
         producer: EvidenceProducer,
         warden: Warden,
         *,
@@ -35,9 +34,7 @@ class CapeService:
         bundle_bytes: int,
         classifier_checksum: bytes,
     ) -> None:
-        """`state` keeps the root secret. Raises `ProducerError` (`state_unusable`)."""
         limits = HandlerLimits(call_seconds=call_seconds, memory_bytes=memory_bytes)
-        root = RootSecret.load_or_create(state)
         shared = SharedLimits(bundle_bytes=bundle_bytes)
         self._host = CapeHost(root, producer, warden, limits, classifier_checksum=classifier_checksum, shared=shared)
 

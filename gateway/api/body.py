@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import binascii
 from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from blindsight import strict_base64
 from blindsight.cape.constants import PREFIX
 from blindsight.problems import Problem
 from blindsight.sealing import ohttp, padding
@@ -143,6 +143,11 @@ class _Form(MultiPartParser):
     def on_end(self) -> None:
         self.complete = True
 
+    def close(self) -> None:
+        """Give all files back, also one that was cut: a form closes only those that it has."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
 
 async def _read_form(request: Request, field: str, *, limit: int, told: int, most: int) -> list[bytes]:
     """The files in a form's fields called `field`, `most` at the most."""
@@ -163,7 +168,7 @@ async def _read_form(request: Request, field: str, *, limit: int, told: int, mos
             raise Problem("bad_multipart", "The multipart form ends before its last boundary.")
         return [await value.read() for value in form.getlist(field) if isinstance(value, UploadFile)]
     finally:
-        await form.close()
+        parser.close()
 
 
 def _ciphertext(value: bytes) -> bytes:
@@ -193,7 +198,7 @@ def _from_json(body: bytes, limit: int) -> bytes:
     if name == "ciphertext":
         return _ciphertext(content)
     try:
-        image = base64.b64decode(content, validate=True)
-    except (binascii.Error, ValueError) as error:
+        image = strict_base64.decode(content)
+    except binascii.Error as error:
         raise Problem("bad_json", "The member 'image' is not standard base64.") from error
     return _checked(image, limit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import contextlib
 import logging
@@ -13,6 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 
+from blindsight import strict_base64
 from blindsight.cape import ids, tokens
 from blindsight.cape.constants import USERNAME
 from blindsight.cape.messages import b64
@@ -333,8 +333,8 @@ def _same_expiry(expires: datetime | None, told: object) -> bool:
 
 def _public_key(text: str) -> bytes:
     try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+        key = strict_base64.decode(text)
+    except binascii.Error as error:
         raise CapeError("malformed_request", "the owner's public key is not base64") from error
     if len(key) != 32:
         raise CapeError("malformed_request", "the owner's public key is not 32 bytes")

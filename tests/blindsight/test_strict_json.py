@@ -1,4 +1,4 @@
-"""The rules of gateway/web/test/json.test.ts; what both refuse in evidence is in tests/vectors/evidence.json."""
+"""The rules of gateway/web/test/json.test.ts; what both refuse in evidence is in vectors/attestation."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ def test_json_is_read_as_everybody_reads_it(text: str, value: object) -> None:
 )  # fmt: skip
 def test_what_is_not_json(data: bytes | str) -> None:
     assert refused(data)
+
+
+@pytest.mark.parametrize(
+    "text", ["1e999", "-1e999", "[1.0e+309]", '{"a": 123456789.5e400}', "9" * 309 + ".0", "1" * 4301]
+)
+def test_a_number_that_no_double_and_not_every_reader_holds(text: str) -> None:
+    """`json` would make infinities of the first, which cannot be written as JSON again."""
+    assert refused(text)
+
+
+@pytest.mark.parametrize("text", ["1e308", "-1.7976931348623157e308", "1e-999", "1" * 4300, "-" + "1" * 4300])
+def test_a_number_that_every_reader_holds(text: str) -> None:
+    assert not refused(text)
 
 
 @pytest.mark.parametrize("spelling", misspelt("{}"))

@@ -87,6 +87,22 @@ def test_unsafe_names(bad, name):
     assert "unsafe name" in refusal(bad((name, b"")))
 
 
+@pytest.mark.parametrize("name", ["", "\0app.py"])
+def test_a_file_without_a_name(bad, name):
+    info = zipfile.ZipInfo("x")
+    info.filename = info.orig_filename = name
+    assert "unsafe name" in refusal(bad((info, b"x")))
+
+
+def test_damaged_deflation(bad, tmp_path):
+    """What zlib refuses is an error of zlib's own."""
+    content = bad(("extra/data.txt", b"x" * 1000), compression=zipfile.ZIP_DEFLATED).read_bytes()
+    start = content.index(b"extra/data.txt") + len("extra/data.txt")
+    damaged = tmp_path / "damaged.zip"
+    damaged.write_bytes(content[:start] + b"\xff" * 4 + content[start + 4 :])
+    assert "damaged" in refusal(damaged)
+
+
 def test_a_name_with_a_null_byte(bad):
     path = bad(("nullXbyte", b""))
     path.write_bytes(path.read_bytes().replace(b"nullXbyte", b"null\0byte"))

@@ -171,6 +171,38 @@ def test_a_name_that_is_not_what_it_says_is_refused(load, places):
     refused(load, content.replace("é".encode(), b"\xff\xff"), places)
 
 
+def unnamed(name: str) -> zipfile.ZipInfo:
+    """An entry with that name in the archive, empty to `zipfile`, which cuts names at a null byte."""
+    entry = zipfile.ZipInfo("x")
+    entry.filename = entry.orig_filename = name
+    return entry
+
+
+@pytest.mark.parametrize("name", ["", "\0app.py"])
+def test_a_file_without_a_name_is_refused(load, places, name):
+    """`zipfile` gives such a file, and fails with an IndexError when asked whether it is a folder."""
+    buffer = io.BytesIO(good())
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(unnamed(name), "x")
+    assert "no name" in refused(load, buffer.getvalue(), places)
+
+
+def test_an_entry_beyond_all_files_is_refused(load, places):
+    """Where it begins has 64 bits (ZIP64), of which a file's offset has one less."""
+    content = bytearray(good())
+    start = content.rindex(b"PK\x01\x02")
+    name_bytes = struct.unpack_from("<H", content, start + 28)[0]
+    struct.pack_into("<H", content, start + 30, 12)
+    struct.pack_into("<I", content, start + 42, 0xFFFFFFFF)
+    at = start + 46 + name_bytes
+    content[at:at] = struct.pack("<HHQ", 1, 8, 1 << 63)
+    end = content.rindex(b"PK\x05\x06")
+    struct.pack_into("<I", content, end + 12, struct.unpack_from("<I", content, end + 12)[0] + 12)
+    refused(load, bytes(content), places)
+    with pytest.raises(BadBundle), archives.opened(io.BytesIO(content)) as archive:  # Another error of Python's.
+        archive.read(archive.infolist()[-1])
+
+
 def test_too_many_entries_are_refused(load, places, monkeypatch):
     monkeypatch.setattr(archives, "MAX_ENTRIES", 7)
     assert load(good(a="", b="", c="")) is not None

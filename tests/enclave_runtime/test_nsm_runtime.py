@@ -102,7 +102,7 @@ def test_it_measures_no_files_and_keeps_no_root(stack: NsmStack):
     state = stack.enclave.secret_file.parent
     assert {file.name for file in state.iterdir()} == {"gateway_secret", "root_secret"}
     (listening,) = [event for event in stack.enclave.events() if event["event"] == "listening"]
-    assert listening["evidence"] == "nitro"
+    assert listening["evidence"] == "nsm"
 
 
 def refused(folder: Path, bundle: Path, *options: str, module: str = "enclave_runtime") -> str:

@@ -24,6 +24,7 @@ from blindsight.receipts import ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from blindsight.wire import frames
 from blindsight.wire.protocol import MAX_FRAME_BYTES, FrameKind
+from enclave_runtime.cape.rootsecret import RootSecret
 from enclave_runtime.cape.service import CapeService
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from enclave_runtime.inner import InnerApi
@@ -150,7 +151,7 @@ async def enclave(tmp_path: Path, state: Path, warden: Warden) -> AsyncIterator[
     async with WorkerPool(function, warden, PoolLimits(workers=1, processors=1)) as pool:
         await within(pool.wait_started())
         cape = CapeService(
-            state,
+            RootSecret.load_or_create(state),
             producer,
             warden,
             call_seconds=60,

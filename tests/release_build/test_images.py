@@ -5,53 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from blindsight import release_file
 from blindsight.attestation.claims import expected_pcr16
+from blindsight.attestation.policy import Policy
+from blindsight.attestation.roots import AWS_NITRO_ROOT_G1
 from blindsight.errors import BlindsightError, ReleaseError
 from blindsight.release_file import Function, Kernel, check
 from release_build import images, policy
 from release_build.errors import ReleaseBuildError
 from tests.support import releases
+from tests.support.built_images import built, registers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from blindsight.release_file import Measurement, ReleaseFile
 
-GOLDEN = Path(__file__).resolve().parents[1] / "vectors" / "eif"
-EXPECTED = json.loads((GOLDEN / "expected.json").read_bytes())
+_AWS = frozenset({AWS_NITRO_ROOT_G1})
 FUNCTION = Function("function.zip", "11" * 32, "22" * 32)
 PCR16 = expected_pcr16(bytes.fromhex(FUNCTION.function_checksum), bytes.fromhex(FUNCTION.model_digest)).hex()
-
-
-def registers(name: str) -> dict[str, str]:
-    return {index.removeprefix("PCR"): value for index, value in EXPECTED[name].items() if index.startswith("PCR")}
-
-
-def built(folder: Path, name: str = "signed", **changes: Any) -> Path:
-    """An image as its builder leaves it, with the description beside it."""
-    folder.mkdir(exist_ok=True)
-    image = folder / f"{name}.eif"
-    image.write_bytes((GOLDEN / f"{name}.eif").read_bytes())
-    described = {
-        "format": "blindsight-image/1",
-        "variant": "classifier",
-        "pcrs": registers(name),
-        "function_checksum": FUNCTION.function_checksum,
-        "kernel": {"name": "debian-6.12", "version": "6.12.1"},
-        **changes,
-    }
-    images.description_of(image).write_text(json.dumps(described), encoding="utf-8")
-    return image
 
 
 @pytest.fixture
 def measurement(tmp_path: Path) -> Measurement:
     (tmp_path / "out").mkdir()
-    return images.take(built(tmp_path / "in"), tmp_path / "out", [FUNCTION])
+    return images.take(built(tmp_path / "in", FUNCTION.function_checksum), tmp_path / "out", [FUNCTION])
 
 
 def test_an_image_is_measured_by_the_published_rule(measurement: Measurement) -> None:
@@ -59,14 +41,14 @@ def test_an_image_is_measured_by_the_published_rule(measurement: Measurement) ->
     assert {str(index): value for index, value in measurement.pcrs.items()} == registers("signed") | {"16": PCR16}
     kernel = measurement.kernel
     assert kernel is not None
-    assert (kernel.name, kernel.version) == ("debian-6.12", "6.12.1")
+    assert (kernel.name, kernel.version) == ("aws-6.6", "6.6.38")
     from tests.support.eif_golden import KERNEL
 
     assert kernel.sha256 == hashlib.sha256(KERNEL).hexdigest()
 
 
 def test_the_policy_accepts_the_image_under_aws_s_root(measurement: Measurement) -> None:
-    accepted = policy.accepting([FUNCTION], [measurement], None)
+    accepted = policy.accepting([FUNCTION], [measurement])
     assert accepted is not None
     (release,) = json.loads(accepted.to_json())["releases"]
     assert release["kind"] == "nitro"
@@ -75,14 +57,36 @@ def test_the_policy_accepts_the_image_under_aws_s_root(measurement: Measurement)
     assert release["function_checksums"] == [FUNCTION.function_checksum]
 
 
+def test_images_for_qemu_s_machine_are_accepted_only_if_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    kernel = {"name": "debian-6.12", "version": "6.12.1", "evidence": "qemu-nitro-enclave"}
+    image = built(tmp_path / "in", FUNCTION.function_checksum, kernel=kernel)
+    measurement = images.take(image, tmp_path / "out", [FUNCTION])
+    assert measurement.kind == "qemu-nitro-enclave"
+    assert policy.accepting([FUNCTION], [measurement]) is None
+    accepted = policy.accepting([FUNCTION], [measurement], emulated=True)
+    assert accepted is not None
+    (release,) = accepted.releases
+    assert (release.kind, release.roots) == ("qemu-nitro-enclave", frozenset())
+    whole = released(tmp_path, measurement)
+    both = policy.accepting(whole.functions, whole.measurements[1:], emulated=True)
+    assert release_file.parse(replace(whole, policy=both).encode()).policy == both
+    assert both is not None
+    genuine = Policy(releases=tuple(replace(each, kind="nitro", roots=_AWS) for each in both.releases))
+    with pytest.raises(ReleaseError, match="does not measure"):
+        release_file.parse(replace(whole, policy=genuine).encode())
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"pcrs": registers("one-ramdisk")}, "does not measure"),
         ({"function_checksum": "33" * 32}, "another function"),
         ({"format": "blindsight-image/2"}, "another version"),
-        ({"kernel": {"name": "debian-6.12"}}, "no description"),
-        ({"kernel": {"name": "debian-6.12", "version": 6}}, "no description"),
+        ({"kernel": {"name": "aws-6.6"}}, "no description"),
+        ({"kernel": {"name": "aws-6.6", "version": 6}}, "no description"),
+        ({"kernel": {"name": "aws-6.6", "version": "6.6"}}, "not known"),
+        ({"kernel": {"name": "aws-6.6", "version": "6.6", "evidence": "simulated"}}, "not known"),
         ({"pcrs": None}, "no description"),
     ],
 )
@@ -91,12 +95,12 @@ def test_an_image_that_is_not_what_its_description_says_is_refused(
 ) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(ReleaseBuildError, match=said):
-        images.take(built(tmp_path / "in", **changes), tmp_path / "out", [FUNCTION])
+        images.take(built(tmp_path / "in", FUNCTION.function_checksum, **changes), tmp_path / "out", [FUNCTION])
 
 
 def test_two_images_of_one_name_are_refused(tmp_path: Path, measurement: Measurement) -> None:
     with pytest.raises(ReleaseBuildError, match="Two artifacts"):
-        images.take(built(tmp_path / "other"), tmp_path / "out", [FUNCTION])
+        images.take(built(tmp_path / "other", FUNCTION.function_checksum), tmp_path / "out", [FUNCTION])
 
 
 def released(folder: Path, measurement: Measurement) -> ReleaseFile:
@@ -131,7 +135,7 @@ def test_each_register_counts(tmp_path: Path, measurement: Measurement, index: i
 
 
 def test_the_kernel_counts(tmp_path: Path, measurement: Measurement) -> None:
-    release = released(tmp_path, replace(measurement, kernel=Kernel("debian-6.12", "6.12.1", "00" * 32)))
+    release = released(tmp_path, replace(measurement, kernel=Kernel("aws-6.6", "6.6.38", "00" * 32)))
     with pytest.raises(ReleaseError, match="kernel"):
         check.image(release, tmp_path / "out" / "signed.eif")
 

@@ -31,7 +31,7 @@ import { sha256 } from "../src/protocol/webcrypto.ts";
 import * as forge from "./forge.ts";
 import { at } from "./support.ts";
 
-/** A private key (X25519's 32 bytes, or X-Wing's seed) and what is published for it. */
+/** A private key (X25519's 32 bytes, or the hybrid's seed) and what is published for it. */
 export interface Key {
   readonly keyId: number;
   readonly kem: Kem;

@@ -15,7 +15,7 @@ test("it reads what JSON.parse reads, as JSON.parse reads it", () => {
     `"\\u20ac\\n\\/\\"\\ud83d\\ude00 €"`,
     `"${"x".repeat(300_000)}"`,
     "-0",
-    "1E400",
+    "1E300",
     "0.1",
     "[[[]]]",
   ];
@@ -63,6 +63,12 @@ test("it refuses what JSON.parse refuses", () => {
     assert.throws(() => parseJson(text), SyntaxError, text);
     assert.throws(() => JSON.parse(text) as unknown, SyntaxError, text);
   }
+});
+
+test("numbers that no double holds, or not every reader", () => {
+  for (const text of ["1e999", "-1e999", "[1.0e+309]", `{"a": 123456789.5e400}`, `${"9".repeat(309)}.0`, "1".repeat(4301)])
+    assert.throws(() => parseJson(text), SyntaxError, text);
+  for (const text of ["1e308", "-1.7976931348623157e308", "1e-999", "1".repeat(4300), `-${"1".repeat(4300)}`]) parseJson(text);
 });
 
 test("what JSON.parse lets pass", () => {

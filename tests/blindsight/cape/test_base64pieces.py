@@ -48,3 +48,11 @@ def test_what_the_library_refuses_is_refused(text: bytes) -> None:
         base64.b64decode(text, validate=True)
     with pytest.raises(binascii.Error):
         list(base64pieces.decoded(text))
+
+
+@pytest.mark.parametrize(
+    "text", [FULL + b"==", FULL + b"====", FULL[:-4] + b"==", FULL[:-8] + b"AAAA====", b"AAAA==", b"AAAA===="]
+)
+def test_padding_where_none_is_due_is_refused_wherever_pieces_end(text: bytes) -> None:
+    with pytest.raises(binascii.Error):
+        list(base64pieces.decoded(text))

@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,3 +124,22 @@ def test_keys_are_rsa_in_der() -> None:
         with pytest.raises(CapeError, match="key in unexpected format") as caught:
             envelope.load_public_key(content)
         assert caught.value.code == "bad_cape_key"
+
+
+P256 = bytes.fromhex("06082a8648ce3d030107")
+EC_KEY = bytes.fromhex("06072a8648ce3d0201")
+
+
+@pytest.mark.parametrize("name", ["curve", "kind of key", "short"])
+def test_keys_that_the_library_does_not_know_or_that_are_too_short_are_refused_alike(name: str) -> None:
+    der = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    other = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(*der)
+    content = {
+        "curve": other.replace(P256, P256[:-1] + b"\x77"),
+        "kind of key": other.replace(EC_KEY, EC_KEY[:-1] + b"\x77"),
+        "short": rsa.generate_private_key(65537, 1024).public_key().public_bytes(*der),
+    }[name]
+    assert content != other
+    with pytest.raises(CapeError, match="key in unexpected format") as caught:
+        envelope.load_public_key(content)
+    assert caught.value.code == "bad_cape_key"

@@ -13,6 +13,9 @@ export interface JsonObject {
 /** Nested arrays and objects; ours have five. */
 const MAX_DEPTH = 100;
 
+/** Digits of an integer: what Python, at the other end, reads by default. */
+const MAX_DIGITS = 4300;
+
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
 const STRING = /"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*"/y;
@@ -105,8 +108,12 @@ class Parser {
   #number(): number | bigint {
     const [digits, fraction, exponent] = this.#expect(NUMBER);
     const value = Number(digits);
-    if (fraction === undefined && exponent === undefined) return Number.isSafeInteger(value) ? value : BigInt(digits);
+    if (fraction === undefined && exponent === undefined) {
+      if (digits.replace("-", "").length > MAX_DIGITS) throw new SyntaxError("a number with too many digits");
+      return Number.isSafeInteger(value) ? value : BigInt(digits);
+    }
     if (this.#integersOnly) throw new SyntaxError("a number that is no integer");
+    if (!Number.isFinite(value)) throw new SyntaxError("a number that is too large");
     return value;
   }
 

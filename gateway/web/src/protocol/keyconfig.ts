@@ -17,7 +17,7 @@ export interface Aead {
   readonly keyBytes: 16 | 32;
 }
 
-/** X-Wing by its older name: ML-KEM-768 and X25519 together. */
+/** ML-KEM-768 and X25519 together: draft-irtf-cfrg-concrete-hybrid-kems, section 4.2; once called X-Wing. */
 export const MLKEM768_X25519: Kem = { id: 0x647a, name: "MLKEM768-X25519", publicBytes: 1216, encBytes: 1120 };
 export const X25519_HKDF_SHA256: Kem = { id: 0x0020, name: "X25519", publicBytes: 32, encBytes: 32 };
 

@@ -1,0 +1,60 @@
+"""`blindsight kms`: what an owner of a key in AWS KMS needs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path  # noqa: TC003 -- typer reads the annotations
+from typing import Annotated
+
+import typer
+
+from blindsight.errors import KmsError
+from blindsight_cli import keypolicy
+from blindsight_cli.console import fail
+
+app = typer.Typer(help="AWS KMS: secrets that are released to measured enclaves only.", no_args_is_help=True)
+app.callback()(lambda: None)
+
+
+@app.command("policy")
+def policy(  # noqa: PLR0917 -- typer passes them by name
+    role: Annotated[str, typer.Option("--role", metavar="ARN", help="Role of the instance that runs the enclave.")],
+    admin: Annotated[str, typer.Option("--admin", metavar="ARN", help="Role that administers the key.")],
+    measurements: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--measurements",
+            metavar="FILE",
+            help="Images that may have the secrets: a release file, a policy file, or what `blindsight eif measure"
+            " --json` or nitro-cli prints. May be repeated.",
+        ),
+    ] = None,
+    pcr: Annotated[
+        list[str] | None,
+        typer.Option("--pcr", metavar="INDEX=HEX", help="A register of one image, instead of a file. May be repeated."),
+    ] = None,
+    owner: Annotated[
+        str | None,
+        typer.Option("--owner", metavar="ARN", help="Role that may make data keys for encrypted bundles."),
+    ] = None,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Let none change the policy. A new image then needs a new key.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it to this file instead.")] = None,
+) -> None:
+    """Write the key policy that releases secrets to enclaves with these measurements only."""
+    try:
+        images = [image for path in measurements or () for image in keypolicy.of_file(path)]
+        if pcr:
+            images.append(keypolicy.of_arguments(pcr))
+        written = keypolicy.key_policy(images, role=role, admin=admin, owner=owner, locked=locked)
+    except KmsError as error:
+        fail(str(error), error.next_step)
+    typer.echo(keypolicy.explained(written, locked=locked), err=True)
+    if out is None:
+        typer.echo(keypolicy.rendered(written), nl=False)
+        return
+    try:
+        out.write_text(keypolicy.rendered(written), encoding="utf-8")
+    except OSError as error:
+        fail(f"{out} cannot be written: {os.strerror(error.errno or 0)}", "choose another file")

@@ -1,0 +1,91 @@
+"""What of this project is in an image: the runtime, the core, their settings and the function's bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from enclave_image.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from enclave_image.tree import Tree
+
+SOURCE: Final = Path(__file__).resolve().parents[1]
+VARIANTS: Final = ("cape", "classifier")
+BUNDLE: Final = "app/function.zip"
+SETTINGS_FOLDER: Final = "etc/blindsight"
+_LISTEN: Final = "vsock://-1:7500"
+KMS: Final = "kms.json"
+BOOT_CONFIG: Final = "vsock://3:9001"
+
+
+def files(source: Path, variant: str) -> Mapping[str, bytes]:
+    """First-party files by their names as `package/module.py`, by the runtime's own list. Raises `ImageError`."""
+    boot = source / "enclave_runtime" / "boot.py"
+    command = [sys.executable, "-I", "-S", "-B", str(boot), "enclave_runtime.commands", "files", "--variant", variant]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise ImageError(f"The runtime does not say what it consists of: {last}", "Build from a complete source tree.")
+    found: dict[str, str] = json.loads(done.stdout)
+    return {name: Path(path).read_bytes() for name, path in sorted(found.items())}
+
+
+def settings_for(bundle: bytes | None, variant: str, more: Sequence[str]) -> bytes:
+    """`/etc/blindsight/enclave.json`: the arguments of `serve`, in canonical form."""
+    given = (
+        [] if bundle is None else ["--bundle", f"/{BUNDLE}", "--function-checksum", hashlib.sha256(bundle).hexdigest()]
+    )
+    arguments = [
+        "serve", "--evidence", "nsm", "--listen", _LISTEN, *given, "--state", "/state", "--variant", variant,
+        "--require-confinement", "--insecure-open-port", *more,
+    ]  # fmt: skip
+    return settings_of("enclave_runtime.commands", arguments)
+
+
+def function_checksum(bundle: bytes | None, configured: Mapping[str, bytes]) -> str:
+    """SHA-256 of the bundle, or what `kms.json` pins in its place. Raises `ImageError` where there is neither."""
+    if bundle is not None:
+        return hashlib.sha256(bundle).hexdigest()
+    try:
+        pinned = json.loads(configured.get(KMS, b"{}")).get("bundle_sha256")
+    except (ValueError, AttributeError) as error:
+        raise ImageError(f"{KMS} is not a JSON object.", "See docs/kms.md.") from error
+    if not isinstance(pinned, str):
+        raise ImageError(
+            "The image has no function.",
+            f"Give --bundle, or a --config {KMS} that pins bundle_sha256 of an encrypted one.",
+        )
+    return pinned
+
+
+def settings_of(module: str, arguments: Sequence[str]) -> bytes:
+    """What makes `/init` run that module with these arguments."""
+    settings = {"arguments": list(arguments), "format": "blindsight-enclave/1", "module": module}
+    return json.dumps(settings, separators=(",", ":")).encode()
+
+
+def add(
+    tree: Tree, *, sources: Mapping[str, bytes], variant: str, bundle: bytes | None, configured: Mapping[str, bytes],
+    more: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Put them into the second ramdisk. `configured` are measured files for `/etc/blindsight`, by name.
+
+    `more` are arguments of `serve`. Raises `ImageError`.
+    """
+    for name, content in sources.items():
+        tree.file(f"app/{name}", content, name.partition("/")[0])
+    for name, content in configured.items():
+        if os.sep in name or name == "enclave.json":
+            raise ImageError(f"A configuration file cannot be called {name}.", "Give it another name.")
+        tree.file(f"{SETTINGS_FOLDER}/{name}", content, "settings")
+    tree.file(f"{SETTINGS_FOLDER}/enclave.json", settings_for(bundle, variant, more), "settings")
+    if bundle is not None:
+        tree.file(BUNDLE, bundle, "function")

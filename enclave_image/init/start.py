@@ -1,0 +1,10 @@
+#!/usr/bin/python3.11 -ISB
+"""The file `/init` of the image: finds the package beside it and runs `main`."""
+
+import sys
+
+sys.path.insert(0, "/usr/lib/enclave")
+
+from enclave_image.init.main import main
+
+main()

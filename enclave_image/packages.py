@@ -1,0 +1,125 @@
+"""Debian packages by name, version and SHA-256: `packages.lock`, where they come from, and the cache they are kept in.
+
+What a package contains is believed because of its digest alone, so any mirror will do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from enclave_image.errors import ImageError
+
+LOCK: Final = Path(__file__).with_name("packages.lock")
+
+_MIRRORS: Final = (
+    "https://deb.debian.org/{archive}/{path}",
+    "https://snapshot.debian.org/archive/{archive}/{day}/{path}",
+)
+"""The second keeps versions that the first has replaced; `day` is any time at which Debian had this one."""
+
+_SECONDS: Final = 60.0
+_MAX_BYTES: Final = 512 << 20
+
+
+@dataclass(frozen=True)
+class Package:
+    """`archive` is `debian` or `debian-security`, `path` lies below it, `day` is a time for snapshot.debian.org."""
+
+    name: str
+    version: str
+    sha256: str
+    archive: str
+    day: str
+    path: str
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Self:
+        return cls(**{name: str(fields[name]) for name in cls.__dataclass_fields__})
+
+    @property
+    def urls(self) -> list[str]:
+        return [mirror.format(archive=self.archive, day=self.day, path=self.path) for mirror in _MIRRORS]
+
+    def described(self) -> dict[str, str]:
+        """For the image's description: name, version, SHA-256 and where it can still be had years later."""
+        return {"name": self.name, "version": self.version, "sha256": self.sha256, "url": self.urls[-1]}
+
+
+def read_lock(file: Path = LOCK) -> list[Package]:
+    """The packages of a lock file: six columns a line, `#` begins a comment. Raises `ImageError`."""
+    found = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        fields = line.partition("#")[0].split()
+        if fields and (len(fields) != 6 or not re.fullmatch(r"[0-9a-f]{64}", fields[2])):
+            raise ImageError(f"{file.name} has a line that is not a package's.", "Restore the file.")
+        if fields:
+            found.append(Package(*fields))
+    if len({package.name for package in found}) != len(found):
+        raise ImageError(f"{file.name} names a package twice.", "Restore the file.")
+    return found
+
+
+def default_cache() -> Path:
+    """Where packages and wheels are kept: `BLINDSIGHT_CACHE`, else the user's own cache."""
+    given = os.environ.get("BLINDSIGHT_CACHE") or os.environ.get("XDG_CACHE_HOME")
+    base = Path(given) if given else Path.home() / ".cache"
+    return base / "blindsight-enclave-image"
+
+
+def fetch(package: Package, cache: Path) -> Path:
+    """The package's file, from the cache if it is there, else by apt or from a mirror. Raises `ImageError`."""
+    kept = cache / "packages" / f"{package.name}_{package.sha256[:16]}.deb"
+    if kept.exists() and digest(kept) == package.sha256:
+        return kept
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as place:
+        draft = Path(place) / "package.deb"
+        if not (_by_apt(package, draft) or any(_by_http(url, package, draft) for url in package.urls)):
+            raise ImageError(
+                f"The package {package.name} {package.version} with the locked SHA-256 cannot be had.",
+                f"Check the network, or put the file from {package.urls[-1]} at {kept}.",
+            )
+        draft.rename(kept)
+    return kept
+
+
+def digest(file: Path) -> str:
+    """Its SHA-256, in hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _by_apt(package: Package, target: Path) -> bool:
+    """Where this machine has apt, its settings know the nearest mirror."""
+    if shutil.which("apt-get") is None:
+        return False
+    wanted = f"{package.name}:amd64={package.version}"
+    done = subprocess.run(["apt-get", "download", "-q", wanted], cwd=target.parent, capture_output=True, check=False)
+    found = list(target.parent.glob("*.deb"))
+    if done.returncode or len(found) != 1 or digest(found[0]) != package.sha256:
+        for file in found:
+            file.unlink()
+        return False
+    found[0].rename(target)
+    return True
+
+
+def _by_http(url: str, package: Package, target: Path) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=_SECONDS) as answer, target.open("wb") as file:  # noqa: S310
+            content = answer.read(_MAX_BYTES)
+            file.write(content)
+    except (OSError, urllib.error.URLError, http.client.HTTPException):
+        return False
+    return digest(target) == package.sha256

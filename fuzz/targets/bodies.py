@@ -1,0 +1,95 @@
+"""Bodies of HTTP requests, from which the gateway takes images: forms, raw bodies, JSON, ciphertexts.
+
+The first byte modulo 8 chooses the media type; the second, in how many bytes each piece comes.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from blindsight.problems import Problem
+from fuzz import driving
+from fuzz.target import Target
+from gateway.api import body
+
+if TYPE_CHECKING:
+    from starlette.types import Message
+
+_LIMIT = 600
+_TYPES = (
+    b"multipart/form-data; boundary=b", b"multipart/form-data; boundary=b", b"multipart/form-data", b"application/json",
+    b"image/png", b"text/plain; charset=utf-8", b"message/ohttp-req",
+    b'multipart/form-data; boundary="b b"; charset=x',
+)  # fmt: skip
+
+
+# As the gateway does; the library names what it refuses.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+
+
+def run(data: bytes) -> None:
+    """An image within the limit, or a problem that the caller can do something about."""
+    kind, step, content = (data[0] % 8, data[1] or 1, data[2:]) if len(data) > 1 else (0, 1, b"")
+    request = _request(_TYPES[kind], content, step)
+    try:
+        driving.finished(_read(kind, request))
+    except Problem as problem:
+        assert problem.kind.status < 500
+        raise
+
+
+async def _read(kind: int, request: Request) -> None:
+    if kind == 1:
+        images = await body.read_images(request, limit=_LIMIT, most=3, total=2 * _LIMIT, seconds=60)
+        assert 0 < len(images) <= 3
+        assert all(isinstance(image, Problem) or 0 < len(image) <= _LIMIT for image in images)
+    elif kind == 6:
+        assert len(await body.read_sealed(request, limit=_LIMIT, seconds=60)) <= 1 << 16
+    else:
+        image = await body.read_image(request, limit=_LIMIT, seconds=60)
+        assert image
+        assert image.startswith(b"cape:") or len(image) <= _LIMIT
+
+
+def _request(media_type: bytes, content: bytes, step: int) -> Request:
+    pieces = [content[start : start + step] for start in range(0, len(content), step)]
+
+    async def receive() -> Message:
+        piece = pieces.pop(0) if pieces else b""
+        return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+
+    scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"content-type", media_type)]}
+    return Request(scope, receive)
+
+
+def seeds() -> dict[str, bytes]:
+    """A body of each media type, and forms that are cut or strange."""
+    part = b'--b\r\nContent-Disposition: form-data; name="%s"; filename="x"\r\nContent-Type: image/png\r\n\r\nimage\r\n'
+    field = b'--b\r\nContent-Disposition: form-data; name="top_k"\r\n\r\n5\r\n'
+    encoded = b"--b\r\nContent-Disposition: form-data; name*=utf-8''file; filename*=x\r\n\r\nimage\r\n"
+    return {
+        "form": b"\x00\xff" + field + part % b"file" + b"--b--\r\n",
+        "form-in-pieces": b"\x00\x03" + part % b"file" + b"--b--\r\n",
+        "batch": b"\x01\xff" + part % b"files" + part % b"files" + b"--b--\r\n",
+        "cut": b"\x00\xff" + part % b"file",
+        "encoded": b"\x00\xff" + encoded + b"--b--\r\n",
+        "no-boundary": b"\x02\xff" + part % b"file" + b"--b--\r\n",
+        "json": b'\x03\xff{"image": "QUJD"}',
+        "json-ciphertext": b'\x03\xff{"ciphertext": "cape:QUJD"}',
+        "json-long": b'\x03\xff{"image": "' + b"QUJD" * 300 + b'"}',
+        "image": b"\x04\xffimage",
+        "text": b"\x05\xffcape:QUJD",
+        "sealed": b"\x06\xffsealed",
+    }
+
+
+TARGET = Target(
+    run, (Problem,), seeds, max_bytes=3000, base_bytes=1 << 20,
+    words=(
+        b"--b\r\n", b"--b--\r\n", b"Content-Disposition: form-data; ", b'name="file"', b'filename="', b"filename*=",
+        b"Content-Transfer-Encoding: base64\r\n", b'"image"', b'"ciphertext"', b"\\ud800",
+    ),
+)  # fmt: skip

@@ -1,0 +1,113 @@
+"""Kernels: each layer that the promise rests on is in its configuration, and its files are those described."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from blindsight.attestation.roots import EMULATED
+from enclave_image import kernel, requirements
+from enclave_image.errors import ImageError
+from enclave_runtime.confinement import layers
+from enclave_runtime.confinement.layers import Layers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SEEN = {
+    "aws-4.14": {"user ids", "namespaces", "cgroup", "seccomp"},
+    "aws-6.6": {"user ids", "namespaces", "cgroup", "seccomp"},
+    "debian-6.12": {"user ids", "namespaces", "cgroup", "landlock", "seccomp"},
+}
+
+
+def test_every_kernel_that_is_described_is_known_here() -> None:
+    assert kernel.names() == sorted(SEEN)
+
+
+@pytest.mark.parametrize("name", sorted(SEEN))
+def test_it_says_what_evidence_its_machines_give(name: str) -> None:
+    described = kernel.describe(name)
+    assert described["machines"].startswith({"nitro": "AWS", EMULATED: "QEMU"}[described["evidence"]])
+
+
+@pytest.mark.parametrize("name", sorted(SEEN))
+def test_its_layers_keep_the_whole_promise(name: str) -> None:
+    """By the runtime's own table of what which layer keeps."""
+    has = requirements.layers_of(kernel.describe(name)["options"])
+    assert {layer for layer, held in has.items() if held} == SEEN[name]
+    assert set(has) == set(layers.ALL)
+    held = Layers(
+        ids=has["user ids"], namespaces=has["namespaces"], cgroup=has["cgroup"], landlock=0, seccomp=has["seccomp"]
+    )
+    assert held.gaps(root=True) == ()
+
+
+@pytest.mark.parametrize("layer", requirements.PROMISE)
+def test_without_any_of_them_the_promise_is_not_kept(layer: str) -> None:
+    """So the check refuses no kernel for nothing: what it asks for is what the runtime's table asks for."""
+    fields = {"user ids": "ids", "namespaces": "namespaces", "cgroup": "cgroup", "seccomp": "seccomp"}
+    held = dict.fromkeys(fields.values(), True) | {fields[layer]: False}
+    gaps = Layers(**held, landlock=0).gaps(root=True)
+    # A kernel without control groups keeps its bounds by one process each; then functions could start none.
+    assert gaps or layer == "cgroup"
+
+
+@pytest.mark.parametrize(
+    ("option", "layer"),
+    [
+        ("MULTIUSER", "user ids"), ("PID_NS", "namespaces"), ("NET_NS", "namespaces"), ("IPC_NS", "namespaces"),
+        ("UTS_NS", "namespaces"), ("NAMESPACES", "namespaces"), ("TMPFS", "namespaces"), ("CGROUPS", "cgroup"),
+        ("MEMCG", "cgroup"), ("CGROUP_PIDS", "cgroup"), ("SECCOMP", "seccomp"), ("SECCOMP_FILTER", "seccomp"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("value", ["n", "m", None])
+def test_a_kernel_without_a_layer_is_refused(option: str, layer: str, value: str | None) -> None:
+    options = dict(kernel.describe("debian-6.12")["options"])
+    options.pop(option)
+    if value is not None:
+        options[option] = value
+    with pytest.raises(ImageError, match=f"has no {layer} .*CONFIG_{option}"):
+        requirements.check("x", options, ["virtio_mmio", "vsock", "vmw_vsock_virtio_transport", "nsm"])
+
+
+@pytest.mark.parametrize("missing", ["virtio_mmio", "vsock", "vmw_vsock_virtio_transport", "nsm"])
+def test_a_kernel_without_a_driver_is_refused(missing: str) -> None:
+    modules = {"virtio_mmio", "vsock", "vmw_vsock_virtio_transport", "nsm"} - {missing}
+    with pytest.raises(ImageError, match="cannot boot the image"):
+        requirements.check("x", kernel.describe("debian-6.12")["options"], modules)
+
+
+def test_landlock_counts_only_where_it_is_started() -> None:
+    options = requirements.parse('CONFIG_SECURITY_LANDLOCK=y\nCONFIG_LSM="lockdown,yama"\n# CONFIG_NSM is not set\n')
+    assert options == {"SECURITY_LANDLOCK": "y", "LSM": "lockdown,yama", "NSM": "n"}
+    assert not requirements.layers_of(options)["landlock"]
+    assert requirements.layers_of(options | {"LSM": "landlock,yama"})["landlock"]
+
+
+def test_the_stock_kernels_files_have_to_be_given(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="in no package") as refused:
+        kernel.load("aws-4.14", cache=tmp_path)
+    assert "--kernel-image" in refused.value.next_step
+
+
+def test_another_stock_kernel_is_refused_and_the_named_one_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, module = tmp_path / "bzImage", tmp_path / "nsm.ko"
+    image.write_bytes(b"a kernel")
+    module.write_bytes(b"a module")
+    with pytest.raises(ImageError, match="image is not the one described"):
+        kernel.load("aws-4.14", cache=tmp_path, image=image, module=module)
+    described: dict[str, Any] = kernel.describe("aws-4.14")
+    blob = hashlib.sha1(b"blob 8\0a kernel", usedforsecurity=False).hexdigest()
+    described |= {"image": {"git_blob": blob}, "modules": [{"file": "nsm.ko", "sha256": None}]}
+    monkeypatch.setattr(kernel, "describe", lambda name: described)
+    loaded = kernel.load("aws-4.14", cache=tmp_path, image=image, module=module)
+    assert loaded.described()["image"]["sha256"] == hashlib.sha256(b"a kernel").hexdigest()
+    assert loaded.modules == (("nsm.ko", b"a module"),)
+    image.write_bytes(b"b kernel")
+    with pytest.raises(ImageError, match="image is not the one described"):
+        kernel.load("aws-4.14", cache=tmp_path, image=image, module=module)
