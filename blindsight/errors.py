@@ -92,6 +92,7 @@ class EvidenceFormatError(EvidenceError):
             ),
             _NOT_A_DOCUMENT,
         )
+        | {"unsupported_envelope": "Use the newest client or page: this service's evidence has a later format."}
     )
 
 
@@ -473,6 +474,7 @@ class TransportError(BlindsightError):
             "unavailable": "The service is starting or busy: try again in a few seconds.",
             "bad_frame": "Check that both sides are of the same release, then try again.",
             "unexpected_answer": "Check that the address is a Blindsight service, then try again.",
+            "unsupported_protocol": "Run gateway and enclave of releases with one protocol; see docs/protocol.md, 8.",
             "access_refused": "Give both sides one secret: BLINDSIGHT_ENCLAVE_SECRET_FILE and --gateway-secret.",
         }
     )

@@ -36,7 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m enclave_runtime", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("serve", help="run the enclave until SIGTERM")
-    command.add_argument("--bundle", type=Path, help="the function bundle, encrypted where --kms pins one")
+    command.add_argument(
+        "--bundle",
+        type=Path,
+        help="the function bundle: encrypted, or none, where --kms pins one",
+    )
     command.add_argument("--function-checksum", metavar="HEX", help="refuse any other bundle")
     command.add_argument(
         "--listen",
@@ -235,8 +239,6 @@ def main() -> int:
         pinned = options.kms.bundle_sha256 if options.kms else None
         if options.bundle is None and pinned is None:
             return _fail("there is no bundle; give --bundle, or --kms with a file that pins bundle_sha256")
-        if pinned is not None and options.function_checksum not in {None, pinned}:
-            return _fail("--function-checksum and bundle_sha256 of --kms differ; give one, or both alike")
         return asyncio.run(serve(options))
     except BadBundle as error:
         return _fail(f"{error}; build it again with `blindsight bundle build`")

@@ -156,6 +156,7 @@ async def _released(options: Options, producer: EvidenceProducer) -> Released:
         producer,
         root_secret=options.variant == "cape",
         sealed_bundle=options.bundle,
+        sealed_sha256=options.function_checksum,
         clock=lambda: datetime.now(UTC),
     )
     _log.info("secrets released")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 _MANIFEST: Final = "model.json"
 _MAX_MANIFEST_BYTES: Final = 1_000_000
+_UNREADABLE: Final = (
+    OSError, KeyError, ValueError, RuntimeError, OverflowError, EOFError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What `zipfile` raises for damaged archives, encrypted ones and versions that it does not know; and no JSON."""
 
 
 def artifact(release: ReleaseFile, path: Path, name: str | None = None) -> Subject:
@@ -124,5 +129,5 @@ def _model_digest(path: Path) -> bytes:
         with zipfile.ZipFile(path) as archive, archive.open(_MANIFEST) as file:
             manifest = strict_json.loads(file.read(_MAX_MANIFEST_BYTES))
         return hashlib.sha256(rfc8785.dumps(manifest)).digest()
-    except (OSError, KeyError, ValueError, RecursionError, NotImplementedError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ReleaseError("measurement_mismatch", f"{path} has no readable {_MANIFEST} at its root.") from error

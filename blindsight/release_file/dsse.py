@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from blindsight import strict_json
+from blindsight import strict_base64, strict_json
 from blindsight.errors import ReleaseError
 from blindsight.release_file.statement import PAYLOAD_TYPE
 
@@ -59,8 +59,8 @@ def open_envelope(content: bytes) -> Envelope:
             return Envelope(content, ())
         if members["payloadType"] != PAYLOAD_TYPE:
             raise ReleaseError("not_a_release", "The envelope holds something else than an in-toto statement.")
-        payload = base64.b64decode(members["payload"], validate=True)
-        signatures = tuple(base64.b64decode(each["sig"], validate=True) for each in members["signatures"])
+        payload = strict_base64.decode(members["payload"])
+        signatures = tuple(strict_base64.decode(each["sig"]) for each in members["signatures"])
     except (ValueError, KeyError, TypeError) as error:
         raise ReleaseError("not_a_release", "The file is neither a statement nor an envelope of one.") from error
     if not 1 <= len(signatures) <= _MAX_SIGNATURES:

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from blindsight import strict_json
+from blindsight import strict_base64, strict_json
 from blindsight.errors import KmsError
 
 FORMAT: Final = "blindsight-boot-config/1"
@@ -61,8 +61,8 @@ class BootConfig:
 
 def _blob(name: str, value: object) -> bytes:
     try:
-        blob = base64.b64decode(value.encode("ascii"), validate=True) if isinstance(value, str) else b""
-    except (ValueError, binascii.Error) as error:
+        blob = strict_base64.decode(value) if isinstance(value, str) else b""
+    except binascii.Error as error:
         raise KmsError("invalid_boot_config", f"{name} is not standard base64.") from error
     if not 0 < len(blob) <= MAX_BLOB_BYTES:
         raise KmsError("invalid_boot_config", f"{name} is no text in base64 of 1 to {MAX_BLOB_BYTES} bytes.")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import rfc8785
 
-from blindsight import receipts, strict_json
+from blindsight import receipts, strict_base64, strict_json
 from blindsight.attestation import check_key_configs, check_model, verify_archived
 from blindsight.errors import BlindsightError
 
@@ -142,7 +142,7 @@ def _check_answer(entry: Mapping[str, Any], verified: Verified, policy: Policy) 
     if held.receipt.input_sha256 != entry["photo"]["sha256"]:
         raise ReportError("report_contradicts", "An answer is to another photo than it says.")
     # Made by the enclave that the report is about, if perhaps under earlier keys.
-    document = base64.b64decode(answer["evidence"]["document"], validate=True)
+    document = strict_base64.decode(answer["evidence"]["document"])
     signer = verify_archived(document, policy=policy)
     if _identity(signer) != _identity(verified):
         raise ReportError("report_contradicts", "An answer is another enclave's than the report's.")
@@ -177,7 +177,7 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes, bytes]:
         raise _malformed("Its evidence lacks a member, or has one too many.")
     try:
         document, key_configs = (
-            base64.b64decode(evidence[name], validate=True) for name in ("document", "key_configs")
+            strict_base64.decode(evidence[name]) for name in ("document", "key_configs")
         )
         again = {"document": base64.b64encode(document).decode(), "key_configs": base64.b64encode(key_configs).decode()}
     except (TypeError, ValueError) as error:

@@ -28,8 +28,9 @@ def parse(received: bytearray) -> dict[str, Any] | None:
         return None
     # Outside of quotes the placeholder would be no JSON.
     request = _object(bytes(received[:start]) + _PLACEHOLDER + bytes(received[end:]))
-    if request is not None and request.get("params") == [_PLACEHOLDER.decode()]:
-        request["params"] = [memoryview(received)[start:end]]
+    if request is None or request.get("params") != [_PLACEHOLDER.decode()]:
+        return None
+    request["params"] = [memoryview(received)[start:end]]
     return request
 
 

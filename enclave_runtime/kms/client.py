@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from blindsight import strict_json
+from blindsight import strict_base64, strict_json
 from blindsight.errors import KmsError
 from enclave_runtime.kms import envelope, sigv4
 from enclave_runtime.kms.transport import ExchangeFailed, Request, exchange
@@ -95,8 +95,8 @@ class KmsClient:
             raise KmsError("kms_answer_invalid", "The service did not answer for a recipient under a symmetric key.")
         sealed = answer.get("CiphertextForRecipient")
         try:
-            return base64.b64decode(sealed.encode("ascii") if isinstance(sealed, str) else b"=", validate=True)
-        except (ValueError, binascii.Error) as error:
+            return strict_base64.decode(sealed if isinstance(sealed, str) else "=")
+        except binascii.Error as error:
             raise KmsError("kms_answer_invalid", "The service's answer has no part for this enclave.") from error
 
     def _ask(self, operation: str, members: dict[str, Any]) -> dict[str, Any]:

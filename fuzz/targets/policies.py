@@ -33,6 +33,7 @@ def run(data: bytes) -> None:
     except EvidenceError as error:
         assert error.next_step
     else:
+        assert found.root_sha256 is not None
         assert found.root_sha256 in json.dumps(json.loads(text)).lower()
         everything = verify(_DOCUMENT, policy=UnsafeAcceptAnything(), nonce=mock_pki.NONCE, now=mock_pki.NOW)
         assert found.document == everything.document

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from blindsight.cape import ids
 from blindsight.errors import CapeError, TransportError
 from blindsight.problems import Problem
 from blindsight.wire import cape, frames
@@ -48,10 +49,11 @@ class RemoteCapeEnclave:
 
     async def add_function(self, record: bytes, token: str) -> tuple[str, bytes]:
         """The id of the function that a deploy token allows, and the record that has it."""
-        answer = await self._ask("add_function", record=record, token=token)
-        if not isinstance(answer.get("id"), str) or not isinstance(answer.get("record"), bytes):
-            raise unavailable()
-        return answer["id"], answer["record"]
+        match await self._ask("add_function", record=record, token=token):
+            # The id becomes a file's name.
+            case {"id": str() as function_id, "record": bytes() as changed} if ids.is_id(function_id):
+                return function_id, changed
+        raise unavailable()
 
     async def delete_function(self, record: bytes, token: str, function_id: str) -> bytes:
         """The record without the function."""
@@ -101,11 +103,11 @@ class RemoteCapeEnclave:
             kind, payload = await self._connections.exchange(FrameKind.CAPE_CALL, frames.pack({"op": op, **fields}))
             if kind is FrameKind.CAPE_ERROR:
                 raise cape.error_of(payload)
-            if kind is not FrameKind.CAPE_ANSWER:
-                raise unavailable()
-            return frames.unpack(payload)
         except TransportError as error:
             raise unavailable() from error
+        if kind is not FrameKind.CAPE_ANSWER:
+            raise unavailable()
+        return fields_of(payload)
 
     def _current(self) -> None:
         """No evidence, no traffic."""
@@ -148,7 +150,10 @@ class EnclaveSession:
         kind, payload = await self.receive()
         if kind is not FrameKind.CAPE_OPENED:
             raise unavailable()
-        self.needs_function = cast("bool", frames.unpack(payload).get("need_function", False))
+        needs_function = fields_of(payload).get("need_function")
+        if not isinstance(needs_function, bool):
+            raise unavailable()
+        self.needs_function = needs_function
 
     async def receive(self) -> tuple[FrameKind, bytes]:
         """The next frame; a long text is gathered. A reported error is raised."""
@@ -167,6 +172,24 @@ class EnclaveSession:
 
 
 _MAX_TEXT_BYTES = 100 * 1024 * 1024
+
+
+def text_of(kind: FrameKind, payload: bytes) -> str:
+    """The text of a CAPE_TEXT. Raises `CapeError` (`enclave_unavailable`) for any other frame."""
+    if kind is not FrameKind.CAPE_TEXT:
+        raise unavailable()
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise unavailable() from error
+
+
+def fields_of(payload: bytes) -> dict[str, Any]:
+    """The members of a payload that is an object. Raises `CapeError` (`enclave_unavailable`)."""
+    try:
+        return frames.unpack(payload)
+    except TransportError as error:
+        raise unavailable() from error
 
 
 def unavailable() -> CapeError:

@@ -19,6 +19,7 @@ from blindsight.wire.protocol import FrameKind
 from gateway.cape.answers import refusal
 from gateway.cape.bearer import token_account, unauthenticated
 from gateway.cape.deployments import Deployment
+from gateway.cape.enclave import fields_of, text_of
 from gateway.cape.services import cape_of
 from gateway.cape.store import unknown_function
 
@@ -192,8 +193,7 @@ class _Conversation:
                 await self._session.send(cape.piece(FrameKind.CAPE_FUNCTION, chunk, last=last))
             await self._session.opened()
         await self._session.send(frames.encode(FrameKind.CAPE_NONCE, nonce))
-        _, text = await self._session.receive()
-        await self._websocket.send_text(text.decode())
+        await self._websocket.send_text(text_of(*await self._session.receive()))
         return True
 
     async def _hear_client(self) -> _Ending | None:
@@ -242,10 +242,10 @@ class _Conversation:
             try:
                 kind, payload = await self._session.receive()
                 if kind is FrameKind.CAPE_DEPLOYED and self._deployment is not None:
-                    function_id = await self._deployment.finish(frames.unpack(payload))
+                    function_id = await self._deployment.finish(fields_of(payload))
                     await self._websocket.send_text(messages.deployed(function_id))
                 else:
-                    await self._websocket.send_text(payload.decode())
+                    await self._websocket.send_text(text_of(kind, payload))
             except CapeError as error:
                 if error.code == "enclave_unavailable" or self._deployment is not None:
                     raise

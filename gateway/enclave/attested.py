@@ -14,7 +14,7 @@ from blindsight.attestation.recipient import Recipient, verify_recipient
 from blindsight.errors import BlindsightError, EvidenceError, PolicyError, SealingError, TransportError
 from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
-from blindsight.wire import frames
+from blindsight.wire import frames, version
 from blindsight.wire.protocol import FrameKind
 
 if TYPE_CHECKING:
@@ -132,10 +132,14 @@ class AttestedEnclave:
 
     async def evidence(self, nonce: bytes | None) -> dict[str, Any]:
         """The enclave's answer to an evidence request, unverified. Raises `TransportError`."""
-        kind, payload = await self._ask(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": nonce}))
+        question = {"nonce": nonce, version.MEMBER: version.VERSION}
+        kind, payload = await self._ask(FrameKind.EVIDENCE_REQUEST, frames.pack(question))
+        if kind is FrameKind.REFUSAL and frames.unpack(payload).get("code") == "unsupported_protocol":
+            raise version.unsupported()
         if kind is not FrameKind.EVIDENCE:
             raise TransportError("unexpected_answer", "The enclave did not answer with evidence.")
         fields = frames.unpack(payload)
+        version.check(fields)
         if not all(isinstance(fields.get(name), bytes) for name in ("document", "key_configs", "model")):
             raise TransportError("unexpected_answer", "The enclave's evidence is incomplete.")
         return fields
@@ -155,6 +159,7 @@ class AttestedEnclave:
         try:
             kind, payload = await self._ask(FrameKind.STATUS_REQUEST)
             status = frames.unpack(payload) if kind is FrameKind.STATUS else {}
+            counts = {name: _count(status, name) for name in ("workers", "queued", "restarts")}
         except TransportError as error:
             self._lose(error)
             raise
@@ -166,9 +171,9 @@ class AttestedEnclave:
         self._warm = bool(status.get("ready"))
         self.confinement = _confinement(status)
         self._metrics.enclave_up.set(self.ready)
-        self._metrics.workers.set(status.get("workers", 0))
-        self._metrics.queued.set(status.get("queued", 0))
-        self._metrics.restarts.set(status.get("restarts", 0))
+        self._metrics.workers.set(counts["workers"])
+        self._metrics.queued.set(counts["queued"])
+        self._metrics.restarts.set(counts["restarts"])
 
     async def _ask(self, kind: FrameKind, payload: bytes = b"") -> tuple[FrameKind, bytes]:
         try:
@@ -208,6 +213,13 @@ class AttestedEnclave:
         self._warm = False
         self.confinement = None
         self._metrics.enclave_up.set(0)
+
+
+def _count(status: dict[str, Any], name: str) -> int:
+    value = status.get(name, 0)
+    if type(value) is not int or value < 0:
+        raise TransportError("unexpected_answer", "The enclave's status has another form than the protocol says.")
+    return value
 
 
 def _confinement(status: dict[str, Any]) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 
 import pytest
@@ -14,8 +15,11 @@ from blindsight import strict_base64
 from blindsight.attestation import Claims
 from blindsight.cape import messages
 from blindsight.client import cape
-from blindsight.errors import CapeError, EvidenceClaimsError, ReceiptError, TransportError
+from blindsight.errors import CapeError, EvidenceClaimsError, KmsError, ReceiptError, ReleaseError, TransportError
 from blindsight.receipts import _evidence
+from blindsight.release_file import open_envelope
+from blindsight.release_file.statement import PAYLOAD_TYPE
+from blindsight.wire.bootconfig import BootConfig
 from gateway.api import body
 
 TOO_MUCH_PADDING = ["AAAA=", "AAAA==", "AAAA===", "AAAA====", "AAAAAAAA===="]
@@ -63,6 +67,12 @@ def test_every_reader_refuses_padding_where_none_is_due(text: str) -> None:
         cape._decoded(text)
     with pytest.raises(body.Problem):
         body._from_json(f'{{"image": "{text}"}}'.encode(), 100)
+    with pytest.raises(KmsError):
+        BootConfig.parse(f'{{"format": "blindsight-boot-config/1", "root_secret": "{text}"}}'.encode())
+    envelope: dict[str, object] = {"payloadType": PAYLOAD_TYPE}
+    for payload, signature in ((text, "AAAA"), ("AAAA", text)):
+        with pytest.raises(ReleaseError):
+            open_envelope(json.dumps(envelope | {"payload": payload, "signatures": [{"sig": signature}]}).encode())
     with pytest.raises(EvidenceClaimsError):
         Claims.parse(f'{{"model_sha256": "{text}"}}'.encode())
 

@@ -149,6 +149,7 @@ ELSEWHERE = {
     "ohttp_key": "test_sealed.py",
     "replayed": "test_sealed.py",
     "date": "test_sealed.py",
+    "unsupported_version": "test_sealed.py",
     "unauthenticated": "test_tokens.py",
     "overloaded": "test_overload",
     "draining": "test_inprocess.py",

@@ -165,6 +165,15 @@ def test_a_request_of_another_time(tiny_stack: Stack, path: str, seconds: float 
     assert (status, problem["code"]) == (400, "date")
 
 
+@BOTH
+def test_a_request_of_another_version(tiny_stack: Stack, path: str) -> None:
+    fields = [*dated(0), ("blindsight-version", "2")]
+    request = bhttp.Request("POST", "/classify", fields, images.plain(CLASS)).encode()
+    message, opener = ohttp.encapsulate(key_config(tiny_stack.client), request)
+    status, problem = opened(tiny_stack.client.post(path, content=message, headers=HEADERS), opener)
+    assert (status, problem["code"]) == (400, "unsupported_version")
+
+
 def test_a_receipt_in_the_plain_lane(tiny_stack: Stack) -> None:
     photo = images.plain(CLASS)
     answer = tiny_stack.client.post("/classify?receipt=true", files={"file": photo}).json()

@@ -112,7 +112,7 @@ class Enclave(Server):
 
     def __init__(
         self,
-        bundle: Path,
+        bundle: Path | None,
         state: Path,
         folder: Path,
         *,
@@ -166,6 +166,8 @@ def _innermost(process: psutil.Process) -> psutil.Process:
 
 def _flag(name: str, value: object) -> list[str]:
     flag = f"--{name.replace('_', '-')}"
+    if value is None:
+        return []
     return [flag] if value is True else [flag, str(value)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from dataclasses import replace
@@ -81,3 +82,20 @@ def test_a_bundle_without_a_model_is_refused(tmp_path: Path) -> None:
                 archive.writestr("app.py", "")
         subjects = (*release.subjects[:2], releases.subject(bundle))
         assert code_of(check.bundle, replace(release, subjects=subjects), bundle) == "measurement_mismatch"
+
+
+@pytest.mark.parametrize("damage", ["encrypted", "deflation"])
+def test_a_bundle_that_zipfile_cannot_read_is_refused(tmp_path: Path, damage: str) -> None:
+    """`zipfile` has errors of several kinds; the release's own digest of such a bundle may well be right."""
+    bundle = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.json", json.dumps({"name": "n" * 500}))
+    content = bytearray(bundle.read_bytes())
+    if damage == "encrypted":
+        content[content.rindex(b"PK\x01\x02") + 8] |= 1
+    else:
+        content[40:44] = b"\xff" * 4
+    bundle.write_bytes(content)
+    with pytest.raises(ReleaseError) as refusal:
+        check._model_digest(bundle)
+    assert refusal.value.code == "measurement_mismatch"

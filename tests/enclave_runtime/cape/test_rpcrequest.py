@@ -69,3 +69,18 @@ def test_the_placeholder_is_no_secret_that_matters() -> None:
     for other in ({}, {"x": LONG}):
         found = parse(bytearray(json.dumps(request("the long text", **other)).encode()))
         assert found is None or found["params"] == ["the long text"] or bytes(found["params"][0]) == LONG.encode()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b'{"id": 1, "method": "%s", "params": ["QQ=="]}',
+        b'{"id": 1, "method": "x", "params": ["QQ=="], "%s": 1}',
+        b'{"id": "%s", "method": "x", "params": ["QQ=="]}',
+        b'{"id": 1, "method": "x", "params": ["QQ==", "%s"]}',
+        b'{"id": 1, "method": "x", "params": {"0": "%s"}}',
+    ],
+)
+def test_a_long_text_that_is_no_parameter_is_not_read_as_another(sent: bytes) -> None:
+    """What is not parsed may hold what JSON does not: a control character here."""
+    assert parse(bytearray(sent % (b"A" * SMALL_BYTES + b"\n"))) is None

@@ -1,0 +1,91 @@
+"""What a program in the place of the enclave may say: every answer of another form is the absence of an enclave."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import cbor2
+import pytest
+
+from blindsight.errors import BlindsightError, CapeError, TransportError
+from blindsight.wire import frames
+from blindsight.wire.protocol import FrameKind
+from gateway.cape.enclave import EnclaveSession, RemoteCapeEnclave, text_of
+from gateway.enclave.attested import AttestedEnclave
+from gateway.metrics import Metrics
+
+STATUS = {"ready": True, "workers": 2, "busy": 0, "queued": 1, "restarts": 0, "key_configs_sha256": bytes(32)}
+
+
+class Connections:
+    def __init__(self, *answers: tuple[FrameKind, bytes]) -> None:
+        self.answers = list(answers)
+
+    async def exchange(self, _: FrameKind, __: bytes = b"") -> tuple[FrameKind, bytes]:
+        return self.answers.pop(0)
+
+
+async def look(status: bytes) -> AttestedEnclave:
+    connections = Connections((FrameKind.STATUS, status))
+    policy = cast("Any", None)
+    enclave = AttestedEnclave(cast("Any", connections), policy, Metrics(), attest_interval=60, status_interval=1)
+    await enclave._look()
+    return enclave
+
+
+async def test_a_status_is_taken() -> None:
+    enclave = await look(frames.pack(STATUS))
+    assert enclave._metrics.workers._value.get() == 2
+
+
+@pytest.mark.parametrize("name", ["workers", "queued", "restarts"])
+@pytest.mark.parametrize("value", ["two", None, [], {}, b"", -1, True], ids=repr)
+async def test_a_status_of_other_types(name: str, value: object) -> None:
+    with pytest.raises(TransportError):
+        await look(frames.pack(STATUS | {name: value}))
+
+
+def session(*written: bytes) -> EnclaveSession:
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"".join(written))
+    reader.feed_eof()
+    return EnclaveSession(reader, cast("Any", None))
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xff", cbor2.dumps(1), cbor2.dumps({"need_function": 1}), cbor2.dumps({})], ids=repr
+)
+async def test_a_session_that_is_not_opened(payload: bytes) -> None:
+    with pytest.raises(CapeError) as refusal:
+        await session(frames.encode(FrameKind.CAPE_OPENED, payload)).opened()
+    assert refusal.value.code == "enclave_unavailable"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        frames.encode(FrameKind.CAPE_TEXT, b"\x01\xff"),
+        frames.encode(FrameKind.CAPE_TEXT, b""),
+        frames.encode(FrameKind.STATUS, b"text"),
+        frames.encode(FrameKind.CAPE_OPENED, b"text"),
+        frames.encode(FrameKind.CAPE_ERROR, b"\xff"),
+    ],
+    ids=repr,
+)
+async def test_a_session_that_says_something_else(frame: bytes) -> None:
+    with pytest.raises(CapeError) as refusal:
+        text_of(*await session(frame).receive())
+    assert refusal.value.code == "enclave_unavailable"
+
+
+@pytest.mark.parametrize("function_id", ["../../evil", "", "/etc/passwd", "a" * 22, "\0", "2" * 21])
+async def test_an_id_that_would_be_another_files_name(function_id: str) -> None:
+    """A function's ciphertext is kept in a file that is called by the id that the enclave gives."""
+    answer = (FrameKind.CAPE_ANSWER, frames.pack({"id": function_id, "record": b"record"}))
+    accepted = cast("Any", SimpleNamespace(current=None))
+    enclave = RemoteCapeEnclave(accepted, cast("Any", Connections(answer)), cast("Any", None), deadline=1)
+    with pytest.raises(BlindsightError) as refusal:
+        await enclave.add_function(b"record", "token")
+    assert refusal.value.code == "enclave_unavailable"
