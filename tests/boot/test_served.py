@@ -111,7 +111,7 @@ def test_production_policies_refuse_it(served: Served, built: Built) -> None:
     nonce = b"of this test, and no other one"
     production = _policy(built)
     assert {release.kind for release in production.releases} == {"nitro"}
-    simulated = replace(served.policy.releases[0], kind="simulated", roots=frozenset({"0" * 64}))
+    simulated = replace(served.policy.releases[0], kind="simulated", roots=frozenset({"ab" * 32}))
     for policy in (production, Policy(releases=(simulated,))):
         with pytest.raises(EvidenceError) as refused:
             verify(_document(served, nonce), policy=policy, nonce=nonce, now=datetime.now(UTC))
