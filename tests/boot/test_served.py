@@ -40,6 +40,7 @@ class Served:
     machine: NitroMachine
     gateway: Gateway
     policy: Policy
+    folder: Path
     report: Path
 
 
@@ -69,7 +70,7 @@ def served(tools: Tools, built: Built, artefacts: Path, tmp_path_factory: pytest
                 gateway.wait_ready()
                 lines.append(f"{time.monotonic() - machine.began:6.1f} s  the gateway has verified it")
                 report.write_text("\n".join(lines) + "\n")
-                yield Served(machine, gateway, policy, report)
+                yield Served(machine, gateway, policy, folder, report)
             finally:
                 gateway.kill()
     finally:
@@ -138,3 +139,19 @@ def test_init_said_what_it_did(served: Served) -> None:
     assert "init: Linux 6.12.117+deb12-cloud-amd64, 8 file systems" in log
     assert "init: modules: virtio_mmio.ko" in log
     assert "init: heartbeat: " in log
+
+
+def test_a_report_of_it_can_be_made_and_verified(served: Served, artefacts: Path, assets: Path) -> None:
+    """`hardware-report`, as on a rented host; what it says of this machine is that it proves nothing."""
+    policy, report = served.folder / "policy.json", artefacts / "hardware-report.json"
+    report.unlink(missing_ok=True)
+    for arguments in (
+        ["make", "--out", str(report), "--url", served.gateway.url, "--policy", str(policy), "--requests", "1",
+         "--photo", str(assets / "images" / "dog.jpeg")],
+        ["verify", str(report), "--policy", str(policy)],
+    ):  # fmt: skip
+        command = [sys.executable, "-m", "blindsight_cli.main", "hardware-report", *arguments]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert "EMULATED" in done.stdout + done.stderr
+    assert "golden retriever" in report.read_text()
