@@ -176,9 +176,7 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     if not isinstance(evidence, dict) or evidence.keys() != {"document", "key_configs"}:
         raise _malformed("Its evidence lacks a member, or has one too many.")
     try:
-        document, key_configs = (
-            strict_base64.decode(evidence[name]) for name in ("document", "key_configs")
-        )
+        document, key_configs = (strict_base64.decode(evidence[name]) for name in ("document", "key_configs"))
         again = {"document": base64.b64encode(document).decode(), "key_configs": base64.b64encode(key_configs).decode()}
     except (TypeError, ValueError) as error:
         raise _malformed("Its evidence is not base64.") from error
