@@ -46,7 +46,7 @@ VOLUME ["/state"]
 EXPOSE 7500
 # By its path: `python -m` would believe compiled files of the first modules, which nothing measures.
 ENTRYPOINT ["python", "-I", "-S", "-B", "/app/enclave_runtime/boot.py", "enclave_runtime.commands"]
-CMD ["serve", "--host", "0.0.0.0", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
+CMD ["serve", "--listen", "tcp://0.0.0.0:7500", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
 
 # ---- enclave-classifier: the same without Cape's code, for those who only classify; "policy --variant classifier" -----
 # Evidence is SIMULATED here, too.
@@ -63,7 +63,7 @@ USER 10001:10001
 VOLUME ["/state"]
 EXPOSE 7500
 ENTRYPOINT ["python", "-I", "-S", "-B", "/app/enclave_runtime/boot.py", "enclave_runtime.commands"]
-CMD ["serve", "--variant", "classifier", "--host", "0.0.0.0", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
+CMD ["serve", "--variant", "classifier", "--listen", "tcp://0.0.0.0:7500", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
 
 # ---- commands: client and commands, as in the wheel ------------------------------------------------------------------
 FROM base AS commands

@@ -27,10 +27,10 @@ RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports check bench fuzz web lock clean
+.PHONY: help run test test-enclave lint types imports check bench conformance conformance-foreign fuzz web lock clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/installed-run ## build what is missing, start everything, serve until Ctrl-C
 	@$(BIN)/blindsight up --port $(PORT) --tls-port $(TLS_PORT) --metrics-port $(METRICS_PORT) --state $(STATE) --variant $(VARIANT) \
@@ -51,11 +51,24 @@ types: $(VENV)/installed-dev
 imports: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
+# A slow, optional test of its own. docs/enclave-image.md says what to install; logs and times go to ARTEFACTS.
+test-enclave: export NITRO_QEMU ?= qemu-system-x86_64
+test-enclave: export NITRO_VSOCK ?= vhost-device-vsock
+test-enclave: export BLINDSIGHT_ARTEFACTS ?= $(STATE)/test-enclave
+test-enclave: $(VENV)/installed-dev ## build an enclave image, boot it in QEMU, classify a photo there
+	$(BIN)/python -m pytest tests/boot tests/enclave_image
+
 bench: $(VENV)/installed-dev ## measure against a bare loop and a plain service; results in benchmarks/out
 	$(BIN)/python -m benchmarks run $(BENCH)
 
 fuzz: $(VENV)/installed-fuzz ## fuzz every parser, or TARGET=name, for SECONDS of processor time each (docs/fuzzing.md)
 	$(BIN)/python -m fuzz run --seconds $(SECONDS) $(TARGET)
+
+conformance: $(VENV)/installed-dev ## all cases of vectors/attestation on both verifiers; a table, non-zero exit on any disagreement
+	$(BIN)/python -m blindsight_conformance run
+
+conformance-foreign: $(VENV)/installed-dev # what published verifiers of others let through, into docs/conformance.md; needs network
+	$(BIN)/python -m blindsight_conformance foreign --write docs/conformance.md
 
 web: ## build the page of gateway/web into gateway/static/app, with the pinned tools
 	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
@@ -70,7 +83,7 @@ lock: ## resolve the dependency groups of pyproject.toml anew, with hashes; need
 	done
 
 clean: ## remove the environment and everything that was built
-	rm -rf $(VENV) $(PYCAPE_VENV) $(STATE) benchmarks/out
+	rm -rf $(VENV) $(PYCAPE_VENV) .venv-conformance $(STATE) benchmarks/out
 
 $(VENV)/installed-run: pyproject.toml requirements/run.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -72,14 +72,14 @@ def blindsight(model: Path, work: Path, **more: object) -> Iterator[Service]:
         str(bundle),
         "--state",
         str(work),
-        "--port",
-        str(enclave_port),
+        "--listen",
+        f"tcp://127.0.0.1:{enclave_port}",
     ]
     with _process([sys.executable, *serve], work / "enclave.log") as enclave:
         _wait_listening(enclave_port, enclave, work / "enclave.log")
         settings = {
             "BLINDSIGHT_POLICY": str(policy),
-            "BLINDSIGHT_ENCLAVE_PORT": str(enclave_port),
+            "BLINDSIGHT_ENCLAVE": f"tcp://127.0.0.1:{enclave_port}",
             "BLINDSIGHT_ENCLAVE_SECRET_FILE": str(work / "gateway_secret"),
             "BLINDSIGHT_PORT": str(port),
             "BLINDSIGHT_METRICS_PORT": str(metrics_port),

@@ -20,6 +20,7 @@
     ├── ReleaseError                a release file that says nothing, or an artifact that is not the released one
     ├── EifError                    an enclave image that is not well-formed, or not signed as it says
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
+    ├── AddressError                an address of a service that cannot be used
     ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
     └── TransportError              the other side was not reached; safe to retry
 
@@ -91,6 +92,7 @@ class EvidenceFormatError(EvidenceError):
             ),
             _NOT_A_DOCUMENT,
         )
+        | {"unsupported_envelope": "Use the newest client or page: this service's evidence has a later format."}
     )
 
 
@@ -449,6 +451,18 @@ class ProxyError(BlindsightError):
     )
 
 
+class AddressError(BlindsightError):
+    """An address that is none, or that cannot be listened on. Retry only with another one, or when it is free."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "invalid_address": "Give tcp://HOST:PORT, unix:///PATH, unix:///PATH?port=N or vsock://CID:PORT.",
+            "address_taken": "Stop what listens there, or choose another address.",
+            "address_unusable": "Check that the folder or interface exists, and that this user may use it.",
+        }
+    )
+
+
 class TransportError(BlindsightError):
     """The other side was not reached or did not answer in full. The same request is safe to send again."""
 
@@ -460,6 +474,7 @@ class TransportError(BlindsightError):
             "unavailable": "The service is starting or busy: try again in a few seconds.",
             "bad_frame": "Check that both sides are of the same release, then try again.",
             "unexpected_answer": "Check that the address is a Blindsight service, then try again.",
+            "unsupported_protocol": "Run gateway and enclave of releases with one protocol; see docs/protocol.md, 8.",
             "access_refused": "Give both sides one secret: BLINDSIGHT_ENCLAVE_SECRET_FILE and --gateway-secret.",
         }
     )

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
     from blindsight.attestation.recipient import Recipient
 
+VERSION_FIELD: Final = "blindsight-version"
+"""Header field of the inner request that states the inner API's version, which its answer has, too."""
+
+VERSION: Final = "1"
+"""What a request that states none is of."""
+
 DEFAULT_TOP_K: Final = 5
 """Classes in an answer, unless the request says otherwise or the model has fewer."""
 

@@ -52,6 +52,7 @@ _KINDS = (
         "The request's date is missing or too far from the enclave's",
         registered="https://iana.org/assignments/http-problem-types#date",
     ),
+    ProblemKind("unsupported_version", 400, "The request is of a version that the enclave does not know"),
     ProblemKind("unauthenticated", 401, "An API token is needed"),
     ProblemKind("cross_origin", 403, "The request comes from a page of another origin"),
     ProblemKind("not_found", 404, "There is nothing here"),

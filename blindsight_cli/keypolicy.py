@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from blindsight import strict_json
 from blindsight.attestation.policy import Policy
-from blindsight.errors import KmsError, PolicyError
+from blindsight.errors import KmsError, PolicyError, ReleaseError
+from blindsight.release_file import reader as release_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -85,8 +86,9 @@ def of_arguments(texts: Iterable[str]) -> Measured:
 def of_file(path: Path) -> list[Measured]:
     """The images that a file names. Raises `KmsError` (`invalid_key_policy`).
 
-    Three forms: a policy of ours (`blindsight-policy/2`, each release of kind `nitro`), `{"pcrs": {"0": HEX, …}}`, and
-    `{"Measurements": {"PCR0": HEX, …}}` as `blindsight eif measure --json` and `nitro-cli` print it.
+    Four forms: a release file (its images of kind `nitro`), a policy of ours (its releases of that kind),
+    `{"pcrs": {"0": HEX, …}}`, and `{"Measurements": {"PCR0": HEX, …}}` as `blindsight eif measure --json` and
+    `nitro-cli` print it.
     """
     try:
         with path.open("rb") as file:
@@ -98,6 +100,8 @@ def of_file(path: Path) -> list[Measured]:
         raise _invalid(f"{path} is not JSON.") from error
     if not isinstance(members, dict):
         raise _invalid(f"{path} is not an object of measurements.")
+    if "_type" in members or "payload" in members:
+        return _of_release(path)
     if "releases" in members:
         return _of_policy(path, encoded.decode())
     if isinstance(members.get("Measurements"), dict):
@@ -144,7 +148,7 @@ def explained(policy: dict[str, Any], *, locked: bool) -> str:
     lines = [f"{each['Sid']}: {texts[re.sub('[0-9]+$', '', each['Sid'])]}" for each in policy["Statement"]]
     if locked:
         lines.append(
-            "Locked: no principal may change this policy, the account's root user included; creating the key takes"
+            "Locked: no principal may change this policy, the account's root user included; setting it takes"
             " --bypass-policy-lockout-safety-check. What remains is AWS itself, which can restore access on request of"
             " the account's owner. A new image needs a new key: root secrets under this one are lost to it."
         )
@@ -222,6 +226,21 @@ def _of_policy(path: Path, text: str) -> list[Measured]:
     ]
     if not images:
         raise _invalid(f"{path} lists no release of kind nitro; the service verifies AWS's evidence only.")
+    return images
+
+
+def _of_release(path: Path) -> list[Measured]:
+    try:
+        release = release_file.load(path)
+    except ReleaseError as error:
+        raise _invalid(f"{path}: {error}") from error
+    images = [
+        _measured(each.file or each.variant, {str(index): value for index, value in each.pcrs.items()})
+        for each in release.measurements
+        if each.kind == "nitro"
+    ]
+    if not images:
+        raise _invalid(f"{path} lists no enclave image of kind nitro.")
     return images
 
 

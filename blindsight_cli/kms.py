@@ -25,8 +25,8 @@ def policy(  # noqa: PLR0917 -- typer passes them by name
         typer.Option(
             "--measurements",
             metavar="FILE",
-            help="Images that may have the secrets: what `blindsight eif measure` or nitro-cli prints, or a policy"
-            " file. May be repeated.",
+            help="Images that may have the secrets: a release file, a policy file, or what `blindsight eif measure"
+            " --json` or nitro-cli prints. May be repeated.",
         ),
     ] = None,
     pcr: Annotated[

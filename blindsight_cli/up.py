@@ -122,7 +122,7 @@ def _units(
     variant: str,
 ) -> tuple[Unit, Unit]:
     """The enclave and its gateway."""
-    enclave_port = _free_port()
+    enclave_address = f"tcp://127.0.0.1:{_free_port()}"
     with bundle.open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
     logs = state / "logs"
@@ -130,7 +130,7 @@ def _units(
     (state / "gateway").mkdir(mode=0o700, exist_ok=True)
     settings = {
         "BLINDSIGHT_POLICY": str(policy),
-        "BLINDSIGHT_ENCLAVE_PORT": str(enclave_port),
+        "BLINDSIGHT_ENCLAVE": enclave_address,
         # The enclave makes it as it starts.
         "BLINDSIGHT_ENCLAVE_SECRET_FILE": str(state / "enclave" / "gateway_secret"),
         "BLINDSIGHT_PORT": str(port),
@@ -154,7 +154,7 @@ def _units(
         "enclave",
         "enclave_runtime",
         ["serve", "--bundle", str(bundle), "--function-checksum", checksum,
-         "--state", str(state / "enclave"), "--port", str(enclave_port), "--workers", str(workers),
+         "--state", str(state / "enclave"), "--listen", enclave_address, "--workers", str(workers),
          "--variant", variant],
         os.environ,
         _fresh(logs / "enclave.log"),

@@ -22,6 +22,7 @@ VARIANTS: Final = ("cape", "classifier")
 BUNDLE: Final = "app/function.zip"
 SETTINGS_FOLDER: Final = "etc/blindsight"
 _LISTEN: Final = "vsock://-1:7500"
+KMS: Final = "kms.json"
 BOOT_CONFIG: Final = "vsock://3:9001"
 
 
@@ -37,18 +38,42 @@ def files(source: Path, variant: str) -> Mapping[str, bytes]:
     return {name: Path(path).read_bytes() for name, path in sorted(found.items())}
 
 
-def settings(bundle: bytes, variant: str, more: Sequence[str]) -> bytes:
+def settings_for(bundle: bytes | None, variant: str, more: Sequence[str]) -> bytes:
     """`/etc/blindsight/enclave.json`: the arguments of `serve`, in canonical form."""
+    given = (
+        [] if bundle is None else ["--bundle", f"/{BUNDLE}", "--function-checksum", hashlib.sha256(bundle).hexdigest()]
+    )
     arguments = [
-        "serve", "--evidence", "nsm", "--listen", _LISTEN, "--bundle", f"/{BUNDLE}",
-        "--function-checksum", hashlib.sha256(bundle).hexdigest(), "--state", "/state", "--variant", variant,
+        "serve", "--evidence", "nsm", "--listen", _LISTEN, *given, "--state", "/state", "--variant", variant,
         "--require-confinement", "--insecure-open-port", *more,
     ]  # fmt: skip
-    return json.dumps({"arguments": arguments, "format": "blindsight-enclave/1"}, separators=(",", ":")).encode()
+    return settings_of("enclave_runtime.commands", arguments)
+
+
+def function_checksum(bundle: bytes | None, configured: Mapping[str, bytes]) -> str:
+    """SHA-256 of the bundle, or what `kms.json` pins in its place. Raises `ImageError` where there is neither."""
+    if bundle is not None:
+        return hashlib.sha256(bundle).hexdigest()
+    try:
+        pinned = json.loads(configured.get(KMS, b"{}")).get("bundle_sha256")
+    except (ValueError, AttributeError) as error:
+        raise ImageError(f"{KMS} is not a JSON object.", "See docs/kms.md.") from error
+    if not isinstance(pinned, str):
+        raise ImageError(
+            "The image has no function.",
+            f"Give --bundle, or a --config {KMS} that pins bundle_sha256 of an encrypted one.",
+        )
+    return pinned
+
+
+def settings_of(module: str, arguments: Sequence[str]) -> bytes:
+    """What makes `/init` run that module with these arguments."""
+    settings = {"arguments": list(arguments), "format": "blindsight-enclave/1", "module": module}
+    return json.dumps(settings, separators=(",", ":")).encode()
 
 
 def add(
-    tree: Tree, *, sources: Mapping[str, bytes], variant: str, bundle: bytes, configured: Mapping[str, bytes],
+    tree: Tree, *, sources: Mapping[str, bytes], variant: str, bundle: bytes | None, configured: Mapping[str, bytes],
     more: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Put them into the second ramdisk. `configured` are measured files for `/etc/blindsight`, by name.
@@ -61,5 +86,6 @@ def add(
         if os.sep in name or name == "enclave.json":
             raise ImageError(f"A configuration file cannot be called {name}.", "Give it another name.")
         tree.file(f"{SETTINGS_FOLDER}/{name}", content, "settings")
-    tree.file(f"{SETTINGS_FOLDER}/enclave.json", settings(bundle, variant, more), "settings")
-    tree.file(BUNDLE, bundle, "function")
+    tree.file(f"{SETTINGS_FOLDER}/enclave.json", settings_for(bundle, variant, more), "settings")
+    if bundle is not None:
+        tree.file(BUNDLE, bundle, "function")

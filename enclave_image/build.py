@@ -38,6 +38,7 @@ FORMAT: Final = "blindsight-image/1"
 class Inputs:
     """All that an image is made of. `sources` are first-party files by name, `configured` go into `/etc/blindsight`.
 
+    `bundle` is None where KMS releases the key of one that comes encrypted, whose checksum `configured` pins.
     `epoch` is a time in seconds for the metadata, which is not measured; `key` and `certificate` (PEM) sign.
     """
 
@@ -46,7 +47,7 @@ class Inputs:
     packages: Sequence[tuple[Package, Path]]
     wheels: Sequence[Wheel]
     sources: Mapping[str, bytes]
-    bundle: bytes
+    bundle: bytes | None
     configured: Mapping[str, bytes] = field(default_factory=dict)
     arguments: Sequence[str] = ()
     epoch: int = 0
@@ -57,6 +58,7 @@ class Inputs:
 
 def build(inputs: Inputs, out: Path) -> dict[str, Any]:
     """Write the image to `out`, replacing it in one step; returns its description. Raises `ImageError`, `EifError`."""
+    checksum = application.function_checksum(inputs.bundle, inputs.configured)  # It refuses before the long work.
     first = system.build(
         packages=inputs.packages,
         distributions=inputs.wheels,
@@ -64,7 +66,7 @@ def build(inputs: Inputs, out: Path) -> dict[str, Any]:
         compile_library=inputs.compile_library,
     )
     second = _application(inputs)
-    ramdisks = [BytesPart(_archive(tree)) for tree in (first, second)]
+    ramdisks = [BytesPart(archive(tree)) for tree in (first, second)]
     kernel, cmdline = BytesPart(inputs.kernel.image), inputs.kernel.command_line.encode()
     signature = None
     if inputs.key is not None and inputs.certificate is not None:
@@ -84,7 +86,7 @@ def build(inputs: Inputs, out: Path) -> dict[str, Any]:
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
-    return _description(inputs, out, digest, measured, (first, second))
+    return _description(inputs, out, (first, second), checksum=checksum, digest=digest, measured=measured)
 
 
 def _application(inputs: Inputs) -> Tree:
@@ -100,7 +102,8 @@ def _application(inputs: Inputs) -> Tree:
     return tree
 
 
-def _archive(tree: Tree) -> bytes:
+def archive(tree: Tree) -> bytes:
+    """The ramdisk of a tree."""
     out = io.BytesIO()
     # Not compressed: with another zlib the same files would have other measurements.
     ramdisk.write(
@@ -131,7 +134,7 @@ def _metadata(inputs: Inputs) -> bytes:
 
 
 def _description(
-    inputs: Inputs, out: Path, digest: str, measured: eif.Measurements, trees: tuple[Tree, ...]
+    inputs: Inputs, out: Path, trees: tuple[Tree, ...], *, checksum: str, digest: str, measured: eif.Measurements
 ) -> dict[str, Any]:
     reasons = {
         name: part.reason for name, part in (trusted_set.PACKAGES | trusted_set.WHEELS).items()
@@ -150,7 +153,7 @@ def _description(
         "version": blindsight.__version__,
         "variant": inputs.variant,
         "pcrs": {str(index): value.hex() for index, value in sorted(measured.registers.items())},
-        "function_checksum": hashlib.sha256(inputs.bundle).hexdigest(),
+        "function_checksum": checksum,
         "kernel": inputs.kernel.described(),
         "packages": [package.described() for package, _ in inputs.packages],
         "wheels": [wheel.described() for wheel in inputs.wheels if wheel.distribution not in trusted_set.NOT_IMPORTED],

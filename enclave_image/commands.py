@@ -44,7 +44,7 @@ def _build(options: argparse.Namespace) -> None:
             packages=[(package, packages.fetch(package, cache)) for package in packages.read_lock()],
             wheels=wheels.fetch(cache),
             sources=application.files(application.SOURCE, options.variant),
-            bundle=_read(options.bundle),
+            bundle=_read(options.bundle) if options.bundle else None,
             configured={file.name: _read(file) for file in options.config},
             arguments=_more(options),
             epoch=int(epoch),
@@ -62,8 +62,8 @@ def _more(options: argparse.Namespace) -> list[str]:
     """Arguments of `serve` beside those that every image has."""
     more = []
     for file in options.config:
-        if file.name == "kms.json":
-            more += ["--kms", f"/{application.SETTINGS_FOLDER}/kms.json", "--boot-config", application.BOOT_CONFIG]
+        if file.name == application.KMS:
+            more += ["--kms", f"/{application.SETTINGS_FOLDER}/{file.name}", "--boot-config", application.BOOT_CONFIG]
     if options.workers:
         more += ["--workers", str(options.workers)]
     return more
@@ -121,7 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, dest="command")
 
     making = commands.add_parser("build", help="build an image, and its description beside it")
-    making.add_argument("--bundle", type=Path, required=True, metavar="FILE", help="the function bundle")
+    making.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="the function bundle; none where kms.json pins an encrypted one"
+    )
     making.add_argument("--out", type=Path, required=True, metavar="FILE", help="image to write, such as enclave.eif")
     making.add_argument(
         "--variant",

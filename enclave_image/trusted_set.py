@@ -38,6 +38,14 @@ def _library(*names: str) -> tuple[str, ...]:
 
 _PYTHON: Final = "usr/lib/python3.11"
 
+UNUSED_BINARIES: Final = tuple(
+    f"{_PYTHON}/lib-dynload/{name}.cpython-*" for name in (
+        "_bz2", "_crypt", "_ctypes_test", "_curses", "_curses_panel", "_dbm", "_lzma", "_sqlite3", "_test*", "_uuid",
+        "_xx*", "audioop", "nis", "ossaudiodev", "readline", "xxlimited*",
+    )
+)  # fmt: skip
+"""Extension modules, most of them linked with libraries that are not in the image."""
+
 # Neither the runtime nor its worker imports them, and a function has no use for them: tools of developers, windows,
 # terminals, servers and clients of networks that an enclave has not, and modules whose libraries are not in the image.
 _UNUSED_LIBRARY: Final = (
@@ -51,10 +59,7 @@ _UNUSED_LIBRARY: Final = (
         "_distutils_system_mod.py", "asynchat.py", "asyncore.py", "rlcompleter.py", "profile.py", "cProfile.py",
         "*/architecture.rst",
     )),
-    *(f"{_PYTHON}/lib-dynload/{name}.cpython-*" for name in (
-        "_bz2", "_crypt", "_ctypes_test", "_curses", "_curses_panel", "_dbm", "_lzma", "_sqlite3", "_test*", "_uuid",
-        "_xx*", "audioop", "nis", "ossaudiodev", "readline", "xxlimited*",
-    )),
+    *UNUSED_BINARIES,
 )  # fmt: skip
 
 PACKAGES: Final[dict[str, Part]] = {

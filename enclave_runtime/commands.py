@@ -14,7 +14,8 @@ import blindsight
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.release import Release
-from blindsight.errors import BlindsightError
+from blindsight.errors import AddressError, BlindsightError
+from blindsight.wire.address import Address
 from enclave_runtime import access, variants
 from enclave_runtime import function as functions
 from enclave_runtime.archive import BadBundle
@@ -35,10 +36,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m enclave_runtime", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("serve", help="run the enclave until SIGTERM")
-    command.add_argument("--bundle", type=Path, help="the function bundle, encrypted where --kms pins one")
+    command.add_argument(
+        "--bundle",
+        type=Path,
+        help="the function bundle: encrypted, or none, where --kms pins one",
+    )
     command.add_argument("--function-checksum", metavar="HEX", help="refuse any other bundle")
-    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    command.add_argument("--port", type=int, default=7500, help="port to listen on (default %(default)s)")
+    command.add_argument(
+        "--listen",
+        metavar="URL",
+        type=_address,
+        default=Address("tcp", host="127.0.0.1", port=7500),
+        help="tcp://HOST:PORT, unix:///PATH or vsock://CID:PORT, where CID -1 is any (default %(default)s)",
+    )
+    for retired in ("--host", "--port"):
+        command.add_argument(retired, action=_Retired, help=argparse.SUPPRESS)
     command.add_argument(
         "--evidence",
         choices=choice.NAMES,
@@ -128,6 +140,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Retired(argparse.Action):
+    """Of earlier releases; one that starts the enclave should read what to say instead."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,  # noqa: ARG002 -- argparse's
+        values: object,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> None:
+        parser.error(f"{option_string} is no longer known: say --listen tcp://HOST:PORT instead")
+
+
+def _address(url: str) -> Address:
+    try:
+        return Address.parse(url)
+    except AddressError as error:
+        raise argparse.ArgumentTypeError(f"{error} {error.next_step}") from error
+
+
 def _add_variant_option(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--variant",
@@ -185,8 +217,7 @@ def main() -> int:
         options = Options(
             bundle=arguments.bundle,
             function_checksum=bytes.fromhex(expected) if expected else None,
-            host=arguments.host,
-            port=arguments.port,
+            listen=arguments.listen,
             state=arguments.state,
             gateway_secret=_gateway_secret(arguments),
             workers=arguments.workers,
@@ -208,8 +239,6 @@ def main() -> int:
         pinned = options.kms.bundle_sha256 if options.kms else None
         if options.bundle is None and pinned is None:
             return _fail("there is no bundle; give --bundle, or --kms with a file that pins bundle_sha256")
-        if pinned is not None and options.function_checksum not in {None, pinned}:
-            return _fail("--function-checksum and bundle_sha256 of --kms differ; give one, or both alike")
         return asyncio.run(serve(options))
     except BadBundle as error:
         return _fail(f"{error}; build it again with `blindsight bundle build`")
@@ -218,7 +247,7 @@ def main() -> int:
     except BlindsightError as error:
         return _fail(f"{error} {error.next_step}")
     except OSError as error:
-        return _fail(f"{error}; is another enclave running on this port?")
+        return _fail(str(error))
 
 
 def _missing(arguments: argparse.Namespace) -> str | None:

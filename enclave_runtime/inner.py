@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from blindsight import problems, receipts
 from blindsight.errors import CapeError, SealingError
-from blindsight.exchange import default_top_k
+from blindsight.exchange import VERSION, VERSION_FIELD, default_top_k
 from blindsight.problems import Problem
 from blindsight.receipts import Receipt
 from blindsight.sealing import bhttp, padding
@@ -141,6 +141,9 @@ def _check_date(text: str | None) -> None:
 
 
 def _question(request: bhttp.Request, classes: int) -> _Question:
+    stated = request.header(VERSION_FIELD)
+    if stated is not None and stated != VERSION:
+        raise Problem("unsupported_version", f"The enclave knows version {VERSION} of its API.")
     path, _, query = request.path.partition("?")
     if path != "/classify":
         raise Problem("not_found", "The enclave answers POST /classify.")

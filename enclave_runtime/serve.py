@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from blindsight.errors import ProducerError
 from blindsight.receipts import ReceiptKey
+from blindsight.wire.address import listen
 from enclave_runtime import function as functions
 from enclave_runtime.access import guarded, load_or_create
 from enclave_runtime.archive import BadBundle
@@ -31,6 +32,7 @@ from enclave_runtime.workers.pool import PoolLimits, WorkerPool
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from blindsight.wire.address import Address
     from enclave_runtime.cape.service import CapeService
     from enclave_runtime.evidence.choice import Evidence
     from enclave_runtime.evidence.producer import EvidenceProducer
@@ -52,8 +54,7 @@ class Options:
 
     bundle: Path | None
     function_checksum: bytes | None
-    host: str
-    port: int
+    listen: Address
     state: Path
     gateway_secret: Path | None
     workers: int
@@ -74,7 +75,10 @@ class Options:
 
 
 async def serve(options: Options) -> int:
-    """Run the enclave until SIGTERM or SIGINT. Raises `BadBundle`, `FunctionBroken` or `OSError` if it cannot start."""
+    """Run the enclave until SIGTERM or SIGINT.
+
+    Raises `BadBundle`, `FunctionBroken`, `OSError` or `BlindsightError` if it cannot start.
+    """
     _log_as_json()
     sys.setswitchinterval(_SWITCH_SECONDS)
     stop = asyncio.Event()
@@ -131,11 +135,12 @@ async def serve(options: Options) -> int:
             )
             # The socket opens before the workers are warm: evidence and status can be asked for at once.
             handle = guarded(enclave.handle, secret) if secret else enclave.handle
-            server = await asyncio.start_server(handle, options.host, options.port)
+            listener = await listen(options.listen, handle)
+            running.callback(listener.close)
             _log.info("listening", extra={"function_checksum": function.checksum.hex(), "evidence": options.evidence})
             await _warm_or_stopped(pool, stop)
             await stop.wait()
-            server.close()
+            listener.close()
             await enclave.drain(_DRAIN_SECONDS)
     return 0
 
@@ -151,6 +156,7 @@ async def _released(options: Options, producer: EvidenceProducer) -> Released:
         producer,
         root_secret=options.variant == "cape",
         sealed_bundle=options.bundle,
+        sealed_sha256=options.function_checksum,
         clock=lambda: datetime.now(UTC),
     )
     _log.info("secrets released")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blindsight.attestation.claims import Claims
 from blindsight.errors import SealingError, TransportError
 from blindsight.sealing import keyconfig
-from blindsight.wire import frames
+from blindsight.wire import frames, version
 from blindsight.wire.protocol import MAX_NONCE_BYTES, FrameKind
 from enclave_runtime import threads
 
@@ -131,7 +131,9 @@ class EnclaveServer:
         return opened.sealer.seal(await self._api.respond(opened))
 
     def _evidence(self, payload: bytes) -> dict[str, Any]:
-        nonce = frames.unpack(payload).get("nonce")
+        fields = frames.unpack(payload)
+        version.check(fields)
+        nonce = fields.get("nonce")
         if nonce is not None and not (isinstance(nonce, bytes) and len(nonce) <= MAX_NONCE_BYTES):
             raise TransportError("bad_frame", "A nonce is at most 512 bytes.")
         # Read once: the keys may be replaced between two uses.
@@ -143,7 +145,8 @@ class EnclaveServer:
             receipt_key_sha256=self._receipt_key,
         )
         document = self._producer.attest(nonce=nonce, user_data=claims.to_json(), public_key=public_key)
-        return {"document": document, "key_configs": configs, "model": self._function.canonical_manifest}
+        answer = {"document": document, "key_configs": configs, "model": self._function.canonical_manifest}
+        return {**answer, version.MEMBER: version.VERSION}
 
     def _status(self) -> dict[str, Any]:
         return {

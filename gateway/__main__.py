@@ -1,4 +1,4 @@
-"""`python -m gateway` serves; `python -m gateway token NAME --file FILE` makes an API token."""
+"""`python -m gateway` serves; `token NAME --file FILE` makes an API token; `boot-config` serves an enclave's start."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 import uvloop
 from pydantic import ValidationError
 
-from blindsight.errors import PolicyError
-from gateway import log, tokens
+from blindsight.errors import KmsError, PolicyError
+from gateway import bootconfig, log, tokens
+from gateway.bootconfig import BootConfigServer
 from gateway.cape.database import StoreUnusable
 from gateway.serve import serve
-from gateway.settings import Settings
+from gateway.settings import RetiredSetting, Settings
 from gateway.tokens import BadTokenFile
 
 
@@ -25,16 +26,22 @@ def main() -> int:
     command = commands.add_parser("token", help="make an API token, print it once and store its hash")
     command.add_argument("name", help="what to call it")
     command.add_argument("--file", type=Path, required=True, help="the file that BLINDSIGHT_TOKENS_FILE names")
+    command = commands.add_parser("boot-config", help="give an enclave what it needs to ask AWS KMS: docs/kms.md")
+    command.add_argument("--listen", required=True, metavar="URL", help="where its enclave asks: vsock://-1:9001")
+    command.add_argument("--file", type=Path, required=True, help="the ciphertexts, as JSON")
+    command.add_argument("--bundle", type=Path, help="the encrypted bundle, if the image has none")
     arguments = parser.parse_args()
     try:
         if arguments.command == "token":
             print(tokens.create(arguments.name, arguments.file))  # noqa: T201 -- the command's output
             return 0
         log.configure()
+        if arguments.command == "boot-config":
+            return uvloop.run(bootconfig.serve(arguments.listen, BootConfigServer(arguments.file, arguments.bundle)))
         return uvloop.run(serve(Settings()))
     except ValidationError as error:
         return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
-    except (PolicyError, BadTokenFile, StoreUnusable, OSError) as error:
+    except (PolicyError, KmsError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
 
 

@@ -139,7 +139,7 @@ def _may_sign_up(settings: Settings, tokens: TokenStore | None, metrics: Metrics
 
 def _services(settings: Settings) -> Services:
     metrics = Metrics()
-    connections = EnclaveConnections(settings.enclave_host, settings.enclave_port, settings.enclave_secret_file)
+    connections = EnclaveConnections(settings.enclave_address, settings.enclave_secret_file)
     enclave = AttestedEnclave(
         connections,
         Policy.load(settings.policy),

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from blindsight.errors import KmsError
 from blindsight.wire.bootconfig import BUNDLE_LENGTH, JSON_LENGTH, MAX_BUNDLE_BYTES, MAX_JSON_BYTES, BootConfig
@@ -74,3 +76,16 @@ def _length(bundle: Path) -> int:
     if not 0 < length <= MAX_BUNDLE_BYTES:
         raise KmsError("invalid_boot_config", f"{bundle} has not 1 to {MAX_BUNDLE_BYTES} bytes.")
     return length
+
+
+async def serve(url: str, server: BootConfigServer) -> int:
+    """Serve at the address `url` until SIGTERM or SIGINT. Raises `OSError`."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    parts = urlsplit(url)
+    listener = await asyncio.start_server(server.handle, parts.hostname, parts.port)
+    _log.info("listening", extra={"url": url})
+    await stop.wait()
+    listener.close()
+    return 0

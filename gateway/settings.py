@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Final, Self
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from blindsight.errors import AddressError
+from blindsight.wire.address import ANY_CID, Address
 from blindsight.wire.protocol import MAX_FRAME_BYTES
 from gateway.connections import MOST, MOST_FROM_ONE_ADDRESS
 from gateway.hosts import Hosts
 from gateway.origins import parse_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_RETIRED: Final = ("BLINDSIGHT_ENCLAVE_HOST", "BLINDSIGHT_ENCLAVE_PORT")
+"""Variables of earlier releases, which BLINDSIGHT_ENCLAVE took the place of."""
+
+
+class RetiredSetting(Exception):  # noqa: N818 -- reads as what is found
+    """A variable that an earlier release read; ignored, it would leave the operator with a default instead."""
 
 
 class Settings(BaseSettings):
@@ -37,8 +49,11 @@ class Settings(BaseSettings):
     metrics_host: str = Field(default="127.0.0.1", description="Address of the metrics listener.")
     metrics_port: int = Field(default=9000, ge=0, le=65535, description="Port of the metrics listener; 0 turns it off.")
 
-    enclave_host: str = Field(default="127.0.0.1", description="The enclave's address.")
-    enclave_port: int = Field(default=7500, ge=1, le=65535, description="The enclave's port.")
+    enclave: str = Field(
+        default="tcp://127.0.0.1:7500",
+        description="The enclave's address: `tcp://HOST:PORT`, `vsock://CID:PORT`, `unix:///PATH` or, behind a"
+        " virtual machine monitor's socket, `unix:///PATH?port=N`.",
+    )
     enclave_secret_file: Path | None = Field(
         default=None, description="File of the secret that admits to the enclave's port; none: the port is open."
     )
@@ -98,6 +113,27 @@ class Settings(BaseSettings):
     deadline: float = Field(default=30, gt=0, description="Seconds in which the enclave must have answered.")
     drain_seconds: float = Field(default=25, gt=0, description="Seconds for running requests to end after SIGTERM.")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 -- pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The usual sources. Raises `RetiredSetting` if one of them has a variable that is no longer read."""
+        sources = (init_settings, env_settings, dotenv_settings, file_secret_settings)
+        for source in sources:
+            if isinstance(source, EnvSettingsSource):
+                _refuse_retired(source.env_vars)
+        return sources
+
+    @property
+    def enclave_address(self) -> Address:
+        """Where the enclave listens."""
+        return Address.parse(self.enclave)
+
     @property
     def known_hosts(self) -> Hosts:
         """What requests to the gateway may name."""
@@ -112,6 +148,17 @@ class Settings(BaseSettings):
     def trusted_origins(self) -> list[str]:
         """The origins of other sites' pages that are trusted."""
         return [text.strip() for text in (self.origins or "").split(",") if text.strip()]
+
+    @field_validator("enclave")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        try:
+            address = Address.parse(url)
+        except AddressError as error:
+            raise ValueError(f"{error} {error.next_step}") from error
+        if address.cid == ANY_CID:
+            raise ValueError("the enclave is one machine: give its CID, as in vsock://16:7500")
+        return url
 
     @model_validator(mode="after")
     def _names_are_names(self) -> Self:
@@ -145,6 +192,15 @@ class Settings(BaseSettings):
                 " (make a token with `python -m gateway token NAME --file FILE`) or BLINDSIGHT_HOST=127.0.0.1"
             )
         return self
+
+
+def _refuse_retired(variables: Mapping[str, str | None]) -> None:
+    """Raises `RetiredSetting`, with what to set instead."""
+    found = [name for name in _RETIRED if name.lower() in variables]
+    if found:
+        host, port = (variables.get(name.lower()) for name in _RETIRED)
+        instead = f"tcp://{host or '127.0.0.1'}:{port or 7500}"
+        raise RetiredSetting(f"{' and '.join(found)} is no longer read: set BLINDSIGHT_ENCLAVE={instead} instead")
 
 
 def _is_loopback(host: str) -> bool:

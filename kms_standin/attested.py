@@ -2,8 +2,8 @@
 
 Six steps of this project's verification: envelope, fields, root, chain, signature, debug mode. The real service lets a
 debug enclave's zero registers reach the policy, which then has to refuse them; this one refuses the document. AWS does
-not publish how old a document may be. There is no nonce: within that time a document may be shown again, by whoever has
-it, and the answer is for the key in it all the same.
+not publish how old a document may be. There is no nonce: within that time a document may be shown again, and the answer
+is for the key in it all the same.
 """
 
 from __future__ import annotations

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import blindsight
-from blindsight import receipts
-from blindsight.attestation import policy_file
+from blindsight import exchange, receipts
+from blindsight.attestation import envelope, policy_file
 from blindsight.release_file import ReleaseFile, Subject, check, parse
 from blindsight.release_file.statement import PREDICATE_TYPE
+from blindsight.wire import version
 from release_build import images, measure, policy, sbom, wheel
 from release_build.errors import ReleaseBuildError
 from release_build.source import SOURCE, run
@@ -21,11 +22,16 @@ if TYPE_CHECKING:
 RELEASE_FILE: Final = "release.json"
 SBOM_FILE: Final = "sbom.cdx.json"
 BUNDLE_FILE: Final = "function.zip"
+PAGE_FILE: Final = "blindsight.html"
+"""The page in one file, for callers to keep."""
 
 FORMATS: Final = {
+    "evidence": envelope.FORMAT,
+    "frames": str(version.VERSION),
     "policy": policy_file.SCHEMA,
     "receipt": receipts.SCHEMA,
     "release": PREDICATE_TYPE,
+    "request": exchange.VERSION,
 }
 """The versions of what this release writes and speaks (docs/protocol.md, section 8)."""
 
@@ -40,6 +46,7 @@ class Inputs:
     bundles: tuple[Path, ...] = ()
     images: tuple[Path, ...] = ()
     simulated_root: str | None = None
+    emulated: bool = False
 
 
 def make(out: Path, inputs: Inputs) -> ReleaseFile:
@@ -55,7 +62,9 @@ def make(out: Path, inputs: Inputs) -> ReleaseFile:
     )
     copies = [out / image.name for image in inputs.images]
     descriptions = [images.description_of(copy) for copy in copies]
-    artifacts = [built, out / SBOM_FILE, *bundles, *copies, *descriptions]
+    page = out / PAGE_FILE
+    shutil.copyfile(SOURCE / _PAGE / PAGE_FILE, page)
+    artifacts = [built, page, out / SBOM_FILE, *bundles, *copies, *descriptions]
     release = ReleaseFile(
         version=blindsight.__version__,
         subjects=tuple(_subject(path) for path in sorted(artifacts)),
@@ -67,7 +76,9 @@ def make(out: Path, inputs: Inputs) -> ReleaseFile:
         page={path.name: check.digests(path)[0] for path in sorted((SOURCE / _PAGE).iterdir())},
         requirements={name: check.digests(path)[0] for name, path in sbom.lists().items()},
         images={path.name: check.digests(path)[0] for path in descriptions},
-        policy=policy.accepting(functions, measurements, inputs.simulated_root),
+        policy=policy.accepting(
+            functions, measurements, simulated_root=inputs.simulated_root, emulated=inputs.emulated
+        ),
     )
     encoded = release.encode()
     parse(encoded)  # What a reader would refuse must not be published.

@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 import blindsight
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.release import Release
-from blindsight.attestation.roots import AWS_NITRO_ROOT_G1
+from blindsight.attestation.roots import EMULATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from blindsight.release_file import Function, Measurement
 
-_AWS: Final = frozenset({AWS_NITRO_ROOT_G1})
-
 
 def accepting(
-    functions: Iterable[Function], measurements: Iterable[Measurement], simulated_root: str | None
+    functions: Iterable[Function],
+    measurements: Iterable[Measurement],
+    *,
+    simulated_root: str | None = None,
+    emulated: bool = False,
 ) -> Policy | None:
-    """Accept what was measured; simulated enclaves only under the root that is given. None if nothing is left.
+    """Accept what was measured. None if nothing is left. Raises `PolicyError` for a root that is no SHA-256.
 
-    Raises `PolicyError` for a root that is no SHA-256.
+    Simulated enclaves are accepted only under the root that is given, images in QEMU's machine only if `emulated`.
     """
     models = {function.function_checksum: function.model_digest for function in functions}
     releases = []
     for measured in measurements:
-        if measured.kind == "simulated" and simulated_root is None:
-            continue
-        roots = frozenset({simulated_root}) if measured.kind == "simulated" and simulated_root else _AWS
-        releases.append(
-            Release(
-                kind=measured.kind,
-                name=f"blindsight {blindsight.__version__} {measured.variant}",
-                version=blindsight.__version__,
-                pcrs={index: frozenset({value}) for index, value in measured.pcrs.items()},
-                function_checksums=frozenset({measured.function}),
-                model_digests=frozenset({models[measured.function]}),
-                roots=roots,
-            )
+        accepted = partial(
+            Release,
+            name=f"blindsight {blindsight.__version__} {measured.variant}",
+            version=blindsight.__version__,
+            pcrs={index: frozenset({value}) for index, value in measured.pcrs.items()},
+            function_checksums=frozenset({measured.function}),
+            model_digests=frozenset({models[measured.function]}),
         )
+        if measured.kind != "simulated":
+            releases.append(accepted(kind="nitro"))
+            if emulated:
+                releases.append(accepted(kind=EMULATED))
+        elif simulated_root is not None:
+            releases.append(accepted(kind="simulated", roots=frozenset({simulated_root})))
     return Policy(releases=tuple(releases)) if releases else None

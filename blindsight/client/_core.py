@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import rfc8785
 
 from blindsight import exchange, receipts, strict_base64, strict_json
+from blindsight.attestation import envelope
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.recipient import verify_recipient
 from blindsight.attestation.steps import numbered
@@ -101,6 +102,8 @@ class Core:
         if reply.status != 200:
             raise _refusal(reply)
         fields = _json_object(reply.content)
+        with numbered(1):
+            envelope.check_format(fields)
         document, key_configs = _decoded(fields, "document"), _decoded(fields, "key_configs")
         manifest = _canonical(fields.get("model"))
         recipient = verify_recipient(

@@ -13,13 +13,15 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import rfc8785
 
 from blindsight import strict_json
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.policy import Policy
+from blindsight.attestation.roots import EMULATED
 from blindsight.eif import listing, signature
 from blindsight.eif.layout import Image, Section, SectionType
 from blindsight.eif.measure import IMAGE_PCR, measure
@@ -28,6 +30,8 @@ from blindsight.errors import EifError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
+
+    from blindsight.attestation.roots import EvidenceKind
 
 BUNDLE = "app/function.zip"
 """Where an image has its function bundle."""
@@ -46,7 +50,7 @@ _SCHEMA = "blindsight-policy/2"
 Machine = Literal["nitro", "qemu"]
 """What the image is started on. The evidence of QEMU's emulation is unsigned, and proves nothing."""
 
-_KINDS = dict(zip(get_args(Machine), ("nitro", "qemu-nitro-enclave"), strict=True))
+_KINDS: Final[Mapping[Machine, EvidenceKind]] = MappingProxyType({"nitro": "nitro", "qemu": EMULATED})
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def policy_for(
     return Policy.from_json(json.dumps({"schema": _SCHEMA, "releases": [release]}))
 
 
-def _release(registers: Mapping[int, bytes], function: Function, kind: str) -> dict[str, Any]:
+def _release(registers: Mapping[int, bytes], function: Function, kind: EvidenceKind) -> dict[str, Any]:
     return {
         "kind": kind,
         "pcrs": {str(index): [value.hex()] for index, value in registers.items()},

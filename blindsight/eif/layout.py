@@ -77,8 +77,10 @@ _LIMITS = {
 }
 _ONCE = (SectionType.KERNEL, SectionType.CMDLINE, SectionType.METADATA)
 _MAY_BE_EMPTY = (SectionType.CMDLINE,)
-_METADATA_MEMBERS = ("ImageName", "ImageVersion", "BuildMetadata", "DockerInfo", "CustomMetadata")
-"""nitro-cli refuses to describe an image whose metadata lacks one."""
+_TEXTS = ("ImageName", "ImageVersion")
+_BUILD_TEXTS = ("BuildTime", "BuildTool", "BuildToolVersion", "OperatingSystem", "KernelVersion")
+_ANY = ("DockerInfo", "CustomMetadata")
+"""Members of the metadata and of its BuildMetadata: nitro-cli refuses to describe an image that lacks one."""
 
 
 class Part(Protocol):
@@ -227,7 +229,7 @@ def write(
 ) -> int:
     """Write an image to `out`, which can seek, in the order of AWS's builder. Returns its size in bytes.
 
-    `metadata` is JSON with the five members that nitro-cli reads, `signature` the section of `signature.sign`.
+    `metadata` is JSON with the members that nitro-cli reads, `signature` the section of `signature.sign`.
     The same arguments give the same bytes. Raises `EifError`.
     """
     check_cmdline(cmdline)
@@ -329,9 +331,14 @@ def _check_metadata(metadata: bytes, *, complete: bool = False) -> None:
         raise EifError("malformed_metadata", f"The metadata is not JSON: {error}") from error
     if not isinstance(members, dict):
         raise EifError("malformed_metadata", "The metadata is not a JSON object.")
-    for name in _METADATA_MEMBERS if complete else ():
-        if name not in members:
-            raise EifError("malformed_metadata", f"The metadata has no member {name}.")
+    if complete:
+        build = members.get("BuildMetadata")
+        texts = {name: members.get(name) for name in _TEXTS}
+        texts |= {name: build.get(name) if isinstance(build, dict) else None for name in _BUILD_TEXTS}
+        missing = [name for name, value in texts.items() if not isinstance(value, str)]
+        missing += [name for name in _ANY if name not in members]
+        if missing:
+            raise EifError("malformed_metadata", f"The metadata lacks {', '.join(missing)}, which nitro-cli needs.")
 
 
 def _blocks(file: BinaryIO, size: int, *, start: int) -> Iterator[bytes]:

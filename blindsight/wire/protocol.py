@@ -16,9 +16,9 @@ class FrameKind(IntEnum):
     """Frame kinds; each names its payload."""
 
     EVIDENCE_REQUEST = 1
-    """CBOR `{"nonce": bytes | null}`, answered with EVIDENCE."""
+    """CBOR `{"nonce": bytes | null, "version": int}`, answered with EVIDENCE; `blindsight.wire.version`."""
     EVIDENCE = 2
-    """CBOR `{"document": bytes, "key_configs": bytes, "model": bytes}`: the attestation document, the
+    """CBOR `{"document": bytes, "key_configs": bytes, "model": bytes, "version": int}`: the attestation document, the
     `application/ohttp-keys` list and the canonical model manifest whose digests the document claims."""
     SEALED_REQUEST = 3
     """A `message/ohttp-req`, answered with SEALED_RESPONSE."""

@@ -20,8 +20,9 @@ ENVIRONMENT: Final = {"HOME": "/", "LANG": "C.UTF-8", "PATH": "/usr/bin"}
 
 @dataclass(frozen=True)
 class Settings:
-    """What `/etc/blindsight/enclave.json` says: `arguments` of `enclave_runtime.commands`. Nothing in it is secret."""
+    """What `/etc/blindsight/enclave.json` says: a module of ours and its arguments. Nothing in it is secret."""
 
+    module: str
     arguments: tuple[str, ...]
 
     @classmethod
@@ -29,17 +30,17 @@ class Settings:
         """Raises `OSError`, and `ValueError` for settings of another format."""
         found: Any = json.loads(file.read_text(encoding="utf-8"))
         match found:
-            case {"format": "blindsight-enclave/1", "arguments": [*arguments]} if all(
+            case {"format": "blindsight-enclave/1", "module": str(module), "arguments": [*arguments]} if all(
                 isinstance(argument, str) for argument in arguments
             ):
-                return cls(tuple(arguments))
+                return cls(module, tuple(arguments))
         raise ValueError(f"{file} is not of the format {FORMAT}")
 
     @property
     def command(self) -> list[str]:
         """By the path of `boot.py`, which believes no compiled file."""
         boot = "/app/enclave_runtime/boot.py"
-        return [PYTHON, "-I", "-S", "-B", boot, "enclave_runtime.commands", *self.arguments]
+        return [PYTHON, "-I", "-S", "-B", boot, self.module, *self.arguments]
 
 
 def run(command: list[str]) -> int:

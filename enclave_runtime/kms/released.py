@@ -5,6 +5,7 @@ Neither touches a disk: the secret stays in memory, the bundle in a file of memo
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from enclave_runtime.evidence.producer import EvidenceProducer
-    from enclave_runtime.kms.bootchannel import BootChannel
     from enclave_runtime.kms.settings import KmsSettings
 
 _NAME: Final = "blindsight-bundle"
@@ -56,12 +56,14 @@ def obtain(
     *,
     root_secret: bool,
     sealed_bundle: Path | None,
+    sealed_sha256: bytes | None,
     clock: Callable[[], datetime],
 ) -> Released:
     """Ask KMS for what `settings` pin, by the ciphertexts of the host at `boot_config` (an address).
 
     Blocks for seconds, and for as long as a bundle takes to arrive. `sealed_bundle` is an encrypted bundle that is here
-    already; otherwise one comes from the host. Raises `KmsError`, `ProducerError`.
+    already, whose own SHA-256 is `sealed_sha256`, if that is given; otherwise one comes from the host. Raises
+    `KmsError`, `ProducerError`.
     """
     credentials = InstanceCredentials(connector(settings.credentials), clock)
     client = KmsClient(settings, producer, credentials, connector(settings.connect), clock=clock)
@@ -73,7 +75,14 @@ def obtain(
         if settings.bundle_sha256 is None:
             return Released(secret, None)
         key = client.decrypt(_present(config.bundle_key, "bundle_key"), "bundle-key")
-        return Released(secret, _bundle(channel, sealed_bundle, key, settings.bundle_sha256))
+        if archive.memory() is None:
+            # It is unpacked there, and a disk would keep what was deleted from it.
+            raise KmsError("sealed_bundle_refused", "There is no file system in memory for the bundle (/dev/shm).")
+        if sealed_bundle is not None:
+            return Released(secret, _from_file(sealed_bundle, sealed_sha256, key, settings.bundle_sha256))
+        if not channel.has_bundle:
+            raise KmsError("boot_config_incomplete", "The host sent no encrypted bundle.")
+        return Released(secret, _clear(channel.read, key, settings.bundle_sha256))
 
 
 def _present(blob: bytes | None, name: str) -> bytes:
@@ -82,29 +91,32 @@ def _present(blob: bytes | None, name: str) -> bytes:
     return blob
 
 
-def _bundle(channel: BootChannel, sealed: Path | None, key: bytes, expected: bytes) -> ClearBundle:
-    if archive.memory() is None:
-        # It is unpacked there, and a disk would keep what was deleted from it.
-        raise KmsError("sealed_bundle_refused", "There is no file system in memory for the bundle (/dev/shm).")
-    if sealed is None and not channel.has_bundle:
-        raise KmsError("boot_config_incomplete", "The host sent no encrypted bundle.")
+def _from_file(sealed: Path, sha256: bytes | None, key: bytes, expected: bytes) -> ClearBundle:
+    digest = hashlib.sha256()
+
+    def read(size: int) -> bytes:
+        part = file.read(size)
+        digest.update(part)
+        return part
+
+    try:
+        with sealed.open("rb") as file:
+            bundle = _clear(read, key, expected)
+    except OSError as error:
+        raise KmsError("sealed_bundle_refused", f"{sealed} cannot be read: {error.strerror}.") from error
+    if sha256 is not None and digest.digest() != sha256:
+        bundle.file.close()
+        raise KmsError("sealed_bundle_refused", "The encrypted bundle is not the one of --function-checksum.")
+    return bundle
+
+
+def _clear(read: Callable[[int], bytes], key: bytes, expected: bytes) -> ClearBundle:
     clear: IO[bytes] = os.fdopen(os.memfd_create(_NAME), "w+b")
     try:
-        found = _unseal(channel, sealed, clear, key)
+        found = stream.unseal(read, clear, key, limit=archive.MAX_UNPACKED_BYTES)
         if not hmac.compare_digest(found, expected):
             raise KmsError("sealed_bundle_refused", "The bundle is not the one that is pinned.")
     except BaseException:
         clear.close()
         raise
     return ClearBundle(clear, found)
-
-
-def _unseal(channel: BootChannel, sealed: Path | None, clear: IO[bytes], key: bytes) -> bytes:
-    """Decrypt into `clear`, from the file that is here or from the host; returns the SHA-256."""
-    if sealed is None:
-        return stream.unseal(channel.read, clear, key, limit=archive.MAX_UNPACKED_BYTES)
-    try:
-        with sealed.open("rb") as file:
-            return stream.unseal(file.read, clear, key, limit=archive.MAX_UNPACKED_BYTES)
-    except OSError as error:
-        raise KmsError("sealed_bundle_refused", f"{sealed} cannot be read: {error.strerror}.") from error

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from blindsight import strict_json
-from blindsight.attestation import verifier
+from blindsight.attestation import envelope, verifier
 from blindsight.errors import EvidenceError, PolicyError, TransportError
 from blindsight.problems import Problem
 from gateway.api import openapi
@@ -68,6 +68,7 @@ async def attestation(
             "evidence_refused", f"{error} {error.next_step}", evidence_code=error.code, verification_step=step
         ) from error
     return {
+        "format": envelope.FORMAT,
         "document": base64.b64encode(fields["document"]).decode(),
         "key_configs": base64.b64encode(fields["key_configs"]).decode(),
         "model": strict_json.loads(fields["model"]),

@@ -90,6 +90,7 @@ class BatchAnswer(_Shape):
 class Attestation(_Shape):
     """Evidence, and what goes with it."""
 
+    format: str = Field(description="The version of this object.", examples=["blindsight-attestation/1"])
     document: str = Field(description="The attestation document, base64.")
     key_configs: str = Field(description="The `application/ohttp-keys` list whose digest the document claims, base64.")
     model: dict[str, Any] = Field(description="The model manifest whose canonical digest the document claims.")

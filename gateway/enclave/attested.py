@@ -14,7 +14,7 @@ from blindsight.attestation.recipient import Recipient, verify_recipient
 from blindsight.errors import BlindsightError, EvidenceError, PolicyError, SealingError, TransportError
 from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
-from blindsight.wire import frames
+from blindsight.wire import frames, version
 from blindsight.wire.protocol import FrameKind
 
 if TYPE_CHECKING:
@@ -132,10 +132,14 @@ class AttestedEnclave:
 
     async def evidence(self, nonce: bytes | None) -> dict[str, Any]:
         """The enclave's answer to an evidence request, unverified. Raises `TransportError`."""
-        kind, payload = await self._ask(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": nonce}))
+        question = {"nonce": nonce, version.MEMBER: version.VERSION}
+        kind, payload = await self._ask(FrameKind.EVIDENCE_REQUEST, frames.pack(question))
+        if kind is FrameKind.REFUSAL and frames.unpack(payload).get("code") == "unsupported_protocol":
+            raise version.unsupported()
         if kind is not FrameKind.EVIDENCE:
             raise TransportError("unexpected_answer", "The enclave did not answer with evidence.")
         fields = frames.unpack(payload)
+        version.check(fields)
         if not all(isinstance(fields.get(name), bytes) for name in ("document", "key_configs", "model")):
             raise TransportError("unexpected_answer", "The enclave's evidence is incomplete.")
         return fields
@@ -198,6 +202,9 @@ class AttestedEnclave:
             )
             if self._refusal.detail != refusal.detail:
                 _log.error("enclave does not admit this gateway", extra={"reason": f"{error} {error.next_step}"})
+        elif error is not None and error.code == "unreachable" and self._refusal.detail != refusal.detail:
+            # Callers are not told where the enclave is; its operator has to know where it was looked for.
+            _log.warning("enclave cannot be reached", extra={"reason": str(error)})
         self._refusal = refusal
         self._forget()
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 from blindsight.errors import TransportError
-from blindsight.wire import access, frames
+from blindsight.wire import access, address, frames
 from blindsight.wire.protocol import FrameKind
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from blindsight.wire.address import Address, MakeSocket
 
 _CONNECT_SECONDS = 5.0
 _MAX_IDLE = 64
@@ -23,11 +26,16 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class EnclaveConnections:
     """A pool of connections to one enclave."""
 
-    def __init__(self, host: str, port: int, secret_file: Path | None = None) -> None:
-        """`secret_file`: of the secret that admits to the enclave's port; None for one that is open to all."""
-        self._host = host
-        self._port = port
+    def __init__(
+        self, enclave: Address, secret_file: Path | None = None, *, make_socket: MakeSocket = socket.socket
+    ) -> None:
+        """`secret_file`: of the secret that admits to the enclave's port; None for one that is open to all.
+
+        `make_socket(family, type)` makes sockets of AF_VSOCK.
+        """
+        self._address = enclave
         self._secret_file = secret_file
+        self._make_socket = make_socket
         self._idle: list[_Streams] = []
 
     async def exchange(self, kind: FrameKind, payload: bytes = b"") -> tuple[FrameKind, bytes]:
@@ -62,7 +70,7 @@ class EnclaveConnections:
     async def _connect(self) -> _Streams:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
-                reader, writer = await asyncio.open_connection(self._host, self._port)
+                reader, writer = await address.connect(self._address, make_socket=self._make_socket)
                 await self._enter(reader, writer)
                 return reader, writer
         except (OSError, TimeoutError) as error:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import datetime
 from typing import Any
 
 import pytest
-import rfc8785
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from blindsight import receipts
-from blindsight.attestation import Policy, check_key_configs, check_model, verify_archived
-from blindsight.attestation.recipient import verify_recipient
-from blindsight.errors import BlindsightError, EvidenceError, SealingError
+from blindsight.attestation import Policy
+from blindsight.errors import BlindsightError, SealingError
 from blindsight.sealing import bhttp, hpke, keyconfig, ohttp, padding
 from blindsight.sealing.kem import MLKEM768_X25519, HybridPrivateKey
 from tests.support import vectors
@@ -27,38 +24,6 @@ def cases(name: str) -> Any:
 
 def decoded(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
-
-
-@cases("evidence.json")
-def test_evidence(case: dict[str, Any]) -> None:
-    policy = Policy.from_json(json.dumps(case["policy"]))
-    document, configs = decoded(case["document"]), decoded(case["key_configs"])
-    manifest, expected = rfc8785.dumps(case["model"]), case["expect"]
-
-    def judge() -> tuple[str, int, list[int | str]]:
-        if case["now"] is None:
-            verified = verify_archived(document, policy=policy)
-            check_key_configs(verified, configs)
-            check_model(verified, manifest)
-            kem = keyconfig.preferred(keyconfig.decode_list(configs)).kem
-            return verified.kind, kem.identifier, list(verified.document.unknown_fields)
-        recipient = verify_recipient(
-            document,
-            configs,
-            manifest,
-            policy=policy,
-            nonce=bytes.fromhex(case["nonce"]),
-            now=datetime.fromisoformat(case["now"]),
-        )
-        verified = recipient.verified
-        return verified.kind, recipient.config.kem.identifier, list(verified.document.unknown_fields)
-
-    if "error" in expected:
-        with pytest.raises(EvidenceError) as refused:
-            judge()
-        assert (refused.value.code, refused.value.step) == (expected["error"], expected["step"])
-    else:
-        assert judge() == (expected["kind"], expected["kem_id"], expected["unknown_fields"])
 
 
 def keys_of(case: dict[str, Any]) -> dict[int, ohttp.RecipientKey]:

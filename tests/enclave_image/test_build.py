@@ -123,3 +123,19 @@ def test_a_missing_library_is_found_before_the_boot(tmp_path: Path) -> None:
     )
     with pytest.raises(ImageError, match=r"usr/bin/python3\.11 needs lib"):
         build(tiny_image.inputs(tmp_path / "in", b"zip", SOURCES, packages=[package]), tmp_path / "enclave.eif")
+
+
+def test_an_encrypted_bundle_is_no_part_of_the_image_and_pinned_by_it(tmp_path: Path) -> None:
+    pinned = json.dumps({"bundle_sha256": "ab" * 32}).encode()
+    given = tiny_image.inputs(tmp_path / "in", None, SOURCES, configured={"kms.json": pinned})
+    description = build(given, tmp_path / "enclave.eif")
+    assert description["function_checksum"] == "ab" * 32
+    assert b"function.zip" not in (tmp_path / "enclave.eif").read_bytes()
+
+
+@pytest.mark.parametrize("configured", [{}, {"kms.json": b"{}"}, {"kms.json": b"[]"}, {"kms.json": b"{"}])
+def test_an_image_without_a_function_is_refused(tmp_path: Path, configured: dict[str, bytes]) -> None:
+    given = tiny_image.inputs(tmp_path / "in", None, SOURCES, configured=configured)
+    with pytest.raises(ImageError):
+        build(given, tmp_path / "enclave.eif")
+    assert not (tmp_path / "enclave.eif").exists()

@@ -49,8 +49,9 @@ def test_another_answer_is_an_error(answer: bytes) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"format": "blindsight-enclave/2", "arguments": []}, {"format": "blindsight-enclave/1"},
-     {"format": "blindsight-enclave/1", "arguments": [1]}, []],
+    [{"format": "blindsight-enclave/2", "module": "m", "arguments": []}, {"format": "blindsight-enclave/1"},
+     {"format": "blindsight-enclave/1", "module": "m", "arguments": [1]},
+     {"format": "blindsight-enclave/1", "module": ["m"], "arguments": []}, []],
 )  # fmt: skip
 def test_settings_of_another_format_are_refused(tmp_path: Path, settings: object) -> None:
     (tmp_path / "enclave.json").write_text(json.dumps(settings))
@@ -59,9 +60,10 @@ def test_settings_of_another_format_are_refused(tmp_path: Path, settings: object
 
 
 def test_the_runtime_is_started_by_the_path_that_believes_no_compiled_file(tmp_path: Path) -> None:
-    (tmp_path / "enclave.json").write_text(json.dumps({"format": runtime.FORMAT, "arguments": ["serve"]}))
+    settings = {"format": runtime.FORMAT, "module": "m", "arguments": ["serve"]}
+    (tmp_path / "enclave.json").write_text(json.dumps(settings))
     command = runtime.Settings.read(tmp_path / "enclave.json").command
-    assert command[1:] == ["-I", "-S", "-B", "/app/enclave_runtime/boot.py", "enclave_runtime.commands", "serve"]
+    assert command[1:] == ["-I", "-S", "-B", "/app/enclave_runtime/boot.py", "m", "serve"]
 
 
 # In a process of its own, which becomes the reaper of orphans as the first process of a machine is.

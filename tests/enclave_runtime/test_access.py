@@ -22,7 +22,7 @@ from tests.support import images
 from tests.support.dates import dated
 from tests.support.processes import Enclave, environment
 from tests.support.waiting import wait_until
-from tests.support.wire import Recorder, free_port
+from tests.support.wire import Recorder, free_port, loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -224,7 +224,7 @@ def test_the_secret_is_a_file_of_the_enclaves_user_alone(tiny_stack: Stack) -> N
 def test_it_never_travels(tiny_stack: Stack) -> None:
     """Nor is it proven more than once on a connection."""
     with Recorder(tiny_stack.enclave_port) as recorder:
-        with tiny_stack.another_gateway(enclave_port=recorder.port) as gateway:
+        with tiny_stack.another_gateway(enclave=loopback(recorder.port)) as gateway:
             for number in range(5):
                 answer = gateway.client.post("/classify", files={"file": images.plain(number)})
                 assert answer.status_code == 200
@@ -289,8 +289,8 @@ def serve(stack: Stack, folder: Path, *options: str) -> subprocess.CompletedProc
         "serve",
         "--bundle",
         str(stack.bundle),
-        "--port",
-        str(free_port()),
+        "--listen",
+        loopback(free_port()),
     ]
     return subprocess.run(
         [*command, "--state", str(folder / "state"), *options],
@@ -340,7 +340,7 @@ def test_an_open_port_has_to_be_asked_for(tiny_stack: Stack, tmp_path: Path) -> 
             assert answer is not None
             assert answer[0] == FrameKind.STATUS
         for settings in ({}, {"enclave_secret_file": None}):
-            with tiny_stack.another_gateway(enclave_port=enclave.port, **settings) as gateway:
+            with tiny_stack.another_gateway(enclave=loopback(enclave.port), **settings) as gateway:
                 assert gateway.client.post("/classify", files={"file": images.plain(9)}).status_code == 200
         assert "open port" in enclave.log()
     finally:

@@ -106,6 +106,21 @@ async def test_a_classification_is_answered_with_the_model(api_on):
     }
 
 
+@pytest.mark.parametrize("fields", [[], [("blindsight-version", "1")]], ids=repr)
+async def test_a_request_of_the_first_version_is_answered(api_on, fields):
+    api, pool = api_on({})
+    assert (await api.respond(bhttp.Request("POST", "/classify", fields))).status == 200
+    assert len(pool.calls) == 1
+
+
+@pytest.mark.parametrize("version", ["2", "", "1.0", "01", "1, 2", "one"])
+async def test_a_request_of_another_version_is_refused(api_on, version):
+    api, pool = api_on({})
+    response = await api.respond(bhttp.Request("POST", "/later?path", [("blindsight-version", version)], b"image"))
+    assert_problem(response, "unsupported_version")
+    assert pool.calls == []
+
+
 @pytest.mark.parametrize(
     ("query", "top_k"),
     [("", 5), ("?", 5), ("?other=1", 5), ("?top_k=1", 1), ("?a=b&top_k=10", 10), ("?top_k=%31", 1), ("?top_k=-4", -4)],

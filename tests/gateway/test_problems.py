@@ -19,7 +19,7 @@ from tests.support.models import BROKEN_CLASS
 from tests.support.problems import CANARY, check, check_no_echo
 from tests.support.rawhttp import Connection
 from tests.support.waiting import wait_until
-from tests.support.wire import free_port
+from tests.support.wire import free_port, loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,6 +149,7 @@ ELSEWHERE = {
     "ohttp_key": "test_sealed.py",
     "replayed": "test_sealed.py",
     "date": "test_sealed.py",
+    "unsupported_version": "test_sealed.py",
     "unauthenticated": "test_tokens.py",
     "overloaded": "test_overload",
     "draining": "test_inprocess.py",
@@ -291,7 +292,7 @@ def test_worker_lost(tiny_stack: Stack) -> None:
 
 
 def test_no_enclave(tiny_stack: Stack) -> None:
-    with tiny_stack.another_gateway(ready=False, enclave_port=free_port()) as gateway:
+    with tiny_stack.another_gateway(ready=False, enclave=loopback(free_port())) as gateway:
         for request in (_raw(_TEXT), _form(_TEXT, field="files", path="/classify/batch")):
             check(gateway.client.request(**request), "enclave_unavailable")
         for path in ("/readyz", "/v2/health/ready", "/attestation"):

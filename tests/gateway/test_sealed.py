@@ -24,7 +24,7 @@ from tests.support.inprocess import running_app
 from tests.support.models import label_of
 from tests.support.problems import CANARY, check
 from tests.support.rawhttp import Connection
-from tests.support.wire import free_port
+from tests.support.wire import free_port, loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,6 +165,15 @@ def test_a_request_of_another_time(tiny_stack: Stack, path: str, seconds: float 
     assert (status, problem["code"]) == (400, "date")
 
 
+@BOTH
+def test_a_request_of_another_version(tiny_stack: Stack, path: str) -> None:
+    fields = [*dated(0), ("blindsight-version", "2")]
+    request = bhttp.Request("POST", "/classify", fields, images.plain(CLASS)).encode()
+    message, opener = ohttp.encapsulate(key_config(tiny_stack.client), request)
+    status, problem = opened(tiny_stack.client.post(path, content=message, headers=HEADERS), opener)
+    assert (status, problem["code"]) == (400, "unsupported_version")
+
+
 def test_a_receipt_in_the_plain_lane(tiny_stack: Stack) -> None:
     photo = images.plain(CLASS)
     answer = tiny_stack.client.post("/classify?receipt=true", files={"file": photo}).json()
@@ -250,7 +259,7 @@ def test_both_media_types_and_the_problem_are_documented(tiny_stack: Stack) -> N
 
 def test_without_an_enclave(tiny_stack: Stack) -> None:
     message, _ = seal(key_config(tiny_stack.client), images.plain(CLASS))
-    with tiny_stack.another_gateway(ready=False, enclave_port=free_port()) as gateway:
+    with tiny_stack.another_gateway(ready=False, enclave=loopback(free_port())) as gateway:
         check(gateway.client.get(KEYS), "enclave_unavailable")
         for path in ("/classify", "/ohttp"):
             check(gateway.client.post(path, content=message, headers=HEADERS), "enclave_unavailable")

@@ -36,7 +36,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path, monkeypatch: py
     values = {
         name: f"/{name}" if "Path" in str(field.annotation) else "7" for name, field in Settings.model_fields.items()
     }
-    values |= {"host": "localhost", "metrics_host": "::1", "enclave_host": "enclave", "open_signup": "True"}
+    values |= {"host": "localhost", "metrics_host": "::1", "enclave": "unix:///run/enclave.sock", "open_signup": "True"}
     values |= {"hosts": "classify.example,*.example", "origins": "https://app.example"}
     for name, value in values.items():
         monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
@@ -98,12 +98,29 @@ def _fails(
         ({"policy": "p", "origins": "null"}, "BLINDSIGHT_ORIGINS: 'null'"),
         ({"policy": "p", "origins": "https://app.example/"}, "BLINDSIGHT_ORIGINS: 'https://app.example/'"),
         ({"policy": "missing.json"}, "missing.json"),
+        ({"policy": "p", "enclave": "enclave:7500"}, "BLINDSIGHT_ENCLAVE: 'enclave:7500' is no address"),
+        ({"policy": "p", "enclave": "vsock://*:7500"}, "BLINDSIGHT_ENCLAVE: the enclave is one machine: give its CID"),
+        ({"policy": "p", "enclave_port": "7501"}, "set BLINDSIGHT_ENCLAVE=tcp://127.0.0.1:7501 instead"),
+        (
+            {"policy": "p", "enclave_host": "enclave", "enclave": "tcp://enclave:7500"},
+            "BLINDSIGHT_ENCLAVE_HOST is no longer read: set BLINDSIGHT_ENCLAVE=tcp://enclave:7500 instead",
+        ),
     ],
 )
 def test_unusable_settings_end_the_start_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: dict[str, str], named: str
 ) -> None:
     assert named in _fails(monkeypatch, capsys, **settings)
+
+
+def test_a_variable_of_an_earlier_release_in_dot_env(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ignored, it would leave the gateway with the default address."""
+    (tmp_path / ".env").write_text("BLINDSIGHT_ENCLAVE_HOST=enclave\nBLINDSIGHT_ENCLAVE_PORT=7501\n")
+    said = _fails(monkeypatch, capsys, policy="p")
+    assert "BLINDSIGHT_ENCLAVE_HOST and BLINDSIGHT_ENCLAVE_PORT" in said
+    assert "set BLINDSIGHT_ENCLAVE=tcp://enclave:7501 instead" in said
 
 
 def _policy(folder: Path) -> Path:

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from blindsight.errors import KmsError
+from blindsight.errors import CapeError, KmsError
 from enclave_runtime.cape.accounts import AccountVault
 from enclave_runtime.cape.rootsecret import RootSecret
 from enclave_runtime.evidence.simulated import SimulatedProducer
@@ -64,6 +64,15 @@ def test_two_enclaves_of_one_measurement_share_the_accounts(kms: StandIn):
     first, second, ada = kms.client(), kms.client(kms.producer()), account()
     record = AccountVault(RootSecret(first.decrypt(blob, "root-secret"))).seal(ada)
     assert AccountVault(RootSecret(second.decrypt(blob, "root-secret"))).open(record) == ada
+
+
+def test_another_root_secret_opens_no_account(kms: StandIn):
+    """What a host can do: give a ciphertext of another root secret. Then there are no accounts, and none is shown."""
+    ada, client = account(), kms.client()
+    record = AccountVault(RootSecret(client.decrypt(kms.blob("root-secret"), "root-secret"))).seal(ada)
+    with pytest.raises(CapeError) as error:
+        AccountVault(RootSecret(client.decrypt(kms.blob("root-secret"), "root-secret"))).open(record)
+    assert error.value.code == "damaged_record"
 
 
 @pytest.mark.parametrize("index", sorted(PCRS))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,41 +16,21 @@ from blindsight.release_file import Function, Kernel, check
 from release_build import images, policy
 from release_build.errors import ReleaseBuildError
 from tests.support import releases
+from tests.support.built_images import built, registers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from blindsight.release_file import Measurement, ReleaseFile
 
-GOLDEN = Path(__file__).resolve().parents[1] / "vectors" / "eif"
-EXPECTED = json.loads((GOLDEN / "expected.json").read_bytes())
 FUNCTION = Function("function.zip", "11" * 32, "22" * 32)
 PCR16 = expected_pcr16(bytes.fromhex(FUNCTION.function_checksum), bytes.fromhex(FUNCTION.model_digest)).hex()
-
-
-def registers(name: str) -> dict[str, str]:
-    return {index.removeprefix("PCR"): value for index, value in EXPECTED[name].items() if index.startswith("PCR")}
-
-
-def built(folder: Path, name: str = "signed", **changes: Any) -> Path:
-    """An image as its builder leaves it, with the description beside it."""
-    folder.mkdir(exist_ok=True)
-    image = folder / f"{name}.eif"
-    image.write_bytes((GOLDEN / f"{name}.eif").read_bytes())
-    described = {
-        "format": "blindsight-image/1",
-        "variant": "classifier",
-        "pcrs": registers(name),
-        "function_checksum": FUNCTION.function_checksum,
-        "kernel": {"name": "debian-6.12", "version": "6.12.1"},
-        **changes,
-    }
-    images.description_of(image).write_text(json.dumps(described), encoding="utf-8")
-    return image
 
 
 @pytest.fixture
 def measurement(tmp_path: Path) -> Measurement:
     (tmp_path / "out").mkdir()
-    return images.take(built(tmp_path / "in"), tmp_path / "out", [FUNCTION])
+    return images.take(built(tmp_path / "in", FUNCTION.function_checksum), tmp_path / "out", [FUNCTION])
 
 
 def test_an_image_is_measured_by_the_published_rule(measurement: Measurement) -> None:
@@ -66,13 +45,25 @@ def test_an_image_is_measured_by_the_published_rule(measurement: Measurement) ->
 
 
 def test_the_policy_accepts_the_image_under_aws_s_root(measurement: Measurement) -> None:
-    accepted = policy.accepting([FUNCTION], [measurement], None)
+    accepted = policy.accepting([FUNCTION], [measurement])
     assert accepted is not None
     (release,) = json.loads(accepted.to_json())["releases"]
     assert release["kind"] == "nitro"
     assert release["roots"] == ["641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"]
     assert release["pcrs"] == {index: [value] for index, value in (registers("signed") | {"16": PCR16}).items()}
     assert release["function_checksums"] == [FUNCTION.function_checksum]
+
+
+def test_qemu_s_machine_is_accepted_only_if_asked_for(tmp_path: Path, measurement: Measurement) -> None:
+    accepted = policy.accepting([FUNCTION], [measurement], emulated=True)
+    assert accepted is not None
+    genuine, emulated = json.loads(accepted.to_json())["releases"]
+    assert (genuine["kind"], emulated["kind"]) == ("nitro", "qemu-nitro-enclave")
+    assert genuine["pcrs"] == emulated["pcrs"]
+    assert not emulated.get("roots")
+    release = released(tmp_path, measurement)
+    both = policy.accepting(release.functions, release.measurements[1:], emulated=True)
+    assert release_file.parse(replace(release, policy=both).encode()).policy == both
 
 
 @pytest.mark.parametrize(
@@ -91,12 +82,12 @@ def test_an_image_that_is_not_what_its_description_says_is_refused(
 ) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(ReleaseBuildError, match=said):
-        images.take(built(tmp_path / "in", **changes), tmp_path / "out", [FUNCTION])
+        images.take(built(tmp_path / "in", FUNCTION.function_checksum, **changes), tmp_path / "out", [FUNCTION])
 
 
 def test_two_images_of_one_name_are_refused(tmp_path: Path, measurement: Measurement) -> None:
     with pytest.raises(ReleaseBuildError, match="Two artifacts"):
-        images.take(built(tmp_path / "other"), tmp_path / "out", [FUNCTION])
+        images.take(built(tmp_path / "other", FUNCTION.function_checksum), tmp_path / "out", [FUNCTION])
 
 
 def released(folder: Path, measurement: Measurement) -> ReleaseFile:

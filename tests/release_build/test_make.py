@@ -17,8 +17,10 @@ import pytest
 
 from blindsight import release_file
 from blindsight.release_file import check
+from enclave_function.bundle import build
 from release_build import policy
 from tests.support import ordinary_user
+from tests.support.built_images import built
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ("blindsight", "blindsight_cli", "enclave_function", "enclave_runtime", "release_build", "gateway/static/app",
          "requirements", "pyproject.toml", "README.md", "LICENSE", ".gitignore",
-         "gateway/web/package-lock.json")  # fmt: skip
+         "gateway/web/package-lock.json", "enclave_image/packages.lock")  # fmt: skip
 ROOT = "ab" * 32
 
 
@@ -63,11 +65,18 @@ def model(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def made(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def image(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An enclave image whose description says that it holds the model's bundle."""
+    folder = tmp_path_factory.mktemp("image")
+    return built(folder, build(model, folder / "function.zip").checksum)
+
+
+@pytest.fixture(scope="module")
+def made(model: Path, image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release of this source tree."""
     folder = tmp_path_factory.mktemp("made")
     out = folder / "out"
-    make(REPOSITORY, out, "--model", str(model), "--simulated-root", ROOT, HOME=str(folder))
+    make(REPOSITORY, out, "--model", str(model), "--eif", str(image), "--simulated-root", ROOT, HOME=str(folder))
     return out
 
 
@@ -79,10 +88,12 @@ def public_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_two_releases_have_the_same_bytes(made: Path, model: Path, public_folder: Path) -> None:
+def test_two_releases_have_the_same_bytes(made: Path, model: Path, image: Path, public_folder: Path) -> None:
     tree = source_tree(public_folder / "elsewhere" / "source")
     same_model = Path(shutil.copytree(model, public_folder / "same"))
-    same_model.chmod(0o755)
+    same_image = Path(shutil.copytree(image.parent, public_folder / "image")) / image.name
+    for folder in (same_model, same_image.parent):
+        folder.chmod(0o755)
     for path in tree.rglob("*"):
         if path.is_file():
             path.chmod(0o755 if path.suffix == ".py" else 0o644)
@@ -93,9 +104,10 @@ def test_two_releases_have_the_same_bytes(made: Path, model: Path, public_folder
     if ordinary_user.unavailable() is None:
         os.chown(work, ordinary_user.USER, ordinary_user.USER)
         command = [*ordinary_user.command()[:-1], *command]
-    make(tree, work / "out", "--model", str(same_model), "--simulated-root", ROOT, command=command, HOME="/nonexistent",
-         TZ="Pacific/Kiritimati", SOURCE_DATE_EPOCH="1900000000", LC_ALL="C", PYTHONHASHSEED="7",
-         TMPDIR=str(work), PIP_INDEX_URL="http://127.0.0.1:9/")  # fmt: skip
+    inputs = ("--model", str(same_model), "--eif", str(same_image), "--simulated-root", ROOT)
+    make(tree, work / "out", *inputs, command=command, HOME="/nonexistent", TZ="Pacific/Kiritimati",
+         SOURCE_DATE_EPOCH="1900000000", LC_ALL="C", PYTHONHASHSEED="7", TMPDIR=str(work),
+         PIP_INDEX_URL="http://127.0.0.1:9/")  # fmt: skip
     if ordinary_user.unavailable() is None:
         assert (work / "out" / "release.json").stat().st_uid == ordinary_user.USER
     assert contents(work / "out") == contents(made)
@@ -112,7 +124,8 @@ def test_a_changed_label_changes_function_and_pcr_16_alone(made: Path, model: Pa
     before, after = (release_file.load(folder / "release.json") for folder in (made, tmp_path / "out"))
     differing = {name for name, digest in contents(tmp_path / "out").items() if contents(made)[name] != digest}
     assert differing == {"function.zip", "release.json"}
-    for old, new in zip(before.measurements, after.measurements, strict=True):
+    simulated = [each for each in before.measurements if each.kind == "simulated"]
+    for old, new in zip(simulated, after.measurements, strict=True):
         assert {index for index in old.pcrs if old.pcrs[index] != new.pcrs[index]} == {16}
 
 
@@ -127,6 +140,7 @@ def test_the_release_file_names_everything_that_was_made(made: Path) -> None:
         zip(sums[1::2], sums[::2], strict=True)
     )
     assert {measurement.variant for measurement in release.measurements} == {"cape", "classifier"}
+    assert check.image(release, made / "signed.eif").kernel
 
 
 def test_its_policy_is_that_of_the_runtime(made: Path, tmp_path: Path) -> None:
@@ -145,7 +159,7 @@ def test_its_policy_is_that_of_the_runtime(made: Path, tmp_path: Path) -> None:
     (expected,) = json.loads(printed)["releases"]
     embedded = release_file.load(made / "release.json").policy
     assert embedded is not None
-    accepted = json.loads(embedded.to_json())["releases"][0]
+    accepted = next(each for each in json.loads(embedded.to_json())["releases"] if each["kind"] == "simulated")
     assert {name: accepted[name] for name in ("pcrs", "function_checksums", "model_digests", "version")} == {
         name: expected[name] for name in ("pcrs", "function_checksums", "model_digests", "version")
     }
@@ -154,8 +168,11 @@ def test_its_policy_is_that_of_the_runtime(made: Path, tmp_path: Path) -> None:
 
 def test_without_a_root_no_simulated_enclave_is_accepted(made: Path) -> None:
     release = release_file.load(made / "release.json")
-    assert policy.accepting(release.functions, release.measurements, ROOT) == release.policy
-    assert policy.accepting(release.functions, release.measurements, None) is None
+    assert release.policy is not None
+    assert policy.accepting(release.functions, release.measurements, simulated_root=ROOT) == release.policy
+    assert {accepted.kind for accepted in release.policy.releases} == {"nitro", "simulated"}
+    simulated = [each for each in release.measurements if each.kind == "simulated"]
+    assert policy.accepting(release.functions, simulated) is None
 
 
 def test_the_wheel_depends_on_no_compression(made: Path) -> None:

@@ -16,7 +16,7 @@ from tests.support.images import plain
 from tests.support.problems import check
 from tests.support.rawhttp import Connection
 from tests.support.waiting import wait_until
-from tests.support.wire import free_port
+from tests.support.wire import free_port, loopback
 
 if TYPE_CHECKING:
     from tests.support.processes import Gateway
@@ -60,7 +60,7 @@ def test_an_enclave_that_is_told_to_stop_answers_the_image_in_its_hands(tiny_sta
     port = free_port()
     enclave = tiny_stack.start_enclave(port=port, workers=1)
     enclave.wait_warm()
-    with tiny_stack.another_gateway(enclave_port=port) as gateway, ThreadPoolExecutor(1) as threads:
+    with tiny_stack.another_gateway(enclave=loopback(port)) as gateway, ThreadPoolExecutor(1) as threads:
         (worker,) = enclave.workers()
         worker.suspend()
         try:
@@ -88,7 +88,7 @@ def test_an_enclave_that_is_told_to_stop_under_load_loses_no_answer(tiny_stack: 
     port = free_port()
     enclave = tiny_stack.start_enclave(port=port)
     enclave.wait_warm()
-    with tiny_stack.another_gateway(enclave_port=port) as gateway:
+    with tiny_stack.another_gateway(enclave=loopback(port)) as gateway:
         stop = threading.Event()
 
         def call(class_id: int) -> list[tuple[int, str]]:
@@ -117,7 +117,7 @@ def test_an_enclave_that_hangs_is_noticed_and_taken_back(tiny_stack: Stack) -> N
     port = free_port()
     enclave = tiny_stack.start_enclave(port=port)
     enclave.wait_warm()
-    with tiny_stack.another_gateway(enclave_port=port) as gateway:
+    with tiny_stack.another_gateway(enclave=loopback(port)) as gateway:
         assert classified(gateway.client, 5)
         enclave.process.send_signal(signal.SIGSTOP)
         try:
@@ -135,7 +135,7 @@ def test_a_lost_enclave_is_noticed_and_taken_back(tiny_stack: Stack, how: str) -
     port = free_port()
     enclave = tiny_stack.start_enclave(port=port)
     enclave.wait_warm()
-    with tiny_stack.another_gateway(enclave_port=port) as gateway:
+    with tiny_stack.another_gateway(enclave=loopback(port)) as gateway:
         assert classified(gateway.client, 5)
         getattr(enclave, how)()
         started = time.monotonic()

@@ -27,7 +27,7 @@ from tests.support.canaries import Search, dump, forms
 from tests.support.models import colour_of
 from tests.support.processes import Gateway, Server
 from tests.support.waiting import wait_until
-from tests.support.wire import Recorder
+from tests.support.wire import Recorder, loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +112,7 @@ class Watched:
 def watched(telling_stack: TellingStack, tmp_path: Path) -> Iterator[Watched]:
     stack = telling_stack.stack
     with Recorder(stack.enclave_port) as far:
-        settings = {"policy": stack.policy_file, "enclave_port": far.port}
+        settings = {"policy": stack.policy_file, "enclave": loopback(far.port)}
         settings |= {"enclave_secret_file": stack.enclave.secret_file}
         gateway = VerboseGateway(tmp_path / "gateway", settings)
         try:

@@ -18,7 +18,7 @@ from blindsight import __version__
 from tests.support.images import plain
 from tests.support.processes import environment
 from tests.support.stack import measure, root_fingerprint
-from tests.support.wire import free_port
+from tests.support.wire import free_port, loopback
 from tests.support.zips import with_changed_code
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def host(tiny_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     enclave = tiny_stack.start_enclave(bundle, port=free_port(), workers=1)
     try:
         enclave.wait_warm()
-        with tiny_stack.another_gateway(policy=policy, enclave_port=enclave.port) as gateway:
+        with tiny_stack.another_gateway(policy=policy, enclave=loopback(enclave.port)) as gateway:
             root = root_fingerprint(tiny_stack.state)
             yield Host(gateway, root, tiny_stack.measured, measure(bundle, folder))
     finally:

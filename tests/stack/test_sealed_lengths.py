@@ -21,7 +21,7 @@ from blindsight import AsyncClient, Classification, Problem, receipts
 from blindsight.wire.protocol import FrameKind
 from tests.support import images
 from tests.support.models import BROKEN_CLASS
-from tests.support.wire import Recorder
+from tests.support.wire import Recorder, loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -124,7 +124,7 @@ def listener(telling_stack: TellingStack) -> Iterator[Listener]:
     stack = telling_stack.stack
     with (
         Recorder(stack.enclave_port) as far,
-        stack.another_gateway(enclave_port=far.port) as gateway,
+        stack.another_gateway(enclave=loopback(far.port)) as gateway,
         Recorder(gateway.port) as near,
     ):
         yield Listener(stack, near, far)

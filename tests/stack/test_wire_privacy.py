@@ -11,7 +11,7 @@ import pytest
 
 from blindsight import Client, Problem
 from tests.support.images import noisy, tensor
-from tests.support.wire import Recorder
+from tests.support.wire import Recorder, loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,7 +66,7 @@ def use_every_form(client: httpx2.Client, image: bytes, tensor_bytes: bytes) -> 
 def test_a_recording_before_the_enclave_holds_nothing(tiny_stack: Stack, colour_model: TinyModel) -> None:
     image, tensor_bytes = noisy(IMAGE_CLASS), tensor(TENSOR_CLASS)
     with Recorder(tiny_stack.enclave_port) as recorder:
-        with tiny_stack.another_gateway(enclave_port=recorder.port) as gateway:
+        with tiny_stack.another_gateway(enclave=loopback(recorder.port)) as gateway:
             labels = use_every_form(gateway.client, image, tensor_bytes)
             refused = gateway.client.post("/classify", content=b"no picture" * 9, headers={"content-type": "image/png"})
             assert refused.json()["code"] == "not_an_image"

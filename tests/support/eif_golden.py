@@ -39,7 +39,21 @@ KERNEL = (
     + bytes(99)
 )
 CMDLINE = b"reboot=k panic=30 pci=off console=ttyS0"
-METADATA = b'{"ImageName":"golden","ImageVersion":"1","BuildMetadata":{},"DockerInfo":{},"CustomMetadata":null}'
+METADATA = json.dumps(
+    {
+        "ImageName": "golden",
+        "ImageVersion": "1",
+        "BuildMetadata": {
+            "BuildTime": "2026-01-01T00:00:00+00:00",
+            "BuildTool": "by hand",
+            "BuildToolVersion": "1",
+            "OperatingSystem": "Linux",
+            "KernelVersion": "6.6.38",
+        },
+        "DockerInfo": {},
+        "CustomMetadata": None,
+    }
+).encode()
 
 
 def cpio(*files: tuple[str, int, bytes]) -> bytes:

@@ -14,6 +14,7 @@ from gateway import serve
 from gateway.app import create_app
 from gateway.settings import Settings
 from tests.support.waiting import wait_until
+from tests.support.wire import loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ class RunningApp:
 @contextlib.contextmanager
 def running_app(stack: Stack, **settings: object) -> Iterator[RunningApp]:
     """Serve the application before the stack's enclave, with the gateway's own listener, until the block ends."""
-    ours = {"policy": stack.policy_file, "enclave_port": stack.enclave_port, "_env_file": None}
+    ours = {"policy": stack.policy_file, "enclave": loopback(stack.enclave_port), "_env_file": None}
     fields = {**ours, "enclave_secret_file": stack.state / "gateway_secret", **settings}
     app = create_app(Settings(**fields))
     server, listener = serve._server(app, "127.0.0.1", 0, drain=5)

@@ -112,19 +112,23 @@ class Enclave(Server):
 
     def __init__(
         self,
-        bundle: Path,
+        bundle: Path | None,
         state: Path,
         folder: Path,
         *,
-        port: int,
+        port: int = 0,
+        path: Path | None = None,
         workers: int = 2,
         user: int | None = None,
         **options: object,
     ) -> None:
+        """It listens on `port` of the loopback, or on a Unix socket at `path`."""
         self.port = port
+        self._where = path or port
         self.worker_count = workers
         self.secret_file = options.get("gateway_secret", state / "gateway_secret")
-        arguments = {"bundle": bundle, "state": state, "port": port, "workers": workers, **options}
+        listen = f"unix://{path}" if path else wire.loopback(port)
+        arguments = {"bundle": bundle, "state": state, "listen": listen, "workers": workers, **options}
         flags = [text for key, value in arguments.items() for text in _flag(key, value)]
         super().__init__([self.module, "serve", *flags], folder, user=user)
 
@@ -141,7 +145,7 @@ class Enclave(Server):
         wait_until("enclave warm", warm, seconds=_START_SECONDS)
 
     def status(self) -> dict[str, Any]:
-        return wire.status(self.port, self.secret_file)
+        return wire.status(self._where, self.secret_file)
 
     def workers(self) -> list[psutil.Process]:
         """Its worker processes, oldest first."""
@@ -162,6 +166,8 @@ def _innermost(process: psutil.Process) -> psutil.Process:
 
 def _flag(name: str, value: object) -> list[str]:
     flag = f"--{name.replace('_', '-')}"
+    if value is None:
+        return []
     return [flag] if value is True else [flag, str(value)]
 
 

@@ -17,7 +17,7 @@ from blindsight.attestation.policy import Policy
 from blindsight.attestation.release import Release
 from enclave_function.bundle import build
 from tests.support.processes import Enclave, Gateway, environment
-from tests.support.wire import free_port
+from tests.support.wire import free_port, loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +124,7 @@ class Stack:
         """Start a gateway before the stack's enclave, without what is None; the caller waits and stops."""
         ours = {
             "policy": self.policy_file,
-            "enclave_port": self.enclave_port,
+            "enclave": loopback(self.enclave_port),
             "enclave_secret_file": self.state / "gateway_secret",
         }
         wanted = {**ours, **self.settings, **settings}

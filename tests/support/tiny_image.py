@@ -64,7 +64,7 @@ def package(name: str, file: Path) -> tuple[Package, Path]:
     return Package(name, "1.0", digest(file), "debian", "20261126T000000Z", f"pool/{file.name}"), file
 
 
-def inputs(folder: Path, bundle: bytes, sources: dict[str, bytes], **changes: Any) -> Inputs:
+def inputs(folder: Path, bundle: bytes | None, sources: dict[str, bytes], **changes: Any) -> Inputs:
     folder.mkdir(parents=True, exist_ok=True)
     given: dict[str, Any] = {
         "variant": "classifier",

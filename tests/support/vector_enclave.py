@@ -16,19 +16,8 @@ from blindsight.attestation import Claims, expected_pcr16
 from blindsight.receipts import ReceiptKey
 from blindsight.sealing import keyconfig, ohttp
 from blindsight.sealing.kem import MLKEM768_X25519, X25519_HKDF_SHA256, HybridPrivateKey
+from blindsight_conformance.cases.ours import MANIFEST, SEED, X25519_KEY
 from tests.blindsight.attestation.attestation_forge import PCRS, Forge
-
-SEED = bytes(range(32))
-X25519_KEY = bytes(range(32, 64))
-MANIFEST: dict[str, Any] = {
-    "format": "blindsight-model/1",
-    "name": "vectors",
-    "version": "1",
-    "trained": True,
-    "onnx": {"file": "model.onnx", "sha256": "ab" * 32, "bytes": 3},
-    "labels": {"file": "labels.txt", "count": 2, "sha256": "cd" * 32},
-    "preprocessing": {"mean": [0.485, 0.456, 1e-07], "note": "caf\u00e9 \u20ac \U0001f600"},
-}
 
 
 class VectorEnclave:

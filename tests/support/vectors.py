@@ -6,22 +6,16 @@ import base64
 import hashlib
 import json
 from dataclasses import asdict, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cbor2
 import rfc8785
 
 from blindsight import receipts
-from blindsight.attestation import expected_pcr16
 from blindsight.exchange import classify_request
 from blindsight.receipts import Receipt, ReceiptKey
-from blindsight.sealing import bhttp, keyconfig, ohttp, padding
-from blindsight.sealing.kem import MLKEM768_X25519
-from tests.blindsight.attestation import attestation_forge as forging
-from tests.blindsight.attestation.attestation_forge import NONCE, NOW, PCRS, Forge, party
-from tests.support import evidence_shapes
+from blindsight.sealing import bhttp, ohttp, padding
+from tests.blindsight.attestation.attestation_forge import NOW
 from tests.support.vector_enclave import MANIFEST, SEED, X25519_KEY, VectorEnclave
 
 if TYPE_CHECKING:
@@ -40,161 +34,6 @@ PREDICTIONS = [
 
 def _b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-def evidence() -> list[Case]:
-    enclave = VectorEnclave()
-    forge = enclave.forge
-    good: Case = {
-        "document": _b64(enclave.document()),
-        "key_configs": _b64(enclave.configs),
-        "model": MANIFEST,
-        "policy": enclave.policy(),
-        "nonce": NONCE.hex(),
-        "now": NOW.isoformat(),
-    }
-    accepted = {"kind": "simulated", "kem_id": MLKEM768_X25519, "unknown_fields": []}
-    cases: list[Case] = [
-        {"name": "genuine", **good, "expect": accepted},
-        {"name": "tagged as COSE_Sign1", **good, "document": _b64(b"\xd2" + enclave.document()), "expect": accepted},
-        {"name": "archived", **good, "nonce": None, "now": None, "expect": accepted},
-        {
-            "name": "an unknown KEM first",
-            **good,
-            "document": _b64(_with_configs(enclave, _UNKNOWN_KEM + enclave.configs)),
-            "key_configs": _b64(_UNKNOWN_KEM + enclave.configs),
-            "expect": accepted,
-        },
-        {
-            "name": "X25519 first",
-            **good,
-            "document": _b64(_with_configs(enclave, _reversed(enclave))),
-            "key_configs": _b64(_reversed(enclave)),
-            "expect": accepted,
-        },
-        {
-            "name": "a definite outer map",
-            **good,
-            "document": _b64(enclave.document(replace(forge, indefinite=False))),
-            "expect": accepted,
-        },
-        {
-            "name": "unknown fields",
-            **good,
-            "document": _b64(enclave.document(added_later={"x": [1]}, nothing=None)),
-            "expect": accepted | {"unknown_fields": ["added_later", "nothing"]},
-        },
-    ]
-
-    def refused(name: str, code: str, step: int, **changes: Any) -> None:
-        documents = {key: _b64(value) if isinstance(value, bytes) else value for key, value in changes.items()}
-        cases.append({"name": name, **good, **documents, "expect": {"error": code, "step": step}})
-
-    document, message = enclave.document(), cbor2.loads(enclave.document())
-    payload = message[2]
-    flipped = cbor2.dumps([*message[:3], message[3][:-1] + bytes([message[3][-1] ^ 1])])
-    stranger, expired = Forge(), party(forge.parties[-1], "leaf", ca=False, end=NOW - timedelta(seconds=1))
-    sha256 = party(forge.parties[-1], "leaf", ca=False, digest=forging.hashes.SHA256())
-    authority = party(forge.parties[-1], "leaf", ca=True)
-    zeros = enclave.pcrs() | dict.fromkeys(range(3), bytes(48))
-    without = {index: value for index, value in enclave.pcrs().items() if index != 2}
-    refused("cut short", "malformed_cbor", 1, document=document[:-1])
-    refused("a byte too many", "trailing_bytes", 1, document=document + b"\x00")
-    refused("ES256 in the header", "wrong_algorithm", 1, document=forge.envelope(payload, protected=b"\xa1\x01\x26"))
-    refused("a header unprotected", "unprotected_header", 1, document=forge.envelope(payload, unprotected={1: -35}))
-    for name, code, step, hostile in evidence_shapes.refused_payloads(forge, payload):
-        refused(name, code, step, document=hostile)
-    refused("no certificate", "missing_field", 2, document=enclave.document(certificate=...))
-    refused("PCR 32", "invalid_pcr_index", 2, document=enclave.document(pcrs=enclave.pcrs() | {32: bytes(48)}))
-    refused("PCR of SHA-256", "invalid_pcr_length", 2, document=enclave.document(pcrs=enclave.pcrs() | {3: bytes(32)}))
-    refused("SHA-256 for a digest", "unsupported_digest", 2, document=enclave.document(digest="SHA256"))
-    refused("another root", "root_not_pinned", 3, document=enclave.document(stranger))
-    refused(
-        "an expired leaf",
-        "certificate_expired",
-        4,
-        document=enclave.document(Forge(forge.root, forge.parties, expired)),
-    )
-    refused(
-        "a leaf signed with SHA-256",
-        "certificate_algorithm",
-        4,
-        document=enclave.document(Forge(forge.root, forge.parties, sha256)),
-    )
-    refused(
-        "an authority as leaf",
-        "invalid_chain",
-        4,
-        document=enclave.document(Forge(forge.root, forge.parties, authority)),
-    )
-    refused(
-        "the pinned root before another's chain",
-        "invalid_chain",
-        4,
-        document=enclave.document(stranger, cabundle=[forge.root.der, *stranger.bundle[1:]]),
-    )
-    refused(
-        "bundle in another order",
-        "chain_order",
-        4,
-        document=enclave.document(cabundle=[forge.bundle[0], *forge.bundle[:0:-1]]),
-    )
-    refused("a bit of the signature", "invalid_signature", 5, document=flipped)
-    refused("debug mode", "debug_document", 6, document=enclave.document(pcrs=zeros))
-    refused("a PCR missing", "pcr_missing", 7, document=enclave.document(pcrs=without))
-    refused("other code", "pcr_mismatch", 7, document=enclave.document(pcrs=enclave.pcrs() | {2: b"\x77" * 48}))
-    refused(
-        "claims that PCR 16 does not measure",
-        "claims_pcr_mismatch",
-        8,
-        document=enclave.document(pcrs=enclave.pcrs() | {16: b"\x77" * 48}),
-    )
-    refused(
-        "a claim of zeros",
-        "malformed_claims",
-        8,
-        document=enclave.document(user_data=replace(enclave.claims, receipt_key_sha256=bytes(32)).to_json()),
-    )
-    refused("no receipt key", "malformed_claims", 8, document=enclave.document(user_data=_without_receipt_key(enclave)))
-    for name, user_data in evidence_shapes.malformed_user_data(enclave.claims.to_json()).items():
-        refused(f"user data: {name}", "malformed_claims", 8, document=enclave.document(user_data=user_data))
-    refused("no claims", "claims_missing", 9, document=enclave.document(user_data=None))
-    for name, user_data in evidence_shapes.user_data_of_others(enclave.claims.to_json()).items():
-        refused(f"user data: {name}", "claims_missing", 9, document=enclave.document(user_data=user_data))
-    refused("another function", "function_not_accepted", 9, policy=enclave.policy(function_checksums=["12" * 32]))
-    refused("another model", "model_not_accepted", 9, policy=enclave.policy(model_digests=["12" * 32]))
-    refused("no nonce", "nonce_missing", 10, document=enclave.document(nonce=None))
-    refused("another nonce", "nonce_mismatch", 10, document=enclave.document(nonce=bytes(32)))
-    refused("old", "evidence_too_old", 10, now=(NOW + timedelta(seconds=301)).isoformat())
-    refused("of the future", "evidence_from_future", 10, now=(NOW - timedelta(seconds=61)).isoformat())
-    refused("other keys", "key_configs_mismatch", 11, key_configs=enclave.configs[:-1] + b"\x01")
-    refused("another manifest", "model_mismatch", 11, model=MANIFEST | {"trained": False})
-    refused("a manifest that is no object", "model_mismatch", 11, model=[], **_attested_model(enclave, b"[]"))
-    return cases
-
-
-_UNKNOWN_KEM = b"\x00\x09\x07\x00\x10 P-256"
-
-
-def _with_configs(enclave: VectorEnclave, configs: bytes) -> bytes:
-    return enclave.document(user_data=replace(enclave.claims, key_configs_sha256=keyconfig.digest(configs)).to_json())
-
-
-def _reversed(enclave: VectorEnclave) -> bytes:
-    return keyconfig.encode_list([key.config for key in reversed(enclave.keys.values())])
-
-
-def _attested_model(enclave: VectorEnclave, manifest: bytes) -> dict[str, Any]:
-    claims = replace(enclave.claims, model_sha256=hashlib.sha256(manifest).digest())
-    pcrs = PCRS | {16: expected_pcr16(claims.func_checksum, claims.model_sha256)}
-    document = enclave.document(user_data=claims.to_json(), pcrs=pcrs)
-    return {"document": document, "policy": enclave.policy(model_digests=[claims.model_sha256.hex()])}
-
-
-def _without_receipt_key(enclave: VectorEnclave) -> bytes:
-    members = json.loads(enclave.claims.to_json())
-    del members["receipt_key_sha256"]
-    return rfc8785.dumps(members)
 
 
 def requests() -> list[Case]:
@@ -420,7 +259,6 @@ def _shown(request: bhttp.Request) -> dict[str, Any]:
 
 
 FILES: dict[str, Callable[[], list[Case]]] = {
-    "evidence.json": evidence,
     "request.json": requests,
     "response.json": responses,
     "receipt.json": receipt_cases,

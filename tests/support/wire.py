@@ -32,11 +32,30 @@ def free_port() -> int:
     raise AssertionError("unreachable")
 
 
+def loopback(port: int) -> str:
+    """The address of what listens there, as settings and options have it."""
+    return f"tcp://127.0.0.1:{port}"
+
+
+def _connected(where: int | Path, seconds: float) -> socket.socket:
+    """A connection to a port of the loopback, or to a Unix socket."""
+    if isinstance(where, int):
+        return socket.create_connection(("127.0.0.1", where), timeout=seconds)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(seconds)
+    try:
+        connection.connect(str(where))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 @contextlib.contextmanager
-def admitted(port: int, secret_file: Path, *, seconds: float = 10) -> Iterator[tuple[socket.socket, BinaryIO]]:
-    """A connection to the enclave on `port`, which knows this secret: for questions, and for their answers."""
+def admitted(where: int | Path, secret_file: Path, *, seconds: float = 10) -> Iterator[tuple[socket.socket, BinaryIO]]:
+    """A connection to the enclave there, which knows this secret: for questions, and for their answers."""
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection,
+        _connected(where, seconds) as connection,
         connection.makefile("rb") as stream,
     ):
         nonce = secrets.token_bytes(32)
@@ -60,17 +79,17 @@ def receive(stream: BinaryIO) -> tuple[FrameKind, bytes]:
 
 
 def ask(
-    port: int, secret_file: Path, kind: FrameKind, payload: bytes = b"", *, seconds: float = 10
+    where: int | Path, secret_file: Path, kind: FrameKind, payload: bytes = b"", *, seconds: float = 10
 ) -> tuple[FrameKind, bytes]:
     """One question on a connection of its own, and its answer. Raises `EOFError` if there is none."""
-    with admitted(port, secret_file, seconds=seconds) as (connection, stream):
+    with admitted(where, secret_file, seconds=seconds) as (connection, stream):
         connection.sendall(frames.encode(kind, payload))
         return receive(stream)
 
 
-def status(port: int, secret_file: Path) -> dict[str, Any]:
+def status(where: int | Path, secret_file: Path) -> dict[str, Any]:
     """The enclave's status."""
-    kind, payload = ask(port, secret_file, FrameKind.STATUS_REQUEST)
+    kind, payload = ask(where, secret_file, FrameKind.STATUS_REQUEST)
     assert kind is FrameKind.STATUS
     return frames.unpack(payload)
 

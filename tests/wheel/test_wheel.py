@@ -48,12 +48,22 @@ def test_no_unit_is_in_a_callers_environment(environment: Path, tmp_path: Path, 
 
 
 def test_what_needs_a_unit_says_so_in_one_line(environment: Path, tmp_path: Path):
-    for command in (["up"], ["bundle", "build"], ["model", "check"], ["demo", "evil-gateway"]):
+    for command in (["up"], ["bundle", "build"], ["model", "check"], ["demo", "evil-gateway"], ["eif", "build"]):
         done = run(environment, "blindsight", *command, folder=tmp_path, status=1)
         assert "Traceback" not in done.stderr
         first, second = done.stderr.strip().splitlines()[:2]
         assert re.match(r"error: the unit \w+ is not installed with the commands", first)
         assert second.startswith("next:")
+
+
+def test_enclave_images_are_measured_and_compared(environment: Path, tmp_path: Path):
+    folder = REPOSITORY / "tests" / "vectors" / "eif"
+    expected = json.loads((folder / "expected.json").read_text("utf-8"))["signed"]
+    done = run(environment, "blindsight", "eif", "measure", str(folder / "signed.eif"), folder=tmp_path)
+    assert done.stdout.splitlines() == [f"{name}: {value}" for name, value in expected.items() if name != "crc"]
+    compared = (str(folder / "signed.eif"), str(folder / "two-ramdisks.eif"))
+    done = run(environment, "blindsight", "eif", "diff", *compared, folder=tmp_path, status=1)
+    assert "PCR8 differs" in done.stdout
 
 
 def test_sealed_from_the_command_line_with_a_receipt(environment: Path, tiny_stack: Stack, tmp_path: Path):

@@ -102,6 +102,21 @@ test("an enclave is verified, in eleven steps", async () => {
   assert.equal(found.functionChecksum.length, 64);
 });
 
+test("an envelope of another version is refused, and one that states none is not", async () => {
+  for (const format of ["blindsight-attestation/2", "blindsight-attestation", 1, null]) {
+    const gateway = new Gateway();
+    const { attestation } = gateway;
+    gateway.attestation = async (nonce) => json({ ...((await (await attestation(nonce)).json()) as JsonObject), format });
+    await assert.rejects(gateway.client().verify(), { code: "unsupported_envelope", step: 1 });
+  }
+  const gateway = new Gateway();
+  const { attestation } = gateway;
+  for (const more of [{ format: "blindsight-attestation/1" }, { later: {} }]) {
+    gateway.attestation = async (nonce) => json({ ...((await (await attestation(nonce)).json()) as JsonObject), ...more });
+    await gateway.client().verify();
+  }
+});
+
 test("an image is classified: sealed, answered, signed, and kept", async () => {
   const gateway = new Gateway();
   const found = await gateway.client({ token: "bs_token" }).classify(IMAGE, 1);

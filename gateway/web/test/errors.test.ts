@@ -31,7 +31,7 @@ const WITH_TEXTS = [
 ];
 
 /** Codes of Python's TransportError for the wire inside the host. */
-const PYTHONS_OWN = ["bad_frame", "access_refused"];
+const PYTHONS_OWN = ["bad_frame", "access_refused", "unsupported_protocol"];
 const OURS = ["no_webcrypto", "unsupported_platform"];
 
 test("the codes and their next steps are those of blindsight/errors.py", () => {
@@ -41,7 +41,7 @@ test("the codes and their next steps are those of blindsight/errors.py", () => {
   for (const [, code] of at(classes(text, [FORMAT]), 0).matchAll(/^ +"(\w+)",$/gm)) {
     expected[code ?? ""] = constants.get("_NOT_A_DOCUMENT");
   }
-  for (const each of classes(text, WITH_TEXTS)) {
+  for (const each of classes(text, [FORMAT, ...WITH_TEXTS])) {
     for (const [, code, value, constant] of each.matchAll(/"(\w+)": (?:"(.*)"|(_\w+))/g)) {
       expected[code ?? ""] = value ?? constants.get(constant ?? "");
     }

@@ -7,14 +7,12 @@ import { test } from "node:test";
 
 import { decodeResponse, encodeRequest } from "../src/protocol/bhttp.ts";
 import { equal, hex } from "../src/protocol/bytes.ts";
-import { parseJson, type Json, type JsonObject } from "../src/protocol/json.ts";
-import { aeadOf, decodeList, preferred, type KeyConfig } from "../src/protocol/keyconfig.ts";
+import { parseJson, type JsonObject } from "../src/protocol/json.ts";
+import { aeadOf, decodeList, type KeyConfig } from "../src/protocol/keyconfig.ts";
 import { encapsulate, ResponseOpener } from "../src/protocol/ohttp.ts";
 import { padded } from "../src/protocol/padding.ts";
 import { parsePolicy } from "../src/protocol/policy.ts";
 import { verifyArchive } from "../src/protocol/receipt.ts";
-import { checkedManifest, verifyRecipient } from "../src/protocol/recipient.ts";
-import { checkKeyConfigs, verifyArchived, type Verified } from "../src/protocol/verify.ts";
 import { decapsulate, sealResponse, type Key } from "./enclave.ts";
 import { refused, unbase64, unhex } from "./support.ts";
 
@@ -29,42 +27,6 @@ function cases<Case>(name: string): (Case & { name: string })[] {
   const { cases: found } = parseJson(text) as unknown as { cases: (Case & { name: string })[] };
   assert.ok(found.length > 0);
   return found;
-}
-
-interface EvidenceCase {
-  document: string;
-  key_configs: string;
-  model: Json;
-  policy: JsonObject;
-  nonce: string | null;
-  now: string | null;
-  expect: Failure | { kind: string; kem_id: number; unknown_fields: (string | number)[] };
-}
-
-for (const each of cases<EvidenceCase>("evidence")) {
-  test(`evidence: ${each.name}`, async () => {
-    const evidence = { document: unbase64(each.document), keyConfigs: unbase64(each.key_configs), model: each.model };
-    const policy = parsePolicy(JSON.stringify(each.policy));
-    const found = ({ kind, document }: Verified, { kem }: KeyConfig): Exclude<EvidenceCase["expect"], Failure> => ({
-      kind,
-      kem_id: kem.id,
-      unknown_fields: document.unknownFields.map((name) => (typeof name === "bigint" ? Number(name) : name)),
-    });
-    const verify = async (): Promise<ReturnType<typeof found>> => {
-      if (each.now !== null) {
-        const nonce = unhex(each.nonce ?? assert.fail("evidence that is verified live answers a nonce"));
-        const { verified, config } = await verifyRecipient(evidence, { policy, nonce, now: new Date(each.now) });
-        return found(verified, config);
-      }
-      const verified = await verifyArchived(evidence.document, policy);
-      await checkKeyConfigs(verified, evidence.keyConfigs);
-      await checkedManifest(verified, evidence.model);
-      const config = preferred(decodeList(evidence.keyConfigs)) ?? assert.fail("no configuration is known");
-      return found(verified, config);
-    };
-    if ("error" in each.expect) await refused(verify, each.expect.error, each.expect.step);
-    else assert.deepEqual(await verify(), { ...each.expect });
-  });
 }
 
 interface RequestCase {

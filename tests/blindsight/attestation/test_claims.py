@@ -9,7 +9,6 @@ import pytest
 from blindsight.attestation import Claims, expected_pcr16
 from blindsight.errors import EvidenceError
 from tests.blindsight.attestation.attestation_forge import ANY_FUNCTION, CLAIMS, PCRS, Forge
-from tests.support.evidence_shapes import malformed_user_data, user_data_of_others
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +53,6 @@ def test_user_data_of_others(forge: Forge, user_data: bytes) -> None:
     assert forge.verify(document, **ANY_FUNCTION).claims is None
     assert code(forge, document) == "claims_missing"
     assert code(forge, document, function_checksums=None, any_function=True) == "claims_missing"
-
-
-@pytest.mark.parametrize("spelling", user_data_of_others(b"{}"))
-def test_user_data_that_is_no_json_in_utf_8_claims_nothing(forge: Forge, spelling: str) -> None:
-    document = forge.document(user_data=user_data_of_others(CLAIMS.to_json())[spelling])
-    assert code(forge, document) == "claims_missing"
-    assert forge.verify(document, function_checksums=None, model_digests=None, any_function=True).claims is None
-
-
-@pytest.mark.parametrize("spelling", malformed_user_data(b"{}"))
-def test_user_data_with_two_readings_is_refused(forge: Forge, spelling: str) -> None:
-    document = forge.document(user_data=malformed_user_data(CLAIMS.to_json())[spelling])
-    assert code(forge, document, function_checksums=None, model_digests=None, any_function=True) == "malformed_claims"
 
 
 @pytest.mark.parametrize("name", ["func_checksum", "key_configs_sha256", "model_sha256"])

@@ -50,14 +50,14 @@ def test_row_22_signer_without_digital_signature(forge: Forge) -> None:
 
 def test_row_22_unknown_critical_extension(forge: Forge) -> None:
     extension = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
-    leaf = party(forge.parties[-1], "leaf", ca=False, extra=(extension, True))
+    leaf = party(forge.parties[-1], "leaf", ca=False, extra=[(extension, True)])
     assert refusal(forge, _chain_of(forge.root, *forge.parties, leaf).document()) == ("invalid_chain", 4)
-    instance = party(forge.parties[1], "instance", path_length=0, extra=(extension, True))
+    instance = party(forge.parties[1], "instance", path_length=0, extra=[(extension, True)])
     document = _chain_of(forge.root, *forge.parties[:2], instance, party(instance, "leaf", ca=False)).document()
     assert refusal(forge, document) == ("invalid_chain", 4)
     forge.verify(
         _chain_of(
-            forge.root, *forge.parties, party(forge.parties[-1], "leaf", ca=False, extra=(extension, False))
+            forge.root, *forge.parties, party(forge.parties[-1], "leaf", ca=False, extra=[(extension, False)])
         ).document()
     )
 

@@ -205,7 +205,7 @@ def test_row_11_duplicate_keys(forge: Forge) -> None:
     assert refusal(forge, forge.envelope(twice)) == ("duplicate_key", 2)
 
 
-# nitro-validator 32: indefinite lengths and the break. The payload's outer map: test_shapes.py.
+# nitro-validator 32: indefinite lengths and the break. Of the payload's outer map: test_shapes.py.
 def test_row_12_indefinite_lengths(forge: Forge) -> None:
     document, payload = forge.document(), forge.payload()
     assert refusal(forge, b"\x9f" + document[1:] + b"\xff") == ("indefinite_length", 1)

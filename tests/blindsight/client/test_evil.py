@@ -48,6 +48,20 @@ def test_other_keys_than_the_attested(caller: Caller) -> None:
     refused_evidence(caller, "key_configs_mismatch")
 
 
+@pytest.mark.parametrize(
+    "format_", ["blindsight-attestation/2", "blindsight-attestation", "other/1", 1, None, []], ids=repr
+)
+def test_an_envelope_of_another_version(caller: Caller, format_: object) -> None:
+    caller.gateway.tricks["/attestation"] = lambda request: caller.gateway.attestation(request, format=format_)
+    refused_evidence(caller, "unsupported_envelope")
+
+
+@pytest.mark.parametrize("members", [{}, {"format": "blindsight-attestation/1"}, {"later": {}}], ids=repr)
+def test_an_envelope_of_this_version_or_before_it_was_stated(caller: Caller, members: dict[str, object]) -> None:
+    caller.gateway.tricks["/attestation"] = lambda request: caller.gateway.attestation(request, **members)
+    assert caller.client().verify().kind == "simulated"
+
+
 def test_a_key_added_to_the_attested(caller: Caller) -> None:
     both = encoded(LaneKeys().encoded_configs + caller.gateway.keys.encoded_configs)
     caller.gateway.tricks["/attestation"] = lambda request: caller.gateway.attestation(request, key_configs=both)

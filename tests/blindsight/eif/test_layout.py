@@ -244,6 +244,32 @@ def test_the_writer_refuses_what_the_reader_would() -> None:
         assert caught.value.code == code, change
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        (),
+        *[(name,) for name in json.loads(METADATA)],
+        *[("BuildMetadata", name) for name in json.loads(METADATA)["BuildMetadata"]],
+    ],
+)
+def test_metadata_that_nitro_cli_could_not_read_is_not_written(path: tuple[str, ...]) -> None:
+    """Its reader needs each of these members; all but DockerInfo and CustomMetadata as texts."""
+    given = {"kernel": BytesPart(KERNEL), "cmdline": b"", "ramdisks": [BytesPart(BOOT)]}
+    wrong = [7, []] if path and path[0] not in {"DockerInfo", "CustomMetadata"} else []
+    for value in (None, *wrong):
+        members = json.loads(METADATA)
+        holder = members if len(path) < 2 else members["BuildMetadata"]
+        if path and value is None:
+            del holder[path[-1]]
+        elif path:
+            holder[path[-1]] = value
+        else:
+            members = []
+        with pytest.raises(EifError) as caught:
+            write(io.BytesIO(), **given, metadata=json.dumps(members).encode())
+        assert caught.value.code == "malformed_metadata"
+
+
 def test_files_that_change_while_they_are_read_are_refused(tmp_path: Path) -> None:
     kernel = tmp_path / "kernel"
     for later in (KERNEL + b"more", KERNEL[:-1]):

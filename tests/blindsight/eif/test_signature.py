@@ -110,6 +110,12 @@ def test_keys_and_certificates_that_cannot_sign(key: bytes, certified: bytes) ->
     assert caught.value.code == "signing_key_unusable"
 
 
+@pytest.mark.parametrize("size", [0, 47, 49])
+def test_only_a_register_is_signed(size: int) -> None:
+    with pytest.raises(ValueError, match="48 bytes"):
+        signature.sign(bytes(size), key_pem=KEY_PEM, certificate_pem=PEM)
+
+
 @pytest.mark.parametrize(
     ("at", "valid"),
     [

@@ -145,6 +145,18 @@ def test_a_policy_accepts_the_image_and_its_function(tmp_path: Path) -> None:
     assert blindsight(tmp_path, "eif", "policy", SIGNED, *given).stdout == (tmp_path / "policy.json").read_text()
 
 
+def test_a_policy_for_the_emulation_is_of_its_kind_and_says_what_it_is_worth(tmp_path: Path) -> None:
+    given = ("--function-checksum", CHECKSUM, "--model-sha256", MODEL)
+    done = blindsight(tmp_path, "eif", "policy", SIGNED, *given, "--machine", "qemu", "--out", "policy.json")
+    assert done.exit_code == 0
+    assert "EMULATED ENCLAVE (QEMU)" in done.stderr
+    (release,) = Policy.load(tmp_path / "policy.json").releases
+    assert (release.kind, release.roots) == ("qemu-nitro-enclave", frozenset())
+    genuine = blindsight(tmp_path, "eif", "policy", SIGNED, *given)
+    assert "EMULATED" not in genuine.stderr
+    assert json.loads(genuine.stdout)["releases"][0]["kind"] == "nitro"
+
+
 REFUSED = {
     "no such file": (("measure", "absent.eif"), "cannot be read"),
     "a folder": (("measure", "."), "cannot be read"),
@@ -173,21 +185,3 @@ def test_refusals_are_one_line_and_a_next_step(name: str, tmp_path: Path) -> Non
     assert error.startswith("error: ")
     assert words in error
     assert step.startswith("next:  ")
-
-
-def test_build_belongs_to_a_unit_of_its_own(tmp_path: Path) -> None:
-    """Where that is missing, as in the wheel, one line says so."""
-    import subprocess
-    import sys
-
-    script = (
-        "import importlib.util as util, sys\n"
-        "found = util.find_spec\n"
-        "util.find_spec = lambda name, *rest: None if name == 'enclave_image' else found(name, *rest)\n"
-        "from blindsight_cli.main import run\n"
-        "sys.argv = ['blindsight', 'eif', 'build', '--out', 'x']\n"
-        "run()\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: the unit enclave_image is not installed with the commands\nnext:  ")

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from blindsight_cli import main
 from kms_standin.keypolicy import Asked, KeyPolicy
+from tests.support import releases
 from tests.support.command import blindsight
 
 if TYPE_CHECKING:
@@ -108,6 +109,26 @@ def test_the_files_that_it_reads(tmp_path: Path):
             assert decrypts(policy, PCR0=value, PCR1=B, PCR2=C), content
         for value in refused:
             assert not decrypts(policy, PCR0=value, PCR1=B, PCR2=C), content
+
+
+def test_a_release_file(tmp_path: Path):
+    statement = releases.members(tmp_path)
+    simulated = statement["predicate"]["measurements"][0]
+    image = {**simulated, "kind": "nitro", "file": "enclave.eif", "pcrs": simulated["pcrs"] | {"0": A, "1": B, "2": C}}
+    kernel = {"name": "aws-6.6", "version": "6.6.79", "sha256": "ab" * 32}
+    image = {name: value for name, value in image.items() if name != "python"} | {"kernel": kernel}
+    statement["subject"].append({"name": "enclave.eif", "digest": {"sha256": "cd" * 32, "sha384": "cd" * 48}})
+    path = tmp_path / "release.json"
+    path.write_bytes(releases.encoded(statement))
+    refused = command("--role", ROLE, "--admin", ADMIN, "--measurements", path)
+    assert refused.returncode == 1
+    assert "no enclave image of kind nitro" in " ".join(refused.stderr.split())
+    statement["predicate"]["measurements"].append(image)
+    path.write_bytes(releases.encoded(statement))
+    policy, members, _ = written("--measurements", path)
+    assert decrypts(policy, PCR0=A, PCR1=B, PCR2=C)
+    assert not decrypts(policy, PCR0=releases.PCRS[0], PCR1=releases.PCRS[1], PCR2=releases.PCRS[2])
+    assert "PCR16" not in json.dumps(members)
 
 
 ZERO = "00" * 48

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -76,7 +77,7 @@ def released(kms: StandIn, address: str, **options: Any) -> Released:
     settings = kms.settings
     if "bundle_sha256" in options:
         settings = type(settings)(**{**vars(settings), "bundle_sha256": options.pop("bundle_sha256")})
-    given = {"root_secret": True, "sealed_bundle": None, "clock": kms.clock} | options
+    given = {"root_secret": True, "sealed_bundle": None, "sealed_sha256": None, "clock": kms.clock} | options
     return obtain(settings, address, kms.producer(), **given)
 
 
@@ -120,6 +121,14 @@ def test_an_encrypted_bundle_that_is_here_already(kms: StandIn, tmp_path: Path):
         )
     assert found.bundle is not None
     found.bundle.file.close()
+    for sha256, refused in ((hashlib.sha256(made).digest(), False), (bytes(32), True)):
+        with host(tmp_path, message(config(bundle_key=key))) as address, contextlib.ExitStack() as stack:
+            if refused:
+                stack.enter_context(pytest.raises(KmsError, match="not the one of --function-checksum"))
+            pinned = {"sealed_sha256": sha256, "bundle_sha256": hashlib.sha256(BUNDLE).digest()}
+            again = released(kms, address, root_secret=False, sealed_bundle=file, **pinned)
+            assert again.bundle is not None
+            again.bundle.file.close()
 
 
 @pytest.mark.parametrize("change", ["another bundle", "another key", "cut off", "not encrypted", "none"])

@@ -36,6 +36,9 @@ const MAX_EVIDENCE_AGE = 120_000;
 
 const NONCE_BYTES = 32;
 
+/** The version of what `GET /attestation` answers; members may be added within it. */
+const ENVELOPE_FORMAT = "blindsight-attestation/1";
+
 /** How much of a message `Traffic` shows. */
 const SHOWN_BYTES = 48;
 
@@ -174,6 +177,11 @@ export class Client {
     // Evidence is asked for without keys, so they cannot have changed.
     if (reply.status !== 200) throw refused(reply) ?? statusOf(reply);
     const fields = jsonObject(reply.content);
+    // Releases before 0.2.0 stated none.
+    const { format = ENVELOPE_FORMAT } = fields;
+    if (format !== ENVELOPE_FORMAT) {
+      throw refusal("unsupported_envelope", "The evidence came in an envelope of another version.", 1);
+    }
     const evidence = {
       document: decodedMember(fields, "document"),
       keyConfigs: decodedMember(fields, "key_configs"),

@@ -10,6 +10,7 @@ const NOT_GENUINE = "Do not use this service: the evidence was changed, or no su
 
 const NEXT_STEPS = {
   // Steps 1 and 2: not a well-formed attestation document.
+  unsupported_envelope: "Use the newest client or page: this service's evidence has a later format.",
   document_too_large: NOT_A_DOCUMENT,
   malformed_cbor: NOT_A_DOCUMENT,
   trailing_bytes: NOT_A_DOCUMENT,

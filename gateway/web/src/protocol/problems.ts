@@ -28,6 +28,10 @@ const CATALOGUE: Readonly<Record<string, ProblemKind>> = {
     title: "The request's date is missing or too far from the enclave's",
     nextStep: "Set this machine's clock, then try again.",
   },
+  unsupported_version: {
+    title: "The request is of a version that the enclave does not know",
+    nextStep: "Use the client or page of the enclave's release.",
+  },
   unauthenticated: { title: "An API token is needed", nextStep: "Enter a valid API token of this service." },
   cross_origin: {
     title: "The request comes from a page of another origin",

@@ -100,10 +100,14 @@ export async function verify(
  *
  * Ends of policy and releases are judged by that time, too; a release recalled since is refused. THE CALLER MUST NOT
  * SEND ANYTHING TO THE ENCLAVE on the strength of this: a thief of the long expired signing key can make such a
- * document today.
+ * document today. `nonce`, of any length, is compared if it is known.
  */
-export async function verifyArchived(evidence: Bytes, policy: Policy): Promise<Verified> {
-  return await verifySteps(evidence, policy, null, null);
+export async function verifyArchived(
+  evidence: Bytes,
+  policy: Policy,
+  nonce: Bytes | null = null,
+): Promise<Verified> {
+  return await verifySteps(evidence, policy, nonce, null);
 }
 
 /** The step that defeats a relay. Throws `Refusal` (`key_configs_mismatch`, or `claims_missing`). */

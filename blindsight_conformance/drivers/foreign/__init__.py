@@ -1,0 +1,1 @@
+"""Verifiers of others, each run by the interpreter of its own environment. They may import `protocol`, and no more."""

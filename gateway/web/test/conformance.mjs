@@ -1,0 +1,25 @@
+// Bundles driver.ts, the same sources as the page's, and runs it: `node gateway/web/test/conformance.mjs [--one]`.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+import { build } from "esbuild";
+
+const folder = mkdtempSync(join(tmpdir(), "blindsight-conformance-"));
+try {
+  const outfile = join(folder, "driver.mjs");
+  await build({
+    entryPoints: [join(dirname(fileURLToPath(import.meta.url)), "driver.ts")],
+    outfile,
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    logLevel: "warning",
+  });
+  await import(pathToFileURL(outfile).href);
+} finally {
+  rmSync(folder, { recursive: true });
+}
