@@ -1,8 +1,9 @@
-"""`python -m gateway` serves; `token NAME --file FILE` makes an API token; `boot-config` serves an enclave's start."""
+"""`python -m gateway` serves; `token` makes API tokens; `boot-config` and `forward` are for an enclave on this host."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from blindsight.errors import AddressError, KmsError, PolicyError
 from blindsight.wire.address import Address
-from gateway import bootconfig, log, tokens
+from gateway import bootconfig, forward, log, tokens
 from gateway.bootconfig import BootConfigServer
 from gateway.cape.database import StoreUnusable
 from gateway.serve import serve
@@ -31,6 +32,7 @@ def main() -> int:
     command.add_argument("--listen", required=True, metavar="URL", help="where its enclave asks: vsock://-1:9001")
     command.add_argument("--file", type=Path, required=True, help="the ciphertexts, as JSON")
     command.add_argument("--bundle", type=Path, help="the encrypted bundle, if the image has none")
+    forward.add_options(commands.add_parser("forward", help="carry an enclave's connections to one destination"))
     arguments = parser.parse_args()
     try:
         if arguments.command == "token":
@@ -39,10 +41,12 @@ def main() -> int:
         log.configure()
         if arguments.command == "boot-config":
             return uvloop.run(_boot_config(arguments))
+        if arguments.command == "forward":
+            return asyncio.run(forward.run(arguments))
         return uvloop.run(serve(Settings()))
     except ValidationError as error:
         return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
-    except (AddressError, PolicyError, KmsError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
+    except (AddressError, KmsError, PolicyError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
 
 

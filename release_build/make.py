@@ -27,14 +27,14 @@ PAGE_FILE: Final = "blindsight.html"
 """The page in one file, for callers to keep."""
 
 FORMATS: Final = {
+    "boot-config": bootconfig.FORMAT,
     "evidence": envelope.FORMAT,
     "frames": str(version.VERSION),
-    "boot-config": bootconfig.FORMAT,
     "policy": policy_file.SCHEMA,
     "receipt": receipts.SCHEMA,
     "release": PREDICATE_TYPE,
-    "sealed-file": stream.MAGIC.decode().strip(),
     "request": exchange.VERSION,
+    "sealed-file": stream.MAGIC.decode().strip(),
 }
 """The versions of what this release writes and speaks (docs/protocol.md, section 8)."""
 
