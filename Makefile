@@ -17,6 +17,8 @@ BIN := $(VENV)/bin
 # The published pycape in an environment of its own: its packages are not ours.
 PYCAPE_VENV := .venv-pycape
 PYCAPE_PINS := tests/cape/pycape-requirements.txt
+# Tools that make mutants, in an environment of their own, beside our packages.
+MUTANTS := .venv-mutants
 # The CPU builds of torch. Only torch is ever asked of this index. One retry, because it may be out of reach.
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -27,7 +29,7 @@ RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-enclave lint types imports check bench conformance conformance-foreign fuzz web lock clean
+.PHONY: help run test test-enclave lint types imports check bench conformance conformance-foreign mutants fuzz web lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -70,6 +72,11 @@ conformance: $(VENV)/installed-dev ## all cases of vectors/attestation on both v
 conformance-foreign: $(VENV)/installed-dev # what published verifiers of others let through, into docs/conformance.md; needs network
 	$(BIN)/python -m blindsight_conformance foreign --write docs/conformance.md
 
+mutants: $(VENV)/installed-dev $(MUTANTS)/installed ## mutation testing of both verifiers; lists what survives. Slow
+	nice -n 15 $(MUTANTS)/bin/python -W ignore -m blindsight_conformance.mutation.python
+	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
+	nice -n 15 node gateway/web/test/mutants.mjs $(MUTANTS)
+
 web: ## build the page of gateway/web into gateway/static/app, with the pinned tools
 	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
 	npm run --silent --prefix gateway/web build
@@ -83,7 +90,7 @@ lock: ## resolve the dependency groups of pyproject.toml anew, with hashes; need
 	done
 
 clean: ## remove the environment and everything that was built
-	rm -rf $(VENV) $(PYCAPE_VENV) .venv-conformance $(STATE) benchmarks/out
+	rm -rf $(VENV) $(PYCAPE_VENV) .venv-conformance $(MUTANTS) $(STATE) benchmarks/out
 
 $(VENV)/installed-run: pyproject.toml requirements/run.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -102,6 +109,14 @@ $(VENV)/installed-dev: pyproject.toml requirements/dev.txt requirements/torch.tx
 
 $(VENV)/installed-fuzz: $(VENV)/installed-dev requirements/fuzz.txt
 	@$(PIP) $(LOCKED) requirements/fuzz.txt
+	@touch $@
+
+$(MUTANTS)/installed: Makefile
+	@test -x $(MUTANTS)/bin/python || $(PYTHON) -m venv $(MUTANTS)
+	@$(MUTANTS)/bin/python -m pip install --quiet --disable-pip-version-check mutmut==3.8.1
+	@$(BIN)/python -c 'import pytest, pathlib; print(pathlib.Path(pytest.__file__).parents[1])' > \
+		"$$($(MUTANTS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ours.pth"
+	@npm install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix $(MUTANTS) @stryker-mutator/instrumenter@9.5.1
 	@touch $@
 
 $(PYCAPE_VENV)/installed: $(PYCAPE_PINS)

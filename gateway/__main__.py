@@ -11,6 +11,7 @@ import uvloop
 from pydantic import ValidationError
 
 from blindsight.errors import AddressError, KmsError, PolicyError
+from blindsight.wire.address import Address
 from gateway import bootconfig, forward, log, tokens
 from gateway.bootconfig import BootConfigServer
 from gateway.cape.database import StoreUnusable
@@ -39,7 +40,7 @@ def main() -> int:
             return 0
         log.configure()
         if arguments.command == "boot-config":
-            return uvloop.run(bootconfig.serve(arguments.listen, BootConfigServer(arguments.file, arguments.bundle)))
+            return uvloop.run(_boot_config(arguments))
         if arguments.command == "forward":
             return asyncio.run(forward.run(arguments))
         return uvloop.run(serve(Settings()))
@@ -47,6 +48,10 @@ def main() -> int:
         return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
     except (AddressError, KmsError, PolicyError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
+
+
+async def _boot_config(arguments: argparse.Namespace) -> int:
+    return await bootconfig.serve(Address.parse(arguments.listen), BootConfigServer(arguments.file, arguments.bundle))
 
 
 def _reading(location: tuple[int | str, ...], message: str) -> str:

@@ -78,14 +78,13 @@ def _length(bundle: Path) -> int:
     return length
 
 
-async def serve(url: str, server: BootConfigServer) -> int:
-    """Serve at the address `url` until SIGTERM or SIGINT. Raises `AddressError`."""
-    address = Address.parse(url)
+async def serve(address: Address, server: BootConfigServer) -> int:
+    """Serve at `address` until SIGTERM or SIGINT. Raises `AddressError`."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listener = await listen(address, server.handle)
-    _log.info("listening", extra={"url": url})
+    _log.info("listening", extra={"url": str(address)})
     await stop.wait()
     listener.close()
     return 0

@@ -53,6 +53,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--emulated",
         action="store_true",
-        help="accept the images in QEMU's machine, too, whose evidence proves nothing",
+        help="accept images for QEMU's machine, too, whose evidence proves nothing",
     )
     return parser

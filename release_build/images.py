@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from blindsight import strict_json
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
+from blindsight.attestation.roots import EvidenceKind
 from blindsight.release_file import Kernel, Measurement, check
 from release_build.errors import ReleaseBuildError
 from release_build.source import read
@@ -51,13 +52,22 @@ def take(image: Path, out: Path, functions: Iterable[Function]) -> Measurement:
     pcr16 = expected_pcr16(bytes.fromhex(function.function_checksum), bytes.fromhex(function.model_digest))
     kernel = described["kernel"]
     return Measurement(
-        kind="nitro",
+        kind=_kind(kernel),
         variant=described["variant"],
         function=function.function_checksum,
         pcrs=dict(measured.pcrs) | {CLAIMS_PCR: pcr16.hex()},
         file=image.name,
         kernel=Kernel(str(kernel["name"]), str(kernel["version"]), measured.kernel),
     )
+
+
+def _kind(kernel: dict[str, Any]) -> EvidenceKind:
+    """Of the machines that the kernel boots on, by its description."""
+    kinds: tuple[EvidenceKind, ...] = get_args(EvidenceKind)
+    for kind in kinds:
+        if kind == kernel.get("evidence") and kind != "simulated":
+            return kind
+    raise ReleaseBuildError("The image's kernel boots on machines whose evidence is not known.", _ANEW)
 
 
 def _described(path: Path) -> dict[str, Any]:

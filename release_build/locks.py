@@ -67,12 +67,10 @@ def npm(path: Path) -> list[tuple[Package, str | None]]:
 
 
 def debian(path: Path) -> list[Package]:
-    """The Debian packages of the enclave image: name, version, SHA-256 and more, a line each; none without a list.
+    """The Debian packages of the enclave image: name, version, SHA-256 and more, a line each.
 
     Raises `ReleaseBuildError`.
     """
-    if not path.exists():
-        return []
     packages = []
     for line in read(path).decode().splitlines():
         if line and not line.startswith("#"):

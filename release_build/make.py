@@ -11,7 +11,8 @@ from blindsight import exchange, receipts
 from blindsight.attestation import envelope, policy_file
 from blindsight.release_file import ReleaseFile, Subject, check, parse
 from blindsight.release_file.statement import PREDICATE_TYPE
-from blindsight.wire import version
+from blindsight.sealing import stream
+from blindsight.wire import bootconfig, version
 from release_build import images, measure, policy, sbom, wheel
 from release_build.errors import ReleaseBuildError
 from release_build.source import SOURCE, run
@@ -26,12 +27,14 @@ PAGE_FILE: Final = "blindsight.html"
 """The page in one file, for callers to keep."""
 
 FORMATS: Final = {
+    "boot-config": bootconfig.FORMAT,
     "evidence": envelope.FORMAT,
     "frames": str(version.VERSION),
     "policy": policy_file.SCHEMA,
     "receipt": receipts.SCHEMA,
     "release": PREDICATE_TYPE,
     "request": exchange.VERSION,
+    "sealed-file": stream.MAGIC.decode().strip(),
 }
 """The versions of what this release writes and speaks (docs/protocol.md, section 8)."""
 

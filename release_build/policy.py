@@ -25,7 +25,7 @@ def accepting(
 ) -> Policy | None:
     """Accept what was measured. None if nothing is left. Raises `PolicyError` for a root that is no SHA-256.
 
-    Simulated enclaves are accepted only under the root that is given, images in QEMU's machine only if `emulated`.
+    Simulated enclaves are accepted only under the root that is given, images for QEMU's machine only if `emulated`.
     """
     models = {function.function_checksum: function.model_digest for function in functions}
     releases = []
@@ -38,10 +38,8 @@ def accepting(
             function_checksums=frozenset({measured.function}),
             model_digests=frozenset({models[measured.function]}),
         )
-        if measured.kind != "simulated":
-            releases.append(accepted(kind="nitro"))
-            if emulated:
-                releases.append(accepted(kind=EMULATED))
-        elif simulated_root is not None:
+        if measured.kind == "nitro" or (measured.kind == EMULATED and emulated):
+            releases.append(accepted(kind=measured.kind))
+        elif measured.kind == "simulated" and simulated_root is not None:
             releases.append(accepted(kind="simulated", roots=frozenset({simulated_root})))
     return Policy(releases=tuple(releases)) if releases else None

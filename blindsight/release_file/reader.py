@@ -196,9 +196,7 @@ def _check_policy(release: ReleaseFile) -> None:
         if accepted.left_open:
             raise _invalid("policy", "leaves code or function open")
         for index, values in accepted.pcrs.items():
-            # QEMU's machine runs the images, too: evidence of both kinds shows what an image measures.
-            alike = [each for each in release.measurements if (each.file is None) == (accepted.kind == "simulated")]
-            measured = {each.pcrs.get(index) for each in alike}
+            measured = {each.pcrs.get(index) for each in release.measurements if each.kind == accepted.kind}
             if not values <= measured:
                 raise _invalid("policy", f"accepts a value of PCR {index} that the release does not measure")
         listed = {function.function_checksum for function in release.functions}

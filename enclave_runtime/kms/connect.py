@@ -1,11 +1,11 @@
-"""Addresses of the host's forwarders (`blindsight.wire.address`) as functions that connect to them, and wait."""
+"""Addresses of the host's forwarders as functions that connect to them, and block until they have."""
 
 from __future__ import annotations
 
 import socket
 from typing import TYPE_CHECKING
 
-from blindsight.errors import AddressError, KmsError
+from blindsight.errors import AddressError
 from blindsight.wire.address import ANY_CID, Address
 
 if TYPE_CHECKING:
@@ -13,20 +13,15 @@ if TYPE_CHECKING:
 
 
 def connector(url: str) -> Connector:
-    """Raises `KmsError` (`invalid_kms_settings`) for what is no address of a forwarder."""
-    try:
-        address = Address.parse(url)
-    except AddressError as error:
-        raise KmsError("invalid_kms_settings", str(error)) from error
-    if address.cid == ANY_CID or (address.scheme == "unix" and address.port):
-        raise KmsError("invalid_kms_settings", f"{url!a} is no address that an enclave can connect to.")
-    match address.scheme:
-        case "tcp":
-            return lambda seconds: socket.create_connection((address.host, address.port), seconds)
-        case "unix":
-            return lambda seconds: _connected(socket.AF_UNIX, address.path, seconds)
-        case "vsock":
-            return lambda seconds: _connected(socket.AF_VSOCK, (address.cid, address.port), seconds)
+    """For `tcp://HOST:PORT`, `unix:///PATH` and `vsock://CID:PORT`. Raises `AddressError` (`invalid_address`)."""
+    address = Address.parse(url)
+    if address.scheme == "tcp":
+        return lambda seconds: socket.create_connection((address.host, address.port), seconds)
+    if address.scheme == "unix" and not address.port:
+        return lambda seconds: _connected(socket.AF_UNIX, address.path, seconds)
+    if address.scheme == "vsock" and address.cid != ANY_CID:
+        return lambda seconds: _connected(socket.AF_VSOCK, (address.cid, address.port), seconds)
+    raise AddressError("invalid_address", f"An enclave cannot connect to {address}.")
 
 
 def _connected(family: int, address: str | tuple[int, int], seconds: float) -> socket.socket:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from blindsight.attestation.roots import EMULATED
 from enclave_image import kernel, requirements
 from enclave_image.errors import ImageError
 from enclave_runtime.confinement import layers
@@ -24,6 +25,12 @@ SEEN = {
 
 def test_every_kernel_that_is_described_is_known_here() -> None:
     assert kernel.names() == sorted(SEEN)
+
+
+@pytest.mark.parametrize("name", sorted(SEEN))
+def test_it_says_what_evidence_its_machines_give(name: str) -> None:
+    described = kernel.describe(name)
+    assert described["machines"].startswith({"nitro": "AWS", EMULATED: "QEMU"}[described["evidence"]])
 
 
 @pytest.mark.parametrize("name", sorted(SEEN))

@@ -11,6 +11,8 @@ import pytest
 
 from blindsight import release_file
 from blindsight.attestation.claims import expected_pcr16
+from blindsight.attestation.policy import Policy
+from blindsight.attestation.roots import AWS_NITRO_ROOT_G1
 from blindsight.errors import BlindsightError, ReleaseError
 from blindsight.release_file import Function, Kernel, check
 from release_build import images, policy
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from blindsight.release_file import Measurement, ReleaseFile
 
+_AWS = frozenset({AWS_NITRO_ROOT_G1})
 FUNCTION = Function("function.zip", "11" * 32, "22" * 32)
 PCR16 = expected_pcr16(bytes.fromhex(FUNCTION.function_checksum), bytes.fromhex(FUNCTION.model_digest)).hex()
 
@@ -38,7 +41,7 @@ def test_an_image_is_measured_by_the_published_rule(measurement: Measurement) ->
     assert {str(index): value for index, value in measurement.pcrs.items()} == registers("signed") | {"16": PCR16}
     kernel = measurement.kernel
     assert kernel is not None
-    assert (kernel.name, kernel.version) == ("debian-6.12", "6.12.1")
+    assert (kernel.name, kernel.version) == ("aws-6.6", "6.6.38")
     from tests.support.eif_golden import KERNEL
 
     assert kernel.sha256 == hashlib.sha256(KERNEL).hexdigest()
@@ -54,16 +57,24 @@ def test_the_policy_accepts_the_image_under_aws_s_root(measurement: Measurement)
     assert release["function_checksums"] == [FUNCTION.function_checksum]
 
 
-def test_qemu_s_machine_is_accepted_only_if_asked_for(tmp_path: Path, measurement: Measurement) -> None:
+def test_images_for_qemu_s_machine_are_accepted_only_if_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    kernel = {"name": "debian-6.12", "version": "6.12.1", "evidence": "qemu-nitro-enclave"}
+    image = built(tmp_path / "in", FUNCTION.function_checksum, kernel=kernel)
+    measurement = images.take(image, tmp_path / "out", [FUNCTION])
+    assert measurement.kind == "qemu-nitro-enclave"
+    assert policy.accepting([FUNCTION], [measurement]) is None
     accepted = policy.accepting([FUNCTION], [measurement], emulated=True)
     assert accepted is not None
-    genuine, emulated = json.loads(accepted.to_json())["releases"]
-    assert (genuine["kind"], emulated["kind"]) == ("nitro", "qemu-nitro-enclave")
-    assert genuine["pcrs"] == emulated["pcrs"]
-    assert not emulated.get("roots")
-    release = released(tmp_path, measurement)
-    both = policy.accepting(release.functions, release.measurements[1:], emulated=True)
-    assert release_file.parse(replace(release, policy=both).encode()).policy == both
+    (release,) = accepted.releases
+    assert (release.kind, release.roots) == ("qemu-nitro-enclave", frozenset())
+    whole = released(tmp_path, measurement)
+    both = policy.accepting(whole.functions, whole.measurements[1:], emulated=True)
+    assert release_file.parse(replace(whole, policy=both).encode()).policy == both
+    assert both is not None
+    genuine = Policy(releases=tuple(replace(each, kind="nitro", roots=_AWS) for each in both.releases))
+    with pytest.raises(ReleaseError, match="does not measure"):
+        release_file.parse(replace(whole, policy=genuine).encode())
 
 
 @pytest.mark.parametrize(
@@ -72,8 +83,10 @@ def test_qemu_s_machine_is_accepted_only_if_asked_for(tmp_path: Path, measuremen
         ({"pcrs": registers("one-ramdisk")}, "does not measure"),
         ({"function_checksum": "33" * 32}, "another function"),
         ({"format": "blindsight-image/2"}, "another version"),
-        ({"kernel": {"name": "debian-6.12"}}, "no description"),
-        ({"kernel": {"name": "debian-6.12", "version": 6}}, "no description"),
+        ({"kernel": {"name": "aws-6.6"}}, "no description"),
+        ({"kernel": {"name": "aws-6.6", "version": 6}}, "no description"),
+        ({"kernel": {"name": "aws-6.6", "version": "6.6"}}, "not known"),
+        ({"kernel": {"name": "aws-6.6", "version": "6.6", "evidence": "simulated"}}, "not known"),
         ({"pcrs": None}, "no description"),
     ],
 )
@@ -122,7 +135,7 @@ def test_each_register_counts(tmp_path: Path, measurement: Measurement, index: i
 
 
 def test_the_kernel_counts(tmp_path: Path, measurement: Measurement) -> None:
-    release = released(tmp_path, replace(measurement, kernel=Kernel("debian-6.12", "6.12.1", "00" * 32)))
+    release = released(tmp_path, replace(measurement, kernel=Kernel("aws-6.6", "6.6.38", "00" * 32)))
     with pytest.raises(ReleaseError, match="kernel"):
         check.image(release, tmp_path / "out" / "signed.eif")
 

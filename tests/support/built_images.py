@@ -26,7 +26,7 @@ def built(folder: Path, function_checksum: str, name: str = "signed", /, **chang
         "variant": "classifier",
         "pcrs": registers(name),
         "function_checksum": function_checksum,
-        "kernel": {"name": "debian-6.12", "version": "6.12.1"},
+        "kernel": {"name": "aws-6.6", "version": "6.6.38", "evidence": "nitro"},
         **changes,
     }
     description_of(image).write_text(json.dumps(described), encoding="utf-8")

@@ -131,7 +131,7 @@ def test_an_image_does_not_differ_from_itself() -> None:
 def test_a_changed_file_of_the_second_ramdisk_changes_pcr_0_and_2() -> None:
     found = diff(with_application(HOSTS), with_application((HOSTS[0], FILE, b"otherhost")))
     assert list(found["measurements"]) == ["PCR0", "PCR2"]
-    assert [part["what"] for part in found["parts"]] == ["ramdisk 1"]
+    assert [(part["what"], "note" in part) for part in found["parts"]] == [("ramdisk 1", False)]
     (change,) = found["files"]
     assert (change["path"], change["change"], change["what"]) == ("etc/hosts", "changed", ["sha256"])
     assert (change["ramdisk"], change["registers"]) == (1, [0, 2])

@@ -55,6 +55,15 @@ def test_the_blocks_may_be_of_any_size(step: int) -> None:
     assert listing.read(blocks) == listing.read([content])
 
 
+def test_only_the_files_that_are_wanted_are_kept_and_no_larger_ones() -> None:
+    content = PLAIN + cpio(("other", FILE, b"x"))
+    assert listing.read([content]).kept == {}
+    assert listing.read([content], keep={"etc/hosts": 9, "absent": 9}).kept == {"etc/hosts": b"localhost"}
+    with pytest.raises(EifError) as caught:
+        listing.read([content], keep={"etc/hosts": 8})
+    assert caught.value.code == "ramdisk_too_large"
+
+
 def test_hard_links_name_the_first_of_their_archive() -> None:
     def linked(archive: bytes) -> bytes:
         return field(field(archive, 0, b"00000007"), 4, b"00000002")
@@ -83,6 +92,10 @@ REFUSED = {
     "cut in a file": (cpio(("a", FILE, b"x" * 400))[:300], "malformed_ramdisk"),
     "compressed and cut": (gzip.compress(PLAIN)[:-1], "malformed_ramdisk"),
     "compressed and damaged": (gzip.compress(PLAIN)[:-8] + bytes(8), "malformed_ramdisk"),
+    "an entry of another format": (
+        PLAIN[:116] + PLAIN[116:].replace(b"070701", b"070702", 1),
+        "malformed_ramdisk",
+    ),
     "a digit that is none": (field(PLAIN, 6, b"0000000g"), "malformed_ramdisk"),
     "a sign among the digits": (field(PLAIN, 6, b"-0000001"), "malformed_ramdisk"),
     "an underscore among the digits": (field(PLAIN, 6, b"0000_000"), "malformed_ramdisk"),

@@ -1,19 +1,24 @@
-"""`blindsight release verify` and `release sign` as a user runs them; `release make` is passed on."""
+"""`blindsight release verify` and `release sign`; `release make` is passed on."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
 
 from blindsight.attestation.policy import Policy
+from blindsight_cli.main import app
 from tests.support import releases
 from tests.support.command import blindsight
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from click.testing import Result
 
 
 @pytest.fixture
@@ -23,14 +28,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def release(folder: Path, *arguments: str) -> Result:
+    """What the command answers, run in `folder`."""
+    with contextlib.chdir(folder):
+        return CliRunner().invoke(app, ["release", *arguments])
+
+
 ARTIFACTS = ("--wheel", "blindsight.whl", "--bundle", "function.zip", "--sbom", "sbom.cdx.json", "--page", "index.html")
 
 
 def test_what_was_given_is_checked_and_the_rest_is_named(folder: Path) -> None:
-    done = blindsight(
-        folder, "release", "verify", "release.json", "--wheel", "blindsight.whl", "--policy-out", "p.json"
-    )
-    assert done.returncode == 0, done.stderr
+    done = release(folder, "verify", "release.json", "--wheel", "blindsight.whl", "--policy-out", "p.json")
+    assert done.exit_code == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     assert lines[0][:2] == ["Release", "1.2.3"]
     assert ["checked", "blindsight.whl", "sha256"] in [line[:3] for line in lines]
@@ -41,8 +50,8 @@ def test_what_was_given_is_checked_and_the_rest_is_named(folder: Path) -> None:
 
 
 def test_everything_checked_as_json(folder: Path) -> None:
-    done = blindsight(folder, "release", "verify", "release.json", "--json", *ARTIFACTS)
-    assert done.returncode == 0, done.stderr
+    done = release(folder, "verify", "release.json", "--json", *ARTIFACTS)
+    assert done.exit_code == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["checked"].keys() == {"blindsight.whl", "function.zip", "sbom.cdx.json", "page index.html"}
     assert (report["not_checked"], report["signed"]) == ([], False)
@@ -52,8 +61,8 @@ def test_everything_checked_as_json(folder: Path) -> None:
 def test_another_artifact_is_refused(folder: Path, option: str) -> None:
     name = {**dict(zip(ARTIFACTS[::2], ARTIFACTS[1::2], strict=True)), "--artifact": "blindsight.whl"}[option]
     (folder / name).write_bytes(b"another")
-    done = blindsight(folder, "release", "verify", "release.json", option, name, "--policy-out", "p.json")
-    assert done.returncode == 1
+    done = release(folder, "verify", "release.json", option, name, "--policy-out", "p.json")
+    assert done.exit_code == 1
     first, second = done.stderr.strip().splitlines()
     assert first.startswith("error:")
     assert "[digest_mismatch]" in first
@@ -67,18 +76,18 @@ def test_signed_with_openssl_s_key(folder: Path) -> None:
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         command = ["openssl", "pkey", "-in", f"{name}.pem", "-pubout", "-out", f"{name}.pub"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    signed = blindsight(folder, "release", "sign", "release.json", "--key", "ours.pem", "--out", "release.dsse.json")
-    assert signed.returncode == 0, signed.stderr
-    done = blindsight(folder, "release", "verify", "release.dsse.json", "--key", "ours.pub", *ARTIFACTS)
-    assert done.returncode == 0, done.stderr
+    signed = release(folder, "sign", "release.json", "--key", "ours.pem", "--out", "release.dsse.json")
+    assert signed.exit_code == 0, signed.stderr
+    done = release(folder, "verify", "release.dsse.json", "--key", "ours.pub", *ARTIFACTS)
+    assert done.exit_code == 0, done.stderr
     assert "No signature" not in done.stderr
     for file, key, code in (
         ("release.dsse.json", "other.pub", "signature_invalid"),
         ("release.json", "ours.pub", "signature_missing"),
         ("release.json", "ours.pem", "unusable_key"),
     ):
-        done = blindsight(folder, "release", "verify", file, "--key", key, "--policy-out", "p.json")
-        assert done.returncode == 1
+        done = release(folder, "verify", file, "--key", key, "--policy-out", "p.json")
+        assert done.exit_code == 1
         assert f"[{code}]" in done.stderr
         assert not (folder / "p.json").exists()
 
@@ -93,8 +102,8 @@ def test_what_cannot_be_done_is_said_in_two_lines(folder: Path) -> None:
         ["sign", "release.json", "--key", "release.json", "--out", "x"],
         ["sign", "other.json", "--key", "release.json", "--out", "x"],
     ):
-        done = blindsight(folder, "release", *arguments)
-        assert done.returncode == 1, arguments
+        done = release(folder, *arguments)
+        assert done.exit_code == 1, arguments
         first, second = done.stderr.strip().splitlines()
         assert first.startswith("error:"), arguments
         assert second.startswith("next:"), arguments
@@ -104,8 +113,8 @@ def test_members_of_a_later_release_are_named(folder: Path) -> None:
     statement = releases.members(folder)
     statement["predicate"]["later\x1b[2J"] = 1
     (folder / "release.json").write_bytes(releases.encoded(statement))
-    done = blindsight(folder, "release", "verify", "release.json")
-    assert done.returncode == 0, done.stderr
+    done = release(folder, "verify", "release.json")
+    assert done.exit_code == 0, done.stderr
     assert "does not know" in done.stderr
     assert "\x1b" not in done.stderr
 

@@ -3,6 +3,7 @@
 import { Client, Refusal } from "../protocol/client.ts";
 import { subtle } from "../protocol/webcrypto.ts";
 import { byId } from "./dom.ts";
+import * as documents from "./documents.ts";
 import * as policies from "./policies.ts";
 import { PolicyChanged, type Chosen } from "./policies.ts";
 import * as view from "./view.ts";
@@ -55,8 +56,7 @@ async function attempt(mine: number): Promise<void> {
   try {
     subtle();
     byId("policy-forget").hidden = unusable === undefined && !policies.hasOwn();
-    if (unusable !== undefined) throw unusable;
-    const policy = single ? await policies.own() : ((await policies.own()) ?? (await policies.stated()));
+    const policy = await chosen();
     if (replaced()) return;
     const gateway = byId<HTMLInputElement>("gateway");
     if (!policy || (single && !gateway.checkValidity())) {
@@ -81,6 +81,12 @@ async function attempt(mine: number): Promise<void> {
   } catch (error) {
     if (!replaced()) refused(error);
   }
+}
+
+/** The user's own policy, or what the gateway states; the single file takes no gateway's word. */
+async function chosen(): Promise<Chosen | undefined> {
+  if (unusable !== undefined) throw unusable;
+  return single ? await policies.own() : ((await policies.own()) ?? (await policies.stated()));
 }
 
 /** The enclave, or the policy, is refused. No answer stays on the page. */
@@ -187,6 +193,7 @@ function listen(): void {
   onFile("file", classify);
   onFile("camera", classify);
   onFile("policy-file", loadPolicy);
+  onFile("document-file", (file) => documents.check(file, chosen));
   document.addEventListener("paste", (event) => {
     const photo = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
     if (photo) void classify(photo);

@@ -3,6 +3,7 @@
 import { hex } from "../protocol/bytes.ts";
 import type { Classified, Enclave } from "../protocol/client.ts";
 import { Refusal } from "../protocol/errors.ts";
+import type { Step } from "../protocol/verify.ts";
 import { byId, define, make } from "./dom.ts";
 import type { Chosen } from "./policies.ts";
 
@@ -37,7 +38,10 @@ export function clearEnclave(): void {
   clearRefusal("refusal");
 }
 
-function clearRefusal(place: "refusal" | "problem"): void {
+/** Where refusals are shown: of the enclave, of a photo, of a kept document. */
+type Place = "refusal" | "problem" | "document-refusal" | "document-then-refusal" | "document-now-refusal";
+
+export function clearRefusal(place: Place): void {
   const element = byId(place);
   element.hidden = true;
   element.replaceChildren();
@@ -45,7 +49,7 @@ function clearRefusal(place: "refusal" | "problem"): void {
 }
 
 /** Show why nothing was sent, or believed: about the enclave in `refusal`, about a photo in `problem`. */
-export function refuse(place: "refusal" | "problem", error: unknown): void {
+export function refuse(place: Place, error: unknown): void {
   const known = error instanceof Refusal;
   const code = known ? error.code : "internal";
   const says = !known ? "" : error.fromGateway ? "The gateway says: " : error.fromEnclave ? "The enclave says: " : "";
@@ -78,12 +82,7 @@ export function policySource(policy?: Chosen): void {
 /** An enclave that the policy accepts. */
 export function enclave(shown: Enclave, policy: Chosen): void {
   verdict(shown.kind === "nitro" && !shown.leftOpen.length ? "verified" : "caution", found(shown, policy));
-  const steps = shown.steps.map(({ number, name, checked, against, result }) => {
-    const item = make("li", make("strong", `${number}. ${name}`), make("span", result), make("span", checked));
-    if (result === "passed") item.append(make("span", `against: ${against}`));
-    return item;
-  });
-  byId("steps").replaceChildren(...steps);
+  byId("steps").replaceChildren(...stepItems(shown.steps));
   define(byId("facts"), [
     ["Kind of enclave", shown.kind],
     ["Evidence checked", shown.at.toLocaleString()],
@@ -100,6 +99,15 @@ export function enclave(shown: Enclave, policy: Chosen): void {
   const notice = byId("notice");
   notice.textContent = shown.notices.join(" ");
   notice.hidden = shown.notices.length === 0;
+}
+
+/** The items of a list of steps. */
+export function stepItems(steps: readonly Step[]): HTMLLIElement[] {
+  return steps.map(({ number, name, checked, against, result }) => {
+    const item = make("li", make("strong", `${number}. ${name}`), make("span", result), make("span", checked));
+    if (result === "passed") item.append(make("span", `against: ${against}`));
+    return item;
+  });
 }
 
 /** What was verified, and what was not. */

@@ -76,7 +76,7 @@ export function measurements({ document }: Verified): Record<string, string> {
 }
 
 /** What a caller must know of an enclave of which the policy did not ask everything. */
-const LEFT_OPEN: Readonly<Record<Part, string>> = {
+export const LEFT_OPEN: Readonly<Record<Part, string>> = {
   code: "POLICY LEAVES OPEN: the code. Any program that the host starts is accepted, whatever it claims.",
   function: "POLICY LEAVES OPEN: the function. Any bundle that the host puts into the enclave is accepted.",
 };
