@@ -6,8 +6,7 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from blindsight import strict_json
 from blindsight.errors import KmsError
@@ -15,6 +14,9 @@ from blindsight.sealing import stream
 from enclave_function.bundle.drafts import replacing
 from enclave_function.bundle.errors import BundleError
 from enclave_function.bundle.reader import inspect
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MAX_KEY_FILE_BYTES = 64 * 1024
 _MAKE_A_KEY = "Give what `aws kms generate-data-key --key-spec AES_256 --output json` prints; see docs/kms.md."
