@@ -76,6 +76,21 @@ def test_hard_links_name_the_first_of_their_archive() -> None:
     assert (first.hard_link, second.hard_link) == (None, None)
 
 
+def test_files_with_one_link_are_no_hard_links_whatever_their_inode_numbers() -> None:
+    trailer = cpio()
+    same = b"".join(field(cpio((name, FILE, b"x"))[: -len(trailer)], 0, b"00000007") for name in ("a", "b"))
+    assert [entry.hard_link for entry in listing.read([same + trailer]).entries] == [None, None]
+
+
+def test_data_of_what_is_no_file_is_passed_over() -> None:
+    found = listing.read([cpio(("d", 0o40755, b"12345"), ("x", FILE, b"y"))]).entries
+    assert [(entry.path, entry.sha256 is None) for entry in found] == [("d", True), ("x", False)]
+
+
+def test_a_name_may_have_4095_bytes() -> None:
+    assert len(listing.read([cpio(("n" * 4095, FILE, b""))]).entries[0].path) == 4095
+
+
 REFUSED = {
     "absolute name": (cpio(("/etc/passwd", FILE, b"x")), "unsafe_name"),
     "name that leads out": (cpio(("a/../../b", FILE, b"x")), "unsafe_name"),
