@@ -7,16 +7,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-import uvloop
-from pydantic import ValidationError
-
-from blindsight.errors import AddressError, KmsError, PolicyError
+from blindsight.errors import AddressError, KmsError
 from blindsight.wire.address import Address
 from gateway import bootconfig, forward, log, tokens
 from gateway.bootconfig import BootConfigServer
-from gateway.cape.database import StoreUnusable
-from gateway.serve import serve
-from gateway.settings import RetiredSetting, Settings
 from gateway.tokens import BadTokenFile
 
 
@@ -38,15 +32,14 @@ def main() -> int:
         if arguments.command == "token":
             print(tokens.create(arguments.name, arguments.file))  # noqa: T201 -- the command's output
             return 0
-        log.configure()
         if arguments.command == "boot-config":
-            return uvloop.run(_boot_config(arguments))
+            log.configure()
+            return asyncio.run(_boot_config(arguments))
         if arguments.command == "forward":
+            log.configure()
             return asyncio.run(forward.run(arguments))
-        return uvloop.run(serve(Settings()))
-    except ValidationError as error:
-        return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
-    except (AddressError, KmsError, PolicyError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
+        return _serve()
+    except (AddressError, KmsError, BadTokenFile, OSError) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
 
 
@@ -54,9 +47,14 @@ async def _boot_config(arguments: argparse.Namespace) -> int:
     return await bootconfig.serve(Address.parse(arguments.listen), BootConfigServer(arguments.file, arguments.bundle))
 
 
-def _reading(location: tuple[int | str, ...], message: str) -> str:
-    name = "".join(f"BLINDSIGHT_{str(part).upper()}: " for part in location[:1])
-    return f"{name}{message.removeprefix('Value error, ')}"
+def _serve() -> int:
+    from gateway.start import CannotStart, start  # noqa: PLC0415 -- 70 MB, which an enclave's forwarders do not need
+
+    log.configure()  # After what libraries say as they are loaded.
+    try:
+        return start()
+    except CannotStart as error:
+        return _fail(str(error))
 
 
 def _fail(message: str) -> int:

@@ -55,7 +55,12 @@ def main() -> int:
         else:
             todo.append(name)
     with ThreadPoolExecutor(WORKERS) as pool:
-        outcomes |= zip(todo, pool.map(lambda name: _tried(name, judges, hits), todo), strict=True)
+        for number, (name, outcome) in enumerate(
+            zip(todo, pool.map(lambda name: _tried(name, judges, hits), todo), strict=True), start=1
+        ):
+            outcomes[name] = outcome
+            if number % 100 == 0:
+                print(f"{number} of {len(todo)}", file=sys.stderr)  # noqa: T201 -- how far it is
     left = [name for name, outcome in outcomes.items() if outcome == "survived"]
     with ThreadPoolExecutor(WORKERS) as pool:
         outcomes |= zip(left, pool.map(_unit_tested, left), strict=True)

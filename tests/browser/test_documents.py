@@ -116,3 +116,6 @@ def test_what_is_no_document_is_refused(tiny_stack: Stack, page: Page, tmp_path:
     page.locator("#document-file").set_input_files(file)
     expect(page.locator("#document-refusal")).to_have_attribute("data-refusal-code", "not_cose_sign1")
     expect(page.locator("#document")).to_be_hidden()
+    file.write_text('{"format": "blindsight-attestation/2", "document": "hEShATgioA=="}')
+    page.locator("#document-file").set_input_files(file)
+    expect(page.locator("#document-refusal")).to_have_attribute("data-refusal-code", "unsupported_envelope")

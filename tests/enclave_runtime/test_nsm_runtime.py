@@ -67,7 +67,7 @@ def stack(bundle: Path, warden: Warden, tmp_path_factory: pytest.TempPathFactory
     enclave = NsmEnclave(bundle, folder / "state", folder / "enclave", port=port, workers=1, evidence="nsm")
     settings = {
         "policy": folder / "policy.json",
-        "enclave_port": port,
+        "enclave": loopback(port),
         "enclave_secret_file": folder / "state" / "gateway_secret",
     }
     gateway = None

@@ -62,6 +62,7 @@ async function tryAll(bundle, mutants, outcomes) {
       worker.process.stdin.write(`${id}\n`);
       const answer = await Promise.race([worker.lines.next(), sleep(SECONDS * 1000)]);
       outcomes.set(id, answer?.value ?? "timed out");
+      if (outcomes.size % 100 === 0) console.error(`${outcomes.size} of ${mutants.length}`);
       if (answer?.value === undefined) {
         worker.process.kill("SIGKILL");
         worker = undefined;

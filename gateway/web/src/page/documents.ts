@@ -1,8 +1,9 @@
 /** A kept attestation document, checked on the page by the policy in use: at its own time, and now. It goes nowhere. */
 
 import { fromBase64, fromUtf8, hex, type Bytes } from "../protocol/bytes.ts";
+import { ENVELOPE_FORMAT } from "../protocol/client.ts";
 import { refusal } from "../protocol/errors.ts";
-import { isObject, parseJson } from "../protocol/json.ts";
+import { isObject, parseJson, type JsonObject } from "../protocol/json.ts";
 import { parsePolicy } from "../protocol/policy.ts";
 import { LEFT_OPEN, measurements, PROVES_NOTHING } from "../protocol/recipient.ts";
 import { verify, verifyArchived, type Verified } from "../protocol/verify.ts";
@@ -95,13 +96,22 @@ async function documentIn(file: Blob): Promise<Bytes> {
   const content = new Uint8Array(await file.arrayBuffer());
   const text = fromUtf8(content)?.trimStart();
   if (!text?.startsWith("{")) return content;
-  try {
-    const members = parseJson(text);
-    const encoded = isObject(members) ? members["document"] : undefined;
-    const document = typeof encoded === "string" ? fromBase64(encoded) : undefined;
-    if (document) return document;
-  } catch {
-    // Not JSON: refused below, as an object without a document is.
+  const members = objectIn(text);
+  if ((members["format"] ?? ENVELOPE_FORMAT) !== ENVELOPE_FORMAT) {
+    throw refusal("unsupported_envelope", "The evidence came in an envelope of another version.", 1);
   }
-  throw refusal("not_cose_sign1", "The JSON has no attestation document in it.", 1);
+  const encoded = members["document"];
+  const document = typeof encoded === "string" ? fromBase64(encoded) : undefined;
+  if (!document) throw refusal("not_cose_sign1", "The JSON has no attestation document in it.", 1);
+  return document;
+}
+
+/** Empty for what is no object. */
+function objectIn(text: string): JsonObject {
+  try {
+    const value = parseJson(text);
+    return isObject(value) ? value : {};
+  } catch {
+    return {};
+  }
 }

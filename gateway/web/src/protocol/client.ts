@@ -37,7 +37,7 @@ const MAX_EVIDENCE_AGE = 120_000;
 const NONCE_BYTES = 32;
 
 /** The version of what `GET /attestation` answers; members may be added within it. */
-const ENVELOPE_FORMAT = "blindsight-attestation/1";
+export const ENVELOPE_FORMAT = "blindsight-attestation/1";
 
 /** How much of a message `Traffic` shows. */
 const SHOWN_BYTES = 48;
