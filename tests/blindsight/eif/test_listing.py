@@ -149,6 +149,7 @@ def test_other_compressions_are_named(name: str) -> None:
         ({"entries": 10}, cpio() * 11),
         ({"unpacked": 1000}, gzip.compress(cpio(("bomb", FILE, bytes(1000))))),
     ],
+    ids=["names", "targets", "entries, compressed", "archives, compressed", "archives", "bytes"],
 )
 def test_all_of_a_ramdisk_together_is_bounded(limits, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_Budget", functools.partial(listing._Budget, **limits))
