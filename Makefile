@@ -107,16 +107,16 @@ $(VENV)/installed-dev: pyproject.toml requirements/dev.txt requirements/torch.tx
 	@$(PIP) --no-build-isolation --no-deps --editable .
 	@touch $@ $(VENV)/installed-run
 
+$(VENV)/installed-fuzz: $(VENV)/installed-dev requirements/fuzz.txt
+	@$(PIP) $(LOCKED) requirements/fuzz.txt
+	@touch $@
+
 $(MUTANTS)/installed: Makefile
 	@test -x $(MUTANTS)/bin/python || $(PYTHON) -m venv $(MUTANTS)
 	@$(MUTANTS)/bin/python -m pip install --quiet --disable-pip-version-check mutmut==3.8.1
 	@$(BIN)/python -c 'import pytest, pathlib; print(pathlib.Path(pytest.__file__).parents[1])' > \
 		"$$($(MUTANTS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ours.pth"
 	@npm install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix $(MUTANTS) @stryker-mutator/instrumenter@9.5.1
-	@touch $@
-
-$(VENV)/installed-fuzz: $(VENV)/installed-dev requirements/fuzz.txt
-	@$(PIP) $(LOCKED) requirements/fuzz.txt
 	@touch $@
 
 $(PYCAPE_VENV)/installed: $(PYCAPE_PINS)

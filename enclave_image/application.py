@@ -51,13 +51,16 @@ def settings_for(bundle: bytes | None, variant: str, more: Sequence[str]) -> byt
 
 
 def function_checksum(bundle: bytes | None, configured: Mapping[str, bytes]) -> str:
-    """SHA-256 of the bundle, or what `kms.json` pins in its place. Raises `ImageError` where there is neither."""
-    if bundle is not None:
-        return hashlib.sha256(bundle).hexdigest()
+    """What `kms.json` pins of an encrypted bundle, in the image or not; else SHA-256 of the one in the image.
+
+    Raises `ImageError` where there is neither.
+    """
     try:
         pinned = json.loads(configured.get(KMS, b"{}")).get("bundle_sha256")
     except (ValueError, AttributeError) as error:
         raise ImageError(f"{KMS} is not a JSON object.", "See docs/kms.md.") from error
+    if pinned is None and bundle is not None:
+        return hashlib.sha256(bundle).hexdigest()
     if not isinstance(pinned, str):
         raise ImageError(
             "The image has no function.",

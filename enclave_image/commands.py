@@ -64,8 +64,9 @@ def _more(options: argparse.Namespace) -> list[str]:
     for file in options.config:
         if file.name == application.KMS:
             more += ["--kms", f"/{application.SETTINGS_FOLDER}/{file.name}", "--boot-config", application.BOOT_CONFIG]
-    if options.workers:
-        more += ["--workers", str(options.workers)]
+    for name in ("workers", "call_seconds"):
+        if (value := getattr(options, name)) is not None:
+            more += [f"--{name.replace('_', '-')}", str(value)]
     return more
 
 
@@ -141,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
         help="measured file for /etc/blindsight; kms.json is also given to the runtime; may be repeated",
     )  # fmt: skip
     making.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the enclave's processors)")
+    making.add_argument(
+        "--call-seconds", type=float, metavar="N", help="replace a worker that takes longer (default: the runtime's)"
+    )
     making.add_argument("--sign", type=Path, metavar="KEY", help="sign with this key (PEM, P-384)")
     making.add_argument("--certificate", type=Path, metavar="FILE", help="certificate of that key (PEM); becomes PCR 8")
     making.add_argument("--json", action="store_true", help="print the description instead of a summary")

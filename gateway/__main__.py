@@ -1,20 +1,16 @@
-"""`python -m gateway` serves; `token NAME --file FILE` makes an API token; `boot-config` serves an enclave's start."""
+"""`python -m gateway` serves; `token` makes API tokens; `boot-config` and `forward` are for an enclave on this host."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from pathlib import Path
 
-import uvloop
-from pydantic import ValidationError
-
-from blindsight.errors import KmsError, PolicyError
-from gateway import bootconfig, log, tokens
+from blindsight.errors import AddressError, KmsError
+from blindsight.wire.address import Address
+from gateway import bootconfig, forward, log, tokens
 from gateway.bootconfig import BootConfigServer
-from gateway.cape.database import StoreUnusable
-from gateway.serve import serve
-from gateway.settings import RetiredSetting, Settings
 from gateway.tokens import BadTokenFile
 
 
@@ -30,24 +26,35 @@ def main() -> int:
     command.add_argument("--listen", required=True, metavar="URL", help="where its enclave asks: vsock://-1:9001")
     command.add_argument("--file", type=Path, required=True, help="the ciphertexts, as JSON")
     command.add_argument("--bundle", type=Path, help="the encrypted bundle, if the image has none")
+    forward.add_options(commands.add_parser("forward", help="carry an enclave's connections to one destination"))
     arguments = parser.parse_args()
     try:
         if arguments.command == "token":
             print(tokens.create(arguments.name, arguments.file))  # noqa: T201 -- the command's output
             return 0
-        log.configure()
         if arguments.command == "boot-config":
-            return uvloop.run(bootconfig.serve(arguments.listen, BootConfigServer(arguments.file, arguments.bundle)))
-        return uvloop.run(serve(Settings()))
-    except ValidationError as error:
-        return _fail("; ".join(_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False)))
-    except (PolicyError, KmsError, BadTokenFile, RetiredSetting, StoreUnusable, OSError) as error:
+            log.configure()
+            return asyncio.run(_boot_config(arguments))
+        if arguments.command == "forward":
+            log.configure()
+            return asyncio.run(forward.run(arguments))
+        return _serve()
+    except (AddressError, KmsError, BadTokenFile, OSError) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
 
 
-def _reading(location: tuple[int | str, ...], message: str) -> str:
-    name = "".join(f"BLINDSIGHT_{str(part).upper()}: " for part in location[:1])
-    return f"{name}{message.removeprefix('Value error, ')}"
+async def _boot_config(arguments: argparse.Namespace) -> int:
+    return await bootconfig.serve(Address.parse(arguments.listen), BootConfigServer(arguments.file, arguments.bundle))
+
+
+def _serve() -> int:
+    from gateway.start import CannotStart, start  # noqa: PLC0415 -- 70 MB, which an enclave's forwarders do not need
+
+    log.configure()  # After what libraries say as they are loaded.
+    try:
+        return start()
+    except CannotStart as error:
+        return _fail(str(error))
 
 
 def _fail(message: str) -> int:

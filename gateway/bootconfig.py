@@ -11,9 +11,9 @@ import logging
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from blindsight.errors import KmsError
+from blindsight.wire.address import Address, listen
 from blindsight.wire.bootconfig import BUNDLE_LENGTH, JSON_LENGTH, MAX_BUNDLE_BYTES, MAX_JSON_BYTES, BootConfig
 
 if TYPE_CHECKING:
@@ -78,14 +78,13 @@ def _length(bundle: Path) -> int:
     return length
 
 
-async def serve(url: str, server: BootConfigServer) -> int:
-    """Serve at the address `url` until SIGTERM or SIGINT. Raises `OSError`."""
+async def serve(address: Address, server: BootConfigServer) -> int:
+    """Serve at `address` until SIGTERM or SIGINT. Raises `AddressError`."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    parts = urlsplit(url)
-    listener = await asyncio.start_server(server.handle, parts.hostname, parts.port)
-    _log.info("listening", extra={"url": url})
+    listener = await listen(address, server.handle)
+    _log.info("listening", extra={"url": str(address)})
     await stop.wait()
     listener.close()
     return 0

@@ -11,6 +11,7 @@ from blindsight import exchange, receipts
 from blindsight.attestation import envelope, policy_file
 from blindsight.release_file import ReleaseFile, Subject, check, parse
 from blindsight.release_file.statement import PREDICATE_TYPE
+from blindsight.sealing import stream
 from blindsight.wire import bootconfig, version
 from release_build import images, measure, policy, sbom, wheel
 from release_build.errors import ReleaseBuildError
@@ -33,6 +34,7 @@ FORMATS: Final = {
     "receipt": receipts.SCHEMA,
     "release": PREDICATE_TYPE,
     "request": exchange.VERSION,
+    "sealed-file": stream.MAGIC.decode().strip(),
 }
 """The versions of what this release writes and speaks (docs/protocol.md, section 8)."""
 

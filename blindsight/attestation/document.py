@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_DOCUMENT_BYTES = 16 * 1024
-"""AWS's limit for the payload, taken here for the whole message. Genuine documents have 4.4 to 5.2 kB."""
+"""AWS's limit for the payload, taken here for the whole message. Genuine documents have 4.4 to 7.5 kB."""
 
 PCR_BYTES = 48
 """SHA-384. AWS allows 32 and 64 for digests that no Nitro system uses."""

@@ -275,10 +275,9 @@ def write(
 
 
 def check_cmdline(cmdline: bytes) -> None:
-    """Raises `EifError` for a command line that the kernel would cut, at its limit or at a NUL."""
+    """Raises `EifError` for a command line that the kernel would cut at a NUL. Its length is checked as a section's."""
     if b"\0" in cmdline:
         raise EifError("malformed_cmdline", "The command line has a NUL, where the kernel stops reading.")
-    _check_size(SectionType.CMDLINE, len(cmdline))
 
 
 def check_order(kinds: Sequence[SectionType]) -> None:

@@ -119,7 +119,7 @@ def _certificate(pem: bytes) -> x509.Certificate:
     """The one certificate in a PEM file. Text around it may be there: AWS's tools embed the file as it is."""
     # Readers of PEM take the first of several, and differ in what they pass over inside: one block, as OpenSSL writes.
     start, end = pem.find(_BEGIN), pem.find(_END)
-    if pem.count(_BEGIN) != 1 or pem.count(_END) != 1 or start > end:
+    if pem.count(_BEGIN) != 1 or pem.count(_END) != 1:
         raise EifError("signing_certificate_invalid", "The signing certificate is not one certificate in PEM.")
     block = pem[start : end + len(_END)].replace(b"\r\n", b"\n")
     try:

@@ -29,14 +29,26 @@ from blindsight.release_file.statement import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 MAX_BYTES: Final = 4_000_000
 """Of a release file. One with a dozen images has some 50 kB."""
 
 _FAMILY: Final = PREDICATE_TYPE.rpartition(":")[0]
-_KNOWN: Final = {"release", "formats", "functions", "measurements", "wheel", "sbom", "page", "requirements", "images",
-                 "policy"}  # fmt: skip
+_MEMBERS: Final[Mapping[str, frozenset[str]]] = {
+    "": frozenset(
+        ("release", "formats", "functions", "measurements", "wheel", "sbom", "page", "requirements", "images", "policy")
+    ),
+    "release": frozenset({"name", "version"}),
+    "functions": frozenset({"file", "function_checksum", "model_digest"}),
+    "measurements": frozenset({"kind", "variant", "function", "pcrs", "file", "kernel", "python"}),
+    "measurements.kernel": frozenset({"name", "version", "sha256"}),
+    "subject": frozenset({"name", "digest"}),
+    "subject.digest": frozenset({"sha256", "sha384"}),
+}
+"""What is known, by where it is: others are skipped, and named."""
+
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,199}")
 _PATH_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._+-]*){0,3}")
 _VERSION: Final = re.compile(r"(?:0|[1-9][0-9]{0,8})(?:\.(?:0|[1-9][0-9]{0,8})){0,3}")
@@ -81,12 +93,35 @@ def parse(encoded: bytes) -> ReleaseFile:
         requirements=_digests(_member(predicate, "requirements"), "requirements"),
         images=_digests(_member(predicate, "images"), "images"),
         policy=_policy(predicate["policy"]) if "policy" in predicate else None,
-        unknown=tuple(sorted(predicate.keys() - _KNOWN)),
+        unknown=tuple(sorted([*_unknown(predicate, ""), *_unknown_of_subjects(statement["subject"])])),
     )
     _check_names(release)
     _check_measurements(release)
     _check_policy(release)
     return release
+
+
+def _unknown(members: dict[str, Any], where: str) -> Iterator[str]:
+    """Where a member is that is not known here: `measurements[0].later`. What is looked into has its form by now."""
+    for name, value in members.items():
+        inner = f"{where}.{name}" if where else name
+        if name not in _MEMBERS[_part(where)]:
+            yield inner
+        elif _part(inner) in _MEMBERS:
+            parts = (
+                {inner: value} if isinstance(value, dict) else {f"{inner}[{at}]": each for at, each in enumerate(value)}
+            )
+            for place, part in parts.items():
+                yield from _unknown(part, place)
+
+
+def _unknown_of_subjects(subjects: list[dict[str, Any]]) -> Iterator[str]:
+    for at, each in enumerate(subjects):
+        yield from _unknown(each, f"subject[{at}]")
+
+
+def _part(where: str) -> str:
+    return re.sub(r"\[[0-9]+\]", "", where)
 
 
 def _statement(encoded: bytes) -> dict[str, Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from enclave_function.bundle import archive
+from enclave_function.bundle.drafts import replacing
 from enclave_function.bundle.errors import BundleError
 from enclave_function.bundle.reader import MANIFEST_NAME, BundleInfo, inspect, manifest_files
 from enclave_function.bundle.vendor import vendored_files
@@ -38,7 +37,8 @@ def build(model: Path, out: Path, *, vendor: VendorTarget | None = None) -> Bund
         contents |= part
     _log.info("packing %d files, %d bytes", len(contents), sum(map(len, contents.values())))
     try:
-        _write(out, contents)
+        with replacing(out) as file:
+            archive.write(file, contents)
     except OSError as error:
         raise BundleError(
             f"{out} cannot be written: {error.strerror}.", "Check the folder and its free space."
@@ -73,17 +73,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}.", "Give --model a model directory.") from error
-
-
-def _write(out: Path, contents: dict[str, bytes]) -> None:
-    descriptor, draft = tempfile.mkstemp(dir=out.resolve().parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            archive.write(file, contents)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).chmod(0o644)
-        Path(draft).replace(out)
-    except BaseException:
-        Path(draft).unlink()
-        raise

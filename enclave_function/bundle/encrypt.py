@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from blindsight import strict_json
 from blindsight.errors import KmsError
 from blindsight.sealing import stream
+from enclave_function.bundle.drafts import replacing
 from enclave_function.bundle.errors import BundleError
 from enclave_function.bundle.reader import inspect
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MAX_KEY_FILE_BYTES = 64 * 1024
 _MAKE_A_KEY = "Give what `aws kms generate-data-key --key-spec AES_256 --output json` prints; see docs/kms.md."
@@ -85,21 +86,12 @@ class _Hashing:
 
 
 def _write(bundle: Path, out: Path, key: DataKey, checksum: str) -> tuple[str, int]:
-    descriptor, draft = tempfile.mkstemp(dir=out.resolve().parent, prefix=f".{out.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file, bundle.open("rb") as source:
-            sink = _Hashing(file)
-            try:
-                sealed = stream.seal(source.read, sink, key.plaintext)
-            except KmsError as error:
-                raise BundleError(str(error), error.next_step) from error
-            if sealed.hex() != checksum:
-                raise BundleError(f"{bundle} was changed meanwhile.", "Try again.")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).chmod(0o644)
-        Path(draft).replace(out)
-    except BaseException:
-        Path(draft).unlink()
-        raise
+    with replacing(out) as file, bundle.open("rb") as source:
+        sink = _Hashing(file)
+        try:
+            sealed = stream.seal(source.read, sink, key.plaintext)
+        except KmsError as error:
+            raise BundleError(str(error), error.next_step) from error
+        if sealed.hex() != checksum:
+            raise BundleError(f"{bundle} was changed meanwhile.", "Try again.")
     return sink.digest.hexdigest(), sink.size

@@ -1,32 +1,27 @@
-"""Addresses of the host's forwarders as functions that connect to them: `tcp://HOST:PORT`, `unix://PATH`, `vsock://CID:PORT`."""
+"""Addresses of the host's forwarders as functions that connect to them, and block until they have."""
 
 from __future__ import annotations
 
 import socket
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from blindsight.errors import KmsError
+from blindsight.errors import AddressError
+from blindsight.wire.address import ANY_CID, Address
 
 if TYPE_CHECKING:
     from enclave_runtime.kms.transport import Connector
 
 
 def connector(url: str) -> Connector:
-    """Raises `KmsError` (`invalid_kms_settings`) for an address of no known form."""
-    parts = urlsplit(url)
-    try:
-        if parts.scheme == "tcp" and parts.hostname and parts.port:
-            address = (parts.hostname, parts.port)
-            return lambda seconds: socket.create_connection(address, seconds)
-        if parts.scheme == "unix" and parts.path:
-            return lambda seconds: _connected(socket.AF_UNIX, parts.path, seconds)
-        if parts.scheme == "vsock" and parts.hostname and parts.port:
-            machine = (int(parts.hostname), parts.port)
-            return lambda seconds: _connected(socket.AF_VSOCK, machine, seconds)
-    except ValueError:
-        pass
-    raise KmsError("invalid_kms_settings", f"{url!a} is not tcp://HOST:PORT, unix://PATH or vsock://CID:PORT.")
+    """For `tcp://HOST:PORT`, `unix:///PATH` and `vsock://CID:PORT`. Raises `AddressError` (`invalid_address`)."""
+    address = Address.parse(url)
+    if address.scheme == "tcp":
+        return lambda seconds: socket.create_connection((address.host, address.port), seconds)
+    if address.scheme == "unix" and not address.port:
+        return lambda seconds: _connected(socket.AF_UNIX, address.path, seconds)
+    if address.scheme == "vsock" and address.cid != ANY_CID:
+        return lambda seconds: _connected(socket.AF_VSOCK, (address.cid, address.port), seconds)
+    raise AddressError("invalid_address", f"An enclave cannot connect to {address}.")
 
 
 def _connected(family: int, address: str | tuple[int, int], seconds: float) -> socket.socket:

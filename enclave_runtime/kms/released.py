@@ -63,7 +63,7 @@ def obtain(
 
     Blocks for seconds, and for as long as a bundle takes to arrive. `sealed_bundle` is an encrypted bundle that is here
     already, whose own SHA-256 is `sealed_sha256`, if that is given; otherwise one comes from the host. Raises
-    `KmsError`, `ProducerError`.
+    `KmsError`, `ProducerError`, `AddressError`.
     """
     credentials = InstanceCredentials(connector(settings.credentials), clock)
     client = KmsClient(settings, producer, credentials, connector(settings.connect), clock=clock)

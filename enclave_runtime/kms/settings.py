@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from blindsight import strict_json
-from blindsight.errors import KmsError
+from blindsight.errors import AddressError, KmsError
 from enclave_runtime.kms import amazon_roots
+from enclave_runtime.kms.connect import connector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +86,11 @@ class KmsSettings:
             given["bundle_sha256"] = bytes.fromhex(texts["bundle_sha256"])
         settings = cls(**given)
         settings.tls()
+        try:
+            for address in (settings.connect, settings.credentials):
+                connector(address)
+        except AddressError as error:
+            raise ValueError(str(error)) from error
         return settings
 
     def context_for(self, purpose: Purpose) -> dict[str, str]:

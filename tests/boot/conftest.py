@@ -18,6 +18,8 @@ from tests.support.nitro_machine import Tools
 if TYPE_CHECKING:
     from enclave_function.bundle import BundleInfo
 
+# An emulated processor takes some ten seconds for a photo, and twice that on a busy machine.
+OPTIONS = ("--variant", "classifier", "--workers", "1", "--call-seconds", "110")
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -74,5 +76,5 @@ def built(tools: Tools, assets: Path, tmp_path_factory: pytest.TempPathFactory) 
     bundle = folder / "function.zip"
     function = build_bundle(folder / "model", bundle)
     image = folder / "enclave.eif"
-    description = build_image(image, bundle, "--variant", "classifier", "--workers", "1")
+    description = build_image(image, bundle, *OPTIONS)
     return Built(image, description, bundle, function)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from enclave_function.bundle import build as build_bundle
 from enclave_image import packages
+from tests.boot.conftest import OPTIONS, build_image
 from tests.support import ordinary_user
 
 if TYPE_CHECKING:
@@ -38,10 +40,8 @@ def test_folder_user_and_clock_do_not_show(built: Built) -> None:
             os.chown(path, ordinary_user.USER, ordinary_user.USER)
         os.chown(place, ordinary_user.USER, ordinary_user.USER)
         out = place / "enclave.eif"
-        command = ordinary_user.command(
-            "-m", "enclave_image", "build", "--bundle", str(place / "function.zip"), "--out", str(out),
-            "--variant", "classifier", "--workers", "1", "--json",
-        )  # fmt: skip
+        files = ("--bundle", str(place / "function.zip"), "--out", str(out))
+        command = ordinary_user.command("-m", "enclave_image", "build", *files, "--json", *OPTIONS)
         if faketime := shutil.which("faketime"):
             command = [faketime, ANOTHER_TIME, *command]
         variables = {
@@ -61,8 +61,6 @@ def test_folder_user_and_clock_do_not_show(built: Built) -> None:
 
 def test_another_label_changes_the_application_alone(built: Built, tmp_path: Path) -> None:
     """One byte of the labels: PCR 2 and 0, and the function's checksum, from which PCR 16 is extended."""
-    from tests.boot.conftest import build_image
-
     model = tmp_path / "model"
     model.mkdir()
     subprocess.run([sys.executable, "-m", "zipfile", "-e", str(built.bundle), str(model)], check=True)
@@ -71,11 +69,8 @@ def test_another_label_changes_the_application_alone(built: Built, tmp_path: Pat
     labels.write_text(labels.read_text().replace("golden retriever", "golden retrieved"))
     manifest["labels"]["sha256"] = packages.digest(labels)
     (model / "model.json").write_text(json.dumps(manifest))
-    from enclave_function.bundle import build
-
-    build(model, tmp_path / "function.zip")
-    arguments = ("--variant", "classifier", "--workers", "1")
-    after = build_image(tmp_path / "enclave.eif", tmp_path / "function.zip", *arguments)
+    build_bundle(model, tmp_path / "function.zip")
+    after = build_image(tmp_path / "enclave.eif", tmp_path / "function.zip", *OPTIONS)
     before = built.description
     assert after["pcrs"]["1"] == before["pcrs"]["1"]
     assert after["pcrs"]["2"] != before["pcrs"]["2"]

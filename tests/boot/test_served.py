@@ -7,15 +7,18 @@ is not AWS's, and an emulated processor says nothing of speed.
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from blindsight import eif
-from blindsight.attestation import Policy, Release, verify
+from blindsight.attestation import Policy, verify
 from blindsight.attestation.claims import expected_pcr16
 from blindsight.errors import EvidenceError
 from tests.support.nitro_machine import NitroMachine, Tools
@@ -23,11 +26,10 @@ from tests.support.processes import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.boot.conftest import Built
 
-KIND = "qemu-nitro-enclave"
+REPOSITORY = Path(__file__).resolve().parents[2]
 SAYS = "EMULATED ENCLAVE (QEMU)"
 WARM_SECONDS = 300.0
 DEADLINE_SECONDS = 120.0
@@ -38,24 +40,23 @@ class Served:
     machine: NitroMachine
     gateway: Gateway
     policy: Policy
+    folder: Path
     report: Path
 
 
-def _release(built: Built, kind: Any, **fields: Any) -> Release:
-    registers = {int(index): frozenset({value}) for index, value in built.description["pcrs"].items()}
-    function, model = built.function.checksum, built.function.model.digest
-    registers[16] = frozenset({expected_pcr16(bytes.fromhex(function), bytes.fromhex(model)).hex()})
-    return Release(
-        kind=kind, name="booted", version="1.0.0", pcrs=registers,
-        function_checksums=frozenset({function}), model_digests=frozenset({model}), **fields,
-    )  # fmt: skip
+def _policy(built: Built, *options: str) -> Policy:
+    """What the operator's command makes of the image."""
+    command = [sys.executable, "-m", "blindsight_cli.main", "eif", "policy", str(built.image), *options]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return Policy.from_json(done.stdout)
 
 
 @pytest.fixture(scope="module")
 def served(tools: Tools, built: Built, artefacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
     report = artefacts / "boot-report.txt"
-    policy = Policy(releases=(_release(built, KIND),))
+    policy = _policy(built, "--machine", "qemu")
     (folder / "policy.json").write_text(policy.to_json())
     machine = NitroMachine(tools, built.image, folder / "machine", memory="2G")
     try:
@@ -69,7 +70,7 @@ def served(tools: Tools, built: Built, artefacts: Path, tmp_path_factory: pytest
                 gateway.wait_ready()
                 lines.append(f"{time.monotonic() - machine.began:6.1f} s  the gateway has verified it")
                 report.write_text("\n".join(lines) + "\n")
-                yield Served(machine, gateway, policy, report)
+                yield Served(machine, gateway, policy, folder, report)
             finally:
                 gateway.kill()
     finally:
@@ -101,18 +102,28 @@ def test_the_registers_are_those_of_the_file(served: Served, built: Built) -> No
     verified = verify(_document(served, nonce), policy=served.policy, nonce=nonce, now=datetime.now(UTC))
     with built.image.open("rb") as file:
         measured = eif.measure(eif.Image.read(file)).registers
-    assert {index: verified.pcrs[index] for index in (0, 1, 2)} == {index: measured[index] for index in (0, 1, 2)}
+    assert {index: verified.document.pcrs[index] for index in (0, 1, 2)} == {
+        index: measured[index] for index in (0, 1, 2)
+    }
     assert verified.report.notice.startswith(SAYS)
 
 
-@pytest.mark.parametrize("kind", ["nitro", "simulated"])
-def test_every_other_policy_refuses_it(served: Served, built: Built, kind: str) -> None:
+def test_production_policies_refuse_it(served: Served, built: Built) -> None:
     nonce = b"of this test, and no other one"
-    fields = {"roots": frozenset({"0" * 64})} if kind == "simulated" else {}
-    policy = Policy(releases=(_release(built, kind, **fields),))
-    with pytest.raises(EvidenceError) as refused:
-        verify(_document(served, nonce), policy=policy, nonce=nonce, now=datetime.now(UTC))
-    assert refused.value.code == "wrong_algorithm"
+    production = _policy(built)
+    assert {release.kind for release in production.releases} == {"nitro"}
+    simulated = replace(served.policy.releases[0], kind="simulated", roots=frozenset({"ab" * 32}))
+    for policy in (production, Policy(releases=(simulated,))):
+        with pytest.raises(EvidenceError) as refused:
+            verify(_document(served, nonce), policy=policy, nonce=nonce, now=datetime.now(UTC))
+        assert refused.value.code == "wrong_algorithm"
+
+
+def test_the_document_lists_what_the_runtime_extended(served: Served, built: Built) -> None:
+    nonce = b"of this test, and no other one"
+    verified = verify(_document(served, nonce), policy=served.policy, nonce=nonce, now=datetime.now(UTC))
+    function, model = built.function.checksum, built.function.model.digest
+    assert verified.document.pcrs[16] == expected_pcr16(bytes.fromhex(function), bytes.fromhex(model))
 
 
 def test_nothing_of_confinement_is_missing(served: Served) -> None:
@@ -128,3 +139,19 @@ def test_init_said_what_it_did(served: Served) -> None:
     assert "init: Linux 6.12.117+deb12-cloud-amd64, 8 file systems" in log
     assert "init: modules: virtio_mmio.ko" in log
     assert "init: heartbeat: " in log
+
+
+def test_a_report_of_it_can_be_made_and_verified(served: Served, artefacts: Path, assets: Path) -> None:
+    """`hardware-report`, as on a rented host; what it says of this machine is that it proves nothing."""
+    policy, report = served.folder / "policy.json", artefacts / "hardware-report.json"
+    report.unlink(missing_ok=True)
+    for arguments in (
+        ["make", "--out", str(report), "--url", served.gateway.url, "--policy", str(policy), "--requests", "1",
+         "--photo", str(assets / "images" / "dog.jpeg")],
+        ["verify", str(report), "--policy", str(policy)],
+    ):  # fmt: skip
+        command = [sys.executable, "-m", "blindsight_cli.main", "hardware-report", *arguments]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert "EMULATED" in done.stdout + done.stderr
+    assert "golden retriever" in report.read_text()

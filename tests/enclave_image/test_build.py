@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import sys
 from datetime import UTC, datetime, timedelta
@@ -131,6 +132,14 @@ def test_an_encrypted_bundle_is_no_part_of_the_image_and_pinned_by_it(tmp_path: 
     description = build(given, tmp_path / "enclave.eif")
     assert description["function_checksum"] == "ab" * 32
     assert b"function.zip" not in (tmp_path / "enclave.eif").read_bytes()
+
+
+def test_an_encrypted_bundle_in_the_image_is_named_by_what_is_in_it(tmp_path: Path) -> None:
+    """Evidence names the clear bundle; the runtime is told to refuse another encrypted file."""
+    pinned = json.dumps({"bundle_sha256": "ab" * 32}).encode()
+    given = tiny_image.inputs(tmp_path / "in", b"sealed", SOURCES, configured={"kms.json": pinned})
+    assert build(given, tmp_path / "enclave.eif")["function_checksum"] == "ab" * 32
+    assert hashlib.sha256(b"sealed").hexdigest().encode() in (tmp_path / "enclave.eif").read_bytes()
 
 
 @pytest.mark.parametrize("configured", [{}, {"kms.json": b"{}"}, {"kms.json": b"[]"}, {"kms.json": b"{"}])

@@ -16,7 +16,7 @@ from tests.support.fake_nsm import TestRoot
 from tests.support.images import plain
 from tests.support.processes import Enclave, Gateway, environment
 from tests.support.stack import measure
-from tests.support.wire import free_port
+from tests.support.wire import free_port, loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,7 @@ def stack(bundle: Path, warden: Warden, tmp_path_factory: pytest.TempPathFactory
     enclave = NsmEnclave(bundle, folder / "state", folder / "enclave", port=port, workers=1, evidence="nsm")
     settings = {
         "policy": folder / "policy.json",
-        "enclave_port": port,
+        "enclave": loopback(port),
         "enclave_secret_file": folder / "state" / "gateway_secret",
     }
     gateway = None
@@ -107,7 +107,7 @@ def test_it_measures_no_files_and_keeps_no_root(stack: NsmStack):
 
 def refused(folder: Path, bundle: Path, *options: str, module: str = "enclave_runtime") -> str:
     """The one line that a start which is refused leaves, on standard error beside the log."""
-    arguments = ["serve", "--bundle", str(bundle), "--state", str(folder / "state"), "--port", str(free_port())]
+    arguments = ["serve", "--bundle", str(bundle), "--state", str(folder / "state"), "--listen", loopback(free_port())]
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments, "--evidence", "nsm", *options],
         cwd=folder, env=environment(folder), capture_output=True, text=True, check=False, timeout=60,

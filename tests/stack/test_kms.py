@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
+from blindsight_cli import main
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from enclave_runtime.kms import sigv4
 from enclave_runtime.kms.connect import connector
@@ -22,7 +24,6 @@ from enclave_runtime.kms.settings import KmsSettings
 from enclave_runtime.kms.transport import Request, exchange
 from tests.support import images
 from tests.support.cape_guest import ECHO, Guest, trust_of, zipped
-from tests.support.command import blindsight
 from tests.support.kms import ADMIN, CONTEXT, KEY, OWNER, REGION, ROLE, settings_file
 from tests.support.processes import Enclave, Server
 from tests.support.stack import Stack
@@ -46,20 +47,18 @@ class KmsStack(Stack):
         measured = self.folder / "measured.json"
         measured.write_text(json.dumps({"pcrs": {str(index): value for index, value in self.measured.pcrs.items()}}))
         policy = self.folder / "key_policy.json"
-        written = blindsight(
-            self.folder, "kms", "policy", "--measurements", measured, "--role", ROLE, "--admin", ADMIN,
-            "--owner", OWNER, "--out", policy,
-        )  # fmt: skip
-        assert written.returncode == 0, written.stderr
+        arguments = ["--measurements", measured, "--role", ROLE, "--admin", ADMIN, "--owner", OWNER, "--out", policy]
+        written = CliRunner().invoke(main.app, ["kms", "policy", *map(str, arguments)])
+        assert written.exit_code == 0, written.output
         self.standin_state, self.settings_path = self.folder / "standin", self.folder / "kms.json"
         self.standin_port, self.metadata_port, self.boot_port = free_port(), free_port(), free_port()
         flags = {
             "state": self.standin_state, "key": KEY, "policy": policy, "root": self.state / "simulated_root.pem",
             "role": ROLE, "port": self.standin_port, "metadata-port": self.metadata_port,
         }  # fmt: skip
-        arguments = [text for name, value in flags.items() for text in (f"--{name}", str(value))]
+        given = [text for name, value in flags.items() for text in (f"--{name}", str(value))]
         principals = ["--principal", ADMIN, "--principal", OWNER]
-        self.standin = Server(["kms_standin", "serve", *arguments, *principals], self._folder("standin"))
+        self.standin = Server(["kms_standin", "serve", *given, *principals], self._folder("standin"))
         self._servers.append(self.standin)
         wait_until("stand-in serves", lambda: "stand_in" in self.standin.log())
         self.kms = KmsSettings(

@@ -97,6 +97,28 @@ def test_entries_of_every_type_are_described() -> None:
     assert [entry["type"] for entry in odd["ramdisks"][1]["entries"]] == ["unknown", "pipe"]
 
 
+def test_owner_and_time_are_described_where_there_are_any() -> None:
+    plain = cpio(("x", FILE, b""))
+    fields = {2: b"000003E8", 3: b"00000064", 5: b"65000000"}  # owner, group, time
+    for number, value in fields.items():
+        plain = plain[: 6 + 8 * number] + value + plain[14 + 8 * number :]
+    (entry,) = described(image([*BASE, (3, plain)]))["ramdisks"][1]["entries"]
+    assert (entry["owner"], entry["mtime"]) == ([1000, 100], 0x65000000)
+    assert not {"owner", "mtime"} & with_application(HOSTS)["ramdisks"][1]["entries"][0].keys()
+
+
+def test_a_file_that_becomes_shorter_is_refused_and_not_described_in_part() -> None:
+    content = image([*BASE, (3, APPLICATION)])
+
+    class Shrinking(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return b"" if self.tell() == len(content) - len(APPLICATION) else super().read(size)
+
+    with pytest.raises(EifError) as caught:
+        describe(Shrinking(content))
+    assert caught.value.code == "changed_while_read"
+
+
 @pytest.mark.parametrize(
     ("prefix", "expected"),
     [
@@ -131,7 +153,7 @@ def test_an_image_does_not_differ_from_itself() -> None:
 def test_a_changed_file_of_the_second_ramdisk_changes_pcr_0_and_2() -> None:
     found = diff(with_application(HOSTS), with_application((HOSTS[0], FILE, b"otherhost")))
     assert list(found["measurements"]) == ["PCR0", "PCR2"]
-    assert [part["what"] for part in found["parts"]] == ["ramdisk 1"]
+    assert [(part["what"], "note" in part) for part in found["parts"]] == [("ramdisk 1", False)]
     (change,) = found["files"]
     assert (change["path"], change["change"], change["what"]) == ("etc/hosts", "changed", ["sha256"])
     assert (change["ramdisk"], change["registers"]) == (1, [0, 2])

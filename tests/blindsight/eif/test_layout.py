@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blindsight.eif import BytesPart, Image, SectionType, measure, measure_parts, write
-from blindsight.eif.layout import MAX_CMDLINE_BYTES, MAX_METADATA_BYTES, FilePart
+from blindsight.eif.layout import MAX_CMDLINE_BYTES, FilePart
 from blindsight.errors import EifError
 from tests.support import eif_golden
 from tests.support.eif_golden import APPLICATION, BASE, BOOT, CMDLINE, FOLDER, KERNEL, METADATA, fixed, image
@@ -126,6 +126,7 @@ REFUSED = {
     "a byte behind the end": (fixed(image(BASE) + b"\0"), "bytes_after_image"),
     "type 0": (changed(FIRST, b"\0\0"), "unknown_section"),
     "type 6": (image([*BASE, (6, b"x")]), "unknown_section"),
+    "two sections": (image(BASE[:2]), "missing_section"),
     "no kernel": (image(BASE[1:]), "missing_section"),
     "no command line": (image([BASE[0], *BASE[2:]]), "missing_section"),
     "no metadata": (image(WITHOUT), "missing_section"),
@@ -147,7 +148,7 @@ REFUSED = {
     "metadata that is no JSON": (image([*WITHOUT, (5, b"{")]), "malformed_metadata"),
     "metadata that is a list": (image([*WITHOUT, (5, b"[]")]), "malformed_metadata"),
     "metadata with a member twice": (image([*WITHOUT, (5, b'{"a":1,"a":2}')]), "malformed_metadata"),
-    "metadata over its limit": (image([*WITHOUT, (5, b" " * MAX_METADATA_BYTES + b"{}")]), "section_too_large"),
+    "metadata over its limit": (image([*WITHOUT, (5, b" " * 1_048_575 + b"{}")]), "section_too_large"),
     "another CRC": (image(BASE)[:544] + bytes(4) + image(BASE)[548:], "crc_mismatch"),
 }  # fmt: skip
 
@@ -268,6 +269,28 @@ def test_metadata_that_nitro_cli_could_not_read_is_not_written(path: tuple[str, 
         with pytest.raises(EifError) as caught:
             write(io.BytesIO(), **given, metadata=json.dumps(members).encode())
         assert caught.value.code == "malformed_metadata"
+
+
+def test_the_writer_makes_as_many_sections_as_the_reader_takes() -> None:
+    out = io.BytesIO()
+    write(out, kernel=BytesPart(KERNEL), cmdline=b"", metadata=METADATA, ramdisks=[BytesPart(BOOT)] * 29)
+    assert len(Image.read(out).sections) == 32
+
+
+def test_a_part_that_is_not_as_long_as_it_says_is_refused() -> None:
+    class Lying(BytesPart):
+        size = 7
+
+    with pytest.raises(EifError) as caught:
+        write(io.BytesIO(), kernel=Lying(b"123456"), cmdline=b"", metadata=METADATA, ramdisks=[BytesPart(BOOT)])
+    assert caught.value.code == "changed_while_read"
+
+
+def test_sections_of_no_bound_are_not_read_whole() -> None:
+    opened = Image.read(io.BytesIO(image(BASE)))
+    for kind in (SectionType.KERNEL, SectionType.RAMDISK):
+        with pytest.raises(ValueError, match="read in blocks"):
+            opened.of_type(kind)[0].content()
 
 
 def test_files_that_change_while_they_are_read_are_refused(tmp_path: Path) -> None:

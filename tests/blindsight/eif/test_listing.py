@@ -55,6 +55,15 @@ def test_the_blocks_may_be_of_any_size(step: int) -> None:
     assert listing.read(blocks) == listing.read([content])
 
 
+def test_only_the_files_that_are_wanted_are_kept_and_no_larger_ones() -> None:
+    content = PLAIN + cpio(("other", FILE, b"x"))
+    assert listing.read([content]).kept == {}
+    assert listing.read([content], keep={"etc/hosts": 9, "absent": 9}).kept == {"etc/hosts": b"localhost"}
+    with pytest.raises(EifError) as caught:
+        listing.read([content], keep={"etc/hosts": 8})
+    assert caught.value.code == "ramdisk_too_large"
+
+
 def test_hard_links_name_the_first_of_their_archive() -> None:
     def linked(archive: bytes) -> bytes:
         return field(field(archive, 0, b"00000007"), 4, b"00000002")
@@ -65,6 +74,21 @@ def test_hard_links_name_the_first_of_their_archive() -> None:
     assert (first.hard_link, second.hard_link) == (None, "a")
     first, second = listing.read([one + trailer + two + trailer]).entries
     assert (first.hard_link, second.hard_link) == (None, None)
+
+
+def test_files_with_one_link_are_no_hard_links_whatever_their_inode_numbers() -> None:
+    trailer = cpio()
+    same = b"".join(field(cpio((name, FILE, b"x"))[: -len(trailer)], 0, b"00000007") for name in ("a", "b"))
+    assert [entry.hard_link for entry in listing.read([same + trailer]).entries] == [None, None]
+
+
+def test_data_of_what_is_no_file_is_passed_over() -> None:
+    found = listing.read([cpio(("d", 0o40755, b"12345"), ("x", FILE, b"y"))]).entries
+    assert [(entry.path, entry.sha256 is None) for entry in found] == [("d", True), ("x", False)]
+
+
+def test_a_name_may_have_4095_bytes() -> None:
+    assert len(listing.read([cpio(("n" * 4095, FILE, b""))]).entries[0].path) == 4095
 
 
 REFUSED = {
@@ -83,6 +107,10 @@ REFUSED = {
     "cut in a file": (cpio(("a", FILE, b"x" * 400))[:300], "malformed_ramdisk"),
     "compressed and cut": (gzip.compress(PLAIN)[:-1], "malformed_ramdisk"),
     "compressed and damaged": (gzip.compress(PLAIN)[:-8] + bytes(8), "malformed_ramdisk"),
+    "an entry of another format": (
+        PLAIN[:116] + PLAIN[116:].replace(b"070701", b"070702", 1),
+        "malformed_ramdisk",
+    ),
     "a digit that is none": (field(PLAIN, 6, b"0000000g"), "malformed_ramdisk"),
     "a sign among the digits": (field(PLAIN, 6, b"-0000001"), "malformed_ramdisk"),
     "an underscore among the digits": (field(PLAIN, 6, b"0000_000"), "malformed_ramdisk"),
@@ -121,6 +149,7 @@ def test_other_compressions_are_named(name: str) -> None:
         ({"entries": 10}, cpio() * 11),
         ({"unpacked": 1000}, gzip.compress(cpio(("bomb", FILE, bytes(1000))))),
     ],
+    ids=["names", "targets", "entries, compressed", "archives, compressed", "archives", "bytes"],
 )
 def test_all_of_a_ramdisk_together_is_bounded(limits, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_Budget", functools.partial(listing._Budget, **limits))

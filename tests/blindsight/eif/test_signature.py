@@ -150,6 +150,9 @@ REFUSED = {
     "no CBOR": (b"\xff", "malformed_signature"),
     "a byte behind": (SECTION + b"\0", "malformed_signature"),
     "a map": (cbor2.dumps(cbor2.loads(SECTION)[0]), "malformed_signature"),
+    "a map with the key 0": (cbor2.dumps({0: cbor2.loads(SECTION)[0]}), "malformed_signature"),
+    "a number as its entry": (cbor2.dumps([7]), "malformed_signature"),
+    "an array as its entry": (cbor2.dumps([["signing_certificate", "signature"]]), "malformed_signature"),
     "no entry": (cbor2.dumps([]), "malformed_signature"),
     "two entries": (cbor2.dumps(cbor2.loads(SECTION) * 2), "malformed_signature"),
     "another member": (section(more=1), "malformed_signature"),
@@ -163,6 +166,9 @@ REFUSED = {
     "an integer below zero": (section(signature=[-1, *MESSAGE]), "malformed_signature"),
     "a truth value": (section(signature=[True, *MESSAGE]), "malformed_signature"),
     "over 32 KiB": (section(signature=[0] * 32_768), "section_too_large"),
+    "a map of integers": (section(signature=dict.fromkeys(range(24), 0)), "malformed_signature"),
+    "a second beginning": (section(certificate=PEM + b"-----BEGIN CERTIFICATE-----\n"), "signing_certificate_invalid"),
+    "a second end": (section(certificate=PEM + b"-----END CERTIFICATE-----\n"), "signing_certificate_invalid"),
     "no certificate": (section(signing_certificate=[]), "signing_certificate_invalid"),
     "certificate in DER": (section(certificate=CERTIFICATE.public_bytes(Encoding.DER)), "signing_certificate_invalid"),
     "two certificates": (section(certificate=PEM + PEM), "signing_certificate_invalid"),
@@ -190,9 +196,14 @@ REFUSED = {
         "malformed_signature",
     ),
     "register as a byte string": (section(register=ZERO | {"register_value": PCR0}), "malformed_signature"),
+    "a truth value in the register": (
+        section(register=ZERO | {"register_value": [0, True, *VALUE[2:]]}),
+        "malformed_signature",
+    ),
     "47 bytes": (section(register=ZERO | {"register_value": VALUE[:47]}), "malformed_signature"),
     "49 bytes": (section(register=ZERO | {"register_value": [*VALUE, 0]}), "malformed_signature"),
     "another value": (section(register=ZERO | {"register_value": [0] * 48}), "signed_register_mismatch"),
+    "a payload that is a list": (section(payload=cbor2.dumps([0, VALUE])), "malformed_signature"),
     "a payload that is no CBOR": (section(payload=b"\xff"), "malformed_signature"),
 }  # fmt: skip
 
@@ -215,6 +226,18 @@ def test_every_changed_byte_is_refused_or_makes_another_certificate() -> None:
         except EifError:
             continue
         assert signature.certificate_der(bytes(changed)) != der, position
+
+
+def test_a_section_may_have_32_kib_and_no_byte_more() -> None:
+    """Filled up with line feeds behind the certificate, of one byte each."""
+
+    def filled(count: int) -> bytes:
+        return section(certificate=PEM + b"\n" * count, signature=MESSAGE)
+
+    room = 30_000 + 32_768 - len(filled(30_000))
+    assert len(filled(room)) == 32_768
+    assert signature.verify(filled(room), pcr0=PCR0, at=NOW).pcr0 == PCR0
+    assert refused(filled(room + 1)) == "section_too_large"
 
 
 def test_text_around_the_certificate_is_allowed_as_awss_tools_embed_it() -> None:

@@ -136,8 +136,24 @@ def test_only_one_spelling_is_read(tmp_path: Path) -> None:
 
 def test_members_of_later_releases_are_skipped_and_named(tmp_path: Path) -> None:
     statement = releases.members(tmp_path)
-    statement["predicate"]["later"] = {"anything": []}
-    assert parse(releases.encoded(statement)).unknown == ("later",)
+    statement["predicate"] |= {"later": {"anything": []}, "subject": 1, "subject[0]": 1}
+    assert parse(releases.encoded(statement)).unknown == ("later", "subject", "subject[0]")
+
+
+def test_members_that_are_misspelt_within_a_part_are_named_too(tmp_path: Path) -> None:
+    """A `kernel` that is called otherwise would not be compared, and nothing would say so."""
+    statement = releases.members(tmp_path)
+    measurement = statement["predicate"]["measurements"][0]
+    measurement["pyuhon"] = measurement.pop("python")
+    measurement["kernel"] = {"name": "k", "version": "1", "sha256": "ab" * 32, "sha265": ""}
+    statement["predicate"]["functions"][0]["later"] = 1
+    statement["predicate"]["release"]["later"] = 1
+    statement["subject"][1]["uri"] = "https://example.org"
+    statement["subject"][1]["digest"]["sha512"] = "cd" * 64
+    assert parse(releases.encoded(statement)).unknown == (
+        "functions[0].later", "measurements[0].kernel.sha265", "measurements[0].pyuhon", "release.later",
+        "subject[1].digest.sha512", "subject[1].uri",
+    )  # fmt: skip
 
 
 def test_a_file_that_is_not_there_or_too_large(tmp_path: Path) -> None:

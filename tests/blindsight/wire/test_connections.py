@@ -141,8 +141,10 @@ def test_what_answers_otherwise_is_no_monitor(run: Run, tmp_path: Path, answer: 
 
     async def scenario() -> None:
         listener = await address.listen(Address.parse(f"unix://{tmp_path}/vm"), serve)
+        began = time.monotonic()
         with pytest.raises(TransportError) as refused:
             await address.connect(Address.parse(f"unix://{tmp_path}/vm?port=7500"))
+        assert time.monotonic() - began < address.CONNECT_SECONDS - 1, "it was read on and on"
         assert refused.value.code == "unreachable"
         assert "\n" not in str(refused.value)
         await asyncio.wait_for(closed.wait(), 5)

@@ -206,7 +206,7 @@ def test_an_account_takes_the_stacks_own_token(up: Up) -> None:
 def test_the_enclaves_port_is_the_gateways_alone(up: Up) -> None:
     """Every program of this machine can connect to it."""
     arguments = up.unit("enclave_runtime").cmdline()
-    port = int(arguments[arguments.index("--port") + 1])
+    port = int(arguments[arguments.index("--listen") + 1].rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection, connection.makefile("rb") as stream:
         connection.sendall(frames.encode(FrameKind.STATUS_REQUEST))
         assert stream.read(5)[4:] == bytes([FrameKind.REFUSAL])

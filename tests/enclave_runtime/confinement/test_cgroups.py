@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -255,7 +256,7 @@ def test_a_group_is_removed_with_what_still_runs_in_it(warden: Warden):
     if warden.groups is None:
         pytest.skip("no control groups here")
     group = warden.groups.make(memory_bytes=1 << 26, tasks=9)
-    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as sleeping:
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True) as sleeping:
         group.add(sleeping.pid)
         group.remove()
         assert sleeping.wait(20) == -9

@@ -184,7 +184,9 @@ def test_depth_and_size_are_bounded():
     with pytest.raises(ValueError, match="nested"):
         to_der_lengths(deep)
     assert refused(b"\x30\x80" * 4000)
-    assert refused(standin.seal(bytes(envelope.MAX_BYTES), KEY.public_key()))
+    with pytest.raises(KmsError):
+        envelope.unseal(standin.seal(bytes(envelope.MAX_BYTES), KEY.public_key()), KEY)
+    assert envelope.unseal(standin.seal(bytes(6144), KEY.public_key()), KEY) == bytes(6144)
 
 
 def test_other_hashes_are_not_taken_for_the_right_one():

@@ -68,6 +68,8 @@ def test_what_it_says(tmp_path: Path):
         GOOD | {"bundle_sha256": None},
         GOOD | {"trusted_roots": "nothing"},
         GOOD | {"connect": 8000},
+        GOOD | {"connect": "vsock://3"},
+        GOOD | {"credentials": "169.254.169.254:80"},
     ],
 )
 def test_anything_else_is_refused(tmp_path: Path, wrong: Any):
