@@ -7,8 +7,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from blindsight.files import replacing
 from enclave_function.bundle import archive
-from enclave_function.bundle.drafts import replacing
 from enclave_function.bundle.errors import BundleError
 from enclave_function.bundle.reader import MANIFEST_NAME, BundleInfo, inspect, manifest_files
 from enclave_function.bundle.vendor import vendored_files

@@ -10,8 +10,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from blindsight import strict_json
 from blindsight.errors import KmsError
+from blindsight.files import replacing
 from blindsight.sealing import stream
-from enclave_function.bundle.drafts import replacing
 from enclave_function.bundle.errors import BundleError
 from enclave_function.bundle.reader import inspect
 

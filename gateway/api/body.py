@@ -155,6 +155,9 @@ async def _read_form(request: Request, field: str, *, limit: int, told: int, mos
     parser.spool_max_size = limit + 1  # Starlette would write larger files to disk, where no image belongs.
     try:
         form = await parser.parse()
+        if not parser.complete:
+            raise Problem("bad_multipart", "The multipart form ends before its last boundary.")
+        return [await value.read() for value in form.getlist(field) if isinstance(value, UploadFile)]
     except MultiPartException as error:
         if "files" in error.message.lower() and "maximum" in error.message.lower():
             raise Problem(
@@ -163,11 +166,8 @@ async def _read_form(request: Request, field: str, *, limit: int, told: int, mos
         raise Problem("bad_multipart", "The multipart form is malformed.") from error
     except (KeyError, ValueError, UnicodeError) as error:
         raise Problem("bad_multipart", "The multipart form is malformed.") from error
-    try:
-        if not parser.complete:
-            raise Problem("bad_multipart", "The multipart form ends before its last boundary.")
-        return [await value.read() for value in form.getlist(field) if isinstance(value, UploadFile)]
     finally:
+        # However it ended: in time, too late, or with its sender gone.
         parser.close()
 
 

@@ -186,7 +186,7 @@ async def test_the_evidence_verifies_and_covers_what_comes_with_it(enclave: Encl
     async with enclave.connection() as peer:
         kind, fields = await peer.ask(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": nonce}))
     assert kind is FrameKind.EVIDENCE
-    assert fields.keys() == {"document", "key_configs", "model"}
+    assert fields.keys() == {"version", "document", "key_configs", "model"}
     verified = verify(fields["document"], policy=enclave.policy, nonce=nonce, now=datetime.now(UTC))
     assert verified.kind == "simulated"
     check_key_configs(verified, fields["key_configs"])

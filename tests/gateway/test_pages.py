@@ -79,7 +79,7 @@ def test_the_committed_page_is_what_its_sources_give(tmp_path: Path) -> None:
         pytest.skip(f"Node.js {version.strip()} is older than the 20 that the page's checks need")
     sources = tmp_path / "gateway" / "web"
     shutil.copytree(WEB, sources, ignore=shutil.ignore_patterns("node_modules"))
-    for name in ("blindsight", "tests"):
+    for name in ("blindsight", "tests", "vectors"):
         (tmp_path / name).symlink_to(ROOT / name)
 
     def run(*command: str) -> None:

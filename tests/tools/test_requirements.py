@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = sorted((REPOSITORY / "requirements").glob("*.txt"))
-UNITS = ("client", "dev", "enclave", "gateway", "model-build", "run", "torch")
+UNITS = ("client", "dev", "enclave", "fuzz", "gateway", "model-build", "run", "torch")
 
 _PINNED = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[[a-z,]+\])?==(?P<version>[^ ;\\]+)(?: ; [^\\]+)? \\$")
 _HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}(?: \\)?$")
