@@ -41,6 +41,7 @@ COPY blindsight/cape blindsight/cape
 COPY blindsight/sealing blindsight/sealing
 COPY blindsight/wire blindsight/wire
 COPY enclave_runtime enclave_runtime
+RUN rm blindsight/files.py
 USER 10001:10001
 VOLUME ["/state"]
 EXPOSE 7500
@@ -58,7 +59,7 @@ COPY blindsight/attestation blindsight/attestation
 COPY blindsight/sealing blindsight/sealing
 COPY blindsight/wire blindsight/wire
 COPY enclave_runtime enclave_runtime
-RUN rm -r blindsight/wire/cape.py enclave_runtime/cape
+RUN rm -r blindsight/files.py blindsight/wire/cape.py enclave_runtime/cape
 USER 10001:10001
 VOLUME ["/state"]
 EXPOSE 7500
