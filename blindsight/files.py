@@ -48,16 +48,29 @@ def opened(path: Path) -> IO[bytes]:
         raise
 
 
+def require_replaceable(out: Path) -> None:
+    """Raises `OSError` unless `out` is a regular file, or nothing is there, and its folder may be written to."""
+    if out.is_symlink() or (out.exists() and not out.is_file()):
+        kind = errno.EISDIR if out.is_dir() else errno.EINVAL
+        text = os.strerror(errno.EISDIR) if kind == errno.EISDIR else "it is no regular file"
+        raise OSError(kind, text, str(out))
+    with tempfile.TemporaryFile(dir=out.resolve().parent):
+        pass
+
+
+def write(out: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write `content` to `out`, replacing it in one step. Raises `OSError` as `replacing` does."""
+    with replacing(out, mode=mode) as file:
+        file.write(content)
+
+
 @contextmanager
 def replacing(out: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """A draft beside `out` that takes its place when the block ends, and is removed if it fails.
 
     Raises `OSError`: EINVAL where something else than a regular file has the name, a link included.
     """
-    if out.is_symlink() or (out.exists() and not out.is_file()):
-        kind = errno.EISDIR if out.is_dir() else errno.EINVAL
-        text = os.strerror(errno.EISDIR) if kind == errno.EISDIR else "it is no regular file"
-        raise OSError(kind, text, str(out))
+    require_replaceable(out)
     descriptor, draft = tempfile.mkstemp(dir=out.resolve().parent, prefix=f".{out.name}.")
     try:
         with os.fdopen(descriptor, "w+b") as file:
