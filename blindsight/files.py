@@ -12,10 +12,11 @@ import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedRandom, BufferedReader
 
 
 def read(path: Path, limit: int) -> bytes:
@@ -30,7 +31,7 @@ def read(path: Path, limit: int) -> bytes:
     return content
 
 
-def opened(path: Path) -> IO[bytes]:
+def opened(path: Path) -> BufferedReader:
     """The regular file at `path`, open to be read. Raises `OSError`, EINVAL for what is no regular file.
 
     Nothing waits for the other end of a pipe.
@@ -65,7 +66,7 @@ def write(out: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 
 @contextmanager
-def replacing(out: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
+def replacing(out: Path, *, mode: int = 0o644) -> Iterator[BufferedRandom]:
     """A draft beside `out` that takes its place when the block ends, and is removed if it fails.
 
     Raises `OSError`: EINVAL where something else than a regular file has the name, a link included.
