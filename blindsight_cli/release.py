@@ -70,7 +70,9 @@ def verify(
             _write_policy(release, policy_out)
     except BlindsightError as error:
         _stop(error)
-    missing = [subject.name for subject in release.subjects if subject.name not in checked]
+    missing = [
+        each.name for each in release.subjects if each.name not in checked and f"page {each.name}" not in checked
+    ]
     if as_json:
         report = {"version": release.version, "checked": checked, "not_checked": missing, "signed": key is not None}
         typer.echo(json.dumps(report))
