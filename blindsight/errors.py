@@ -242,7 +242,7 @@ class KmsError(BlindsightError):
             "invalid_key_policy": "Correct the named argument; `blindsight kms policy --help` explains each.",
             "sealed_bundle_missing": "Start `python -m gateway boot-config` with --bundle and the encrypted bundle.",
             "sealed_bundle_unreadable": "Give --bundle the encrypted bundle, a file that can be read.",
-            "sealed_bundle_refused": "Do not use this file: get the encrypted bundle, and its key, from its owner again.",
+            "sealed_bundle_refused": "Do not use this file: get it, and its key, from the bundle's owner again.",
             "no_memory_for_bundle": "Mount a tmpfs at /dev/shm.",
         }
     )

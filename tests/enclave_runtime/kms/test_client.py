@@ -157,7 +157,7 @@ def test_it_tries_again_when_it_is_throttled_only(kms: StandIn, monkeypatch: pyt
         (Answer(400, b'{"__type": 7}'), "status 400", "AWS's status"),
     ],
 )
-def test_a_refusal_is_named_and_not_quoted(
+def test_a_refusal_is_named_and_not_quoted(  # noqa: PLR0917 -- pytest gives them by name
     kms: StandIn, monkeypatch: pytest.MonkeyPatch, good: dict[str, Any], answer: Answer, named: str, next_step: str
 ):
     client, service, pauses = scripted(kms, monkeypatch, answer, good)
