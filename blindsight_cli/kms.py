@@ -26,12 +26,14 @@ def policy(  # noqa: PLR0917 -- typer passes them by name
             "--measurements",
             metavar="FILE",
             help="Images that may have the secrets: a release file, a policy file, or what `blindsight eif measure"
-            " --json` or nitro-cli prints. May be repeated.",
+            " --json`, `eif describe --json` or nitro-cli prints. May be repeated.",
         ),
     ] = None,
     pcr: Annotated[
         list[str] | None,
-        typer.Option("--pcr", metavar="INDEX=HEX", help="A register of one image, instead of a file. May be repeated."),
+        typer.Option(
+            "--pcr", metavar="INDEX=HEX", help="A register of one image, instead of a file. Once for each register."
+        ),
     ] = None,
     owner: Annotated[
         str | None,

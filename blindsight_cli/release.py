@@ -135,8 +135,9 @@ def _bundle(release: ReleaseFile, path: Path) -> tuple[str, str]:
 
 def _image(release: ReleaseFile, path: Path) -> tuple[str, str]:
     measurement = check.image(release, path)
-    kernel = f", kernel {measurement.kernel.name} {measurement.kernel.version}" if measurement.kernel else ""
-    return str(measurement.file), f"PCR 0 {measurement.pcrs[0]}{kernel}"
+    kernel = measurement.kernel
+    told = f", kernel version {kernel.version}, which its maker calls {kernel.name}" if kernel else ""
+    return str(measurement.file), f"PCR 0 {measurement.pcrs[0]}{told}"
 
 
 def _page(release: ReleaseFile, path: Path) -> tuple[str, str]:

@@ -195,7 +195,7 @@ def _policy(value: object) -> Policy:
     try:
         return Policy.from_json(json.dumps(_object(value, "policy")))
     except PolicyError as error:
-        raise _invalid("policy", f"is no policy: {error}") from error
+        raise _invalid("policy", f"is no policy: {str(error).removesuffix('.')}") from error
 
 
 def _check_names(release: ReleaseFile) -> None:
@@ -283,4 +283,4 @@ def _member(members: dict[str, Any], name: str) -> Any:  # noqa: ANN401 -- whate
 
 
 def _invalid(where: str, what: str) -> ReleaseError:
-    return ReleaseError("invalid_release", f"The release file: {where} {what}.")
+    return ReleaseError("invalid_release", f"The release file: {where} {what.removesuffix('.')}.")
