@@ -231,11 +231,19 @@ class KmsError(BlindsightError):
             "kms_unreachable": "Start the forwarder to the service's endpoint, then start the enclave again.",
             "kms_throttled": "Start the enclave again in a minute.",
             "kms_refused": "Compare the key's policy with this enclave's measurements: `blindsight kms policy`.",
+            "kms_ciphertext_refused": "Give the host the ciphertext that was made under this key and context.",
+            "kms_document_refused": "Start the enclave without debug mode, on Nitro: emulated evidence is refused.",
+            "kms_request_refused": "Check the machine's clock, and the role of the instance.",
+            "kms_key_unusable": "Enable the key, or correct its ARN in the measured settings.",
+            "kms_failed": "Look at AWS's status and at what the forwarder leads to, then start the enclave again.",
             "kms_answer_invalid": "Do not use this endpoint: it did not answer as the service does.",
             "kms_other_key": "Correct the key in the measured settings, or make the ciphertext under that key.",
             "kms_envelope_invalid": "Do not use this endpoint: its answer is not for this enclave.",
             "invalid_key_policy": "Correct the named argument; `blindsight kms policy --help` explains each.",
-            "sealed_bundle_refused": "Encrypt the bundle anew with `blindsight bundle encrypt`, and pin its checksum.",
+            "sealed_bundle_missing": "Start `python -m gateway boot-config` with --bundle and the encrypted bundle.",
+            "sealed_bundle_unreadable": "Give --bundle the encrypted bundle, a file that can be read.",
+            "sealed_bundle_refused": "Do not use this file: get it, and its key, from the bundle's owner again.",
+            "no_memory_for_bundle": "Mount a tmpfs at /dev/shm.",
         }
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from blindsight.eif import Image, measure
+from blindsight.eif import Image, kernel, measure
 from blindsight.eif import diff as differences
 from blindsight.eif import signature as signatures
 from blindsight.eif.describe import UNMEASURED, describe, registers
@@ -36,6 +36,8 @@ _NITRO_CLI_ALGORITHM = "Sha384 { ... }"
 """What nitro-cli prints, so that its measurements and these compare as they are."""
 
 _EMULATED = "EMULATED ENCLAVE (QEMU): its evidence is unsigned and proves nothing. Use this policy for tests only."
+
+_KERNELS = f"Those known to this program are {' and '.join(kernel.AWS)}. For QEMU's machine give --machine qemu."
 
 app = typer.Typer(help="Enclave images (.eif): build, measure, describe, compare, sign.", no_args_is_help=True)
 
@@ -132,6 +134,7 @@ def policy_command(  # noqa: PLR0917 -- typer gives them by name
     function = _function(function_checksum, model_sha256)
     with _opened(image) as file, _told(image):
         policy = policy_for(file, machine=chosen, function=function, name=name, version=version).to_json()
+        release = kernel.release_in(Image.read(file))
     if out_file is None:
         typer.echo(policy, nl=False)
     else:
@@ -141,6 +144,10 @@ def policy_command(  # noqa: PLR0917 -- typer gives them by name
             fail(f"{out_file} cannot be written: {error.strerror}", "give a file that you may write to")
     if chosen == "qemu":
         err.print(_EMULATED, style="bold yellow")
+    elif not any(kernel.is_of(known, release) for known in kernel.AWS):
+        stated = "states no version" if release is None else f"has the version {release}"
+        err.print(printable(f"The kernel in this image {stated}: it is not known to start on AWS. {_KERNELS}"),
+                  style="bold yellow", markup=False)  # fmt: skip
 
 
 @app.command("sign")

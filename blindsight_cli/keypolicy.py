@@ -75,13 +75,16 @@ class Measured:
 
 
 def of_arguments(texts: Iterable[str]) -> Measured:
-    """One image from texts such as `0=HEX`; a register given twice accepts either value. Raises `KmsError`."""
+    """One image from texts such as `0=HEX`, each register once. Raises `KmsError` (`invalid_key_policy`)."""
     pcrs: dict[int, tuple[str, ...]] = {}
     for text in texts:
         index, mark, value = text.partition("=")
         if not mark or not re.fullmatch("[0-9]{1,2}", index):
             raise _invalid(f"--pcr {text[:20]!a}… is not INDEX=HEX.")
-        pcrs[int(index)] = (*pcrs.get(int(index), ()), value.lower())
+        if int(index) in pcrs:
+            # Either value would do, each with the other registers of the other image.
+            raise _invalid(f"--pcr names PCR {int(index)} twice; give a second image by its file, with --measurements.")
+        pcrs[int(index)] = (value.lower(),)
     return Measured("--pcr", pcrs)
 
 
@@ -124,6 +127,10 @@ def key_policy(images: Sequence[Measured], *, role: str, admin: str, owner: str 
     for name, arn in (("--role", role), ("--admin", admin), ("--owner", owner)):
         if arn is not None and not _ROLE.fullmatch(arn):
             raise _invalid(f"{name} is not the ARN of one role or user.")
+    for name, arn in (("--admin", admin), ("--owner", owner)):
+        # IAM tells names apart regardless of case (IAM User Guide, "IAM and AWS STS quotas").
+        if arn is not None and arn.casefold() == role.casefold():
+            raise _invalid(f"--role and {name} are the same, so the instance could go around the attestation.")
     if not images:
         raise _invalid("There is no measurement, so the key would be released to none or to all.")
     statements = [_release(number, image, role) for number, image in enumerate(images, start=1)]

@@ -31,7 +31,9 @@ def policy(  # noqa: PLR0917 -- typer passes them by name
     ] = None,
     pcr: Annotated[
         list[str] | None,
-        typer.Option("--pcr", metavar="INDEX=HEX", help="A register of one image, instead of a file. May be repeated."),
+        typer.Option(
+            "--pcr", metavar="INDEX=HEX", help="A register of one image, instead of a file. Once for each register."
+        ),
     ] = None,
     owner: Annotated[
         str | None,

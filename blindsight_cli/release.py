@@ -70,7 +70,9 @@ def verify(
             _write_policy(release, policy_out)
     except BlindsightError as error:
         _stop(error)
-    missing = [subject.name for subject in release.subjects if subject.name not in checked]
+    missing = [
+        each.name for each in release.subjects if each.name not in checked and f"page {each.name}" not in checked
+    ]
     if as_json:
         report = {"version": release.version, "checked": checked, "not_checked": missing, "signed": key is not None}
         typer.echo(json.dumps(report))
@@ -129,8 +131,9 @@ def _bundle(release: ReleaseFile, path: Path) -> tuple[str, str]:
 
 def _image(release: ReleaseFile, path: Path) -> tuple[str, str]:
     measurement = check.image(release, path)
-    kernel = f", kernel {measurement.kernel.name} {measurement.kernel.version}" if measurement.kernel else ""
-    return str(measurement.file), f"PCR 0 {measurement.pcrs[0]}{kernel}"
+    kernel = measurement.kernel
+    told = f", kernel version {kernel.version}, which its maker calls {kernel.name}" if kernel else ""
+    return str(measurement.file), f"PCR 0 {measurement.pcrs[0]}{told}"
 
 
 def _page(release: ReleaseFile, path: Path) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from enclave_image import deb, packages, requirements
+from enclave_image import deb, kernel_files, packages, requirements
 from enclave_image.errors import ImageError
 from enclave_image.packages import Package
 
@@ -96,6 +96,7 @@ def _from_files(description: dict[str, Any], image: Path | None, module: Path | 
         content, driver = image.read_bytes(), module.read_bytes()
     except OSError as error:
         raise ImageError(f"{error.filename} cannot be read: {error.strerror}.", "Give the kernel's files.") from error
+    kernel_files.check(description["name"], description["version"], (image, content), (module, driver))
     _check(content, description["image"], "image")
     (entry,) = description["modules"]
     _check(driver, entry, entry["file"])

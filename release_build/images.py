@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from blindsight import strict_json
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.roots import EvidenceKind
+from blindsight.eif import kernel as kernels
 from blindsight.release_file import Kernel, Measurement, check
 from release_build.errors import ReleaseBuildError
 from release_build.source import read
@@ -44,6 +45,11 @@ def take(image: Path, out: Path, functions: Iterable[Function]) -> Measurement:
     measured = check.measured(copy)
     if {str(index): value for index, value in measured.pcrs.items()} != described["pcrs"]:
         raise ReleaseBuildError(f"{image.name} does not measure what its description says.", _ANEW)
+    stated, release = described["kernel"]["version"], measured.kernel_release
+    if release is None:
+        raise ReleaseBuildError(f"The kernel in {image.name} is no bzImage that states a version.", _ANEW)
+    if not kernels.is_of(stated, release):
+        raise ReleaseBuildError(f"The kernel in {image.name} has the version {release}, not {stated}.", _ANEW)
     function = next((each for each in functions if each.function_checksum == described["function_checksum"]), None)
     if function is None:
         raise ReleaseBuildError(

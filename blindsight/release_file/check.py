@@ -12,7 +12,7 @@ import rfc8785
 
 from blindsight import strict_json
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
-from blindsight.eif import Image, SectionType, measure
+from blindsight.eif import Image, SectionType, kernel, measure
 from blindsight.errors import ReleaseError
 
 if TYPE_CHECKING:
@@ -64,10 +64,14 @@ def bundle(release: ReleaseFile, path: Path) -> Function:
 
 @dataclass(frozen=True)
 class MeasuredImage:
-    """Of an enclave image file: SHA-384 by PCR index and SHA-256 of its kernel, hexadecimal."""
+    """Of an enclave image file: SHA-384 by PCR index and SHA-256 of its kernel, hexadecimal.
+
+    `kernel_release` is what the kernel's header states; None if it is no bzImage, or states none.
+    """
 
     pcrs: Mapping[int, str]
     kernel: str
+    kernel_release: str | None
 
 
 def image(release: ReleaseFile, path: Path) -> Measurement:
@@ -86,6 +90,9 @@ def image(release: ReleaseFile, path: Path) -> Measurement:
             raise ReleaseError("measurement_mismatch", f"PCR {index} of {path} is {value}.")
     if stated.kernel is not None and stated.kernel.sha256 != found.kernel:
         raise ReleaseError("measurement_mismatch", f"The kernel of {path} has the SHA-256 {found.kernel}.")
+    if stated.kernel is not None and not kernel.is_of(stated.kernel.version, found.kernel_release):
+        version = found.kernel_release or "not stated in it"
+        raise ReleaseError("measurement_mismatch", f"The version of the kernel of {path} is {version}.")
     return stated
 
 
@@ -93,11 +100,13 @@ def measured(path: Path) -> MeasuredImage:
     """What the enclave image at `path` measures. Raises `ReleaseError` (`unreadable_artifact`), `EifError`."""
     try:
         with path.open("rb") as file:
-            found = measure(Image.read(file))
+            opened = Image.read(file)
+            found, release = measure(opened), kernel.release_in(opened)
     except OSError as error:
         raise ReleaseError("unreadable_artifact", f"{path} cannot be read: {error.strerror}.") from error
-    kernel = next(section for section in found.sections if section.type is SectionType.KERNEL)
-    return MeasuredImage({index: value.hex() for index, value in found.registers.items()}, kernel.sha256.hex())
+    section = next(section for section in found.sections if section.type is SectionType.KERNEL)
+    registers = {index: value.hex() for index, value in found.registers.items()}
+    return MeasuredImage(registers, section.sha256.hex(), release)
 
 
 def page(release: ReleaseFile, path: Path) -> str:

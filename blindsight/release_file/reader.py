@@ -286,4 +286,4 @@ def _member(members: dict[str, Any], name: str) -> Any:  # noqa: ANN401 -- whate
 
 
 def _invalid(where: str, what: str) -> ReleaseError:
-    return ReleaseError("invalid_release", f"The release file: {where} {what}.")
+    return ReleaseError("invalid_release", f"The release file: {where} {what.removesuffix('.')}.")

@@ -44,6 +44,28 @@ _RSA_EXPONENT: Final = 65537
 _RETRIES: Final = (0.5, 1.0, 2.0)
 """Seconds before each further attempt, after an answer that says that there were too many requests."""
 _THROTTLED: Final = "ThrottlingException"
+_REFUSALS: Final = {
+    "AccessDeniedException": "kms_refused",
+    **dict.fromkeys(("InvalidCiphertextException", "IncorrectKeyException"), "kms_ciphertext_refused"),
+    "ValidationException": "kms_document_refused",
+    **dict.fromkeys(
+        (
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "MissingAuthenticationTokenException",
+            "RequestExpired",
+            "UnrecognizedClientException",
+        ),
+        "kms_request_refused",
+    ),
+    **dict.fromkeys(
+        ("DisabledException", "InvalidKeyUsageException", "KMSInvalidStateException", "NotFoundException"),
+        "kms_key_unusable",
+    ),
+}
+"""Codes by the service's names (API reference, Decrypt, "Errors", and "Common error types")."""
 _ERROR_NAME: Final = re.compile("[A-Za-z]{1,64}")
 
 
@@ -107,7 +129,8 @@ class KmsClient:
                 return _members(answer)
             name = _error_name(answer)
             if name != _THROTTLED and answer.status != 429:
-                raise KmsError("kms_refused", f"The service refused to release the secret: {name}.")
+                code = _REFUSALS.get(name, "kms_failed")
+                raise KmsError(code, f"The service refused to release the secret: {name}.")
             if pause is not None:
                 _log.warning("the key service is throttling")
                 self._sleep(pause)

@@ -77,11 +77,11 @@ def obtain(
         key = client.decrypt(_present(config.bundle_key, "bundle_key"), "bundle-key")
         if archive.memory() is None:
             # It is unpacked there, and a disk would keep what was deleted from it.
-            raise KmsError("sealed_bundle_refused", "There is no file system in memory for the bundle (/dev/shm).")
+            raise KmsError("no_memory_for_bundle", "There is no file system in memory for the bundle (/dev/shm).")
         if sealed_bundle is not None:
             return Released(secret, _from_file(sealed_bundle, sealed_sha256, key, settings.bundle_sha256))
         if not channel.has_bundle:
-            raise KmsError("boot_config_incomplete", "The host sent no encrypted bundle.")
+            raise KmsError("sealed_bundle_missing", "The host sent no encrypted bundle.")
         return Released(secret, _clear(channel.read, key, settings.bundle_sha256))
 
 
@@ -103,7 +103,7 @@ def _from_file(sealed: Path, sha256: bytes | None, key: bytes, expected: bytes) 
         with sealed.open("rb") as file:
             bundle = _clear(read, key, expected)
     except OSError as error:
-        raise KmsError("sealed_bundle_refused", f"{sealed} cannot be read: {error.strerror}.") from error
+        raise KmsError("sealed_bundle_unreadable", f"{sealed} cannot be read: {error.strerror}.") from error
     if sha256 is not None and digest.digest() != sha256:
         bundle.file.close()
         raise KmsError("sealed_bundle_refused", "The encrypted bundle is not the one of --function-checksum.")

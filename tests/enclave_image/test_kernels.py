@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blindsight.attestation.roots import EMULATED
+from blindsight.eif.kernel import AWS
 from enclave_image import kernel, requirements
 from enclave_image.errors import ImageError
 from enclave_runtime.confinement import layers
 from enclave_runtime.confinement.layers import Layers
+from tests.support import command, kernels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +33,11 @@ def test_every_kernel_that_is_described_is_known_here() -> None:
 def test_it_says_what_evidence_its_machines_give(name: str) -> None:
     described = kernel.describe(name)
     assert described["machines"].startswith({"nitro": "AWS", EMULATED: "QEMU"}[described["evidence"]])
+
+
+def test_the_kernels_for_aws_are_those_that_the_core_knows() -> None:
+    described = [kernel.describe(name) for name in kernel.names()]
+    assert {entry["version"] for entry in described if entry["evidence"] == "nitro"} == set(AWS)
 
 
 @pytest.mark.parametrize("name", sorted(SEEN))
@@ -93,21 +100,73 @@ def test_the_stock_kernels_files_have_to_be_given(tmp_path: Path) -> None:
     assert "--kernel-image" in refused.value.next_step
 
 
-def test_another_stock_kernel_is_refused_and_the_named_one_recorded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def stock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: bytes, module: bytes, version: str = "6.6.38"
+) -> kernel.Kernel:
+    """A kernel of that version, whose origin published no digest, loaded from these files."""
+    described: dict[str, Any] = kernel.describe("aws-6.6") | {"version": version}
+    monkeypatch.setattr(kernel, "describe", lambda name: described)
+    (tmp_path / "bzImage").write_bytes(image)
+    (tmp_path / "nsm.ko").write_bytes(module)
+    return kernel.load("aws-6.6", cache=tmp_path, image=tmp_path / "bzImage", module=tmp_path / "nsm.ko")
+
+
+@pytest.mark.parametrize("release", ["6.6.38", "6.6.38-custom", "6.6.38+"])
+def test_a_kernel_of_the_named_version_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str
 ) -> None:
+    image, module = kernels.bzimage(f"{release} (me@here) #1 SMP"), kernels.module(release)
+    loaded = stock(tmp_path, monkeypatch, image, module)
+    assert loaded.described()["image"]["sha256"] == hashlib.sha256(image).hexdigest()
+    assert loaded.modules == (("nsm.ko", module),)
+
+
+@pytest.mark.parametrize(
+    ("image", "module", "said"),
+    [
+        (b"\xff\xd8\xff\xe0 a photo", kernels.module("6.6.38"), "is no bzImage"),
+        (kernels.bzimage(""), kernels.module("6.6.38"), "is no bzImage"),
+        (kernels.bzimage("6.1.5 (me)"), kernels.module("6.6.38"), "has the version 6.1.5, not 6.6.38"),
+        (kernels.bzimage("6.6.380"), kernels.module("6.6.380"), "has the version 6.6.380, not 6.6.38"),
+        (kernels.bzimage("6.6.38"), b"\xff\xd8\xff\xe0 a photo", "is no kernel module"),
+        (kernels.bzimage("6.6.38"), kernels.module("6.6.38")[:100], "is no kernel module"),
+        (kernels.bzimage("6.6.38"), kernels.module(""), "is no kernel module"),
+        (kernels.bzimage("6.6.38"), kernels.module("6.1.5"), "is for a kernel 6.1.5, not 6.6.38"),
+        (kernels.bzimage("6.6.38-one"), kernels.module("6.6.38-two"), "is for a kernel 6.6.38-two, not 6.6.38-one"),
+        (kernels.bzimage("6.6.38"), kernels.module("6.6.38", name="vsock"), "is the module vsock, not nsm"),
+    ],
+    ids=range(10),
+)
+def test_files_that_are_not_the_named_kernel_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: bytes, module: bytes, said: str
+) -> None:
+    with pytest.raises(ImageError) as refused:
+        stock(tmp_path, monkeypatch, image, module)
+    assert said in str(refused.value)
+
+
+def test_the_command_refuses_a_photo_as_kernel(tmp_path: Path) -> None:
+    (tmp_path / "dog.jpeg").write_bytes(b"\xff\xd8\xff\xe0 a photo")
+    done = command.blindsight(
+        tmp_path, "eif", "build", "--bundle", "dog.jpeg", "--out", "e.eif", "--cache", tmp_path / "none",
+        "--kernel", "aws-6.6", "--kernel-image", "dog.jpeg", "--nsm-module", "dog.jpeg",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "is no bzImage" in done.stderr
+
+
+def test_a_stock_kernel_with_another_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image, module = tmp_path / "bzImage", tmp_path / "nsm.ko"
-    image.write_bytes(b"a kernel")
-    module.write_bytes(b"a module")
+    right = kernels.bzimage("4.14.256-209.484.amzn2.x86_64 (mock)")
+    image.write_bytes(right)
+    module.write_bytes(kernels.module("4.14.256-209.484.amzn2.x86_64"))
     with pytest.raises(ImageError, match="image is not the one described"):
         kernel.load("aws-4.14", cache=tmp_path, image=image, module=module)
     described: dict[str, Any] = kernel.describe("aws-4.14")
-    blob = hashlib.sha1(b"blob 8\0a kernel", usedforsecurity=False).hexdigest()
+    blob = hashlib.sha1(b"blob %d\0" % len(right) + right, usedforsecurity=False).hexdigest()
     described |= {"image": {"git_blob": blob}, "modules": [{"file": "nsm.ko", "sha256": None}]}
     monkeypatch.setattr(kernel, "describe", lambda name: described)
-    loaded = kernel.load("aws-4.14", cache=tmp_path, image=image, module=module)
-    assert loaded.described()["image"]["sha256"] == hashlib.sha256(b"a kernel").hexdigest()
-    assert loaded.modules == (("nsm.ko", b"a module"),)
-    image.write_bytes(b"b kernel")
+    assert kernel.load("aws-4.14", cache=tmp_path, image=image, module=module).image == right
+    image.write_bytes(right + b"\0")
     with pytest.raises(ImageError, match="image is not the one described"):
         kernel.load("aws-4.14", cache=tmp_path, image=image, module=module)

@@ -121,7 +121,7 @@ def test_a_foreign_document_is_refused(kms: StandIn, tmp_path: Path):
     foreign = SimulatedProducer(tmp_path, PCRS, kms.clock)
     with pytest.raises(KmsError) as error:
         kms.client(foreign).decrypt(kms.blob("root-secret"), "root-secret")
-    assert refusal(error) == ("kms_refused", "ValidationException")
+    assert refusal(error) == ("kms_document_refused", "ValidationException")
 
 
 def test_a_document_whose_certificates_have_expired_is_refused(kms: StandIn, enclave_key: Any):
@@ -135,7 +135,7 @@ def test_a_debug_enclave_gets_nothing(kms: StandIn):
     debug = kms.producer(dict.fromkeys(PCRS, bytes(48)))
     with pytest.raises(KmsError) as error:
         kms.client(debug).decrypt(kms.blob("root-secret"), "root-secret")
-    assert refusal(error) == ("kms_refused", "ValidationException")
+    assert refusal(error) == ("kms_document_refused", "ValidationException")
 
 
 def test_an_edited_document_is_refused(kms: StandIn, enclave_key: Any):
@@ -159,7 +159,7 @@ def test_a_document_without_an_rsa_key_is_refused(kms: StandIn, key: bytes | Non
 def test_a_blob_of_another_key_is_refused(kms: StandIn):
     with pytest.raises(KmsError) as error:
         kms.client().decrypt(kms.blob("root-secret", key=OTHER_KEY), "root-secret")
-    assert refusal(error) == ("kms_refused", "InvalidCiphertextException")
+    assert refusal(error) == ("kms_ciphertext_refused", "InvalidCiphertextException")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_blob_of_another_key_is_refused(kms: StandIn):
 def test_a_blob_of_another_context_is_refused(kms: StandIn, context: dict[str, str]):
     with pytest.raises(KmsError) as error:
         kms.client().decrypt(kms.blob("root-secret", context=context), "root-secret")
-    assert refusal(error) == ("kms_refused", "InvalidCiphertextException")
+    assert refusal(error) == ("kms_ciphertext_refused", "InvalidCiphertextException")
 
 
 def test_a_bundles_key_is_taken_for_no_root_secret(kms: StandIn):
@@ -182,14 +182,14 @@ def test_a_bundles_key_is_taken_for_no_root_secret(kms: StandIn):
     _, blob = kms.data_key()
     with pytest.raises(KmsError) as error:
         kms.client().decrypt(blob, "root-secret")
-    assert refusal(error) == ("kms_refused", "InvalidCiphertextException")
+    assert refusal(error) == ("kms_ciphertext_refused", "InvalidCiphertextException")
 
 
 @pytest.mark.parametrize("cut", [1, 12, 40])
 def test_a_damaged_blob_is_refused(kms: StandIn, cut: int):
     with pytest.raises(KmsError) as error:
         kms.client().decrypt(kms.blob("root-secret")[:-cut], "root-secret")
-    assert refusal(error) == ("kms_refused", "InvalidCiphertextException")
+    assert refusal(error) == ("kms_ciphertext_refused", "InvalidCiphertextException")
 
 
 @pytest.mark.parametrize("arn", [ROLE, ADMIN, OWNER])

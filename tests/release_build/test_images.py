@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
 from blindsight import release_file
 from blindsight.attestation.claims import expected_pcr16
@@ -15,9 +16,10 @@ from blindsight.attestation.policy import Policy
 from blindsight.attestation.roots import AWS_NITRO_ROOT_G1
 from blindsight.errors import BlindsightError, ReleaseError
 from blindsight.release_file import Function, Kernel, check
+from blindsight_cli.main import app
 from release_build import images, policy
 from release_build.errors import ReleaseBuildError
-from tests.support import releases
+from tests.support import eif_golden, releases
 from tests.support.built_images import built, registers
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def test_the_policy_accepts_the_image_under_aws_s_root(measurement: Measurement)
 
 def test_images_for_qemu_s_machine_are_accepted_only_if_asked_for(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    kernel = {"name": "debian-6.12", "version": "6.12.1", "evidence": "qemu-nitro-enclave"}
+    kernel = {"name": "debian-6.12", "version": "6.6.38", "evidence": "qemu-nitro-enclave"}
     image = built(tmp_path / "in", FUNCTION.function_checksum, kernel=kernel)
     measurement = images.take(image, tmp_path / "out", [FUNCTION])
     assert measurement.kind == "qemu-nitro-enclave"
@@ -85,9 +87,11 @@ def test_images_for_qemu_s_machine_are_accepted_only_if_asked_for(tmp_path: Path
         ({"format": "blindsight-image/2"}, "another version"),
         ({"kernel": {"name": "aws-6.6"}}, "no description"),
         ({"kernel": {"name": "aws-6.6", "version": 6}}, "no description"),
-        ({"kernel": {"name": "aws-6.6", "version": "6.6"}}, "not known"),
-        ({"kernel": {"name": "aws-6.6", "version": "6.6", "evidence": "simulated"}}, "not known"),
+        ({"kernel": {"name": "aws-6.6", "version": "6.6.38"}}, "not known"),
+        ({"kernel": {"name": "aws-6.6", "version": "6.6.38", "evidence": "simulated"}}, "not known"),
         ({"pcrs": None}, "no description"),
+        ({"kernel": {"name": "aws-6.6", "version": "6.12.1", "evidence": "nitro"}}, "has the version 6.6.38-golden"),
+        ({"kernel": {"name": "aws-6.6", "version": "6.6.3", "evidence": "nitro"}}, "has the version 6.6.38-golden"),
     ],
 )
 def test_an_image_that_is_not_what_its_description_says_is_refused(
@@ -138,6 +142,40 @@ def test_the_kernel_counts(tmp_path: Path, measurement: Measurement) -> None:
     release = released(tmp_path, replace(measurement, kernel=Kernel("aws-6.6", "6.6.38", "00" * 32)))
     with pytest.raises(ReleaseError, match="kernel"):
         check.image(release, tmp_path / "out" / "signed.eif")
+
+
+def test_a_kernel_that_is_none_is_not_released(tmp_path: Path) -> None:
+    """As an image has that a builder made of a photo: its description is right about everything else."""
+    (tmp_path / "out").mkdir()
+    path = built(tmp_path / "in", FUNCTION.function_checksum)
+    content = eif_golden.image([(1, b"\xff\xd8\xff\xe0 a photo"), *eif_golden.BASE[1:]])
+    path.write_bytes(content)
+    described = json.loads(images.description_of(path).read_bytes())
+    described["pcrs"] = {str(index): value for index, value in check.measured(path).pcrs.items()}
+    images.description_of(path).write_text(json.dumps(described))
+    with pytest.raises(ReleaseBuildError, match="no bzImage"):
+        images.take(path, tmp_path / "out", [FUNCTION])
+
+
+@pytest.mark.parametrize("version", ["6.12.1", "6.6.3", "6.6.380"])
+def test_the_kernels_version_counts(tmp_path: Path, measurement: Measurement, version: str) -> None:
+    """Its header says 6.6.38-golden; the release file's maker states another."""
+    assert measurement.kernel is not None
+    release = released(tmp_path, replace(measurement, kernel=replace(measurement.kernel, version=version)))
+    with pytest.raises(ReleaseError, match=r"6\.6\.38-golden") as refusal:
+        check.image(release, tmp_path / "out" / "signed.eif")
+    assert refusal.value.code == "measurement_mismatch"
+
+
+def test_the_kernels_name_is_said_to_be_stated(tmp_path: Path, measurement: Measurement) -> None:
+    """Nothing in the image says it."""
+    (tmp_path / "release.json").write_bytes(released(tmp_path, measurement).encode())
+    done = CliRunner().invoke(
+        app, ["release", "verify", str(tmp_path / "release.json"), "--eif", str(tmp_path / "out" / "signed.eif")]
+    )
+    assert done.exit_code == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "kernel version 6.6.38, which its maker calls aws-6.6" in said
 
 
 def test_what_is_no_image_is_refused(tmp_path: Path, measurement: Measurement) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from blindsight.attestation.policy import Policy
 from blindsight_cli.main import app
-from tests.support import command
+from tests.support import command, kernels
 from tests.support.eif_golden import APPLICATION, BASE, CERTIFICATE, FOLDER, KEY_PEM, cpio, fixed, image
 
 if TYPE_CHECKING:
@@ -143,6 +143,34 @@ def test_a_policy_accepts_the_image_and_its_function(tmp_path: Path) -> None:
         name: frozenset([value]) for name, value in pcrs("signed").items()
     }
     assert blindsight(tmp_path, "eif", "policy", SIGNED, *given).stdout == (tmp_path / "policy.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said"),
+    [
+        (kernels.bzimage("6.12.117+deb12-cloud-amd64 (debian-kernel@lists.debian.org)"), "6.12.117+deb12-cloud-amd64"),
+        (kernels.bzimage("6.6.380"), "6.6.380"),
+        (kernels.bzimage("6.6.38\x1b[2J"), "6.6.38"),
+        (b"\xff\xd8\xff\xe0 a photo", "states no version"),
+    ],
+)
+def test_a_policy_for_nitro_of_a_kernel_that_is_not_known_to_be_aws_s_warns(
+    tmp_path: Path, kernel: bytes, said: str
+) -> None:
+    (tmp_path / "e.eif").write_bytes(image([(1, kernel), *BASE[1:], (3, APPLICATION)]))
+    given = ("--function-checksum", CHECKSUM, "--model-sha256", MODEL)
+    done = blindsight(tmp_path, "eif", "policy", "e.eif", *given)
+    assert done.exit_code == 0, done.stderr
+    assert said in done.stderr
+    assert "not known to start on AWS" in " ".join(done.stderr.split())
+    assert "\x1b" not in done.stderr
+    emulated = blindsight(tmp_path, "eif", "policy", "e.eif", *given, "--machine", "qemu")
+    assert "not known" not in emulated.stderr
+
+
+def test_a_policy_of_a_kernel_for_aws_does_not_warn(tmp_path: Path) -> None:
+    given = ("--function-checksum", CHECKSUM, "--model-sha256", MODEL)
+    assert blindsight(tmp_path, "eif", "policy", SIGNED, *given).stderr == ""
 
 
 def test_a_policy_for_the_emulation_is_of_its_kind_and_says_what_it_is_worth(tmp_path: Path) -> None:

@@ -130,6 +130,11 @@ def test_a_release_file(tmp_path: Path):
     assert "PCR16" not in json.dumps(members)
 
 
+def test_an_administrator_may_own_models(tmp_path: Path):
+    policy, _, _ = written("--pcr", f"0={A}", "--owner", ADMIN)
+    assert may(policy, ADMIN, "kms:GenerateDataKey", "bundle-key")
+
+
 ZERO = "00" * 48
 
 
@@ -149,6 +154,11 @@ ZERO = "00" * 48
         (["--pcr", f"0={A}", "--role", "arn:aws:iam::111122223333:root"], "--role"),
         (["--pcr", f"0={A}", "--admin", "arn:aws:iam::*:role/x"], "--admin"),
         (["--pcr", f"0={A}", "--owner", "me"], "--owner"),
+        (["--pcr", f"0={A}", "--admin", ROLE], "--role and --admin are the same"),
+        (["--pcr", f"0={A}", "--admin", ROLE.replace("parent", "Parent")], "--role and --admin are the same"),
+        (["--pcr", f"0={A}", "--owner", ROLE], "--role and --owner are the same"),
+        (["--pcr", f"0={A}", "--pcr", f"0={B}"], "--pcr names PCR 0 twice"),
+        (["--pcr", f"0={A}", "--pcr", f"00={A}"], "--pcr names PCR 0 twice"),
     ],
 )
 def test_what_would_accept_too_much_is_refused(arguments: list[str], reason: str):

@@ -57,6 +57,31 @@ def test_everything_checked_as_json(folder: Path) -> None:
     assert (report["not_checked"], report["signed"]) == ([], False)
 
 
+def test_a_file_of_the_page_that_is_an_artifact_is_not_called_unchecked(folder: Path) -> None:
+    """As `blindsight.html` is: a subject of the release, and a file of its page."""
+    statement = releases.members(folder)
+    page = releases.subject(folder / "index.html")
+    statement["subject"].append({"name": page.name, "digest": {"sha256": page.sha256, "sha384": page.sha384}})
+    (folder / "release.json").write_bytes(releases.encoded(statement))
+    for option in ("--page", "--artifact"):
+        done = release(folder, "verify", "release.json", option, "index.html")
+        assert done.exit_code == 0, done.stderr
+        assert "not checked  index.html" not in done.stdout, option
+        report = json.loads(release(folder, "verify", "release.json", option, "index.html", "--json").stdout)
+        assert "index.html" not in report["not_checked"]
+    assert "not checked  index.html" in release(folder, "verify", "release.json").stdout
+
+
+def test_a_refusal_ends_in_one_full_stop(folder: Path) -> None:
+    statement = releases.members(folder)
+    statement["predicate"]["policy"]["releases"][0]["kind"] = "unheard"
+    (folder / "release.json").write_bytes(releases.encoded(statement))
+    done = release(folder, "verify", "release.json")
+    assert "is no policy" in done.stderr
+    assert ".. [" not in done.stderr
+    assert ". [invalid_release]" in done.stderr
+
+
 @pytest.mark.parametrize("option", ["--wheel", "--bundle", "--sbom", "--page", "--artifact"])
 def test_another_artifact_is_refused(folder: Path, option: str) -> None:
     name = {**dict(zip(ARTIFACTS[::2], ARTIFACTS[1::2], strict=True)), "--artifact": "blindsight.whl"}[option]

@@ -1,0 +1,64 @@
+"""Files of a kernel that the user brings: are they a kernel and a module at all, and of the version that is named?
+
+Linux, arch/x86/boot ("boot protocol"), and `modinfo`: an ELF object's section `.modinfo` has texts such as
+`vermagic=RELEASE …`, and the kernel loads a module only if its own release stands there. See elf(5).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+from blindsight.eif import kernel
+from enclave_image.errors import ImageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAGIC: Final = b"\x7fELF\x02\x01"
+"""64 bits, little-endian."""
+_RELOCATABLE: Final = 1
+_SECTION_HEADER: Final = struct.Struct("<IIQQQQIIQQ")
+_MODINFO: Final = b".modinfo\0"
+
+
+def check(described: str, version: str, image: tuple[Path, bytes], module: tuple[Path, bytes]) -> None:
+    """`version` is that of the kernel `described`; the others are paths with contents. Raises `ImageError`."""
+    path, content = image
+    found = kernel.release(kernel.version(content[: kernel.PREFIX_BYTES]))
+    if found is None:
+        raise ImageError(f"{path} is no bzImage that states a version.", f"Give the bzImage of {described}.")
+    if not kernel.is_of(version, found):
+        raise ImageError(
+            f"The kernel {path} has the version {found}, not {version}.", f"Give the bzImage of {described}."
+        )
+    path, content = module
+    texts = _modinfo(content)
+    built_for, name = texts.get("vermagic", "").partition(" ")[0], texts.get("name", "")
+    if not built_for or not name:
+        raise ImageError(f"{path} is no kernel module.", f"Give the nsm.ko of {described}.")
+    if name != "nsm":
+        raise ImageError(f"{path} is the module {name[:60]}, not nsm.", f"Give the nsm.ko of {described}.")
+    if built_for != found:
+        raise ImageError(
+            f"{path} is for a kernel {built_for[:60]}, not {found}.", f"Give the nsm.ko that was built with {image[0]}."
+        )
+
+
+def _modinfo(content: bytes) -> dict[str, str]:
+    """The texts of a module by name; none of what is no module."""
+    try:
+        (kind,) = struct.unpack_from("<H", content, 16)
+        (table,) = struct.unpack_from("<Q", content, 40)
+        size, count, names = struct.unpack_from("<HHH", content, 58)
+        if not content.startswith(_MAGIC) or kind != _RELOCATABLE or size != _SECTION_HEADER.size:
+            return {}
+        headers = [_SECTION_HEADER.unpack_from(content, table + index * size) for index in range(count)]
+        labels = headers[names][4]
+        for label, _, _, _, start, length, *_ in headers:
+            if content.startswith(_MODINFO, labels + label):
+                texts = content[start : start + length].decode("utf-8", "backslashreplace").split("\0")
+                return dict(text.split("=", 1) for text in texts if "=" in text)
+    except (struct.error, IndexError):
+        return {}
+    return {}
