@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from blindsight.arguments import seconds, whole
 from blindsight.errors import BlindsightError
 from enclave_image import application, kernel, locking, packages, requirements, trusted_set, wheels
 from enclave_image.build import Inputs, build
@@ -35,6 +36,9 @@ def _build(options: argparse.Namespace) -> None:
         raise ImageError("SOURCE_DATE_EPOCH is not a number of seconds.", "Give one, or unset it.")
     if (options.sign is None) != (options.certificate is None):
         raise ImageError("--sign and --certificate belong together.", "Give both, or neither.")
+    configured = {file.name: _read(file) for file in options.config}
+    if options.bundle is not None:
+        application.check_bundle(options.bundle, configured)
     cache = options.cache
     loaded = kernel.load(options.kernel, cache=cache, image=options.kernel_image, module=options.nsm_module)
     description = build(
@@ -45,7 +49,7 @@ def _build(options: argparse.Namespace) -> None:
             wheels=wheels.fetch(cache),
             sources=application.files(application.SOURCE, options.variant),
             bundle=_read(options.bundle) if options.bundle else None,
-            configured={file.name: _read(file) for file in options.config},
+            configured=configured,
             arguments=_more(options),
             epoch=int(epoch),
             key=_read(options.sign) if options.sign else None,
@@ -141,9 +145,9 @@ def _parser() -> argparse.ArgumentParser:
         "--config", type=Path, action="append", default=[], metavar="FILE",
         help="measured file for /etc/blindsight; kms.json is also given to the runtime; may be repeated",
     )  # fmt: skip
-    making.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the enclave's processors)")
+    making.add_argument("--workers", type=whole, metavar="N", help="workers (default: the enclave's processors)")
     making.add_argument(
-        "--call-seconds", type=float, metavar="N", help="replace a worker that takes longer (default: the runtime's)"
+        "--call-seconds", type=seconds, metavar="N", help="replace a worker that takes longer (default: the runtime's)"
     )
     making.add_argument("--sign", type=Path, metavar="KEY", help="sign with this key (PEM, P-384)")
     making.add_argument("--certificate", type=Path, metavar="FILE", help="certificate of that key (PEM); becomes PCR 8")
