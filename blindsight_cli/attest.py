@@ -16,8 +16,9 @@ from blindsight.client import Client
 from blindsight.errors import BlindsightError
 from blindsight.problems import Problem
 from blindsight_cli import sealed
-from blindsight_cli.classify import DEFAULT_URL, TIMEOUT_SECONDS
+from blindsight_cli.classify import TIMEOUT_SECONDS
 from blindsight_cli.console import err, fail, out
+from blindsight_cli.gateway_url import DEFAULT_URL, UrlArgument
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ app = typer.Typer(
 
 @app.command("verify")
 def verify(
-    url: Annotated[str, typer.Argument(help="The gateway.")] = DEFAULT_URL,
+    url: UrlArgument = DEFAULT_URL,
     policy: Annotated[
         Path,
         typer.Option(help="Which enclaves you accept; `blindsight up` writes its own.", envvar="BLINDSIGHT_POLICY"),

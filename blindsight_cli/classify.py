@@ -18,13 +18,13 @@ from rich.table import Table
 from blindsight import strict_json
 from blindsight.client import routes
 from blindsight.errors import ProxyError
-from blindsight_cli import receipt
+from blindsight_cli import given, receipt
 from blindsight_cli import sealed as sealed_lane
 from blindsight_cli.console import err, fail, out
+from blindsight_cli.gateway_url import DEFAULT_URL, Url
 from blindsight_cli.printable import cell, printable
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_SECONDS = 60.0
 
 _MOST_BYTES = 256 << 20
@@ -36,7 +36,8 @@ _Ask = Callable[[bytes, int | None], dict[str, Any]]
 
 def classify(  # noqa: PLR0917 -- typer passes them by name
     files: Annotated[list[Path], typer.Argument(help="JPEG, PNG or WebP files.")],
-    url: Annotated[str, typer.Option(help="The gateway.", envvar="BLINDSIGHT_URL")] = DEFAULT_URL,
+    context: typer.Context,
+    url: Url = DEFAULT_URL,
     top_k: Annotated[int | None, typer.Option(min=1, help="Classes per photo; default: five.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     sealed: Annotated[bool, typer.Option("--sealed", help="Seal the photos here: the gateway sees none.")] = False,
@@ -57,6 +58,9 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
 
     An API token is read from BLINDSIGHT_TOKEN. Exit status: 0 if every photo was answered, 1 if not.
     """
+    # The environment's policy is for the commands that use one; on the command line it is for this very photo.
+    if not sealed and given.on_the_command_line(context, "policy"):
+        fail("--policy has no effect without --sealed", "add --sealed, or leave --policy out")
     token = os.environ.get("BLINDSIGHT_TOKEN")
     with_receipt = receipts is not None
     lane = (

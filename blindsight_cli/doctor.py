@@ -24,8 +24,8 @@ from blindsight.attestation.report import LEFT_OPEN, PROVES_NOTHING
 from blindsight.client import routes
 from blindsight.errors import PolicyError, ProxyError
 from blindsight_cli import units
-from blindsight_cli.classify import DEFAULT_URL
 from blindsight_cli.console import out
+from blindsight_cli.gateway_url import DEFAULT_URL, Url
 from blindsight_cli.printable import cell
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 
@@ -33,6 +33,7 @@ _NEEDED = {
     "gateway": ["fastapi", "uvicorn", "prometheus-client", "pydantic-settings", "python-multipart"],
     "enclave": ["numpy", "onnxruntime", "pillow"],
 }
+_MODULES = {"gateway": "gateway", "enclave": "enclave_runtime"}
 _MIN_FREE_BYTES = 2 << 30
 _MIN_MEMORY_BYTES = 2 << 30
 _GATEWAY_SECONDS = 5.0
@@ -51,13 +52,13 @@ class Finding:
 
 def doctor(
     state: Annotated[Path, typer.Option(help="The folder of `blindsight up`.")] = Path(".blindsight"),
-    url: Annotated[str, typer.Option(help="The gateway.")] = DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     proxy: Proxy = None,
 ) -> None:
     """Check this machine and the stack on it. Exit status: 0 if nothing needs mending, 1 if something does."""
     findings = [
-        _python(), *_packages(), _memory(), _disk(state), _state(state), *_policy(state), _security_module(),
-        _confinement(), *_gateway(url, proxy),
+        _python(), *_units(), _memory(), _disk(state), _state(state), *_policy(state), _security_module(),
+        *_confinement(), *_gateway(url, proxy),
     ]  # fmt: skip
     table = Table(box=None, pad_edge=False)
     for heading in ("", "check", "seen", "next step"):
@@ -75,9 +76,14 @@ def _python() -> Finding:
     return Finding("Python", sys.version_info >= (3, 11), seen, "install Python 3.11 or newer")
 
 
-def _packages() -> list[Finding]:
+def _units() -> list[Finding]:
+    """The packages of each unit that is there: a machine with client and commands only has none, and serves nothing."""
+    here = [unit for unit in _NEEDED if units.is_installed(_MODULES[unit])]
+    if not here:
+        return [Finding("units", good=True, seen="client and commands only; the units are in the source tree")]
     findings = []
-    for unit, names in _NEEDED.items():
+    for unit in here:
+        names = _NEEDED[unit]
         missing = [name for name in names if not _installed(name)]
         seen = f"missing: {', '.join(missing)}" if missing else "installed"
         install = f"pip install --require-hashes --no-deps -r requirements/{unit}.txt, in the source tree"
@@ -133,7 +139,11 @@ def _security_module() -> Finding:
     return Finding("security module", good=True, seen=seen)
 
 
-def _confinement() -> Finding:
+def _confinement() -> list[Finding]:
+    return [_confinement_here()] if units.is_installed(_MODULES["enclave"]) else []
+
+
+def _confinement_here() -> Finding:
     """What this machine's kernel gives to keep untrusted code in an enclave to itself, here and for this user."""
     command = units.command("enclave_runtime", "confinement")
     try:

@@ -14,6 +14,7 @@ from blindsight import strict_json
 from blindsight.attestation.policy import Policy
 from blindsight.errors import KmsError, PolicyError, ReleaseError
 from blindsight.release_file import reader as release_file
+from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,7 @@ MEASURED: Final = (0, 1, 2, 3, 4, 8)
 """Registers that are set before the enclave runs. PCR 16 is not: the enclave locks it after it has its bundle."""
 _IMAGE: Final = (0, 1, 2)
 _DIGITS: Final = 96
+_REPORT_SCHEMA: Final = "blindsight-hardware-report/"
 _MAX_FILE_BYTES: Final = 4 << 20
 
 _ROLE: Final = re.compile(r"arn:(aws|aws-cn|aws-us-gov):iam::[0-9]{12}:(role|user)/[\w+=,.@/-]{1,512}", re.ASCII)
@@ -89,9 +91,9 @@ def of_arguments(texts: Iterable[str]) -> Measured:
 def of_file(path: Path) -> list[Measured]:
     """The images that a file names. Raises `KmsError` (`invalid_key_policy`).
 
-    Four forms: a release file (its images of kind `nitro`), a policy of ours (its releases of that kind),
-    `{"pcrs": {"0": HEX, …}}`, and `{"Measurements": {"PCR0": HEX, …}}` as `blindsight eif measure --json` and
-    `nitro-cli` print it.
+    Five forms: a release file (its images of kind `nitro`), a policy of ours (its releases of that kind),
+    `{"pcrs": {"0": HEX, …}}`, `{"Measurements": {"PCR0": HEX, …}}` as `blindsight eif measure --json` and `nitro-cli`
+    print it, and with the member `measurements` what `blindsight eif describe --json` prints.
     """
     try:
         with path.open("rb") as file:
@@ -107,11 +109,12 @@ def of_file(path: Path) -> list[Measured]:
         return _of_release(path)
     if "releases" in members:
         return _of_policy(path, encoded.decode())
-    if isinstance(members.get("Measurements"), dict):
-        found = {
-            name[3:]: text for name, text in members["Measurements"].items() if re.fullmatch("PCR[0-9]{1,2}", name)
-        }
-        return [_measured(str(path), found)]
+    for member in ("Measurements", "measurements"):
+        if isinstance(measurements := members.get(member), dict):
+            found = {name[3:]: text for name, text in measurements.items() if re.fullmatch("PCR[0-9]{1,2}", name)}
+            return [_measured(str(path), found)]
+    if "pcrs" not in members:
+        raise _without_measurements(path, members)
     return [_measured(str(path), _pcrs(members))]
 
 
@@ -249,6 +252,18 @@ def _of_release(path: Path) -> list[Measured]:
     if not images:
         raise _invalid(f"{path} lists no enclave image of kind nitro.")
     return images
+
+
+def _without_measurements(path: Path, members: Mapping[str, object]) -> KmsError:
+    """What is wrong with a file of none of the forms."""
+    schema = members.get("schema")
+    if isinstance(schema, str) and schema.startswith(_REPORT_SCHEMA):
+        return _invalid(
+            f"{path} is a hardware report ({printable(schema[:40])}): its registers are of whatever ran there."
+            " Name the image that you mean to accept."
+        )
+    known = "a release file, a policy file, or what `blindsight eif measure --json` or `eif describe --json` prints"
+    return _invalid(f"{path} states no measurements; it is not {known}.")
 
 
 def _pcrs(members: object) -> dict[str, object]:

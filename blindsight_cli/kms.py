@@ -26,7 +26,7 @@ def policy(  # noqa: PLR0917 -- typer passes them by name
             "--measurements",
             metavar="FILE",
             help="Images that may have the secrets: a release file, a policy file, or what `blindsight eif measure"
-            " --json` or nitro-cli prints. May be repeated.",
+            " --json`, `eif describe --json` or nitro-cli prints. May be repeated.",
         ),
     ] = None,
     pcr: Annotated[

@@ -11,6 +11,7 @@ import typer
 
 from blindsight.errors import LocalTrustError
 from blindsight_cli.console import err, fail
+from blindsight_cli.gateway_url import checked
 from blindsight_cli.local_trust import environment
 
 
@@ -25,6 +26,7 @@ def with_local_trust(
     up` made. pycape and `cape` use that root for loopback hosts only, and the authority can sign for no others: every
     other host is verified as ever.
     """
+    checked(url, scheme="https")
     try:
         variables = environment.trusting(state.resolve(), url, os.environ)
     except LocalTrustError as error:

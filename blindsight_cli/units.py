@@ -107,9 +107,14 @@ def output(module: str, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+def is_installed(module: str) -> bool:
+    """Whether a unit is there."""
+    return importlib.util.find_spec(module) is not None
+
+
 def require(module: str) -> None:
     """Exit with one line where a unit is missing: the published wheel holds client and commands only."""
-    if importlib.util.find_spec(module) is None:
+    if not is_installed(module):
         fail(
             f"the unit {module} is not installed with the commands",
             "run it from the source tree (`make run` there), or from its image",

@@ -22,8 +22,8 @@ from rich.table import Table
 from blindsight.client import routes
 from blindsight.errors import BlindsightError
 from blindsight_cli import localca, models, provision, units
-from blindsight_cli.classify import DEFAULT_URL
 from blindsight_cli.console import err, fail, out
+from blindsight_cli.gateway_url import DEFAULT_URL
 from blindsight_cli.local_trust import environment
 from blindsight_cli.supervisor import Supervisor, Unit
 

@@ -89,6 +89,8 @@ def _summary(description: dict[str, Any]) -> str:
 
 
 def _packages(options: argparse.Namespace) -> None:
+    if not options.fetch and options.cache != packages.default_cache():
+        raise ImageError("--cache has no effect without --fetch.", "Add --fetch, or leave --cache out.")
     if options.lock:
         locking.lock(packages.LOCK)
     for package in packages.read_lock():

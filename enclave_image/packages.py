@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -82,6 +83,7 @@ def fetch(package: Package, cache: Path) -> Path:
     kept = cache / "packages" / f"{package.name}_{package.sha256[:16]}.deb"
     if kept.exists() and digest(kept) == package.sha256:
         return kept
+    print(f"fetching the package {package.name} {package.version}", file=sys.stderr)  # noqa: T201 -- minutes pass
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent) as place:
         draft = Path(place) / "package.deb"

@@ -22,6 +22,10 @@ _PLATFORMS: Final = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(36, 1
 """Of the image's C library, 2.36, and older ones (PEP 600)."""
 
 
+_NEXT: Final = ("Collecting", "Processing")
+"""What pip's lines about the next distribution begin with."""
+
+
 @dataclass(frozen=True)
 class Wheel:
     """`file` is where it lies; its name says distribution and version."""
@@ -97,13 +101,23 @@ def _installed(name: str) -> str | None:
 
 def _download(requirements: Path, folder: Path) -> None:
     command = [
-        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", str(folder),
+        sys.executable, "-m", "pip", "download", "--progress-bar", "off", "--disable-pip-version-check",
+        "--dest", str(folder),
         "--only-binary=:all:", "--require-hashes", "--no-deps", "--requirement", str(requirements),
         "--implementation", "cp", "--python-version", _PYTHON,
         *(item for abi in ("cp311", "abi3", "none") for item in ("--abi", abi)),
         *(item for platform in _PLATFORMS for item in ("--platform", platform)),
     ]  # fmt: skip
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or ["ERROR: pip failed"]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as pip:
+            for line in pip.stdout or ():
+                word, _, rest = line.partition(" ")
+                if word in _NEXT:
+                    # A requirement, or the path of a file that PIP_FIND_LINKS led to.
+                    wheel = PurePosixPath(rest.split()[0]).name
+                    print(f"fetching the wheel {wheel}", file=sys.stderr)  # noqa: T201 -- minutes pass
+        errors.seek(0)
+        said = errors.read()
+    if pip.returncode:
+        lines = [line for line in said.splitlines() if line.startswith("ERROR:")] or ["ERROR: pip failed"]
         raise ImageError(f"The wheels cannot be had: {lines[-1].removeprefix('ERROR: ')}", "Check the network.")

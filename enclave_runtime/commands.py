@@ -255,6 +255,8 @@ def _missing(arguments: argparse.Namespace) -> str | None:
     """What is wrong with the options of `serve`, taken together."""
     if (arguments.kms is None) != (arguments.boot_config is None):
         return "--kms and --boot-config go together; give both, or none"
+    if arguments.insecure_open_port and arguments.gateway_secret is not None:
+        return "--gateway-secret has no effect with --insecure-open-port; leave one of them out"
     return None
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import threading
 from pathlib import Path
+from typing import Final
 
 import httpx2
 
@@ -16,25 +18,35 @@ from evil_gateway import demo
 from evil_gateway.app import EvilGateway
 from evil_gateway.tricks import TRICKS
 
+_URL: Final = "http://127.0.0.1:8000"
+_POLICY: Final = Path(".blindsight/policy.json")
+_STATE: Final = Path(".blindsight/enclave")
+_PORT: Final = 8666
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="blindsight demo evil-gateway", description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="the honest gateway (default %(default)s)")
+    parser.add_argument("--url", help=f"the honest gateway (default BLINDSIGHT_URL, or {_URL})")
+    parser.add_argument("--policy", type=Path, help=f"the client's (default {_POLICY})")
     parser.add_argument(
-        "--policy", type=Path, default=Path(".blindsight/policy.json"), help="the client's (default %(default)s)"
-    )
-    parser.add_argument(
-        "--state",
-        type=Path,
-        default=Path(".blindsight/enclave"),
-        help="folder of the simulated root, for what only its host can play (default %(default)s)",
+        "--state", type=Path, help=f"folder of the simulated root, for what only its host can play (default {_STATE})"
     )
     parser.add_argument("--photo", type=Path, help="the photo to send (default: a grey square)")
     parser.add_argument("--trick", choices=list(TRICKS), metavar="NAME", help="this one only; see --list")
     parser.add_argument("--list", action="store_true", help="name the tricks and end")
     parser.add_argument("--serve", action="store_true", help="serve --trick, to open in a browser, until Ctrl-C")
-    parser.add_argument("--port", type=int, default=8666, help="of --serve (default %(default)s)")
+    parser.add_argument("--port", type=int, help=f"of --serve (default {_PORT})")
     return parser
+
+
+def _without_effect(options: argparse.Namespace) -> str | None:
+    """What is wrong with the options, taken together."""
+    given = {name for name, value in vars(options).items() if value}
+    if options.serve:
+        unused, reason = given & {"photo", "policy"}, "with --serve: the browser has its own"
+    else:
+        unused, reason = given & {"port"}, "without --serve"
+    return f"--{min(unused)} has no effect {reason}; leave it out" if unused else None
 
 
 def main() -> int:
@@ -44,22 +56,28 @@ def main() -> int:
         for trick in TRICKS.values():
             print(f"{trick.name:24} {trick.story}")  # noqa: T201 -- the command's output
         return 0
+    if problem := _without_effect(options):
+        return _fail(problem)
     tricks = [TRICKS[options.trick]] if options.trick else list(TRICKS.values())
-    state = options.state if options.state.is_dir() else None
+    folder = options.state or _STATE
+    state = folder if folder.is_dir() else None
+    url = options.url or os.environ.get("BLINDSIGHT_URL") or _URL
+    if not url.startswith(("http://", "https://")):
+        return _fail(f"{url} is no address of a gateway; it begins with http:// or https://, as in http://{url}")
     try:
-        with routes.blocking(options.url, timeout=10) as client:
+        with routes.blocking(url, timeout=10) as client:
             client.get("/livez").raise_for_status()
-        evil = EvilGateway(options.url, state)
+        evil = EvilGateway(url, state)
         if options.serve:
-            return _serve(evil, options.trick, options.port)
+            return _serve(evil, options.trick, options.port or _PORT)
         played = [trick for trick in tricks if state is not None or not trick.needs_root]
         photo = options.photo.read_bytes() if options.photo else demo.PHOTO
         if options.trick and not any(trick.code is not None for trick in played):
             why = "--state, the folder of the simulated root" if not played else "a browser: add --serve"
             return _fail(f"{options.trick} needs {why}")
-        outcomes = demo.run(evil, played, Policy.load(options.policy), photo)
+        outcomes = demo.run(evil, played, Policy.load(options.policy or _POLICY), photo)
     except httpx2.HTTPError as error:
-        return _fail(f"{options.url} does not answer ({type(error).__name__}); start it with `blindsight up`")
+        return _fail(f"{url} does not answer ({type(error).__name__}); start it with `blindsight up`")
     except (BlindsightError, OSError) as error:
         return _fail(str(error))
     demo.show(outcomes)

@@ -208,7 +208,9 @@ def _add_check_images(command: argparse.ArgumentParser) -> None:
 
 
 def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse options of `build` that another option's absence makes meaningless, and settle the seed's default."""
+    """Refuse options that another option's absence makes meaningless, and settle the default of `build`'s seed."""
+    if options.run is _check and options.check_images and not options.weights:
+        parser.error("--check-images has no effect without --weights")
     if options.run is not _build:
         return
     if not options.onnx:

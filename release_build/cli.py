@@ -13,7 +13,10 @@ from release_build.make import RELEASE_FILE, Inputs, make
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line. Returns 0, or 1 for a release that cannot be made; argparse exits 2 for misuse."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.emulated and not options.eif:
+        parser.error("--emulated has no effect without --eif: add an image, or leave it out")
     inputs = Inputs(
         options.model, tuple(options.bundle or ()), tuple(options.eif or ()), options.simulated_root, options.emulated
     )

@@ -147,8 +147,15 @@ def _verify(
             _check_nonce(nonce, document.nonce)
         if now is not None:
             proof.check_age(document.timestamp, now, max_age=policy.max_age, max_future_skew=policy.max_future_skew)
-        checked = [text for text, was in (("nonce", nonce is not None), ("age", now is not None)) if was]
-        step.asked(bool(checked), " and ".join(checked), f"the caller's, {policy.max_age} s at most")
+        compared = {
+            name: against
+            for name, against, was in (
+                ("nonce", "the caller's nonce", nonce is not None),
+                ("age", f"{policy.max_age} s at most", now is not None),
+            )
+            if was
+        }
+        step.asked(bool(compared), " and ".join(compared), ", ".join(compared.values()))
 
     report = VerificationReport(proven.kind, at, now is None, steps.done(), release.name, release.left_open)
     until = min((end for end in (policy.expires, release.expires) if end is not None), default=None)

@@ -198,7 +198,7 @@ def _policy(value: object) -> Policy:
     try:
         return Policy.from_json(json.dumps(_object(value, "policy")))
     except PolicyError as error:
-        raise _invalid("policy", f"is no policy: {error}") from error
+        raise _invalid("policy", f"is no policy: {str(error).removesuffix('.')}") from error
 
 
 def _check_names(release: ReleaseFile) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 from typer.core import TyperGroup
@@ -15,8 +16,9 @@ from blindsight.client import Client
 from blindsight.errors import BlindsightError
 from blindsight.problems import Problem
 from blindsight_cli import sealed
-from blindsight_cli.classify import DEFAULT_URL, TIMEOUT_SECONDS
+from blindsight_cli.classify import TIMEOUT_SECONDS
 from blindsight_cli.console import err, fail, out
+from blindsight_cli.gateway_url import DEFAULT_URL, Url
 from blindsight_cli.hardware import collect, host, report
 from blindsight_cli.printable import printable
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
@@ -46,7 +48,7 @@ app = typer.Typer(
 @app.command("make")
 def make(  # noqa: PLR0917 -- typer passes them by name
     file: Annotated[Path, typer.Option("--out", help="The file to write; it must not exist.")],
-    url: Annotated[str, typer.Option(help="The gateway.", envvar="BLINDSIGHT_URL")] = DEFAULT_URL,
+    url: Url = DEFAULT_URL,
     policy: Annotated[
         Path, typer.Option(help="Which enclave you accept.", envvar="BLINDSIGHT_POLICY")
     ] = sealed.DEFAULT_POLICY,
@@ -81,7 +83,7 @@ def make(  # noqa: PLR0917 -- typer passes them by name
                 host=host.facts(instance=imds),
                 photos=photos,
                 requests=requests,
-                progress=lambda text: err.print(f"{text}…", style="dim", markup=False),
+                progress=lambda text: err.print(printable(f"{text}…"), style="dim", markup=False),
             )
         # What is written can be verified: tried before it is.
         made = report.verify(content, Policy.load(policy))
@@ -94,7 +96,12 @@ def make(  # noqa: PLR0917 -- typer passes them by name
             opened.write(content)
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}", "give a file in a folder that you may write to")
-    out.print(f"{file}: {len(content)} bytes, SHA-256 {made.sha256}", markup=False)
+    _print(f"{file}: {len(content)} bytes, SHA-256 {made.sha256}")
+    if imds and made.body["host"]["instance"] is None:
+        err.print(
+            f"no metadata service answered at {urlsplit(host.IMDS).hostname}: the report has no instance",
+            style="bold yellow", markup=False,
+        )  # fmt: skip
     _warn(made)
 
 
@@ -134,11 +141,12 @@ def verify(
 def _show(found: report.VerifiedReport) -> None:
     body = found.body
     out.print(found.verified.report.render(), markup=False, end="")
+    _print("Its document was made for this report: the nonce is SHA-256 of the report's body")
     _print(f"SHA-256 {found.sha256}")
     proof = "Shown by evidence and receipts"
     if found.verified.report.notice is not None:
         proof = "As evidence and receipts say, which prove nothing about hardware"
-    _print(f"{proof}: {_model(body['model'])}; {len(body['answers'])} answers")
+    _print(f"{proof}: {_model(body['model'])}; {_answers(len(body['answers']))}")
     for entry in body["answers"]:
         best = entry["answer"]["predictions"][0]
         _print(f"  {entry['photo']['name']}  {best['label']} {best['score']:.1%}  photo {entry['photo']['sha256']}")
@@ -158,6 +166,10 @@ def _show(found: report.VerifiedReport) -> None:
 
 def _print(text: str) -> None:
     out.print(printable(text), markup=False)
+
+
+def _answers(count: int) -> str:
+    return "1 answer" if count == 1 else f"{count} answers"
 
 
 def _line(value: object) -> str:

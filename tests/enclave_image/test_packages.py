@@ -108,3 +108,37 @@ def test_a_wheel_with_another_digest_is_refused(tmp_path: Path) -> None:
     (kept / wheel.file.name).write_bytes(b"another")
     with pytest.raises(ImageError, match="another SHA-256"):
         wheels.fetch(tmp_path / "cache", requirements)
+
+
+def test_what_is_fetched_is_told(tmp_path: Path, mirror: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first build fetches for minutes; a later one has nothing to say."""
+    package, _ = tiny_image.package("zlib1g", tiny_image.deb(mirror / "debian/pool/z.deb", {"lib/x": b"1"}))
+    packages.fetch(package, tmp_path / "cache")
+    assert capsys.readouterr() == ("", "fetching the package zlib1g 1.0\n")
+    packages.fetch(package, tmp_path / "cache")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_each_wheel_that_is_fetched_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    requirements = tmp_path / "requirements.txt"
+    made = [
+        tiny_image.wheel(
+            tmp_path, name, {f"{name}-1.0.dist-info/{file}": content.encode() for file, content in {
+                "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+                "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+                "RECORD": "",
+            }.items()},
+        )
+        for name in ("cbor2", "numpy")
+    ]  # fmt: skip
+    requirements.write_text(
+        "".join(f"{each.distribution}=={each.version} --hash=sha256:{each.sha256}\n" for each in made)
+    )
+    for told in (["fetching the wheel cbor2", "fetching the wheel numpy"], []):
+        assert len(wheels.fetch(tmp_path / "cache", requirements)) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.partition("-1.0")[0] for line in lines] == told

@@ -56,6 +56,11 @@ def test_what_needs_a_unit_says_so_in_one_line(environment: Path, tmp_path: Path
         assert second.startswith("next:")
 
 
+def test_the_doctor_finds_nothing_to_mend(environment: Path, tmp_path: Path):
+    done = run(environment, "blindsight", "doctor", "--url", "http://127.0.0.1:9", folder=tmp_path)
+    assert "client and commands only" in done.stdout
+
+
 def test_enclave_images_are_measured_and_compared(environment: Path, tmp_path: Path):
     folder = REPOSITORY / "tests" / "vectors" / "eif"
     expected = json.loads((folder / "expected.json").read_text("utf-8"))["signed"]

@@ -79,6 +79,7 @@ PREDICATE: dict[str, Callable[[dict[str, Any]], object]] = {
     "a policy with another function": lambda predicate: predicate["policy"]["releases"][0].update(
         function_checksums=["01" * 32]
     ),
+    "a policy without a release": lambda predicate: predicate["policy"].update(releases=[]),
     "a policy that leaves the code open": lambda predicate: (
         predicate["policy"]["releases"][0].update(any_code=True),
         predicate["policy"]["releases"][0].update(pcrs={}),
@@ -90,7 +91,10 @@ PREDICATE: dict[str, Callable[[dict[str, Any]], object]] = {
 def test_a_predicate_of_another_form_is_refused(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     statement = releases.members(tmp_path)
     change(statement["predicate"])
-    assert refused(releases.encoded(statement)).code == "invalid_release"
+    error = refused(releases.encoded(statement))
+    assert error.code == "invalid_release"
+    assert str(error).endswith(".")
+    assert not str(error).endswith("..")
 
 
 STATEMENT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {

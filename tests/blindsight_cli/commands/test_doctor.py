@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import httpx2
 import pytest
 
 from blindsight.attestation import Policy
 from tests.support.processes import environment
 from tests.support.wire import free_port
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+REPOSITORY = Path(__file__).parents[3]
 PINNED = Policy.expecting({0: "ab" * 48}, function_in_image=True)
 OPEN = Policy.expecting({0: "ab" * 48}, any_function=True)
 EXPIRED = dataclasses.replace(PINNED, expires=datetime(2026, 1, 1, tzinfo=UTC))
@@ -59,3 +59,22 @@ def test_the_policy_of_the_state_folder(tmp_path: Path, text: str, mark: str, sa
 
 def test_a_state_folder_without_a_policy_is_nothing_to_mend(tmp_path: Path) -> None:
     assert rows_of(tmp_path, None) == []
+
+
+def test_commands_without_the_units_need_nothing_of_theirs(tmp_path: Path) -> None:
+    """As the published wheel installs them: such a machine serves nothing."""
+    installed = tmp_path / "installed"
+    installed.mkdir()
+    for package in ("blindsight", "blindsight_cli"):
+        (installed / package).symlink_to(REPOSITORY / package)
+    # Without `site`: a development installation leads to the units by a .pth file.
+    path = os.pathsep.join([str(installed), str(Path(httpx2.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "blindsight_cli.main", "doctor", "--url", f"http://127.0.0.1:{free_port()}"],
+        cwd=tmp_path, env={**environment(tmp_path), "PYTHONPATH": path, "COLUMNS": "400"},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "client and commands only" in done.stdout
+    assert "packages of" not in done.stdout
+    assert "confinement" not in done.stdout

@@ -84,6 +84,33 @@ def test_anyone_verifies_it_later_offline(made: Path, tiny_stack: Stack, tmp_pat
     assert "SIMULATED" in done.stderr
 
 
+def test_it_says_what_its_nonce_is_and_counts_in_english(made: Path, tiny_stack: Stack, tmp_path: Path) -> None:
+    done = blindsight(tmp_path, "hardware-report", "verify", made, "--policy", tiny_stack.policy_file)
+    (line,) = (line for line in done.stdout.splitlines() if "Freshness" in line)
+    assert line.endswith("passed     nonce / the caller's nonce")
+    assert "Its document was made for this report: the nonce is SHA-256 of the report's body" in done.stdout
+    assert "; 1 answer\n" in done.stdout
+
+
+def test_a_photos_name_is_no_command_to_a_terminal(tiny_stack: Stack, tmp_path: Path) -> None:
+    photo = tmp_path / "a\x1b]0;owned\x07.png"
+    photo.write_bytes(plain(CLASS))
+    options = ("--url", tiny_stack.gateway.url, "--policy", tiny_stack.policy_file, "--requests", 1)
+    done = blindsight(tmp_path, "hardware-report", *options, "--photo", photo, "--out", "r\x1b[31m.json")
+    assert done.returncode == 0, done.stderr
+    assert "classifying a" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_no_metadata_service_is_said(tiny_stack: Stack, tmp_path: Path) -> None:
+    """On no instance of EC2 the report would lack what was asked for, without a word."""
+    options = ("--url", tiny_stack.gateway.url, "--policy", tiny_stack.policy_file, "--requests", 1, "--imds")
+    done = blindsight(tmp_path, "hardware-report", *options, "--out", "report.json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "report.json").read_bytes())["body"]["host"]["instance"] is None
+    assert "no metadata service answered at 169.254.169.254: the report has no instance" in done.stderr
+
+
 def test_nothing_is_written_where_nothing_answers_or_something_is_there(tiny_stack: Stack, tmp_path: Path) -> None:
     options = ("--url", f"http://127.0.0.1:{free_port()}", "--policy", tiny_stack.policy_file)
     done = blindsight(tmp_path, "hardware-report", *options, "--out", "report.json")

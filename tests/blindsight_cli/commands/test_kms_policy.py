@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,11 +15,9 @@ from kms_standin.keypolicy import Asked, KeyPolicy
 from tests.support import releases
 from tests.support.command import blindsight
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 ROLE, ADMIN, OWNER = (f"arn:aws:iam::111122223333:role/{name}" for name in ("parent", "admin", "owner"))
 KEY = "arn:aws:kms:eu-central-1:111122223333:key/1"
+EIF = Path(__file__).parents[2] / "vectors" / "eif"
 A, B, C = ("0a" * 48, "0b" * 48, "0c" * 48)
 
 
@@ -204,3 +203,30 @@ def test_it_goes_into_a_file(tmp_path: Path):
     done = blindsight(tmp_path, "kms", "policy", "--role", ROLE, "--admin", ADMIN, "--pcr", f"0={A}", "--out", out)
     assert (done.returncode, done.stdout) == (0, "")
     assert decrypts(KeyPolicy(out.read_text()), PCR0=A)
+
+
+def test_a_described_image_is_a_measured_one(tmp_path: Path) -> None:
+    """`blindsight eif describe --json` states the registers, too, under the same name in lower case."""
+    image = EIF / "signed.eif"
+    description = tmp_path / "description.json"
+    description.write_text(blindsight(tmp_path, "eif", "describe", "--json", image).stdout)
+    measured = tmp_path / "measured.json"
+    measured.write_text(blindsight(tmp_path, "eif", "measure", "--json", image).stdout)
+    assert written("--measurements", description)[1] == written("--measurements", measured)[1]
+
+
+OTHER_FILES = {
+    "a hardware report": ({"schema": "blindsight-hardware-report/1", "body": {}, "evidence": {}},
+                          "is a hardware report (blindsight-hardware-report/1)"),
+    "a key policy": ({"Version": "2012-10-17", "Statement": []}, "states no measurements"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("members", "said"), OTHER_FILES.values(), ids=OTHER_FILES)
+def test_another_file_of_ours_is_called_by_its_name(tmp_path: Path, members: dict[str, object], said: str) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(members))
+    done = command("--role", ROLE, "--admin", ADMIN, "--measurements", path)
+    assert done.returncode == 1
+    assert said in " ".join(done.stderr.split())
+    assert "PCR 0" not in done.stderr
