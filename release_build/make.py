@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import blindsight
 from blindsight import exchange, receipts
@@ -16,9 +18,6 @@ from blindsight.wire import bootconfig, version
 from release_build import images, measure, policy, sbom, wheel
 from release_build.errors import ReleaseBuildError
 from release_build.source import SOURCE, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RELEASE_FILE: Final = "release.json"
 SBOM_FILE: Final = "sbom.cdx.json"
@@ -53,8 +52,28 @@ class Inputs:
 
 
 def make(out: Path, inputs: Inputs) -> ReleaseFile:
-    """Write artifacts and release file into the empty folder `out`. Raises `ReleaseBuildError`, `BlindsightError`."""
+    """Write artifacts and release file into the folder `out`, which is new or empty, when all of them are made.
+
+    Raises `ReleaseBuildError`, `BlindsightError`; `out` is then as it was.
+    """
+    out = out.resolve()
     _prepare(out)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
+        draft = Path(place) / out.name
+        draft.mkdir()
+        try:
+            release = _make(draft, inputs)
+        except ReleaseBuildError as error:
+            # The draft is gone by then: its files are named as in the release.
+            raise ReleaseBuildError(str(error).replace(f"{draft}/", ""), error.next_step) from error
+        try:
+            draft.rename(out)
+        except OSError as error:
+            raise _unusable(out, error) from error
+    return release
+
+
+def _make(out: Path, inputs: Inputs) -> ReleaseFile:
     built = wheel.build(out)
     bundles = _bundles(out, inputs)
     (out / SBOM_FILE).write_bytes(sbom.render(blindsight.__version__))
@@ -91,17 +110,24 @@ def make(out: Path, inputs: Inputs) -> ReleaseFile:
 
 def _prepare(out: Path) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.exists() and any(out.iterdir()):
             raise ReleaseBuildError(f"{out} is not empty.", "Give --out a new folder: it is published as it is.")
+        tempfile.TemporaryFile(dir=out.parent).close()
     except OSError as error:
-        raise ReleaseBuildError(
-            f"{out} cannot be used: {error.strerror}.", "Give --out a folder to write to."
-        ) from error
+        raise _unusable(out, error) from error
+
+
+def _unusable(out: Path, error: OSError) -> ReleaseBuildError:
+    return ReleaseBuildError(f"{out} cannot be used: {error.strerror}.", "Give --out a folder to write to.")
 
 
 def _bundles(out: Path, inputs: Inputs) -> list[Path]:
     if inputs.model is not None:
+        if not inputs.model.is_dir():
+            raise ReleaseBuildError(
+                f"{inputs.model} cannot be read: it is no folder.", "Give --model a model directory."
+            )
         bundle = out / BUNDLE_FILE
         run("-m", "enclave_function", "bundle", "build", "--model", str(inputs.model.resolve()), "--out",
             str(bundle.resolve()))  # fmt: skip

@@ -25,7 +25,7 @@ def run(*arguments: str, where: Path = SOURCE) -> str:
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"`python {' '.join(arguments)}` failed"])[-1]
-        raise ReleaseBuildError(last, "Correct that, then make the release again.")
+        raise ReleaseBuildError(last.removeprefix("error: "), "Correct that, then make the release again.")
     return done.stdout
 
 
