@@ -390,6 +390,7 @@ class ReleaseError(BlindsightError):
             "no_policy": "Ask the release's maker for a policy; this release file holds none.",
             "signature_missing": "Ask for the signed envelope of the release file, or leave --key out.",
             "signature_invalid": "Do not use the release file: the owner of this key did not sign it.",
+            "unreadable_key": "Check the path of --key.",
             "unusable_key": "Give an Ed25519 key in PEM, as `openssl genpkey -algorithm ed25519` makes it.",
         }
     )

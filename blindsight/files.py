@@ -12,10 +12,11 @@ import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedRandom, BufferedReader
 
 
 def read(path: Path, limit: int) -> bytes:
@@ -30,7 +31,7 @@ def read(path: Path, limit: int) -> bytes:
     return content
 
 
-def opened(path: Path) -> IO[bytes]:
+def opened(path: Path) -> BufferedReader:
     """The regular file at `path`, open to be read. Raises `OSError`, EINVAL for what is no regular file.
 
     Nothing waits for the other end of a pipe.
@@ -48,16 +49,29 @@ def opened(path: Path) -> IO[bytes]:
         raise
 
 
-@contextmanager
-def replacing(out: Path, *, mode: int = 0o644) -> Iterator[IO[bytes]]:
-    """A draft beside `out` that takes its place when the block ends, and is removed if it fails.
-
-    Raises `OSError`: EINVAL where something else than a regular file has the name, a link included.
-    """
+def require_replaceable(out: Path) -> None:
+    """Raises `OSError` unless `out` is a regular file, or nothing is there, and its folder may be written to."""
     if out.is_symlink() or (out.exists() and not out.is_file()):
         kind = errno.EISDIR if out.is_dir() else errno.EINVAL
         text = os.strerror(errno.EISDIR) if kind == errno.EISDIR else "it is no regular file"
         raise OSError(kind, text, str(out))
+    with tempfile.TemporaryFile(dir=out.resolve().parent):
+        pass
+
+
+def write(out: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write `content` to `out`, replacing it in one step. Raises `OSError` as `replacing` does."""
+    with replacing(out, mode=mode) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(out: Path, *, mode: int = 0o644) -> Iterator[BufferedRandom]:
+    """A draft beside `out` that takes its place when the block ends, and is removed if it fails.
+
+    Raises `OSError`: EINVAL where something else than a regular file has the name, a link included.
+    """
+    require_replaceable(out)
     descriptor, draft = tempfile.mkstemp(dir=out.resolve().parent, prefix=f".{out.name}.")
     try:
         with os.fdopen(descriptor, "w+b") as file:

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from typer.core import TyperGroup
 
-from blindsight import strict_base64, strict_json
+from blindsight import files, strict_base64, strict_json
 from blindsight.attestation import UnsafeAcceptAnything, verify_archived
 from blindsight.client import Client
 from blindsight.errors import BlindsightError
@@ -37,6 +37,7 @@ _MEANING = {
     "key_configs_sha256": "the sealing keys, which rotate",
     "receipt_key_sha256": "the receipt key, new at each start",
 }
+_MAX_DOCUMENT_BYTES = 1 << 20
 _ROTATES = {"key_configs_sha256", "receipt_key_sha256", "module", "made"}
 """What may differ between two documents of one release."""
 
@@ -80,7 +81,10 @@ def verify(
     except BlindsightError as error:
         sealed.stop(error)
     if save and enclave:
-        save.write_bytes(enclave.document)
+        try:
+            files.write(save, enclave.document)
+        except OSError as error:
+            fail(f"{save} cannot be written: {error.strerror}", "give a file in a folder that you may write to")
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
     else:
@@ -137,7 +141,7 @@ def _facts(verified: Verified) -> dict[str, str]:
 
 def _document(path: Path) -> Verified:
     try:
-        content = path.read_bytes()
+        content = files.read(path, _MAX_DOCUMENT_BYTES)
     except OSError as error:
         fail(f"{path} cannot be read: {error.strerror}", "give a file that `blindsight attest URL --save FILE` wrote")
     if content.lstrip().startswith(b"{"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -15,20 +16,18 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from blindsight import strict_json
+from blindsight import files, strict_json
 from blindsight.client import routes
 from blindsight.errors import ProxyError
 from blindsight_cli import given, receipt
 from blindsight_cli import sealed as sealed_lane
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
+from blindsight_cli.photos import MAX_PHOTO_BYTES
 from blindsight_cli.printable import cell, printable
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 
 TIMEOUT_SECONDS = 60.0
-
-_MOST_BYTES = 256 << 20
-"""Of a file that is read at all: devices have no end. What a gateway takes, it says itself."""
 
 _Ask = Callable[[bytes, int | None], dict[str, Any]]
 """The answer to an image and a number of classes, or `{"problem": …}`."""
@@ -97,12 +96,12 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
 
 def _ask_file(ask: _Ask, file: Path, top_k: int | None) -> dict[str, Any]:
     try:
-        with file.open("rb") as opened:
-            content = opened.read(_MOST_BYTES + 1)
+        content = files.read(file, MAX_PHOTO_BYTES)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            detail = f"It has more than {MAX_PHOTO_BYTES >> 20} MiB."
+            return {"problem": {"title": "The file is no photo", "detail": detail}}
         return {"problem": {"title": "The file cannot be read", "detail": f"{error.strerror}."}}
-    if len(content) > _MOST_BYTES:
-        return {"problem": {"title": "The file is no photo", "detail": f"It has more than {_MOST_BYTES >> 20} MiB."}}
     return ask(content, top_k)
 
 

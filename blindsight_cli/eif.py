@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from blindsight import files
 from blindsight.eif import Image, kernel, measure
 from blindsight.eif import diff as differences
 from blindsight.eif import signature as signatures
@@ -32,6 +31,8 @@ _MEANING = {
     "PCR2": "the other ramdisks",
     "PCR8": "who signed the image",
 }
+_MAX_PEM_BYTES = 64 * 1024
+_MAX_DESCRIPTION_BYTES = 256 << 20
 _NITRO_CLI_ALGORITHM = "Sha384 { ... }"
 """What nitro-cli prints, so that its measurements and these compare as they are."""
 
@@ -139,7 +140,7 @@ def policy_command(  # noqa: PLR0917 -- typer gives them by name
         typer.echo(policy, nl=False)
     else:
         try:
-            out_file.write_text(policy, encoding="utf-8")
+            files.write(out_file, policy.encode())
         except OSError as error:
             fail(f"{out_file} cannot be written: {error.strerror}", "give a file that you may write to")
     if chosen == "qemu":
@@ -159,7 +160,7 @@ def sign_command(
 ) -> None:
     """Sign an image, as nitro-cli does: PCR 8 then names the certificate. PCR 0, 1 and 2 stay the same."""
     pems = {"key_pem": _read(key, "the key"), "certificate_pem": _read(certificate, "the certificate")}
-    with _opened(image) as file, _replacing(out_file) as target, _told(image):
+    with _opened(image) as file, _replacing(out_file) as target, _refused(image):
         found = sign_image(file, target, **pems)
     for name, value in registers(found).items():
         typer.echo(f"{name}: {value}")
@@ -168,46 +169,44 @@ def sign_command(
 @contextlib.contextmanager
 def _opened(image: Path) -> Iterator[BinaryIO]:
     try:
-        file = image.open("rb")
+        file = files.opened(image)
     except OSError as error:
         fail(f"{image} cannot be read: {error.strerror}", "give an enclave image file (.eif)")
     with file:
-        if not file.seekable():
-            fail(f"{image} is no file that can be read twice", "give an enclave image file (.eif)")
         yield file
 
 
 @contextlib.contextmanager
 def _told(image: Path) -> Iterator[None]:
-    """What was refused, in one line with the file's name."""
+    """What was refused or cannot be read, in one line with the file's name."""
+    try:
+        with _refused(image):
+            yield
+    except OSError as error:
+        fail(f"{image} cannot be read: {error.strerror or error}", "give an enclave image file (.eif)")
+
+
+@contextlib.contextmanager
+def _refused(image: Path) -> Iterator[None]:
     try:
         yield
     except BlindsightError as error:
         fail(f"{image}: {error} [{error.code}]", error.next_step)
-    except OSError as error:
-        fail(f"{image} cannot be read: {error.strerror or error}", "give an enclave image file (.eif)")
 
 
 @contextlib.contextmanager
 def _replacing(target: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `target` when all went well; else nothing is left of it."""
     try:
-        number, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        with files.replacing(target) as file:
+            yield file
     except OSError as error:
         fail(f"{target} cannot be written: {error.strerror}", "give a file in a folder that you may write to")
-    try:
-        with os.fdopen(number, "w+b") as file:
-            yield file
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _read(path: Path, what: str) -> bytes:
     try:
-        return path.read_bytes()
+        return files.read(path, _MAX_PEM_BYTES)
     except OSError as error:
         fail(f"{path} cannot be read: {error.strerror}", f"give the file of {what}")
 
@@ -225,7 +224,7 @@ def _function(checksum: str | None, model: str | None) -> Function | None:
 def _description(path: Path) -> dict[str, Any]:
     with _opened(path) as file, _told(path):
         if file.read(1) == b"{":
-            return differences.parse(path.read_bytes())
+            return differences.parse(files.read(path, _MAX_DESCRIPTION_BYTES))
         return describe(file)
 
 

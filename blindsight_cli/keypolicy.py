@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from blindsight import strict_json
+from blindsight import files, strict_json
 from blindsight.attestation.policy import Policy
 from blindsight.errors import KmsError, PolicyError, ReleaseError
 from blindsight.release_file import reader as release_file
@@ -96,9 +96,8 @@ def of_file(path: Path) -> list[Measured]:
     print it, and with the member `measurements` what `blindsight eif describe --json` prints.
     """
     try:
-        with path.open("rb") as file:
-            encoded = file.read(_MAX_FILE_BYTES + 1)
-        members = strict_json.loads(encoded) if len(encoded) <= _MAX_FILE_BYTES else None
+        encoded = files.read(path, _MAX_FILE_BYTES)
+        members = strict_json.loads(encoded)
     except OSError as error:
         raise _invalid(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations
 from typing import Annotated
 
 import typer
 
+from blindsight import files
 from blindsight.errors import KmsError
 from blindsight_cli import keypolicy
 from blindsight_cli.console import fail
@@ -57,6 +57,6 @@ def policy(  # noqa: PLR0917 -- typer passes them by name
         typer.echo(keypolicy.rendered(written), nl=False)
         return
     try:
-        out.write_text(keypolicy.rendered(written), encoding="utf-8")
+        files.write(out, keypolicy.rendered(written).encode())
     except OSError as error:
-        fail(f"{out} cannot be written: {os.strerror(error.errno or 0)}", "choose another file")
+        fail(f"{out} cannot be written: {error.strerror}", "choose another file")

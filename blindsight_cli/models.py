@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from blindsight import strict_json
+from blindsight import files, strict_json
 from blindsight_cli import units
 from blindsight_cli.console import err, fail
 
@@ -54,7 +54,7 @@ def _given(state: Path, model: Path) -> Path:
         return model
     if not model.is_file():
         fail(f"there is no model at {model}", "give an ONNX file or a model directory")
-    with model.open("rb") as file:
+    with files.opened(model) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     folder = state / "models" / f"{model.stem}-{digest[:16]}"
     if not (folder / "model.json").exists():

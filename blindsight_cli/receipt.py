@@ -10,13 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from blindsight import receipts, strict_json
+from blindsight import files, receipts, strict_json
 from blindsight.attestation.policy import Policy
 from blindsight.errors import BlindsightError
 from blindsight_cli import sealed
 from blindsight_cli.console import err, fail, out
+from blindsight_cli.photos import MAX_PHOTO_BYTES
 from blindsight_cli.printable import printable
 
+_MAX_ANSWER_BYTES = 16 << 20
 _LOOKED_AT = {*receipts.SIGNED_MEMBERS, "receipt", "evidence"}
 
 app = typer.Typer(help="Receipts: what an enclave signed about its answers.", no_args_is_help=True)
@@ -110,7 +112,7 @@ def save(folder: Path, photo: Path, archive: dict[str, Any]) -> bool:
 
 def _answer(file: Path) -> dict[str, Any]:
     try:
-        answer = strict_json.loads(file.read_bytes())
+        answer = strict_json.loads(files.read(file, _MAX_ANSWER_BYTES))
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}", "give the file of the answer that was saved")
     except ValueError:
@@ -122,6 +124,6 @@ def _answer(file: Path) -> dict[str, Any]:
 
 def _photo(photo: Path | None) -> bytes | None:
     try:
-        return None if photo is None else photo.read_bytes()
+        return None if photo is None else files.read(photo, MAX_PHOTO_BYTES)
     except OSError as error:
         fail(f"{photo} cannot be read: {error.strerror}", "give the image that was sent, or leave --photo out")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from blindsight import release_file
+from blindsight import files, release_file
 from blindsight.errors import BlindsightError, ReleaseError
 from blindsight.release_file import check, dsse, reader
 from blindsight_cli.console import err, fail, out
@@ -70,8 +70,12 @@ def verify(
             _write_policy(release, policy_out)
     except BlindsightError as error:
         _stop(error)
+    # A file of the page may be an artifact of the release, too.
+    same = set(checked.values())
     missing = [
-        each.name for each in release.subjects if each.name not in checked and f"page {each.name}" not in checked
+        subject.name
+        for subject in release.subjects
+        if subject.name not in checked and f"sha256 {subject.sha256}" not in same
     ]
     if as_json:
         report = {"version": release.version, "checked": checked, "not_checked": missing, "signed": key is not None}
@@ -149,7 +153,7 @@ def _write_policy(release: ReleaseFile, path: Path) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        path.write_bytes(content)
+        files.write(path, content)
     except OSError as error:
         fail(f"{path} cannot be written: {error.strerror}", "give a file in a folder that you may write to")
 

@@ -25,6 +25,8 @@ def tls(
         files = localca.ensure(folder, [*_HOSTS, *(host or [])])
     except ValueError as error:
         fail(f"--host is neither a DNS name nor an address: {error}", "give it as in --host photos.example")
+    except OSError as error:
+        fail(f"{folder} cannot hold keys and certificates: {error.strerror}", "give a folder that you may write to")
     for name, path in (
         ("BLINDSIGHT_TLS_CERTIFICATE", files.certificate),
         ("BLINDSIGHT_TLS_KEY", files.key),

@@ -6,6 +6,7 @@ This package imports no unit. They are not in the wheel: each runs from the sour
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import subprocess
@@ -123,4 +124,9 @@ def require(module: str) -> None:
 
 def _pass_on(module: str, *arguments: str) -> None:
     require(module)
-    raise typer.Exit(subprocess.run(command(module, *arguments), check=False).returncode)
+    with subprocess.Popen(command(module, *arguments)) as process:
+        while process.returncode is None:
+            # Ctrl-C reaches the unit as well, which removes its drafts and says so.
+            with contextlib.suppress(KeyboardInterrupt):
+                process.wait()
+    raise typer.Exit(process.returncode)

@@ -61,7 +61,10 @@ def up(  # noqa: PLR0917 -- typer makes options of them
     for number in (port, tls_port, metrics_port):
         _require_free(number)
     state = state.resolve()
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"{state} cannot be the folder of the stack's state: {error.strerror}", "give another with --state")
     with _alone_in(state):
         raise typer.Exit(
             _up(state, model, workers, variant, port=port, tls_port=tls_port, metrics_port=metrics_port, began=began)

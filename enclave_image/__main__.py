@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 
-from enclave_image.commands import main
+from blindsight import interrupt
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head` has had enough; that is no error.
-    sys.exit(main())
+    sys.exit(interrupt.run("enclave_image.commands"))

@@ -9,23 +9,22 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import blindsight
-from blindsight import eif
+from blindsight import eif, files
 from blindsight.eif import BytesPart, layout, ramdisk
 from blindsight.eif import signature as signatures
 from blindsight.eif.measure import IMAGE_PCR
 from enclave_image import application, standard_library, system, trusted_set
+from enclave_image.errors import ImageError
 from enclave_image.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from enclave_image.kernel import Kernel
     from enclave_image.packages import Package
@@ -72,20 +71,18 @@ def build(inputs: Inputs, out: Path) -> dict[str, Any]:
     if inputs.key is not None and inputs.certificate is not None:
         registers = eif.measure_parts(kernel=kernel, cmdline=cmdline, ramdisks=ramdisks)
         signature = signatures.sign(registers[IMAGE_PCR], key_pem=inputs.key, certificate_pem=inputs.certificate)
-    descriptor, draft = tempfile.mkstemp(dir=out.resolve().parent, prefix=f".{out.name}.")
     try:
-        with os.fdopen(descriptor, "w+b") as file:
+        with files.replacing(out) as file:
             layout.write(
                 file, kernel=kernel, cmdline=cmdline, metadata=_metadata(inputs), ramdisks=ramdisks, signature=signature
             )
             measured = eif.measure(eif.Image.read(file))
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        Path(draft).chmod(0o644)
-        Path(draft).replace(out)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise ImageError(
+            f"{out} cannot be written: {error.strerror}.", "Check the folder and its free space."
+        ) from error
     return _description(inputs, out, (first, second), checksum=checksum, digest=digest, measured=measured)
 
 
@@ -159,8 +156,8 @@ def _description(
         "wheels": [wheel.described() for wheel in inputs.wheels if wheel.distribution not in trusted_set.NOT_IMPORTED],
         "left_out": trusted_set.NOT_IMPORTED,
         "trusted_set": [
-            {"part": part, "ramdisk": index, "files": files, "bytes": size, "reason": reasons[part]}
+            {"part": part, "ramdisk": index, "files": count, "bytes": size, "reason": reasons[part]}
             for index, counted in enumerate(sizes)
-            for part, (files, size) in sorted(counted.items())
+            for part, (count, size) in sorted(counted.items())
         ],
     }

@@ -9,10 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from blindsight import files
+from blindsight.eif.expectation import MAX_BUNDLE_BYTES
 from blindsight.errors import BlindsightError
 from enclave_image import application, kernel, locking, packages, requirements, trusted_set, wheels
 from enclave_image.build import Inputs, build
 from enclave_image.errors import ImageError
+
+_MAX_SMALL_BYTES = 1 << 20
+"""Of a key, a certificate or a file of settings."""
 
 DEFAULT_KERNEL = "debian-6.12"
 
@@ -26,6 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (ImageError, BlindsightError) as error:
         print(f"error: {error} {error.next_step}", file=sys.stderr)  # noqa: T201 -- a command line prints
         return 1
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+        step = "Check the folder of --cache, the one for temporary files, and their free space."
+        print(f"error: {what}. {step}", file=sys.stderr)  # noqa: T201 -- likewise
+        return 1
     return 0
 
 
@@ -35,6 +45,12 @@ def _build(options: argparse.Namespace) -> None:
         raise ImageError("SOURCE_DATE_EPOCH is not a number of seconds.", "Give one, or unset it.")
     if (options.sign is None) != (options.certificate is None):
         raise ImageError("--sign and --certificate belong together.", "Give both, or neither.")
+    bundle = _read(options.bundle, MAX_BUNDLE_BYTES) if options.bundle else None
+    configured = {file.name: _read(file) for file in options.config}
+    key = _read(options.sign) if options.sign else None
+    certificate = _read(options.certificate) if options.certificate else None
+    beside = options.out.with_name(f"{options.out.name}.json")
+    _require_writable(options.out, beside)  # Before the long work.
     cache = options.cache
     loaded = kernel.load(options.kernel, cache=cache, image=options.kernel_image, module=options.nsm_module)
     description = build(
@@ -44,17 +60,17 @@ def _build(options: argparse.Namespace) -> None:
             packages=[(package, packages.fetch(package, cache)) for package in packages.read_lock()],
             wheels=wheels.fetch(cache),
             sources=application.files(application.SOURCE, options.variant),
-            bundle=_read(options.bundle) if options.bundle else None,
-            configured={file.name: _read(file) for file in options.config},
+            bundle=bundle,
+            configured=configured,
             arguments=_more(options),
             epoch=int(epoch),
-            key=_read(options.sign) if options.sign else None,
-            certificate=_read(options.certificate) if options.certificate else None,
+            key=key,
+            certificate=certificate,
         ),
         options.out,
     )
     text = json.dumps(description, indent=2) + "\n"
-    options.out.with_name(f"{options.out.name}.json").write_text(text, encoding="utf-8")
+    _write(beside, text.encode())
     print(text if options.json else _summary(description))  # noqa: T201 -- likewise
 
 
@@ -112,11 +128,31 @@ def _kernels(options: argparse.Namespace) -> None:
         print(f"  layers of confinement: {held}; without: {lacks}\n  command line: {entry['command_line']}")  # noqa: T201
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Path, most: int = _MAX_SMALL_BYTES) -> bytes:
     try:
-        return file.read_bytes()
+        return files.read(file, most)
     except OSError as error:
         raise ImageError(f"{file} cannot be read: {error.strerror}.", "Give a file that is there.") from error
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        files.write(file, content)
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+
+def _require_writable(*targets: Path) -> None:
+    """Raises `ImageError` unless each can be written and is not there, or is a regular file."""
+    for target in targets:
+        try:
+            files.require_replaceable(target)
+        except OSError as error:
+            raise _unwritable(target, error) from error
+
+
+def _unwritable(file: Path, error: OSError) -> ImageError:
+    return ImageError(f"{file} cannot be written: {error.strerror}.", "Check the folder and its free space.")
 
 
 def _parser() -> argparse.ArgumentParser:

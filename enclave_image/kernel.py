@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from blindsight import files
 from enclave_image import deb, kernel_files, packages, requirements
 from enclave_image.errors import ImageError
 from enclave_image.packages import Package
@@ -86,6 +87,9 @@ def _from_package(description: dict[str, Any], cache: Path) -> Kernel:
     return Kernel(description, image, tuple(modules))
 
 
+_MAX_FILE_BYTES = 256 << 20
+
+
 def _from_files(description: dict[str, Any], image: Path | None, module: Path | None) -> Kernel:
     if image is None or module is None:
         raise ImageError(
@@ -93,7 +97,7 @@ def _from_files(description: dict[str, Any], image: Path | None, module: Path | 
             f"Give its files with --kernel-image and --nsm-module: {description['files']}",
         )
     try:
-        content, driver = image.read_bytes(), module.read_bytes()
+        content, driver = (files.read(path, _MAX_FILE_BYTES) for path in (image, module))
     except OSError as error:
         raise ImageError(f"{error.filename} cannot be read: {error.strerror}.", "Give the kernel's files.") from error
     kernel_files.check(description["name"], description["version"], (image, content), (module, driver))

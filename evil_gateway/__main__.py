@@ -11,6 +11,7 @@ from typing import Final
 
 import httpx2
 
+from blindsight import files, interrupt
 from blindsight.attestation import Policy
 from blindsight.client import routes
 from blindsight.errors import BlindsightError
@@ -22,6 +23,8 @@ _URL: Final = "http://127.0.0.1:8000"
 _POLICY: Final = Path(".blindsight/policy.json")
 _STATE: Final = Path(".blindsight/enclave")
 _PORT: Final = 8666
+
+_MAX_PHOTO_BYTES = 256 << 20
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,7 +74,7 @@ def main() -> int:
         if options.serve:
             return _serve(evil, options.trick, options.port or _PORT)
         played = [trick for trick in tricks if state is not None or not trick.needs_root]
-        photo = options.photo.read_bytes() if options.photo else demo.PHOTO
+        photo = files.read(options.photo, _MAX_PHOTO_BYTES) if options.photo else demo.PHOTO
         if options.trick and not any(trick.code is not None for trick in played):
             why = "--state, the folder of the simulated root" if not played else "a browser: add --serve"
             return _fail(f"{options.trick} needs {why}")
@@ -80,6 +83,9 @@ def main() -> int:
         return _fail(f"{url} does not answer ({type(error).__name__}); start it with `blindsight up`")
     except (BlindsightError, OSError) as error:
         return _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted")
+        return interrupt.EXIT_STATUS
     demo.show(outcomes)
     if len(played) < len(tricks):
         print(f"{len(tricks) - len(played)} tricks need --state, the folder of the simulated root.")  # noqa: T201 -- output

@@ -7,6 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from blindsight import interrupt
 from blindsight.errors import AddressError, KmsError
 from blindsight.wire.address import Address
 from gateway import bootconfig, forward, log, tokens
@@ -39,7 +40,13 @@ def main() -> int:
             log.configure()
             return asyncio.run(forward.run(arguments))
         return _serve()
-    except (AddressError, KmsError, BadTokenFile, OSError) as error:
+    except KeyboardInterrupt:
+        _fail("interrupted")
+        return interrupt.EXIT_STATUS
+    except OSError as error:
+        what = f"{error.filename} cannot be used: {error.strerror}." if error.filename else f"{error}."
+        return _fail(f"{what} Check the path and this user's rights.")
+    except (AddressError, KmsError, BadTokenFile) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
 
 

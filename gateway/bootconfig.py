@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from blindsight import files
 from blindsight.errors import KmsError
 from blindsight.wire.address import Address, listen
 from blindsight.wire.bootconfig import BUNDLE_LENGTH, JSON_LENGTH, MAX_BUNDLE_BYTES, MAX_JSON_BYTES, BootConfig
@@ -59,20 +61,21 @@ class BootConfigServer:
             return
         left = _length(self._bundle)
         writer.write(BUNDLE_LENGTH.pack(left))
-        with self._bundle.open("rb") as file:
+        with files.opened(self._bundle) as file:
             while left and (piece := await asyncio.to_thread(file.read, min(_PIECE, left))):
                 writer.write(piece)
                 await writer.drain()
                 left -= len(piece)
 
     def _configuration(self) -> bytes:
-        with self._file.open("rb") as file:
+        with files.opened(self._file) as file:
             config = BootConfig.parse(file.read(MAX_JSON_BYTES + 1))
         return json.dumps(config.members()).encode()
 
 
 def _length(bundle: Path) -> int:
-    length = bundle.stat().st_size
+    with files.opened(bundle) as file:
+        length = os.fstat(file.fileno()).st_size
     if not 0 < length <= MAX_BUNDLE_BYTES:
         raise KmsError("invalid_boot_config", f"{bundle} has not 1 to {MAX_BUNDLE_BYTES} bytes.")
     return length

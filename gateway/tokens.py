@@ -9,9 +9,12 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from blindsight import files
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+_MAX_FILE_BYTES: Final = 16 << 20
 PREFIX: Final = "bs_"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -30,7 +33,7 @@ class TokenStore:
     def load(cls, path: Path) -> TokenStore:
         """Read `path`. Raises `BadTokenFile`, also for an empty file, which would lock everybody out unnoticed."""
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = _lines(path)
         except (OSError, UnicodeDecodeError) as error:
             raise BadTokenFile(f"cannot read the token file {path}") from error
         hashes = {}
@@ -67,10 +70,21 @@ def create(name: str, path: Path) -> str:
     """Make a token called `name`, append its hash to `path` (mode 0600) and return it. Raises `BadTokenFile`."""
     if not _NAME.fullmatch(name):
         raise BadTokenFile("a token's name is 1 to 64 letters, digits, dots, dashes or underscores")
-    if path.exists() and any(line.startswith(f"{name}:") for line in path.read_text(encoding="utf-8").splitlines()):
-        raise BadTokenFile(f"{path} has a token called {name} already")
-    token = PREFIX + secrets.token_urlsafe(32)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-        file.write(f"{name}:{hash_of(token)}\n")
+    try:
+        if path.exists() and any(line.startswith(f"{name}:") for line in _lines(path)):
+            raise BadTokenFile(f"{path} has a token called {name} already")
+        token = PREFIX + secrets.token_urlsafe(32)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+            file.write(f"{name}:{hash_of(token)}\n")
+    except OSError as error:
+        raise BadTokenFile(
+            f"the token file {path} cannot be used: {error.strerror}. Give --file a file in a folder that is there."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadTokenFile(f"{path} is no token file. Give --file a new file, or one made by this command.") from error
     return token
+
+
+def _lines(path: Path) -> list[str]:
+    return files.read(path, _MAX_FILE_BYTES).decode().splitlines()

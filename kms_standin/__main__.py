@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import secrets
 import signal
 import sys
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from blindsight import files, interrupt
 from kms_standin import NAME, NOTICE, authority
 from kms_standin.attested import MAX_AGE_SECONDS, Verifier
 from kms_standin.keypolicy import KeyPolicy
@@ -27,6 +29,7 @@ from kms_standin.signatures import AccessKey
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_MAX_FILE_BYTES = 1 << 20
 _HOST = "localhost"
 _ACCESS_KEYS = "access_keys.json"
 
@@ -36,12 +39,26 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         return _serve(arguments)
-    except (OSError, ValueError, Refused) as error:
-        print(f"kms_standin: {error}", file=sys.stderr)  # noqa: T201 -- the command's error line
-        return 1
+    except OSError as error:
+        what = f"{error.filename} cannot be used: {error.strerror}." if error.filename else f"{error}."
+        return _fail(f"{what} Check the path and this user's rights.")
+    except Refused as error:
+        return _fail(f"{error} Give --policy what `blindsight kms policy` writes.")
+    except ValueError as error:
+        return _fail(f"{error}. Check the files that were named and those in the folder of --state.")
+    except KeyboardInterrupt:
+        _fail("interrupted")
+        return interrupt.EXIT_STATUS
+
+
+def _fail(message: str) -> int:
+    print(f"kms_standin: {message}", file=sys.stderr)  # noqa: T201 -- the command's error line
+    return 1
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    if not re.fullmatch(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+", arguments.key):
+        return _fail(f"{arguments.key} is no key's ARN. Give --key arn:aws:kms:REGION:ACCOUNT:key/ID.")
     folder: Path = arguments.state
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = Keys(folder / "keys.json")
@@ -51,7 +68,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     service = Service(
         region=arguments.key.split(":")[3],
         keys=keys,
-        policies={arguments.key: KeyPolicy(arguments.policy.read_text("utf-8"))},
+        policies={arguments.key: KeyPolicy(files.read(arguments.policy, _MAX_FILE_BYTES).decode())},
         access_keys=access_keys,
         verifier=Verifier(_root(arguments.root), "simulated", _now, arguments.max_document_age),
         clock=_now,
@@ -85,7 +102,7 @@ def _access_keys(path: Path, arns: list[str]) -> dict[str, AccessKey]:
 
 def _root(path: Path) -> str:
     """SHA-256 of the certificate in a PEM file, which may hold its key, too."""
-    pem = path.read_bytes()
+    pem = files.read(path, _MAX_FILE_BYTES)
     start = pem.find(b"-----BEGIN CERTIFICATE")
     return x509.load_pem_x509_certificate(pem[max(start, 0) :]).fingerprint(hashes.SHA256()).hex()
 

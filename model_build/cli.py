@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _INSTALL = "install requirements/torch.txt and requirements/model-build.txt: see docs/operations.md"
 
+_INTERRUPTED = 130
+"""The exit status: 128 and the number of SIGINT, as shells report it."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line `arguments` and return its exit status."""
@@ -43,14 +46,14 @@ def main(arguments: Sequence[str]) -> int:
         place = f": {error.filename}" if error.filename else ""
         return _failed(console, f"{error.strerror or error}{place}", "mend that and run it again")
     except KeyboardInterrupt:
-        return _failed(console, "interrupted", "nothing was written; run it again")
+        return _failed(console, "interrupted", "nothing was written; run it again", status=_INTERRUPTED)
 
 
-def _failed(console: Console, message: str, next_step: str) -> int:
+def _failed(console: Console, message: str, next_step: str, *, status: int = 1) -> int:
     console.print(f"error: {message}", style="red", markup=False)
     if next_step:
         console.print(f"next:  {next_step}", markup=False)
-    return 1
+    return status
 
 
 def _build(options: argparse.Namespace, console: Console) -> int:

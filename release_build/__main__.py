@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from release_build.cli import main
+from blindsight import interrupt
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupt.run("release_build.cli"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from blindsight import strict_json
@@ -11,6 +10,7 @@ from blindsight.attestation.roots import EvidenceKind
 from blindsight.eif import kernel as kernels
 from blindsight.release_file import Kernel, Measurement, check
 from release_build.errors import ReleaseBuildError
+from release_build.source import copy as copy_file
 from release_build.source import read
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def take(image: Path, out: Path, functions: Iterable[Function]) -> Measurement:
     try:
         if copy.exists():
             raise ReleaseBuildError(f"Two artifacts are called {image.name}.", "Rename one of them.")
-        shutil.copyfile(image, copy)
-        shutil.copyfile(description_of(image), description_of(copy))
+        copy_file(image, copy)
+        copy_file(description_of(image), description_of(copy))
     except OSError as error:
         raise ReleaseBuildError(f"{image} cannot be copied: {error.strerror}.", "Check the path.") from error
     measured = check.measured(copy)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import blindsight
@@ -15,10 +18,10 @@ from blindsight.sealing import stream
 from blindsight.wire import bootconfig, version
 from release_build import images, measure, policy, sbom, wheel
 from release_build.errors import ReleaseBuildError
-from release_build.source import SOURCE, run
+from release_build.source import SOURCE, copy, run
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 RELEASE_FILE: Final = "release.json"
 SBOM_FILE: Final = "sbom.cdx.json"
@@ -53,8 +56,15 @@ class Inputs:
 
 
 def make(out: Path, inputs: Inputs) -> ReleaseFile:
-    """Write artifacts and release file into the empty folder `out`. Raises `ReleaseBuildError`, `BlindsightError`."""
-    _prepare(out)
+    """Write artifacts and release file into the new or empty folder `out`, in one step: all of them or none.
+
+    Raises `ReleaseBuildError`, `BlindsightError`.
+    """
+    with _draft(out) as folder:
+        return _make(folder, inputs)
+
+
+def _make(out: Path, inputs: Inputs) -> ReleaseFile:
     built = wheel.build(out)
     bundles = _bundles(out, inputs)
     (out / SBOM_FILE).write_bytes(sbom.render(blindsight.__version__))
@@ -89,11 +99,19 @@ def make(out: Path, inputs: Inputs) -> ReleaseFile:
     return release
 
 
-def _prepare(out: Path) -> None:
+@contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place when the block ends, and is removed if it fails."""
+    place = out.resolve()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
+        if place.exists() and any(place.iterdir()):
             raise ReleaseBuildError(f"{out} is not empty.", "Give --out a new folder: it is published as it is.")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as beside:
+            draft = Path(beside) / "release"
+            draft.mkdir()
+            yield draft
+            draft.rename(place)
     except OSError as error:
         raise ReleaseBuildError(
             f"{out} cannot be used: {error.strerror}.", "Give --out a folder to write to."
@@ -112,7 +130,7 @@ def _bundles(out: Path, inputs: Inputs) -> list[Path]:
         if bundle.exists():
             raise ReleaseBuildError(f"Two bundles are called {path.name}.", "Rename one of them.")
         try:
-            shutil.copyfile(path, bundle)
+            copy(path, bundle)
         except OSError as error:
             raise ReleaseBuildError(f"{path} cannot be copied: {error.strerror}.", "Check the path.") from error
         bundles.append(bundle)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
+from blindsight import files
 from release_build.errors import ReleaseBuildError
 
 SOURCE: Final = Path(__file__).resolve().parents[1]
 
+_MAX_BYTES: Final = 64 << 20
 _KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 """What programs need to start. Everything else could reach the output: SOURCE_DATE_EPOCH, TZ, PIP_*, PYTHON*, HOME."""
 
@@ -25,13 +28,19 @@ def run(*arguments: str, where: Path = SOURCE) -> str:
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"`python {' '.join(arguments)}` failed"])[-1]
-        raise ReleaseBuildError(last, "Correct that, then make the release again.")
+        raise ReleaseBuildError(last.removeprefix("error: "), "Correct that, then make the release again.")
     return done.stdout
+
+
+def copy(path: Path, target: Path) -> None:
+    """Copy a regular file. Raises `OSError`."""
+    with files.opened(path) as source, target.open("xb") as file:
+        shutil.copyfileobj(source, file)
 
 
 def read(path: Path) -> bytes:
     """The bytes of an input. Raises `ReleaseBuildError`."""
     try:
-        return path.read_bytes()
+        return files.read(path, _MAX_BYTES)
     except OSError as error:
         raise ReleaseBuildError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error

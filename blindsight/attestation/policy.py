@@ -111,11 +111,15 @@ class Policy:
 
     @classmethod
     def load(cls, path: Path) -> Policy:
-        """Read a policy file. Raises `PolicyError`."""
+        """Read a policy file: a regular one, of at most 1 MiB. Raises `PolicyError`."""
+        from blindsight import files  # noqa: PLC0415 -- enclaves have no such module, and load no policy from a file
+
         try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise PolicyError("unreadable_policy", f"The policy {path} cannot be read.") from error
+            return cls.from_json(files.read(path, _MAX_FILE_BYTES).decode())
+        except OSError as error:
+            raise PolicyError("unreadable_policy", f"The policy {path} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise PolicyError("unreadable_policy", f"The policy {path} cannot be read: it is not UTF-8.") from error
 
     @classmethod
     def from_json(cls, text: str) -> Policy:
@@ -126,6 +130,8 @@ class Policy:
         """Render as a policy file: indented, lists sorted, ending in a line feed."""
         return policy_file.render(self)
 
+
+_MAX_FILE_BYTES = 1 << 20
 
 _EVERY_ROOT = "f" * 64
 """Stands for all roots in a release that is never asked which roots it has."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import rfc8785
 
-from blindsight import strict_json
+from blindsight import files, strict_json
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.eif import Image, SectionType, kernel, measure
 from blindsight.errors import ReleaseError
@@ -99,7 +99,7 @@ def image(release: ReleaseFile, path: Path) -> Measurement:
 def measured(path: Path) -> MeasuredImage:
     """What the enclave image at `path` measures. Raises `ReleaseError` (`unreadable_artifact`), `EifError`."""
     try:
-        with path.open("rb") as file:
+        with files.opened(path) as file:
             opened = Image.read(file)
             found, release = measure(opened), kernel.release_in(opened)
     except OSError as error:
@@ -124,7 +124,7 @@ def digests(path: Path) -> tuple[str, str]:
     """SHA-256 and SHA-384 of a file, hexadecimal. Raises `ReleaseError` (`unreadable_artifact`)."""
     sha256, sha384 = hashlib.sha256(), hashlib.sha384()
     try:
-        with path.open("rb") as file:
+        with files.opened(path) as file:
             while block := file.read(1 << 20):
                 sha256.update(block)
                 sha384.update(block)
@@ -135,7 +135,7 @@ def digests(path: Path) -> tuple[str, str]:
 
 def _model_digest(path: Path) -> bytes:
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(_MANIFEST) as file:
+        with files.opened(path) as opened, zipfile.ZipFile(opened) as archive, archive.open(_MANIFEST) as file:
             manifest = strict_json.loads(file.read(_MAX_MANIFEST_BYTES))
         return hashlib.sha256(rfc8785.dumps(manifest)).digest()
     except _UNREADABLE as error:

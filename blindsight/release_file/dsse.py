@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from blindsight import strict_base64, strict_json
+from blindsight import files, strict_base64, strict_json
 from blindsight.errors import ReleaseError
 from blindsight.release_file.statement import PAYLOAD_TYPE
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_SIGNATURES = 16
+_MAX_KEY_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,10 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 
 def load_public_key(path: Path) -> Ed25519PublicKey:
-    """The key in a PEM file. Raises `ReleaseError` (`unusable_key`)."""
+    """The key in a PEM file. Raises `ReleaseError` (`unreadable_key`, `unusable_key`)."""
     try:
-        key = load_pem_public_key(path.read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        key = load_pem_public_key(_pem(path))
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise _unusable(path) from error
     if not isinstance(key, Ed25519PublicKey):
         raise _unusable(path)
@@ -106,14 +107,21 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
 
 
 def load_private_key(path: Path) -> Ed25519PrivateKey:
-    """The key in a PEM file without a password. Raises `ReleaseError` (`unusable_key`)."""
+    """The key in a PEM file without a password. Raises `ReleaseError` (`unreadable_key`, `unusable_key`)."""
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        key = load_pem_private_key(_pem(path), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _unusable(path) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise _unusable(path)
     return key
+
+
+def _pem(path: Path) -> bytes:
+    try:
+        return files.read(path, _MAX_KEY_BYTES)
+    except OSError as error:
+        raise ReleaseError("unreadable_key", f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _unusable(path: Path) -> ReleaseError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 import rfc8785
 
+from blindsight import files as user_files
 from blindsight import strict_json
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.policy import Policy
@@ -68,13 +69,9 @@ def load(path: Path) -> ReleaseFile:
 def read(path: Path) -> bytes:
     """The bytes of a release file. Raises `ReleaseError` (`unreadable_release`)."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        return user_files.read(path, MAX_BYTES)
     except OSError as error:
         raise ReleaseError("unreadable_release", f"{path} cannot be read: {error.strerror}.") from error
-    if len(content) > MAX_BYTES:
-        raise ReleaseError("unreadable_release", f"{path} has more than {MAX_BYTES} bytes.")
-    return content
 
 
 def parse(encoded: bytes) -> ReleaseFile:

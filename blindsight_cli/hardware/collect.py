@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx2
 
 import blindsight
-from blindsight import strict_json
+from blindsight import files, strict_json
 from blindsight.client import routes
 from blindsight.errors import TransportError
 from blindsight_cli.hardware import report
+from blindsight_cli.photos import MAX_PHOTO_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +43,7 @@ class Photo:
     @classmethod
     def read(cls, path: Path) -> Photo:
         """Raises `OSError`."""
-        return cls(path.name, path.read_bytes())
+        return cls(path.name, files.read(path, MAX_PHOTO_BYTES))
 
 
 def collect(

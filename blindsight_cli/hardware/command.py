@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import typer
 from typer.core import TyperGroup
 
+from blindsight import files
 from blindsight.attestation import Policy
 from blindsight.client import Client
 from blindsight.errors import BlindsightError
@@ -118,9 +119,7 @@ def verify(
     Exit status: 0 if it holds, 1 if not.
     """
     try:
-        with file.open("rb") as opened:
-            content = opened.read(report.MAX_BYTES + 1)
-        found = report.verify(content, Policy.load(policy))
+        found = report.verify(files.read(file, report.MAX_BYTES), Policy.load(policy))
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror}", "give the file of a hardware report")
     except BlindsightError as error:

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from blindsight.files import replacing
+from blindsight.files import read, replacing
 from enclave_function.bundle import archive
 from enclave_function.bundle.errors import BundleError
 from enclave_function.bundle.reader import MANIFEST_NAME, BundleInfo, inspect, manifest_files
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SOURCE: Final = Path(__file__).resolve().parent.parent
 _REBUILD_MODEL: Final = "Make the model directory anew with `python -m model_build`."
+_MAX_FILE_BYTES: Final = 1 << 30
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +54,8 @@ def _function_files() -> dict[str, bytes]:
 
 def _model_files(model: Path) -> dict[str, bytes]:
     """`model.json` and the files it names, each of which must have the digest it gives."""
+    if not model.exists():
+        raise BundleError(f"{model} cannot be read: there is no such file.", "Give --model a model directory.")
     folder = model if model.is_dir() else model.parent
     encoded = _read(folder / MANIFEST_NAME)
     files = {MANIFEST_NAME: encoded}
@@ -70,6 +73,6 @@ def _read(path: Path) -> bytes:
     try:
         if path.is_symlink():
             raise BundleError(f"{path} is a symbolic link.", "Put the file itself in its place.")
-        return path.read_bytes()
+        return read(path, _MAX_FILE_BYTES)
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}.", "Give --model a model directory.") from error

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from blindsight import strict_json
 from blindsight.errors import KmsError
-from blindsight.files import replacing
+from blindsight.files import opened, replacing
 from blindsight.sealing import stream
 from enclave_function.bundle.errors import BundleError
 from enclave_function.bundle.reader import inspect
@@ -86,7 +86,7 @@ class _Hashing:
 
 
 def _write(bundle: Path, out: Path, key: DataKey, checksum: str) -> tuple[str, int]:
-    with replacing(out) as file, bundle.open("rb") as source:
+    with replacing(out) as file, opened(bundle) as source:
         sink = _Hashing(file)
         try:
             sealed = stream.seal(source.read, sink, key.plaintext)

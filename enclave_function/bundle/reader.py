@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import rfc8785
 
-from blindsight import strict_json
+from blindsight import files, strict_json
 from enclave_function.bundle import archive
 from enclave_function.bundle.errors import BundleError
 
@@ -58,10 +58,10 @@ class BundleInfo:
 def inspect(path: Path) -> BundleInfo:
     """Read the bundle at `path`; its model files must be those its manifest names. Raises `BundleError`."""
     try:
-        with path.open("rb") as file:
-            checksum, _ = _digest(file)
+        with files.opened(path) as file:
+            checksum, size = _digest(file)
             with zipfile.ZipFile(file) as opened:
-                return _inspect(opened, checksum, path.stat().st_size)
+                return _inspect(opened, checksum, size)
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OverflowError, zlib.error) as error:

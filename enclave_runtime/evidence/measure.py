@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 DISTRIBUTIONS = ("cbor2", "cffi", "cryptography", "numpy", "onnxruntime", "pillow", "pyjwt", "rfc8785")
 """What the runtime and its worker import beside the standard library; a test compares this with what they load."""
 
-NOT_IN_ENCLAVES = ("blindsight/files.py", "blindsight/client/", "blindsight/eif/", "blindsight/release_file/")
+NOT_IN_ENCLAVES = (
+    "blindsight/files.py",
+    "blindsight/interrupt.py",
+    "blindsight/client/",
+    "blindsight/eif/",
+    "blindsight/release_file/",
+)
 """What `blindsight` has that enclaves do not need; an enclave image leaves it out."""
 
 _INSTALLER_NOTES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from enclave_function import bundle
-from enclave_function.__main__ import main
+from enclave_function.commands import main
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from blindsight.sealing import stream
 from enclave_function import bundle
-from enclave_function.__main__ import main
+from enclave_function.commands import main
 
 KEY = bytes(range(32))
 
