@@ -124,6 +124,10 @@ def _draft(out: Path) -> Iterator[Path]:
 
 def _bundles(out: Path, inputs: Inputs) -> list[Path]:
     if inputs.model is not None:
+        if not inputs.model.is_dir():
+            raise ReleaseBuildError(
+                f"{inputs.model} cannot be read: it is no folder.", "Give --model a model directory."
+            )
         bundle = out / BUNDLE_FILE
         run("-m", "enclave_function", "bundle", "build", "--model", str(inputs.model.resolve()), "--out",
             str(bundle.resolve()))  # fmt: skip
