@@ -147,8 +147,9 @@ def test_files_that_are_not_the_named_kernel_are_refused(
 
 def test_the_command_refuses_a_photo_as_kernel(tmp_path: Path) -> None:
     (tmp_path / "dog.jpeg").write_bytes(b"\xff\xd8\xff\xe0 a photo")
+    (tmp_path / "kms.json").write_text('{"bundle_sha256": "%s"}' % ("ab" * 32))
     done = command.blindsight(
-        tmp_path, "eif", "build", "--bundle", "dog.jpeg", "--out", "e.eif", "--cache", tmp_path / "none",
+        tmp_path, "eif", "build", "--config", "kms.json", "--out", "e.eif", "--cache", tmp_path / "none",
         "--kernel", "aws-6.6", "--kernel-image", "dog.jpeg", "--nsm-module", "dog.jpeg",
     )  # fmt: skip
     assert done.returncode == 1
