@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from blindsight.sealing import stream
 from enclave_image.errors import ImageError
 
 if TYPE_CHECKING:
@@ -55,10 +56,7 @@ def function_checksum(bundle: bytes | None, configured: Mapping[str, bytes]) -> 
 
     Raises `ImageError` where there is neither.
     """
-    try:
-        pinned = json.loads(configured.get(KMS, b"{}")).get("bundle_sha256")
-    except (ValueError, AttributeError) as error:
-        raise ImageError(f"{KMS} is not a JSON object.", "See docs/kms.md.") from error
+    pinned = _pinned(configured)
     if pinned is None and bundle is not None:
         return hashlib.sha256(bundle).hexdigest()
     if not isinstance(pinned, str):
@@ -67,6 +65,38 @@ def function_checksum(bundle: bytes | None, configured: Mapping[str, bytes]) -> 
             f"Give --bundle, or a --config {KMS} that pins bundle_sha256 of an encrypted one.",
         )
     return pinned
+
+
+def check_bundle(bundle: Path, configured: Mapping[str, bytes]) -> None:
+    """That the file is a function bundle, by the unit that makes them; or an encrypted one, if `kms.json` pins that.
+
+    Raises `ImageError`.
+    """
+    if _pinned(configured) is not None:
+        try:
+            with bundle.open("rb") as file:
+                sealed = file.read(len(stream.MAGIC)) == stream.MAGIC
+        except OSError as error:
+            raise ImageError(f"{bundle} cannot be read: {error.strerror}.", "Give a file that is there.") from error
+        if not sealed:
+            raise ImageError(
+                f"{bundle} is not encrypted, and {KMS} pins an encrypted bundle.",
+                f"Give what `blindsight bundle encrypt` wrote, or leave bundle_sha256 out of {KMS}.",
+            )
+        return
+    command = [sys.executable, "-m", "enclave_function", "bundle", "inspect", str(bundle.absolute())]
+    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        raise ImageError(f"{bundle} is no function bundle: {last.removeprefix('error: ')}", "Give --bundle one.")
+
+
+def _pinned(configured: Mapping[str, bytes]) -> object:
+    """What `kms.json` says of an encrypted bundle; None for nothing. Raises `ImageError`."""
+    try:
+        return json.loads(configured.get(KMS, b"{}")).get("bundle_sha256")
+    except (ValueError, AttributeError) as error:
+        raise ImageError(f"{KMS} is not a JSON object.", "See docs/kms.md.") from error
 
 
 def settings_of(module: str, arguments: Sequence[str]) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from blindsight import files
+from blindsight.arguments import seconds, whole
 from blindsight.eif.expectation import MAX_BUNDLE_BYTES
 from blindsight.errors import BlindsightError
 from enclave_image import application, kernel, locking, packages, requirements, trusted_set, wheels
@@ -47,6 +48,8 @@ def _build(options: argparse.Namespace) -> None:
         raise ImageError("--sign and --certificate belong together.", "Give both, or neither.")
     bundle = _read(options.bundle, MAX_BUNDLE_BYTES) if options.bundle else None
     configured = {file.name: _read(file) for file in options.config}
+    if options.bundle is not None:
+        application.check_bundle(options.bundle, configured)
     key = _read(options.sign) if options.sign else None
     certificate = _read(options.certificate) if options.certificate else None
     beside = options.out.with_name(f"{options.out.name}.json")
@@ -179,9 +182,9 @@ def _parser() -> argparse.ArgumentParser:
         "--config", type=Path, action="append", default=[], metavar="FILE",
         help="measured file for /etc/blindsight; kms.json is also given to the runtime; may be repeated",
     )  # fmt: skip
-    making.add_argument("--workers", type=int, metavar="N", help="worker processes (default: the enclave's processors)")
+    making.add_argument("--workers", type=whole, metavar="N", help="workers (default: the enclave's processors)")
     making.add_argument(
-        "--call-seconds", type=float, metavar="N", help="replace a worker that takes longer (default: the runtime's)"
+        "--call-seconds", type=seconds, metavar="N", help="replace a worker that takes longer (default: the runtime's)"
     )
     making.add_argument("--sign", type=Path, metavar="KEY", help="sign with this key (PEM, P-384)")
     making.add_argument("--certificate", type=Path, metavar="FILE", help="certificate of that key (PEM); becomes PCR 8")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import blindsight
+from blindsight.arguments import seconds, whole
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.release import Release
@@ -60,32 +61,32 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--state", type=Path, required=True, help="folder of the port's secret, and in simulation of the root's key"
     )
-    command.add_argument("--workers", type=int, default=os.cpu_count(), help="worker processes (default: processors)")
+    command.add_argument("--workers", type=whole, default=os.cpu_count(), help="worker processes (default: processors)")
     command.add_argument(
-        "--queue", type=int, default=256, help="calls that may wait for a worker (default %(default)s)"
+        "--queue", type=whole, default=256, help="calls that may wait for a worker (default %(default)s)"
     )
     command.add_argument(
-        "--call-seconds", type=float, default=15.0, help="replace a worker that takes longer (default %(default)s)"
+        "--call-seconds", type=seconds, default=15.0, help="replace a worker that takes longer (default %(default)s)"
     )
     command.add_argument(
-        "--key-seconds", type=float, default=KEY_SECONDS, help="replace the sealing keys after (default %(default)s)"
+        "--key-seconds", type=seconds, default=KEY_SECONDS, help="replace the sealing keys after (default %(default)s)"
     )
     command.add_argument(
         "--handler-seconds",
-        type=float,
+        type=seconds,
         default=300.0,
         help="end a Cape function that takes longer (default %(default)s)",
     )
     command.add_argument(
         "--handler-memory",
-        type=int,
+        type=whole,
         default=4 << 30,
         metavar="BYTES",
         help="of one Cape function (default %(default)s)",
     )
     command.add_argument(
         "--bundle-memory",
-        type=int,
+        type=whole,
         default=4_000_000_000,
         metavar="BYTES",
         help="for Cape functions, received, unpacked and copied for their processes (default %(default)s)",
@@ -101,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--confined-memory",
-        type=int,
+        type=whole,
         default=_three_quarters_of_memory(),
         metavar="BYTES",
         help="of all workers and Cape functions together, where the kernel has control groups (default: three quarters"

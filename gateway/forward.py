@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from blindsight.arguments import seconds, whole
 from blindsight.errors import AddressError, TransportError
 from blindsight.wire.address import CONNECT_SECONDS, Address, listen, peer_cid
 
@@ -303,10 +304,13 @@ def add_options(command: Any) -> None:  # noqa: ANN401 -- an argparse parser
         help="of your own, which the name may lead to beside public addresses: a VPC endpoint's",
     )
     command.add_argument(
-        "--connections", type=int, default=Bounds.connections, help="open at once (default %(default)s)"
+        "--connections", type=whole, default=Bounds.connections, help="open at once (default %(default)s)"
     )
     command.add_argument(
-        "--idle-seconds", type=float, default=Bounds.idle_seconds, help="end a silent connection (default %(default)s)"
+        "--idle-seconds",
+        type=seconds,
+        default=Bounds.idle_seconds,
+        help="end a silent one (default %(default)s)",
     )
     command.add_argument(
         "--drain-seconds", type=float, default=Bounds.drain_seconds, help="after SIGTERM (default %(default)s)"

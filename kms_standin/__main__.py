@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from blindsight import files, interrupt
+from blindsight.arguments import whole
 from kms_standin import NAME, NOTICE, authority
 from kms_standin.attested import MAX_AGE_SECONDS, Verifier
 from kms_standin.keypolicy import KeyPolicy
@@ -123,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--principal", action="append", default=[], metavar="ARN", help="another principal with an access key")
     option("--port", type=int, default=0, help="of the service, over TLS on localhost (default: a free one)")
     option("--metadata-port", type=int, default=0, help="of the metadata service (default: a free one)")
-    option("--max-document-age", type=int, default=MAX_AGE_SECONDS, metavar="SECONDS", help="(default %(default)s)")
+    option("--max-document-age", type=whole, default=MAX_AGE_SECONDS, metavar="SECONDS", help="(default %(default)s)")
     return parser
 
 

@@ -17,11 +17,33 @@ if TYPE_CHECKING:
 
 CERTIFICATE = "authority.pem"
 _CHAIN = "server.pem"
-_LIFETIME = timedelta(days=30)
+_LIFETIME = timedelta(days=365)
 
 
 def server_tls(folder: Path, host: str) -> ssl.SSLContext:
-    """What a server named `host` needs. Writes the authority's certificate, new at each start, to `authority.pem`."""
+    """What a server named `host` needs. The authority's certificate is in `authority.pem`.
+
+    Both are kept in `folder`, so that a file that pins the authority stays right after another start. They are made
+    anew when less than a day is left of them.
+    """
+    chain = folder / _CHAIN
+    if not _lasts(folder / CERTIFICATE) or not _lasts(chain):
+        _make(folder, host)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(chain)
+    return context
+
+
+def _lasts(path: Path) -> bool:
+    if not path.exists():
+        return False
+    pem = path.read_bytes()
+    certificate = x509.load_pem_x509_certificate(pem[max(pem.find(b"-----BEGIN CERTIFICATE"), 0) :])
+    return certificate.not_valid_after_utc - datetime.now(UTC) > timedelta(days=1)
+
+
+def _make(folder: Path, host: str) -> None:
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Blindsight KMS stand-in, trusted for nothing else")])
     authority = (
@@ -41,10 +63,6 @@ def server_tls(folder: Path, host: str) -> ssl.SSLContext:
     chain.touch(mode=0o600)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     chain.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(chain)
-    return context
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

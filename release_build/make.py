@@ -110,7 +110,11 @@ def _draft(out: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as beside:
             draft = Path(beside) / "release"
             draft.mkdir()
-            yield draft
+            try:
+                yield draft
+            except ReleaseBuildError as error:
+                # The draft is gone by then: its files are named as in the release.
+                raise ReleaseBuildError(str(error).replace(f"{draft}/", ""), error.next_step) from error
             draft.rename(place)
     except OSError as error:
         raise ReleaseBuildError(

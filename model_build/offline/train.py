@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
 
+from blindsight.arguments import whole
 from model_build.errors import ModelBuildError
 from model_build.offline import card, data, loop
 from model_build.offline import record as records
 from model_build.offline.evaluate import evaluate
 from model_build.offline.export import export
+
+if TYPE_CHECKING:
+    import argparse
 
 _DEFAULT_OUT = Path(".blindsight/offline_model")
 _DEFAULT_WORK = Path(".blindsight/offline_training")
@@ -29,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random draw (default 0)")
     parser.add_argument(
-        "--epochs", type=_positive, metavar="N", help="for each network, instead of its recipe's; for trying things out"
+        "--epochs", type=whole, metavar="N", help="for each network, instead of its recipe's; for trying things out"
     )
     parser.add_argument(
         "--device", default="auto", help="auto (a GPU if there is one), cpu, cuda or cuda:N (default auto)"
@@ -89,9 +93,3 @@ def _device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts.
         raise ModelBuildError(f"{name} is not a device that torch has here", "use --device auto") from error
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return int(text)

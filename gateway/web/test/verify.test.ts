@@ -48,7 +48,7 @@ test("a good document passes every step, with the records of the Python verifier
   assert.equal(steps[6]?.checked, "PCR 0, 1, 2");
   assert.equal(steps[8]?.checked, "function and model");
   assert.equal(steps[9]?.checked, "nonce and age");
-  assert.equal(steps[9]?.against, "the caller's, 300 s at most");
+  assert.equal(steps[9]?.against, "the caller's nonce, 300 s at most");
 });
 
 test("what the policy does not ask for is recorded as not asked", async () => {

@@ -103,8 +103,8 @@ def test_keys_come_from_pem_files(tmp_path: Path) -> None:
     wrong.write_bytes(curve.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     for unusable in (wrong, private):
         assert code_of(dsse.load_public_key, unusable) == "unusable_key"
-    for loading in (dsse.load_public_key, dsse.load_private_key):
-        assert code_of(loading, tmp_path / "nothing") == "unreadable_key"
+    for read in (dsse.load_public_key, dsse.load_private_key):
+        assert code_of(read, tmp_path / "nothing") == "unreadable_key"
 
 
 def test_openssl_agrees(tmp_path: Path) -> None:

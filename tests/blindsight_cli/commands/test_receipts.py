@@ -76,8 +76,9 @@ def test_a_receipt_is_kept_and_verified_offline(
 ) -> None:
     policy = ["--policy", tiny_stack.policy_file]
     done = blindsight(
-        tmp_path, "classify", *lane, *policy, "--url", tiny_stack.gateway.url, "--receipts", "kept", photo
-    )
+        tmp_path, "classify", *lane, *(policy if lane else []), "--url", tiny_stack.gateway.url, "--receipts", "kept",
+        photo,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert label_of(CLASS) in done.stdout
     kept = tmp_path / "kept" / "photo.png.receipt.json"

@@ -186,7 +186,8 @@ async function verifySteps(evidence: Bytes, policy: Policy, nonce: Bytes | null,
   if (nonce) checkNonce(nonce, document.nonce, number);
   if (now) checkAge(document.timestamp, now, policy, number);
   const fresh = [...(nonce ? ["nonce"] : []), ...(now ? ["age"] : [])];
-  steps.asked(fresh.length > 0, fresh.join(" and "), `the caller's, ${policy.maxAge} s at most`);
+  const limits = [...(nonce ? ["the caller's nonce"] : []), ...(now ? [`${policy.maxAge} s at most`] : [])];
+  steps.asked(fresh.length > 0, fresh.join(" and "), limits.join(", "));
 
   const { name, leftOpen } = release;
   const until = earlier(policy.expires, release.expires);
