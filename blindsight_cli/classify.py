@@ -101,6 +101,8 @@ def _ask_file(ask: _Ask, file: Path, top_k: int | None) -> dict[str, Any]:
         if error.errno == errno.EFBIG:
             detail = f"It has more than {MAX_PHOTO_BYTES >> 20} MiB."
             return {"problem": {"title": "The file is no photo", "detail": detail}}
+        if error.errno == errno.EINVAL:
+            return {"problem": {"title": "The file is no photo", "detail": "It is no regular file."}}
         return {"problem": {"title": "The file cannot be read", "detail": f"{error.strerror}."}}
     return ask(content, top_k)
 

@@ -60,6 +60,8 @@ def make(out: Path, inputs: Inputs) -> ReleaseFile:
 
     Raises `ReleaseBuildError`, `BlindsightError`.
     """
+    if inputs.model is not None and not inputs.model.is_dir():
+        raise ReleaseBuildError(f"{inputs.model} cannot be read: it is no folder.", "Give --model a model directory.")
     with _draft(out) as folder:
         return _make(folder, inputs)
 
