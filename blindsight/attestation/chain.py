@@ -15,7 +15,6 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import NameOID
 from cryptography.x509.oid import SignatureAlgorithmOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
@@ -32,13 +31,15 @@ if TYPE_CHECKING:
 MAX_INTERMEDIATES = 3
 """Regional, zonal and instance CA: the depth of every genuine chain."""
 
-# The library warns of some things that RFC 5280 forbids; where warnings are errors, that is a refusal too.
+# The library warns of some things that RFC 5280 forbids; where warnings are errors, that is a refusal too. It does not
+# expect a name whose value is a bit string.
 _UNREADABLE = (
     ValueError,
+    TypeError,
     x509.DuplicateExtension,
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
-    CryptographyDeprecationWarning,
+    UserWarning,
 )
 
 
@@ -70,6 +71,8 @@ def parse(bundle: Sequence[bytes], leaf: bytes) -> Chain:
 
 def _parsed(der: bytes) -> x509.Certificate:
     certificate = x509.load_der_x509_certificate(der)
+    # The library reads names when they are asked for, or when it says why a path is none.
+    _ = certificate.subject, certificate.issuer
     # The library lets a signature's bit string have unused bits, if those are zero: another encoding of the same.
     if not der.endswith(b"\x00" + certificate.signature):
         raise ValueError("the signature is no whole number of bytes")

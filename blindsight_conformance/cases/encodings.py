@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Edit = "Callable[[list[bytes]], list[bytes]]"
 
 VERSION, SERIAL, ALGORITHM, ISSUER, VALIDITY, SUBJECT, KEY, EXTENSIONS = range(8)
+COMMON_NAME, UNIQUE_IDENTIFIER = bytes.fromhex("550403"), bytes.fromhex("55042d")
 FIELDS = "RFC 5280, 4.1"
 EXTENSION = "RFC 5280, 4.2"
 DER = "X.690, 10 and 11"
@@ -74,8 +75,22 @@ def _fields(book: Book) -> None:
         (INVALID, "an issuer without a name", _replaced(ISSUER, empty)),
         (MALFORMED, "an element too many", lambda parts: [*parts, element(0x05, b"")]),
         (MALFORMED, "no key", lambda parts: [*parts[:KEY], *parts[EXTENSIONS:]]),
+        (MALFORMED, "a name that is a bit string", _named(COMMON_NAME, 0x03, b"\0name")),
+        (MALFORMED, "a name that is a number", _named(COMMON_NAME, 0x02, b"\x01")),
+        (MALFORMED, "a name that is no UTF-8", _named(COMMON_NAME, 0x0C, b"\xff")),
     ):  # fmt: skip
         _refused(book, verdict, name, _leaf(book, edit), FIELDS)
+    for name, edit in (
+        ("a printable name", _named(COMMON_NAME, 0x13, b"name")),
+        ("a name with a unique identifier of bits", _named(UNIQUE_IDENTIFIER, 0x03, b"\0name")),
+    ):
+        book.accepted(name, book.document(certificate=_leaf(book, edit)), section="X.520, 6; RFC 5280, 4.1.2.4")
+
+
+def _named(attribute: bytes, tag: int, value: bytes) -> Callable[[list[bytes]], list[bytes]]:
+    """A subject of one attribute, whose value is of the type `tag`."""
+    pair = element(0x30, element(0x06, attribute) + element(tag, value))
+    return _replaced(SUBJECT, element(0x30, element(0x31, pair)))
 
 
 def _times(book: Book) -> None:

@@ -6,6 +6,16 @@ import { DerReader, TAG } from "./der.ts";
 
 /** OIDs as their DER content, in hexadecimal. */
 const COMMON_NAME = "550403";
+const UNIQUE_IDENTIFIER = "55042d";
+
+/** Types of text in UTF-8 or less (X.680, 8.6), and what else the readers of other languages take for it. */
+const TEXTS = new Set([0x04, 0x0c, 0x12, 0x13, 0x14, 0x16, 0x17, 0x18, 0x1a]);
+
+/** BMPString and UniversalString: bytes of each character. */
+const WIDE_TEXTS = new Map([
+  [0x1e, 2],
+  [0x1c, 4],
+]);
 const EC_PUBLIC_KEY = "2a8648ce3d0201";
 const SECP384R1 = "2b81040022";
 export const ECDSA_WITH_SHA384 = "2a8648ce3d040303";
@@ -139,13 +149,22 @@ function commonNamesOf(content: Bytes): string[] {
     do {
       const attribute = relative.enter(TAG.SEQUENCE);
       const type = der.oid(attribute.read(TAG.OID));
-      const { content: value } = attribute.element();
+      const text = nameText(type, attribute.element());
       attribute.end();
-      const text = fromUtf8(value);
       if (type === COMMON_NAME && text !== undefined) found.push(text);
     } while (!relative.done);
   }
   return found;
+}
+
+/** A name's value as text, if it is UTF-8. Throws `DerError` for a type that no name's value has. */
+function nameText(type: string, { tag, content }: der.Element): string | undefined {
+  if (tag === TAG.BIT_STRING && type === UNIQUE_IDENTIFIER) return undefined;
+  const bytesEach = WIDE_TEXTS.get(tag);
+  if (bytesEach !== undefined && content.length % bytesEach === 0) return undefined;
+  const text = TEXTS.has(tag) ? fromUtf8(content) : undefined;
+  if (text === undefined) throw new der.DerError("a name's value is no text");
+  return text;
 }
 
 function p384PointOf(key: DerReader): Bytes | undefined {
