@@ -155,3 +155,5 @@ def test_a_report_of_it_can_be_made_and_verified(served: Served, artefacts: Path
         assert done.returncode == 0, done.stderr + done.stdout
         assert "EMULATED" in done.stdout + done.stderr
     assert "golden retriever" in report.read_text()
+    # Both are what docs/hardware publishes.
+    report.with_suffix(".policy.json").write_bytes(policy.read_bytes())
