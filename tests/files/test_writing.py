@@ -100,7 +100,7 @@ def test_a_release_that_could_not_be_made_leaves_no_folder(inputs: Path, tmp_pat
 def test_a_release_of_a_missing_model_names_it_once(inputs: Path, tmp_path: Path) -> None:
     done = userfiles.run(inputs, "release_build", "make", "--out", tmp_path / "out", "--model", "missing")
     first = userfiles.refused(done).splitlines()[0]
-    assert first.startswith(f"error: {inputs / 'missing'} cannot be read")
+    assert first.startswith("error: missing cannot be read")
     assert not list(tmp_path.iterdir())
 
 
