@@ -109,8 +109,10 @@ async def serve(options: Options) -> int:
         released = await _released(options, producer)
         function = _function(options, released)
         stack.callback(function.remove)
-        # Before anything asks for evidence: from here on no program of this enclave can claim another function.
+        # Before there is evidence for anyone but the service that gave the bundle's key: from here on no program of
+        # this enclave can claim another function.
         choice.bind(producer, function=function.checksum, model=function.model_digest)
+        root_secret = await _root_secret(options, released)
         limits = PoolLimits(
             workers=options.workers,
             processors=os.cpu_count() or 1,
@@ -118,7 +120,7 @@ async def serve(options: Options) -> int:
             call_seconds=options.call_seconds,
         )
         async with contextlib.AsyncExitStack() as running:
-            cape = _cape(options, producer, warden, function, released.root_secret)
+            cape = _cape(options, producer, warden, function, root_secret)
             if cape is not None:
                 running.push_async_callback(cape.aclose)
             pool = await running.enter_async_context(WorkerPool(function, warden, limits))
@@ -145,26 +147,33 @@ async def serve(options: Options) -> int:
     return 0
 
 
-async def _released(options: Options, producer: EvidenceProducer) -> Released:
-    """What the key management service releases to this enclave. Raises `KmsError`."""
+async def _released(options: Options, producer: EvidenceProducer) -> Released | None:
+    """What the key management service releases to this enclave; None without one. Raises `KmsError`."""
     if options.kms is None or options.boot_config is None:
-        return Released(None, None)
-    released = await asyncio.to_thread(
+        return None
+    return await asyncio.to_thread(
         obtain,
         options.kms,
         options.boot_config,
         producer,
-        root_secret=options.variant == "cape",
         sealed_bundle=options.bundle,
         sealed_sha256=options.function_checksum,
         clock=lambda: datetime.now(UTC),
     )
-    _log.info("secrets released")
-    return released
 
 
-def _function(options: Options, released: Released) -> Function:
-    if released.bundle is not None:
+async def _root_secret(options: Options, released: Released | None) -> bytes | None:
+    """The service's, for a Cape host; None if it has to be found otherwise. Raises `KmsError`."""
+    secret = None
+    if released is not None:
+        if options.variant == "cape":
+            secret = await asyncio.to_thread(released.root_secret)
+        _log.info("secrets released")
+    return secret
+
+
+def _function(options: Options, released: Released | None) -> Function:
+    if released is not None and released.bundle is not None:
         with released.bundle.file as clear:
             return functions.load_private(clear, released.bundle.checksum)
     if options.bundle is None:

@@ -1,6 +1,7 @@
-"""What an enclave of the right measurements gets at its start: its root secret, and its bundle in the clear.
+"""What an enclave of the right measurements gets at its start: its bundle in the clear, then its root secret.
 
-Neither touches a disk: the secret stays in memory, the bundle in a file of memory alone.
+Neither touches a disk: the secret stays in memory, the bundle in a file of memory alone. The key of a bundle has to be
+asked for before there is a function to bind. The root secret is asked for after that, by a document that names PCR 16.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from blindsight.wire.bootconfig import BootConfig
     from enclave_runtime.evidence.producer import EvidenceProducer
     from enclave_runtime.kms.settings import KmsSettings
 
@@ -38,15 +40,19 @@ class ClearBundle:
     checksum: bytes
 
 
-@dataclass(frozen=True)
 class Released:
-    """`root_secret`: 32 bytes, None if not asked for. `bundle`: in memory, None if it does not come encrypted."""
+    """`bundle`: in memory, None if it does not come encrypted."""
 
-    root_secret: bytes | None
-    bundle: ClearBundle | None
+    def __init__(self, client: KmsClient, config: BootConfig, bundle: ClearBundle | None) -> None:
+        self._client, self._config = client, config
+        self.bundle = bundle
 
-    def __repr__(self) -> str:
-        return "Released(…)"
+    def root_secret(self) -> bytes:
+        """Ask for the root secret, 32 bytes. Bind the function first (`evidence.choice.bind`).
+
+        Blocks for seconds. Raises `KmsError`, `ProducerError`.
+        """
+        return self._client.decrypt(_present(self._config.root_secret, "root_secret"), "root-secret")
 
 
 def obtain(
@@ -54,12 +60,11 @@ def obtain(
     boot_config: str,
     producer: EvidenceProducer,
     *,
-    root_secret: bool,
     sealed_bundle: Path | None,
     sealed_sha256: bytes | None,
     clock: Callable[[], datetime],
 ) -> Released:
-    """Ask KMS for what `settings` pin, by the ciphertexts of the host at `boot_config` (an address).
+    """Take the ciphertexts of the host at `boot_config` (an address), and ask KMS for the bundle's key if it has one.
 
     Blocks for seconds, and for as long as a bundle takes to arrive. `sealed_bundle` is an encrypted bundle that is here
     already, whose own SHA-256 is `sealed_sha256`, if that is given; otherwise one comes from the host. Raises
@@ -69,20 +74,19 @@ def obtain(
     client = KmsClient(settings, producer, credentials, connector(settings.connect), clock=clock)
     with bootchannel.opened(connector(boot_config)) as channel:
         config = channel.config
-        secret = None
-        if root_secret:
-            secret = client.decrypt(_present(config.root_secret, "root_secret"), "root-secret")
         if settings.bundle_sha256 is None:
-            return Released(secret, None)
+            return Released(client, config, None)
         key = client.decrypt(_present(config.bundle_key, "bundle_key"), "bundle-key")
         if archive.memory() is None:
             # It is unpacked there, and a disk would keep what was deleted from it.
             raise KmsError("no_memory_for_bundle", "There is no file system in memory for the bundle (/dev/shm).")
         if sealed_bundle is not None:
-            return Released(secret, _from_file(sealed_bundle, sealed_sha256, key, settings.bundle_sha256))
-        if not channel.has_bundle:
+            bundle = _from_file(sealed_bundle, sealed_sha256, key, settings.bundle_sha256)
+        elif channel.has_bundle:
+            bundle = _clear(channel.read, key, settings.bundle_sha256)
+        else:
             raise KmsError("sealed_bundle_missing", "The host sent no encrypted bundle.")
-        return Released(secret, _clear(channel.read, key, settings.bundle_sha256))
+        return Released(client, config, bundle)
 
 
 def _present(blob: bytes | None, name: str) -> bytes:

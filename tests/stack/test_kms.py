@@ -50,6 +50,7 @@ class KmsStack(Stack):
         arguments = ["--measurements", measured, "--role", ROLE, "--admin", ADMIN, "--owner", OWNER, "--out", policy]
         written = CliRunner().invoke(main.app, ["kms", "policy", *map(str, arguments)])
         assert written.exit_code == 0, written.output
+        self._demand_bound_function(policy)
         self.standin_state, self.settings_path = self.folder / "standin", self.folder / "kms.json"
         self.standin_port, self.metadata_port, self.boot_port = free_port(), free_port(), free_port()
         flags = {
@@ -72,6 +73,19 @@ class KmsStack(Stack):
         )
         self._provision()
         super()._start()
+
+    def _demand_bound_function(self, policy: Path) -> None:
+        """The root secret, but not the bundle's key, is for enclaves whose function is in PCR 16 already."""
+        members = json.loads(policy.read_text())
+        (release,) = (each for each in members["Statement"] if each["Sid"] == "Release1")
+        purpose = release["Condition"]["StringEquals"]
+        (name,) = purpose
+        bound = json.loads(json.dumps(release)) | {"Sid": "Release2"}
+        bound["Condition"]["StringEquals"][name] = ["root-secret"]
+        bound["Condition"]["StringEqualsIgnoreCase"]["kms:RecipientAttestation:PCR16"] = self.measured.pcrs[16]
+        purpose[name] = ["bundle-key"]
+        members["Statement"].append(bound)
+        policy.write_text(json.dumps(members))
 
     def _provision(self) -> None:
         """What owner and administrator do once, with AWS's command line: data key, encrypted bundle, root secret."""
