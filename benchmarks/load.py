@@ -21,7 +21,7 @@ _SCORE_TOLERANCE = 1e-6
 """Scores of one photo may differ by the order in which threads add; ranks may not."""
 
 
-class WrongAnswer(Exception):  # noqa: N818 -- names what happened
+class WrongAnswer(Exception):
     """An answer that is not 200 or not like the first one."""
 
 

@@ -90,7 +90,7 @@ CATALOGUE: Final = {kind.code: kind for kind in _KINDS}
 _MEMBERS = frozenset({"type", "title", "status", "detail", "code", "retryable"})
 
 
-class Problem(BlindsightError):  # noqa: N818 -- RFC 9457 calls it a problem
+class Problem(BlindsightError):
     """A problem on its way to the caller. `detail` and `extra` never quote what the caller sent."""
 
     NEXT_STEPS = MappingProxyType({kind.code: kind.next_step for kind in _KINDS})

@@ -34,7 +34,7 @@ class Unit:
     log: Path
 
 
-class UnitFailed(Exception):  # noqa: N818
+class UnitFailed(Exception):
     """A unit ended before the stack was up; the message is the last line of its log."""
 
 

@@ -37,7 +37,7 @@ def main() -> int:
     try:
         cases, roots = manifest.load(), manifest.roots()
     except (OSError, ValueError, KeyError) as error:
-        print(f"vectors/attestation cannot be used: {error}", file=sys.stderr)  # noqa: T201 -- output
+        print(f"vectors/attestation cannot be used: {error}", file=sys.stderr)
         return UNUSABLE
     if arguments.command == "foreign":
         return _foreign([case for case in cases if case.scope == "document"], roots, arguments.write)
@@ -49,19 +49,19 @@ def main() -> int:
     try:
         chosen = [_verifier(name) for name in arguments.verifier or ("python", "typescript")]
     except UnavailableError as error:
-        print(f"Not run: {error}.", file=sys.stderr)  # noqa: T201 -- output
+        print(f"Not run: {error}.", file=sys.stderr)
         return UNAVAILABLE
     if not folder:
-        print("Without genuine documents: BLINDSIGHT_ASSETS names no folder with them.")  # noqa: T201 -- output
+        print("Without genuine documents: BLINDSIGHT_ASSETS names no folder with them.")
     return _compared(everything, roots, chosen)
 
 
 def _compared(cases: list[Case], roots: dict[str, str], chosen: list[Verifier]) -> int:
     results = [runner.run(verifier, cases, roots) for verifier in chosen]
     count = sum(len(result.disagreements) for result in results)
-    print(table.by_group(cases, results))  # noqa: T201 -- output
-    print(table.disagreements(cases, results), end="")  # noqa: T201 -- output
-    print(f"{len(cases)} cases, {count} disagreements.")  # noqa: T201 -- output
+    print(table.by_group(cases, results))
+    print(table.disagreements(cases, results), end="")
+    print(f"{len(cases)} cases, {count} disagreements.")
     return DISAGREES if count else AGREES
 
 
@@ -71,12 +71,12 @@ def _foreign(cases: list[Case], roots: dict[str, str], page: Path | None) -> int
         try:
             results.append(runner.run(foreign.prepared(), cases, roots))
         except UnavailableError as error:
-            print(f"{foreign.name}: skipped: {error}", file=sys.stderr)  # noqa: T201 -- output
+            print(f"{foreign.name}: skipped: {error}", file=sys.stderr)
     if not results:
         return UNAVAILABLE
     text = table.markdown(cases, results, FOREIGNS)
     if page is None:
-        print(text)  # noqa: T201 -- output
+        print(text)
         return AGREES
     before, _, rest = page.read_text("utf-8").partition(table.BEGIN)
     _, _, after = rest.partition(table.END)

@@ -24,14 +24,14 @@ def main(arguments: list[str] | None = None) -> int:
             info = build(options.model, options.out, vendor=vendor)
         elif options.command == "encrypt":
             sealed = _encrypt(options)
-            print(json.dumps(dataclasses.asdict(sealed), indent=None if options.json else 2))  # noqa: T201 -- likewise
+            print(json.dumps(dataclasses.asdict(sealed), indent=None if options.json else 2))
             return 0
         else:
             info = inspect(options.file)
     except BundleError as error:
-        print(f"error: {error} {error.next_step}", file=sys.stderr)  # noqa: T201 -- a command line prints
+        print(f"error: {error} {error.next_step}", file=sys.stderr)
         return 1
-    print(json.dumps(dataclasses.asdict(info)) if options.json else _text(info))  # noqa: T201 -- likewise
+    print(json.dumps(dataclasses.asdict(info)) if options.json else _text(info))
     return 0
 
 

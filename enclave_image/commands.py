@@ -30,12 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         commands[options.command](options)
     except (ImageError, BlindsightError) as error:
-        print(f"error: {error} {error.next_step}", file=sys.stderr)  # noqa: T201 -- a command line prints
+        print(f"error: {error} {error.next_step}", file=sys.stderr)
         return 1
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
         step = "Check the folder of --cache, the one for temporary files, and their free space."
-        print(f"error: {what}. {step}", file=sys.stderr)  # noqa: T201 -- likewise
+        print(f"error: {what}. {step}", file=sys.stderr)
         return 1
     return 0
 
@@ -74,7 +74,7 @@ def _build(options: argparse.Namespace) -> None:
     )
     text = json.dumps(description, indent=2) + "\n"
     _write(beside, text.encode())
-    print(text if options.json else _summary(description))  # noqa: T201 -- likewise
+    print(text if options.json else _summary(description))
 
 
 def _more(options: argparse.Namespace) -> list[str]:
@@ -111,24 +111,24 @@ def _packages(options: argparse.Namespace) -> None:
     for package in packages.read_lock():
         file = packages.fetch(package, options.cache) if options.fetch else None
         reason = trusted_set.part_of("package", package.name, trusted_set.PACKAGES).reason
-        print(f"{package.name} {package.version}  {file or package.sha256}  {reason}")  # noqa: T201 -- likewise
+        print(f"{package.name} {package.version}  {file or package.sha256}  {reason}")
     if options.fetch:
         for wheel in wheels.fetch(options.cache):
-            print(f"{wheel.distribution} {wheel.version}  {wheel.file}")  # noqa: T201 -- likewise
+            print(f"{wheel.distribution} {wheel.version}  {wheel.file}")
 
 
 def _kernels(options: argparse.Namespace) -> None:
     described = [kernel.describe(name) for name in kernel.names()]
     if options.json:
         shown = [entry | {"layers": requirements.layers_of(entry["options"])} for entry in described]
-        print(json.dumps(shown, indent=2))  # noqa: T201 -- likewise
+        print(json.dumps(shown, indent=2))
         return
     for entry in described:
         layers = requirements.layers_of(entry["options"])
         held = ", ".join(layer for layer, has in layers.items() if has)
         lacks = ", ".join(layer for layer, has in layers.items() if not has) or "none"
-        print(f"{entry['name']} {entry['version']}\n  from: {entry['origin']}\n  for: {entry['machines']}")  # noqa: T201
-        print(f"  layers of confinement: {held}; without: {lacks}\n  command line: {entry['command_line']}")  # noqa: T201
+        print(f"{entry['name']} {entry['version']}\n  from: {entry['origin']}\n  for: {entry['machines']}")
+        print(f"  layers of confinement: {held}; without: {lacks}\n  command line: {entry['command_line']}")
 
 
 def _read(file: Path, most: int = _MAX_SMALL_BYTES) -> bytes:

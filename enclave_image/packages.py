@@ -119,7 +119,7 @@ def _by_apt(package: Package, target: Path) -> bool:
 
 def _by_http(url: str, package: Package, target: Path) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=_SECONDS) as answer, target.open("wb") as file:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=_SECONDS) as answer, target.open("wb") as file:  # noqa: S310 -- https, of two hosts
             content = answer.read(_MAX_BYTES)
             file.write(content)
     except (OSError, urllib.error.URLError, http.client.HTTPException):

@@ -13,4 +13,4 @@ from pathlib import Path
 if __name__ == "__main__":
     boot = str(Path(__file__).with_name("boot.py"))
     command = [sys.executable, "-I", "-S", "-B", boot, "enclave_runtime.commands", *sys.argv[1:]]
-    os.execv(sys.executable, command)  # noqa: S606
+    os.execv(sys.executable, command)  # noqa: S606 -- this interpreter

@@ -28,7 +28,7 @@ PREFIX: Final = "blindsight-function-"
 """Of the private folders' names; the runtime's tag follows."""
 
 
-class BadBundle(Exception):  # noqa: N818
+class BadBundle(Exception):
     """The bundle is not what was asked for, or not safe to unpack."""
 
 

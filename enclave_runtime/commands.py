@@ -148,7 +148,7 @@ class _Retired(argparse.Action):
         self,
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,  # noqa: ARG002 -- argparse's
-        values: object,  # noqa: ARG002
+        values: object,  # noqa: ARG002 -- likewise
         option_string: str | None = None,
     ) -> None:
         parser.error(f"{option_string} is no longer known: say --listen tcp://HOST:PORT instead")
@@ -192,25 +192,25 @@ def main() -> int:
         if "variant" in arguments:
             variants.keep_out(arguments.variant)
         if arguments.command == "measure":
-            print(json.dumps(_measure(arguments.bundle, arguments.variant), indent=2))  # noqa: T201 -- the command's output
+            print(json.dumps(_measure(arguments.bundle, arguments.variant), indent=2))
             return 0
         if arguments.command == "files":
             found = image_files(packages(), arguments.variant)
-            print(json.dumps({name: str(path) for name, path in found.items()}, indent=2))  # noqa: T201 -- the command's output
+            print(json.dumps({name: str(path) for name, path in found.items()}, indent=2))
             return 0
         if arguments.command == "policy":
             policy = _policy(arguments.bundle, arguments.state, arguments.variant).to_json()
             if arguments.out:
                 arguments.out.write_text(policy, encoding="utf-8")
             else:
-                print(policy)  # noqa: T201 -- the command's output
+                print(policy)
             return 0
         if arguments.command == "confinement":
             warden = Warden.appoint(
                 total_bytes=1 << 30, without=arguments.without_layer, landlock_abi=arguments.landlock_abi
             )
             warden.close()
-            print(json.dumps(warden.summary(), indent=2))  # noqa: T201 -- the command's output
+            print(json.dumps(warden.summary(), indent=2))
             return 0
         expected = arguments.function_checksum
         if problem := _missing(arguments):
@@ -296,5 +296,5 @@ def _policy(bundle: Path, state: Path, variant: Variant) -> Policy:
 
 
 def _fail(message: str) -> int:
-    print(f"enclave_runtime: {message}", file=sys.stderr)  # noqa: T201 -- the command's error line
+    print(f"enclave_runtime: {message}", file=sys.stderr)
     return 1

@@ -57,7 +57,7 @@ def main() -> int:
     options = _parser().parse_args()
     if options.list:
         for trick in TRICKS.values():
-            print(f"{trick.name:24} {trick.story}")  # noqa: T201 -- the command's output
+            print(f"{trick.name:24} {trick.story}")
         return 0
     if problem := _without_effect(options):
         return _fail(problem)
@@ -88,7 +88,7 @@ def main() -> int:
         return interrupt.EXIT_STATUS
     demo.show(outcomes)
     if len(played) < len(tricks):
-        print(f"{len(tricks) - len(played)} tricks need --state, the folder of the simulated root.")  # noqa: T201 -- output
+        print(f"{len(tricks) - len(played)} tricks need --state, the folder of the simulated root.")
     return 0 if all(outcome.as_expected for outcome in outcomes) else 1
 
 
@@ -97,7 +97,7 @@ def _serve(evil: EvilGateway, name: str | None, port: int) -> int:
         return _fail("--serve plays one trick: name it with --trick; --list shows them")
     evil.play(TRICKS[name])
     with demo.serving(evil, port) as url:
-        print(f"{url} {TRICKS[name].story}. Ctrl-C ends it.", flush=True)  # noqa: T201 -- the command's output
+        print(f"{url} {TRICKS[name].story}. Ctrl-C ends it.", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
@@ -106,7 +106,7 @@ def _serve(evil: EvilGateway, name: str | None, port: int) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"evil_gateway: {message}", file=sys.stderr)  # noqa: T201 -- the command's error line
+    print(f"evil_gateway: {message}", file=sys.stderr)
     return 1
 
 

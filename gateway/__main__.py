@@ -31,7 +31,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         if arguments.command == "token":
-            print(tokens.create(arguments.name, arguments.file))  # noqa: T201 -- the command's output
+            print(tokens.create(arguments.name, arguments.file))
             return 0
         if arguments.command == "boot-config":
             log.configure()
@@ -65,7 +65,7 @@ def _serve() -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"gateway: {message}", file=sys.stderr)  # noqa: T201 -- the command's error line
+    print(f"gateway: {message}", file=sys.stderr)
     return 1
 
 

@@ -45,18 +45,18 @@ class Place:
         """The connection waits for a request: it may have to give way."""
         self._connections._waiting.pop(self, None)  # noqa: SLF001 -- its other half
         if not self._left:
-            self._connections._waiting[self] = occupant  # noqa: SLF001
+            self._connections._waiting[self] = occupant  # noqa: SLF001 -- the two are one
 
     def work(self) -> None:
         """A request has come: it may stay until that is answered."""
-        self._connections._waiting.pop(self, None)  # noqa: SLF001
+        self._connections._waiting.pop(self, None)  # noqa: SLF001 -- the two are one
 
     def leave(self) -> None:
         """The connection is closed. Doing so again changes nothing."""
         if not self._left:
             self._left = True
             self.work()
-            self._connections._leave(self.source)  # noqa: SLF001
+            self._connections._leave(self.source)  # noqa: SLF001 -- the two are one
 
 
 class Connections:

@@ -56,13 +56,13 @@ def install(app: FastAPI) -> None:
         return response(error, request.state.request_id)
 
     async def on_validation(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)  # noqa: S101
+        assert isinstance(error, RequestValidationError)  # noqa: S101 -- it is registered for these
         # FastAPI's own answer holds `input`: the caller's bytes. Where the fault lies is all that may be said.
         places = sorted({".".join(str(part) for part in entry["loc"][:2]) for entry in error.errors()})
         return await on_problem(request, Problem("invalid_parameter", f"Invalid: {', '.join(places)}."))
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)  # noqa: S101
+        assert isinstance(error, HTTPException)  # noqa: S101 -- it is registered for these
         code = _BY_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "bad_request")
         answer = await on_problem(request, Problem(code, "See /docs for what this service answers."))
         answer.headers.update(error.headers or {})

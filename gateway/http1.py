@@ -48,7 +48,7 @@ MAX_PIPELINED: Final = 64
 _MALFORMED: Final = "This is not an HTTP/1.1 request."
 
 
-class _Faulty(Exception):  # noqa: N818
+class _Faulty(Exception):
     """A head that llhttp takes and this gateway does not; the message says why."""
 
 

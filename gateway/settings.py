@@ -23,7 +23,7 @@ _RETIRED: Final = ("BLINDSIGHT_ENCLAVE_HOST", "BLINDSIGHT_ENCLAVE_PORT")
 """Variables of earlier releases, which BLINDSIGHT_ENCLAVE took the place of."""
 
 
-class RetiredSetting(Exception):  # noqa: N818 -- reads as what is found
+class RetiredSetting(Exception):
     """A variable that an earlier release read; ignored, it would leave the operator with a default instead."""
 
 

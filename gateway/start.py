@@ -12,7 +12,7 @@ from gateway.settings import RetiredSetting, Settings
 from gateway.tokens import BadTokenFile
 
 
-class CannotStart(Exception):  # noqa: N818 -- reads as what is found
+class CannotStart(Exception):
     """Its message is for the operator, and one line."""
 
 

@@ -19,7 +19,7 @@ PREFIX: Final = "bs_"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class BadTokenFile(Exception):  # noqa: N818
+class BadTokenFile(Exception):
     """The token file, or a name for it, cannot be used; the message says where."""
 
 

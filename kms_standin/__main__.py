@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"kms_standin: {message}", file=sys.stderr)  # noqa: T201 -- the command's error line
+    print(f"kms_standin: {message}", file=sys.stderr)
     return 1
 
 
@@ -77,9 +77,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     listener = service_listener(service, arguments.port, authority.server_tls(folder, _HOST))
     name, access = by_arn[arguments.role]
     metadata = metadata_listener(Role(arguments.role.rpartition("/")[2], name, access, _now), arguments.metadata_port)
-    print(f"{NAME}: {NOTICE}", file=sys.stderr)  # noqa: T201 -- the banner
+    print(f"{NAME}: {NOTICE}", file=sys.stderr)
     where = {"endpoint": _HOST, "port": listener.port, "metadata_port": metadata.port}
-    print(json.dumps({"stand_in": NOTICE, **where}), flush=True)  # noqa: T201 -- the command's output
+    print(json.dumps({"stand_in": NOTICE, **where}), flush=True)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

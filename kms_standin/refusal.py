@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """An exception of the service: `name` as in the API reference, with its HTTP status."""
 
     def __init__(self, name: str, message: str, status: int = 400) -> None:

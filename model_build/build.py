@@ -33,7 +33,7 @@ def build_resnet50(
     `say` is told each step. Raises `DifferenceError` or `ContractError`, and then writes nothing.
     """
     # Imported here: these need torch and onnx, which the import of an ONNX file does without.
-    from model_build import check, export, optimise  # noqa: PLC0415
+    from model_build import check, export, optimise  # noqa: PLC0415 -- torch takes seconds
 
     with _staging(out) as staging:
         path = staging / RESNET50_FILE

@@ -23,12 +23,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         release = make(options.out, inputs)
     except (ReleaseBuildError, BlindsightError) as error:
-        print(f"error: {error}\nnext:  {error.next_step}", file=sys.stderr)  # noqa: T201 -- a command line prints
+        print(f"error: {error}\nnext:  {error.next_step}", file=sys.stderr)
         return 1
     lines = [f"{subject.sha256}  {subject.name}" for subject in release.subjects]
-    print("\n".join([*lines, f"release {release.version}: {options.out / RELEASE_FILE}"]))  # noqa: T201 -- likewise
+    print("\n".join([*lines, f"release {release.version}: {options.out / RELEASE_FILE}"]))
     if release.policy is None:
-        print("The release file holds no policy: no enclave image was given.", file=sys.stderr)  # noqa: T201 -- likewise
+        print("The release file holds no policy: no enclave image was given.", file=sys.stderr)
     return 0
 
 

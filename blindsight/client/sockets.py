@@ -37,7 +37,7 @@ class BlockingSocket:
 
 
 @contextlib.contextmanager
-def opened(url: str, refused: Callable[[int, bytes], Exception], **options: Any) -> Iterator[BlockingSocket]:  # noqa: ANN401
+def opened(url: str, refused: Callable[[int, bytes], Exception], **options: Any) -> Iterator[BlockingSocket]:  # noqa: ANN401 -- what websockets takes
     """A WebSocket to `url` for as long as the block lasts.
 
     `options` are those of websockets' `connect`, whose exceptions are raised; but no redirect is followed, with the

@@ -128,7 +128,7 @@ def token_delete(context: Context) -> None:
     out(f"Deleted token {token_id}")
 
 
-def _rest(context: Context, failure: str, method: str, path: str, **content: Any) -> httpx2.Response:  # noqa: ANN401
+def _rest(context: Context, failure: str, method: str, path: str, **content: Any) -> httpx2.Response:  # noqa: ANN401 -- what httpx2 takes
     content.setdefault("token", context.token)
     try:
         return context.host.rest(method, path, **content)

@@ -137,7 +137,7 @@ def _order(book: Book) -> None:
         rows=[22],
         note="deeper than any genuine chain",
     )
-    wrong = mock.forge({"leaf": {"issuer_name": common_name("somebody else")}})
+    wrong = mock.forge({"leaf": {"issuer_name": common_name("another authority")}})
     book.refused("invalid_chain", 4, "a signer that names another issuer", book.document(wrong), section=PROFILE)
     forged = mock.forge()
     impostor = mock.issue(forged.parties[2], "instance", label="impostor")

@@ -60,16 +60,16 @@ def main() -> int:
         ):
             outcomes[name] = outcome
             if number % 100 == 0:
-                print(f"{number} of {len(todo)}", file=sys.stderr)  # noqa: T201 -- how far it is
+                print(f"{number} of {len(todo)}", file=sys.stderr)
     left = [name for name, outcome in outcomes.items() if outcome == "survived"]
-    print(f"{len(left)} survive the cases", file=sys.stderr)  # noqa: T201 -- how far it is
+    print(f"{len(left)} survive the cases", file=sys.stderr)
     with ThreadPoolExecutor(WORKERS) as pool:
         outcomes |= zip(left, pool.map(_unit_tested, left), strict=True)
     survived = [name for name, outcome in outcomes.items() if outcome == "survived"]
     counts = {outcome: list(outcomes.values()).count(outcome) for outcome in sorted(set(outcomes.values()))}
-    print(f"{len(outcomes)} mutants: {counts}")  # noqa: T201 -- output
+    print(f"{len(outcomes)} mutants: {counts}")
     for name in survived:
-        print(_difference(name))  # noqa: T201 -- output
+        print(_difference(name))
     return 1 if survived else 0
 
 
@@ -102,8 +102,8 @@ def _made() -> dict[str, bool]:
 def _judges() -> list[Judge]:
     """A name and a function for each case, which raises unless the verdict is the expected one."""
     from blindsight_conformance import manifest, protocol  # noqa: PLC0415 -- the mutated ones
-    from blindsight_conformance.drivers import ours  # noqa: PLC0415
-    from blindsight_conformance.mutation.policies import judge_policy  # noqa: PLC0415
+    from blindsight_conformance.drivers import ours  # noqa: PLC0415 -- likewise
+    from blindsight_conformance.mutation.policies import judge_policy  # noqa: PLC0415 -- likewise
 
     roots = manifest.roots(ROOT / "vectors" / "attestation")
     cases = manifest.load(ROOT / "vectors" / "attestation")
@@ -130,7 +130,7 @@ def _judges() -> list[Judge]:
 
 def _hits(judges: list[Judge]) -> dict[str, list[int]]:
     """Which cases call which function."""
-    from mutmut.mutation import trampoline  # noqa: PLC0415
+    from mutmut.mutation import trampoline  # noqa: PLC0415 -- likewise
 
     called: set[str] = set()
     trampoline.record_trampoline_hit = lambda name, **_: called.add(name)
@@ -194,7 +194,7 @@ def _unit_tested(name: str) -> str:
 
 
 def _difference(name: str) -> str:
-    from mutmut.mutation.diff_apply import get_diff_for_mutant  # noqa: PLC0415
+    from mutmut.mutation.diff_apply import get_diff_for_mutant  # noqa: PLC0415 -- likewise
 
     module, _, mutant = name.rpartition(".")
     path = MUTANTS / f"{module.replace('.', '/')}.py"

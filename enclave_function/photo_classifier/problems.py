@@ -7,7 +7,7 @@ decoder's message, which may quote them.
 from __future__ import annotations
 
 
-class InputProblem(Exception):  # noqa: N818 -- what the caller gets is a problem (RFC 9457)
+class InputProblem(Exception):
     """The input cannot be classified; the caller can mend it. `code` is one of the constants below."""
 
     def __init__(self, code: str, detail: str, **limits: int) -> None:

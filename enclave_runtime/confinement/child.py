@@ -53,7 +53,7 @@ def begin(descriptor: int) -> tuple[Channel, Plan]:
     temporary = system.TEMPORARY if plan.layers.namespaces else plan.working
     os.environ.update(HOME=plan.working, TMPDIR=temporary, USER=system.USER, LOGNAME=system.USER)
     # Interpreters that the function starts believe no compiled file of the system either, only what they write.
-    os.environ["PYTHONPYCACHEPREFIX"] = sys._xoptions["pycache_prefix"] = f"{temporary}/.bytecode"  # noqa: SLF001
+    os.environ["PYTHONPYCACHEPREFIX"] = sys._xoptions["pycache_prefix"] = f"{temporary}/.bytecode"  # noqa: SLF001 -- there is no other way at run time
     return channel, plan
 
 

@@ -86,7 +86,7 @@ class Layers:
         return cls(**fields)
 
 
-class LayerUnavailable(Exception):  # noqa: N818 -- names what happened
+class LayerUnavailable(Exception):
     """The kernel refuses `layer`. The process may be confined in part: it must not go on."""
 
     def __init__(self, layer: str, reason: str) -> None:

@@ -35,7 +35,7 @@ _END_SECONDS: Final = 5.0
 """In which a process that was told to end all others has done so; it needs some milliseconds."""
 
 
-class ProcessLost(Exception):  # noqa: N818 -- names what happened
+class ProcessLost(Exception):
     """The process ended, was ended, or did not keep to the messages."""
 
 

@@ -26,7 +26,7 @@ MAX_ANSWER_BYTES: Final = 256 * 1024
 """An answer of KMS has some kilobytes."""
 
 
-class ExchangeFailed(Exception):  # noqa: N818
+class ExchangeFailed(Exception):
     """There was no complete answer within the bounds."""
 
 

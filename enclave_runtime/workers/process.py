@@ -26,11 +26,11 @@ LIMITS: Final = Limits(memory_bytes=6 << 30, file_bytes=1 << 30, nice=NICE)
 """Of one worker. ResNet50 and the largest photo take less than 1 GiB; larger models take more."""
 
 
-class WorkerLost(Exception):  # noqa: N818 -- names what happened
+class WorkerLost(Exception):
     """The worker ended, or was ended, before it answered."""
 
 
-class FunctionBroken(Exception):  # noqa: N818
+class FunctionBroken(Exception):
     """The function cannot be loaded; the message says why. A new worker would fail the same way."""
 
 

@@ -73,7 +73,7 @@ def _service() -> tuple[CapeService, bytes]:
             classifier_checksum=_CHECKSUM,
         )
     service = CapeService.__new__(CapeService)
-    service._host = host  # noqa: SLF001 -- without a state folder
+    service._host = host
     return service, host.vault.seal(_account())
 
 
@@ -99,7 +99,7 @@ def run(data: bytes) -> None:
 
 def _look(service: CapeService, fields: dict[str, Any], answer: dict[str, Any]) -> None:
     if "record" in answer:
-        account = service._host.vault.open(answer["record"])  # noqa: SLF001
+        account = service._host.vault.open(answer["record"])
         signed: str = fields.get("token") or fields["proof"]
         tokens.verify(signed, account.owner_public_key)
         if fields["op"] != "create_account":

@@ -53,7 +53,7 @@ def run(data: bytes) -> None:
 
 async def _status(connections: _Connections) -> None:
     enclave = _attested(connections)
-    await enclave._look()  # noqa: SLF001 -- what `watch` does each second
+    await enclave._look()
     assert not enclave.ready
 
 

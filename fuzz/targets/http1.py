@@ -117,7 +117,7 @@ async def _serve(stream: bytes, step: int) -> None:
         assert scope["http_version"] in {"1.0", "1.1"}
         assert sum(len(name) + len(value) for name, value in scope["headers"]) <= MAX_HEAD_BYTES
     assert not transport.written or _STATUS.match(transport.written)
-    assert not config.limits.connections._open  # noqa: SLF001 -- its place is free again
+    assert not config.limits.connections._open
 
 
 def _config(application: _Application) -> ListenerConfig:

@@ -86,12 +86,12 @@ def _envelope(sealed: bytes) -> None:
 
 
 def _answer(body: bytes) -> None:
-    members = client._members(transport.Answer(200, body))  # noqa: SLF001 -- as `decrypt` does
-    name = client._error_name(transport.Answer(400, body))  # noqa: SLF001
+    members = client._members(transport.Answer(200, body))
+    name = client._error_name(transport.Answer(400, body))
     assert name.isascii()
     asking = client.KmsClient.__new__(client.KmsClient)
-    asking._settings = cast("Any", SimpleNamespace(key=_KEY_ARN))  # noqa: SLF001
-    asking._recipients_part(members)  # noqa: SLF001
+    asking._settings = cast("Any", SimpleNamespace(key=_KEY_ARN))
+    asking._recipients_part(members)
     assert members["KeyId"] == _KEY_ARN
     assert not members.get("Plaintext")
 
@@ -111,7 +111,7 @@ def _stream(data: bytes) -> None:
 
 
 def _credentials(encoded: bytes) -> None:
-    found = credentials._parse(encoded)  # noqa: SLF001
+    found = credentials._parse(encoded)
     assert "\n" not in f"{found.access_key_id}{found.secret_access_key}{found.token}"
     assert found.secret_access_key not in repr(found)
     assert found.expires is not None
@@ -119,7 +119,7 @@ def _credentials(encoded: bytes) -> None:
 
 def _exchange(data: bytes) -> None:
     request = transport.Request("POST", "kms.eu-central-1.amazonaws.com", "/", {}, b"{}")
-    answer = transport._exchange(cast("socket.socket", _Socket(data)), request)  # noqa: SLF001
+    answer = transport._exchange(cast("socket.socket", _Socket(data)), request)
     assert len(answer.body) <= min(len(data), transport.MAX_ANSWER_BYTES)
 
 

@@ -44,13 +44,13 @@ class _Pool:
         self._answer = answer
 
     async def classify(self, _image: bytes, _top_k: int) -> dict[str, Any]:
-        return pool._result(self._answer)  # noqa: SLF001 -- what the pool does with a worker's answer
+        return pool._result(self._answer)
 
 
 def run(data: bytes) -> None:
     """A message is a header and a body, or the worker is lost; every answer becomes a response that can be sealed."""
     process = ConfinedProcess.__new__(ConfinedProcess)
-    process._program, process._reader = cast("Any", _PROGRAM), driving.reader(data)  # noqa: SLF001 -- without a process
+    process._program, process._reader = cast("Any", _PROGRAM), driving.reader(data)
     header, body = driving.finished(process.receive())
     header_bytes, body_bytes = messages.PREFIX.unpack_from(data)
     assert data[messages.PREFIX.size :][header_bytes : header_bytes + body_bytes] == bytes(body)

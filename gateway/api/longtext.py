@@ -22,7 +22,7 @@ _WINDOW: Final = 64 * 1024
 _QUOTE, _BACKSLASH = b'"', ord("\\")
 
 
-class BadJson(ValueError):  # noqa: N818
+class BadJson(ValueError):
     """The bytes are no such object; the message says why, and quotes nothing."""
 
 

@@ -45,7 +45,7 @@ _upgrading = threading.Lock()
 """Alembic keeps its context in globals."""
 
 
-class StoreUnusable(Exception):  # noqa: N818
+class StoreUnusable(Exception):
     """The store cannot be opened or upgraded; the message says why, without the URL, which may hold a password."""
 
 

@@ -113,5 +113,5 @@ class EnclaveConnections:
                 writer.close()
 
 
-class _Unanswered(Exception):  # noqa: N818
+class _Unanswered(Exception):
     """The connection ended cleanly before any answer."""

@@ -31,7 +31,7 @@ NOW = datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC)
 """When the evidence was made: its certificates have expired years ago, and no check reads today's clock."""
 
 PCRS = {index: bytes([index + 1]) * 48 for index in range(3)}
-IMAGE = b"\xff\xd8\xff a photo that somebody was asked about"
+IMAGE = b"\xff\xd8\xff a photo that the enclave was asked about"
 OTHER_DIGEST = "12" * 32
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 P256_PRIME = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF

@@ -174,5 +174,5 @@ def test_34_key_document(cape_host: CapeHost, pycape: Callable[..., Any], ada: P
     changes = {"CAPE_LOCAL_CONFIG_DIR": str(ada.home / "fresh")}
     key = pycape('answer(Cape().key(username="ada").hex())', changes=changes)
     assert key == base64.b64decode(documents[0].user_data["key"]).hex()
-    nobody = httpx2.get(f"{cape_host.plain_url}/v1/user/nobody/key", trust_env=False)
-    assert (nobody.status_code, set(nobody.json())) == (404, {"error", "message"})
+    stranger = httpx2.get(f"{cape_host.plain_url}/v1/user/stranger/key", trust_env=False)
+    assert (stranger.status_code, set(stranger.json())) == (404, {"error", "message"})

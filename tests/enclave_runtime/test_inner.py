@@ -72,7 +72,7 @@ class Api:
         self.function = Function(folder, folder, folder, folder, bytes(32), MANIFEST, b"the canonical manifest")
         self.pool = Recorder(outcome)
         self.key = ReceiptKey()
-        self._api = InnerApi(self.function, self.pool, Ciphertexts(), self.key)  # type: ignore[arg-type] # all that it uses
+        self._api = InnerApi(self.function, self.pool, Ciphertexts(), self.key)
 
     async def respond(
         self, request: bhttp.Request, *, date: float | None = 0, replayed: bool = False
@@ -81,7 +81,7 @@ class Api:
         return await self.respond_to(replace(request, fields=fields).encode(), replayed=replayed)
 
     async def respond_to(self, encoded: bytes | memoryview, *, replayed: bool = False) -> bhttp.Response:
-        self.padded = await self._api.respond(Opened(encoded, None, replayed))  # type: ignore[arg-type] # not sealed here
+        self.padded = await self._api.respond(Opened(encoded, None, replayed))
         return bhttp.decode_response(self.padded)
 
 

@@ -118,7 +118,7 @@ async def test_a_reset_is_no_orderly_end(tmp_path: Path) -> None:
 
 async def _emptied(forwarder: Forwarder) -> None:
     async with asyncio.timeout(10):
-        while forwarder._open:  # noqa: ASYNC110 -- it tells nobody
+        while forwarder._open:  # noqa: ASYNC110 -- it has no event for it
             await asyncio.sleep(0.01)
 
 
@@ -127,7 +127,7 @@ async def test_what_nobody_reads_is_not_gathered(tmp_path: Path) -> None:
     release = asyncio.Event()
 
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        reader._transport.pause_reading()  # type: ignore[attr-defined]  # asyncio's own
+        reader._transport.pause_reading()
         await release.wait()
         writer.transport.abort()
 

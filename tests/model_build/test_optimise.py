@@ -34,7 +34,7 @@ def unfolded(tmp_path):
         helper.make_node("Sigmoid", ["positive"], ["nobody_wants_this"]),
         helper.make_node("GlobalAveragePool", ["positive"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["flat"]),
-        helper.make_node("Mul", ["half_weight", "two"], ["weight"], doc_string="File /home/somebody/model.py, line 7"),
+        helper.make_node("Mul", ["half_weight", "two"], ["weight"], doc_string="File /home/maker/model.py, line 7"),
         helper.make_node("Gemm", ["flat", "weight", "bias"], ["output"]),
     ]
     graph = helper.make_graph(
@@ -92,10 +92,10 @@ def test_strip_metadata_keeps_the_computation(classifier):
     model = classifier()
     clean = classifier()
     strip_metadata(clean)
-    model.doc_string = model.graph.doc_string = model.graph.node[0].doc_string = "/home/somebody"
+    model.doc_string = model.graph.doc_string = model.graph.node[0].doc_string = "/home/maker"
     model.producer_version = "2.13.0+cpu"
     entry = model.graph.node[1].metadata_props.add()
-    entry.key, entry.value = "stack_trace", "/home/somebody/model.py"
+    entry.key, entry.value = "stack_trace", "/home/maker/model.py"
     model.opset_import.append(helper.make_opsetid("com.example", 1))
     strip_metadata(model)
     assert model == clean

@@ -39,7 +39,7 @@ ATTACKS = Path(__file__).parents[1] / "enclave_runtime" / "confinement" / "attac
 MEMORY = 128 << 20
 SECONDS = 4
 NOT_THERE = {"FileNotFoundError", "PermissionError"}
-CANARY = "a photo that somebody else has sent"
+CANARY = "a photo that another caller has sent"
 
 RUNNING = """
 import json, os

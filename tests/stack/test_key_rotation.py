@@ -25,8 +25,8 @@ KEYS = "/.well-known/ohttp-gateway"
 
 
 class RotatingStack(Stack):
-    def start_enclave(self, *arguments: object, **options: object) -> object:  # type: ignore[override]  # the same, with one option more
-        return super().start_enclave(*arguments, key_seconds=KEY_SECONDS, **options)  # type: ignore[arg-type]
+    def start_enclave(self, *arguments: object, **options: object) -> object:
+        return super().start_enclave(*arguments, key_seconds=KEY_SECONDS, **options)
 
 
 @pytest.fixture(scope="module")

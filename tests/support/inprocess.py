@@ -55,4 +55,4 @@ def running_app(stack: Stack, **settings: object) -> Iterator[RunningApp]:
 
 
 def _run(server: uvicorn.Server, listener: object) -> None:
-    asyncio.run(server.serve(sockets=[listener]))  # type: ignore[list-item]  # a socket
+    asyncio.run(server.serve(sockets=[listener]))

@@ -25,10 +25,10 @@ class VsockLike(socket.socket):
         cid, port = address
         return str(self._folder / f"{'any' if cid == ANY_CID else cid}-{port}")
 
-    def connect(self, address: tuple[int, int]) -> None:  # type: ignore[override]  # vsock's addresses
+    def connect(self, address: tuple[int, int]) -> None:
         super().connect(self._path(address))
 
-    def bind(self, address: tuple[int, int]) -> None:  # type: ignore[override]  # vsock's addresses
+    def bind(self, address: tuple[int, int]) -> None:
         super().bind(self._path(address))
 
 

@@ -104,7 +104,7 @@ const BROKEN: [string, number | "leaf", PartyOptions][] = [
   ],
   ["an unknown critical extension", 1, { extras: [extension("2a0304", true, tlv(0x05))] }],
   ["constraints twice", 1, { extras: [extension("551d13", true, tlv(0x30))] }],
-  ["an issuer of another name", 1, { issuerName: "somebody else" }],
+  ["an issuer of another name", 1, { issuerName: "another authority" }],
   ["a serial number that is negative", 1, { serial: tlv(0x02, Uint8Array.of(0x80)) }],
   ["a serial number that is too long", 1, { serial: tlv(0x02, new Uint8Array(22).fill(1)) }],
   ["four digits of a year before 2050", 1, { encodedEnd: tlv(0x18, utf8("20300101000000Z")) }],

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-IMAGE = b"\xff\xd8\xff a photo that nobody between may see"
+IMAGE = b"\xff\xd8\xff a photo that no gateway may see"
 JSON = {"content-type": "application/json"}
 
 

@@ -27,7 +27,7 @@ from tests.support.policies import changed
 if TYPE_CHECKING:
     from pathlib import Path
 
-IMAGE = b"\xff\xd8\xff a photo that nobody between may see"
+IMAGE = b"\xff\xd8\xff a photo that no gateway may see"
 
 
 def test_an_answer(caller: Caller) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from blindsight.sealing import bhttp
     from enclave_runtime.keys import LaneKeys, Opened
 
-IMAGE = b"\xff\xd8\xff a photo that nobody between may see"
+IMAGE = b"\xff\xd8\xff a photo that no gateway may see"
 WEIGHTS = "ab" * 32
 OTHER_DIGEST = "12" * 32
 KIB, MIB = 1 << 10, 1 << 20

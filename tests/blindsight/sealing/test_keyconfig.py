@@ -67,7 +67,7 @@ def test_lists_come_back_in_order(some):
 
 
 def test_an_unknown_kem_is_skipped_whatever_follows_it():
-    unknown = b"\x07\x00\x10" + b"P-256, with a key of a length that is nobody's business here"
+    unknown = b"\x07\x00\x10" + b"P-256, with a key of a length that is not known here"
     known = keyconfig.offered(3, KEY, X25519_HKDF_SHA256)
     assert keyconfig.decode_list(prefixed(unknown) + prefixed(known.encode())) == [known]
 

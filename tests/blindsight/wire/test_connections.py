@@ -312,7 +312,7 @@ def test_only_vsock_has_a_cid(peer: object) -> None:
         def get_extra_info(self, name: str) -> object:
             return {"peername": peer}[name]
 
-    assert address.peer_cid(Writer()) is None  # type: ignore[arg-type]  # what is asked of it
+    assert address.peer_cid(Writer()) is None
 
 
 def test_the_cid_of_a_peer() -> None:
@@ -320,7 +320,7 @@ def test_the_cid_of_a_peer() -> None:
         def get_extra_info(self, name: str) -> object:
             return {"peername": (16, 12345)}[name]
 
-    assert address.peer_cid(Writer()) == 16  # type: ignore[arg-type]  # what is asked of it
+    assert address.peer_cid(Writer()) == 16
 
 
 class TestUnixSockets:

@@ -118,7 +118,7 @@ def test_evidence_without_a_key_gets_no_upload(ada: Callable[..., Any], host: Fa
 def test_a_foreign_cached_key_is_not_used(
     ada: Callable[..., Any], host: FakeCapeHost, echo: Path, key_file: Path
 ) -> None:
-    key_file.write_bytes(host.cape_key_der("somebody"))  # As Cape's own command line or an attacker would leave it.
+    key_file.write_bytes(host.cape_key_der("stranger"))  # As Cape's own command line or an attacker would leave it.
     assert ada("deploy", str(echo)).status == 0
     assert key_file.read_bytes() == host.cape_key_der("ada")
 

@@ -178,7 +178,7 @@ def test_a_key_without_an_owner_is_refused_at_the_first_use_too(
 def test_a_new_owner_is_accepted_by_its_fingerprint(ada: Callable[..., Any], host: FakeCapeHost) -> None:
     assert ada("encrypt", "hello", "--username", "bob").status == 0
     host.faults["key data"] = swapped
-    others = fingerprint(owner_key("somebody").public_key().public_bytes_raw())
+    others = fingerprint(owner_key("stranger").public_key().public_bytes_raw())
     line = refused(ada("encrypt", "secret", "--username", "bob", "--owner", others))
     assert others in line
     assert fingerprint(ATTACKER) in line
@@ -216,7 +216,7 @@ def test_a_host_is_the_same_however_it_is_spelled(spelling: str, cape: Callable[
     )
 
 
-def test_another_port_of_the_host_does_not_change_who_somebody_is(
+def test_another_port_of_the_host_does_not_change_whose_key_it_is(
     cape: Callable[..., Any], host: FakeCapeHost, tmp_path: Path
 ) -> None:
     assert cape("encrypt", "hello", "--username", "bob").status == 0

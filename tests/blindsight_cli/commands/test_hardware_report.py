@@ -266,7 +266,7 @@ def test_an_emulated_machines_report_says_so_and_no_other_policy_takes_it(tmp_pa
     gateway = FakeGateway(tmp_path / "state")
     producer = NsmProducer(FakeNsm(pcrs=PCRS, emulated=True), tmp_path / "pool")
     choice.bind(producer, function=CHECKSUM, model=keyconfig.digest(gateway.attested_manifest))
-    gateway.producer = producer  # type: ignore[assignment]  # the other kind
+    gateway.producer = producer
     pcrs = {index: frozenset({value.hex()}) for index, value in PCRS.items()}
     emulated, nitro = (
         Policy(releases=(Release(kind=kind, pcrs=pcrs, function_checksums=frozenset({CHECKSUM.hex()}), **roots),))

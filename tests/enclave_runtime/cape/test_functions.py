@@ -106,7 +106,7 @@ def test_no_part_can_be_missing(reader: BundleReader):
 
 
 def test_anothers_key_opens_nothing():
-    with BundleReader(rsa_key("somebody else's")) as reader, refused("cannot_decrypt"):
+    with BundleReader(rsa_key("another owner's")) as reader, refused("cannot_decrypt"):
         read(reader, sealed(zipped({"app.py": APP})))
 
 

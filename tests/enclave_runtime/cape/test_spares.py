@@ -57,7 +57,7 @@ class Starter:
             self.running -= 1
         process = FakeProcess()
         self.started.append(process)
-        return process  # type: ignore[return-value]
+        return process
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ class Kernel:
         genuine_mkdir, genuine_write = Path.mkdir, cgroups._write
 
         def mkdir(path: Path, *arguments: object, **options: object) -> None:
-            genuine_mkdir(path, *arguments, **options)  # type: ignore[arg-type] # passed on
+            genuine_mkdir(path, *arguments, **options)
             if path.is_relative_to(self.mnt):
                 self._fill(path)
 
@@ -144,7 +144,7 @@ def test_a_limit_that_cannot_be_set_is_no_limit(kernel: Kernel, monkeypatch: pyt
 
 
 def _without(fill: object, folder: Path, name: str) -> None:
-    fill(folder)  # type: ignore[operator] # a bound method
+    fill(folder)
     (folder / name).unlink(missing_ok=True)
 
 

@@ -203,9 +203,7 @@ def test_amazons_roots_are_the_ones_that_count_by_default(kms: StandIn):
     assert len(settings.tls().get_ca_certs()) == 4
     assert {
         dict(name[0] for name in each["subject"])["organizationName"] for each in settings.tls().get_ca_certs()
-    } == {  # type: ignore[misc]
-        "Amazon"
-    }
+    } == {"Amazon"}
     assert settings.tls().verify_mode == ssl.CERT_REQUIRED
     assert settings.tls().check_hostname
     with pytest.raises(KmsError, match="SSLCertVerificationError"):

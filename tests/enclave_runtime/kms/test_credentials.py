@@ -27,7 +27,7 @@ def test_they_are_fetched_once_and_again_before_they_end(kms: StandIn, monkeypat
     kms.clock.moved = timedelta(hours=5, minutes=56)
     renewed = kept.current()
     assert renewed is not first
-    assert renewed.expires > first.expires  # type: ignore[operator]
+    assert renewed.expires > first.expires
 
 
 GOOD = {
@@ -79,7 +79,7 @@ def test_the_session_comes_first(kms: StandIn, monkeypatch: pytest.MonkeyPatch):
 
     def noting(connect: Any, request: Request, **options: Any) -> Answer:
         asked.append(request)
-        return given(connect, request, **options)  # type: ignore[no-any-return]
+        return given(connect, request, **options)
 
     monkeypatch.setattr(module, "exchange", noting)
     InstanceCredentials(connector("tcp://127.0.0.1:1"), kms.clock).current()

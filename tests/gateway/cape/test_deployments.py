@@ -134,7 +134,7 @@ async def test_a_deleted_account_leaves_nothing(host: Host):
         await host.store.delete_account("ada")
         return ids.new(), record
 
-    host.add_function = delete  # type: ignore[method-assign]
+    host.add_function = delete
     with refused("unknown_account"):
         await host.deploy()
     assert host.files() == []
@@ -184,7 +184,7 @@ async def test_a_client_that_goes_away_leaves_nothing(host: Host):
         await asyncio.Event().wait()
         raise AssertionError
 
-    host.add_function = hang  # type: ignore[method-assign]
+    host.add_function = hang
     task = asyncio.create_task(host.deploy())
     async with asyncio.timeout(20):
         await waiting.wait()

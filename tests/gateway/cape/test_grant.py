@@ -63,7 +63,7 @@ async def file(tmp_path: Path, enclave: Enclave, store: Store, monkeypatch: pyte
     """Where the grant is put; it is watched."""
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
     path = tmp_path / "grant"
-    watched: Any = ClassifierGrant(path, enclave, SimpleNamespace(store=store, enclave=enclave))  # type: ignore[arg-type]
+    watched: Any = ClassifierGrant(path, enclave, SimpleNamespace(store=store, enclave=enclave))
     task = asyncio.create_task(watched.watch())
     yield path
     assert not task.done()
@@ -87,7 +87,7 @@ async def looks(enclave: Enclave, count: int = 3) -> None:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.reason for record in caplog.records if record.levelno == logging.WARNING]  # type: ignore[attr-defined]
+    return [record.reason for record in caplog.records if record.levelno == logging.WARNING]
 
 
 async def test_it_is_presented_once_to_each_enclave(file: Path, enclave: Enclave):

@@ -184,7 +184,7 @@ async def test_only_the_account_may(front: Front, method: str, path: str) -> Non
     for token in (CANARY, f"{CANARY}.{CANARY}.{CANARY}", ada.token()[:-8], owner("ada").token(), owner("bob").token()):
         refused(await ask(f"Bearer {token}"), 401, "not valid")
     for scope in ("run", "deploy"):
-        refused(await ask(f"Bearer {ada.token(scope)}"), 403)  # type: ignore[arg-type]
+        refused(await ask(f"Bearer {ada.token(scope)}"), 403)
     assert await front.store.account("ada") is not None
     assert (await ask(f"bearer {ada.token()}")).status_code in {200, 400, 404}
 
@@ -194,11 +194,11 @@ async def test_an_account_token_runs_functions_and_no_token_deploys_but_its_own(
     for scope, sufficient in (("run", {"run"}), ("account", {"run", "account"}), ("deploy", {"deploy"})):
         for wanted in ("run", "account", "deploy"):
             if wanted in sufficient:
-                token, account = await token_account(ada.token(scope), front.store, wanted)  # type: ignore[arg-type]
+                token, account = await token_account(ada.token(scope), front.store, wanted)
                 assert (token.scope, account.username) == (scope, "ada")
             else:
                 with pytest.raises(CapeError) as caught:
-                    await token_account(ada.token(scope), front.store, wanted)  # type: ignore[arg-type]
+                    await token_account(ada.token(scope), front.store, wanted)
                 assert caught.value.code == "forbidden"
     with pytest.raises(CapeError) as caught:
         await token_account("", front.store, "run")
@@ -305,7 +305,7 @@ async def test_what_is_stored_has_succeeded(front: Front, caplog: pytest.LogCapt
         response = await front.client.delete(f"/v1/functions/{function.id}", headers=ada.bearer())
     assert response.status_code == 200
     assert await front.store.function_ids() == set()
-    assert [record.code for record in caplog.records] == ["enclave_unavailable"]  # type: ignore[attr-defined]
+    assert [record.code for record in caplog.records] == ["enclave_unavailable"]
 
 
 async def test_deleting_the_account(front: Front, tmp_path: Path) -> None:

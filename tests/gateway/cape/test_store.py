@@ -37,14 +37,14 @@ def _function(name: str = "echo", **fields: object) -> FunctionRow:
         "id": ids.new(), "owner": "Ada", "name": name, "public": True, "checksum": b"c" * 32, "size": 5,
         "created_at": NOW,
     }  # fmt: skip
-    return FunctionRow(**(values | fields))  # type: ignore[arg-type]
+    return FunctionRow(**(values | fields))
 
 
 def _token(**fields: object) -> TokenRow:
     values = {
         "id": ids.new(), "owner": "Ada", "name": "t", "description": "d", "function_id": None, "created_at": NOW,
     }  # fmt: skip
-    return TokenRow(**(values | fields))  # type: ignore[arg-type]
+    return TokenRow(**(values | fields))
 
 
 def _modes(folder: Path) -> dict[str, int]:
@@ -152,7 +152,7 @@ async def test_a_record_is_replaced_only_from_the_version_that_was_read(store: S
             await store.update_record("Ada", b"lost", expected)
         assert caught.value.code == "stale_record"
     with pytest.raises(CapeError) as caught:
-        await store.update_record("nobody", b"lost", 1)
+        await store.update_record("stranger", b"lost", 1)
     assert caught.value.code == "unknown_account"
     account = await store.account("Ada")
     assert account is not None
