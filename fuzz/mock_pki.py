@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import cbor2
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
 from blindsight.attestation import Claims, Policy, Release, cose, expected_pcr16
+from blindsight_conformance import pki
 
-NOW: Final = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+if TYPE_CHECKING:
+    from cryptography import x509
+
+NOW: Final = pki.NOW
 NONCE: Final = bytes(range(32))
 NAMES: Final = ("root", "regional", "zonal", "instance", "leaf")
 CLAIMS: Final = Claims(
@@ -32,21 +33,37 @@ PCRS: Final = {
 @cache
 def key(name: str) -> ec.EllipticCurvePrivateKey:
     """The P-384 key called `name`, for tests only: it is no secret."""
-    return ec.derive_private_key(int.from_bytes(hashlib.sha384(name.encode()).digest()) >> 8, ec.SECP384R1())
+    return pki.derived_key(f"fuzz.{name}")
 
 
 @cache
+def _parties() -> tuple[pki.Party, ...]:
+    parties: list[pki.Party] = []
+    for depth, name in enumerate(NAMES):
+        leaf = name == NAMES[-1]
+        parties.append(
+            pki.party(
+                parties[-1] if parties else None,
+                f"fuzz.{name}",
+                ca=not leaf,
+                path_length=None if leaf else 3 - depth,
+                key=key(name),
+                serial=depth + 1,
+                start=NOW - timedelta(hours=1),
+            )
+        )
+    return tuple(parties)
+
+
 def chain() -> tuple[x509.Certificate, ...]:
     """Root, three authorities, leaf."""
-    return tuple(
-        _certificate(name, NAMES[max(0, depth - 1)], path_length=3 - depth) for depth, name in enumerate(NAMES)
-    )
+    return tuple(party.certificate for party in _parties())
 
 
 @cache
 def ders() -> tuple[bytes, ...]:
     """`chain`, in DER."""
-    return tuple(certificate.public_bytes(Encoding.DER) for certificate in chain())
+    return tuple(party.der for party in _parties())
 
 
 def fields() -> dict[str, Any]:
@@ -82,31 +99,3 @@ def policy() -> Policy:
         model_digests=frozenset({CLAIMS.model_sha256.hex()}),
     )
     return Policy(releases=(release,))
-
-
-def _certificate(name: str, issuer: str, *, path_length: int) -> x509.Certificate:
-    authority = path_length >= 0
-    usage = dict.fromkeys(
-        ("key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only", "crl_sign"), False
-    )
-    return (
-        x509.CertificateBuilder()
-        .subject_name(_name(name))
-        .issuer_name(_name(issuer))
-        .public_key(key(name).public_key())
-        .serial_number(NAMES.index(name) + 1)
-        .not_valid_before(NOW - timedelta(hours=1))
-        .not_valid_after(NOW + timedelta(hours=3))
-        .add_extension(
-            x509.BasicConstraints(ca=authority, path_length=path_length if authority else None), critical=True
-        )
-        .add_extension(
-            x509.KeyUsage(digital_signature=not authority, content_commitment=False, key_cert_sign=authority, **usage),
-            critical=True,
-        )
-        .sign(key(issuer), hashes.SHA384(), ecdsa_deterministic=True)
-    )
-
-
-def _name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"fuzz.{name}")])
