@@ -122,7 +122,7 @@ async def _emptied(forwarder: Forwarder) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_what_nobody_reads_is_not_gathered(tmp_path: Path) -> None:
+async def test_what_is_not_read_is_not_gathered(tmp_path: Path) -> None:
     """A service that does not read holds the sender up, after little."""
     release = asyncio.Event()
 
@@ -152,15 +152,15 @@ async def test_what_nobody_reads_is_not_gathered(tmp_path: Path) -> None:
 
 
 async def test_an_idle_connection_is_closed(tmp_path: Path) -> None:
-    async with forwarding(tmp_path, bounds=Bounds(idle_seconds=0.3)) as (near, forwarder):
+    async with forwarding(tmp_path, bounds=Bounds(idle_seconds=1)) as (near, forwarder):
         reader, writer = await address.connect(near)
         began = time.monotonic()
-        for _ in range(5):  # As long as there is something, it stays: a second in all.
+        for _ in range(6):  # As long as there is something, it stays: longer than a second in all.
             writer.write(b"x")
             assert await reader.readexactly(1) == b"x"
             await asyncio.sleep(0.2)
         assert await ended(reader) == b""
-        assert 1 < time.monotonic() - began < 5
+        assert 2 < time.monotonic() - began < 10
         writer.close()
         await _emptied(forwarder)
 
@@ -168,13 +168,13 @@ async def test_an_idle_connection_is_closed(tmp_path: Path) -> None:
 async def test_bytes_one_way_keep_the_other_open(tmp_path: Path) -> None:
     async def talks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
-            for _ in range(8):
+            for _ in range(6):
                 writer.write(b"x")
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.2)
 
-    async with forwarding(tmp_path, talks, bounds=Bounds(idle_seconds=0.4)) as (near, _):
+    async with forwarding(tmp_path, talks, bounds=Bounds(idle_seconds=1)) as (near, _):
         reader, writer = await address.connect(near)
-        assert await ended(reader) == b"x" * 8
+        assert await ended(reader) == b"x" * 6
         writer.close()
 
 
