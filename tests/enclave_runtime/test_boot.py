@@ -94,10 +94,10 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 
 def test_the_poison_works(installation: Installation):
     """As Python loads packages usually; else the tests below would prove nothing."""
-    done = installation.run("-c", "import enclave_runtime.boot, blindsight.errors, wheel_of_ours")
+    done = installation.run("-c", "import enclave_runtime.boot, blindsight.interrupt, wheel_of_ours")
     assert done.returncode == 0, done.stderr
     assert installation.loaded() == {
-        "enclave_runtime", "enclave_runtime.boot", "blindsight", "blindsight.errors", "wheel_of_ours",
+        "enclave_runtime", "enclave_runtime.boot", "blindsight", "blindsight.interrupt", "wheel_of_ours",
         "imported_by_site", "sitecustomize",
     }  # fmt: skip
 

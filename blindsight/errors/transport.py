@@ -1,0 +1,48 @@
+"""Services that are not reached, or must not be reached so."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from blindsight.errors.base import BlindsightError
+
+
+class ProxyError(BlindsightError):
+    """A proxy that was asked for and must not be used so. Nothing was sent. Not retryable."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "plain_through_proxy": "Use an https:// address, seal the photos (--sealed), or leave the proxy out.",
+            "proxy_unusable": "Give it as http://HOST:PORT; SOCKS needs the packages socksio and python-socks.",
+        }
+    )
+
+
+class AddressError(BlindsightError):
+    """An address that is none, or that cannot be listened on. Retry only with another one, or when it is free."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "invalid_address": "Give tcp://HOST:PORT, unix:///PATH, unix:///PATH?port=N or vsock://CID:PORT.",
+            "address_taken": "Stop what listens there, or choose another address.",
+            "address_unusable": "Check that the folder or interface exists, and that this user may use it.",
+        }
+    )
+
+
+class TransportError(BlindsightError):
+    """The other side was not reached or did not answer in full. The same request is safe to send again."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "unreachable": "Check the address and that the service runs, then try again.",
+            "timed_out": "Try again; if it stays slow, ask the operator.",
+            "connection_lost": "Try again.",
+            "unavailable": "The service is starting or busy: try again in a few seconds.",
+            "bad_frame": "Check that both sides are of the same release, then try again.",
+            "unexpected_answer": "Check that the address is a Blindsight service, then try again.",
+            "unsupported_protocol": "Run gateway and enclave of releases with one protocol; see docs/protocol.md, 8.",
+            "access_refused": "Give both sides one secret: BLINDSIGHT_ENCLAVE_SECRET_FILE and --gateway-secret.",
+        }
+    )
+    RETRYABLE = True
