@@ -82,9 +82,8 @@ def _up(
     metrics_port: int,
     began: float,
 ) -> int:
-    chosen = models.choose(state, model)
     bundle = state / "function.zip"
-    units.run("enclave_function", "bundle", "build", "--model", str(chosen.folder), "--out", str(bundle))
+    chosen = models.bundle(state, model, bundle)
     policy = state / "policy.json"
     enclave, gateway = _units(
         state, bundle, policy, port=port, tls_port=tls_port, metrics_port=metrics_port, workers=workers, variant=variant
