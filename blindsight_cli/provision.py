@@ -136,7 +136,7 @@ def _cape(variables: Mapping[str, str], *arguments: str) -> str:
     command = [sys.executable, "-m", "blindsight_cli.cape.main", *arguments]
     done = subprocess.run(command, env=dict(variables), capture_output=True, text=True, check=False)
     if done.returncode:
-        err.print(done.stderr.strip(), markup=False)
+        err.print(done.stderr.strip())
         fail("the local Cape account could not be prepared", "remove the folder STATE/cape to begin anew")
     return done.stdout
 

@@ -32,4 +32,4 @@ def tls(
         ("BLINDSIGHT_TLS_KEY", files.key),
         ("SSL_CERT_FILE", files.ca),
     ):
-        out.print(f"{name}={path}", markup=False, soft_wrap=True)
+        out.print(f"{name}={path}", soft_wrap=True)

@@ -32,7 +32,7 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line `arguments` and return its exit status."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
     try:
         parser = _parser(with_training=list(arguments[:1]) == ["train-offline"])
         options = parser.parse_args(arguments)
@@ -146,7 +146,7 @@ def _print_model(directory: Path, model: Manifest) -> None:
 
 def _say(line: str) -> None:
     """Print a result line to stdout."""
-    Console(highlight=False, soft_wrap=True).print(line, markup=False)
+    Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(line)
 
 
 def _parser(*, with_training: bool) -> argparse.ArgumentParser:
