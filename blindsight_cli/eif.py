@@ -18,7 +18,7 @@ from blindsight.eif.describe import UNMEASURED, describe, registers
 from blindsight.eif.expectation import Function, Machine, policy_for
 from blindsight.eif.signing import sign_image
 from blindsight.errors import BlindsightError
-from blindsight_cli import units
+from blindsight_cli import statelock, units
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.printable import printable
 
@@ -139,6 +139,7 @@ def policy_command(  # noqa: PLR0917 -- typer gives them by name
     if out_file is None:
         typer.echo(policy, nl=False)
     else:
+        statelock.require_not_in_use(out_file)
         try:
             files.write(out_file, policy.encode())
         except OSError as error:
