@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from blindsight import files
 from blindsight.errors import LocalTrustError
 
 if TYPE_CHECKING:
@@ -35,12 +36,12 @@ _BUNDLE: Final = "authorities.pem"
 def trusting(state: Path, url: str, environment: Mapping[str, str]) -> dict[str, str]:
     """`environment` with trust in the stack whose folder is `state` and whose address is `url`, and its signup token.
 
-    Raises `LocalTrustError` for a stack that is not of this machine, or whose authority could sign for others, and
-    `FileNotFoundError` if there is no such stack.
+    Raises `LocalTrustError` for a stack that is not of this machine, or whose authority could sign for others,
+    `FileNotFoundError` if there is no such stack, and `OSError` if its files cannot be read or written.
     """
     if not is_local(url):
         raise LocalTrustError("not_local", f"{url} is not of this machine")
-    simulated, authority = state / "enclave" / "simulated_root.pem", state / "tls" / "ca.pem"
+    simulated, authority = _root(state), state / "tls" / "ca.pem"
     for file in (simulated, authority):
         if not file.exists():
             raise FileNotFoundError(file)
@@ -91,9 +92,20 @@ def config_folder(state: Path) -> Path:
     return state / "cape"
 
 
+def state_of(environment: Mapping[str, str]) -> Path | None:
+    """The folder of the stack whose account `environment` names, as `blindsight up` says to; None if it names none."""
+    account = Path(environment.get("CAPE_LOCAL_CONFIG_DIR") or "cape")
+    state = account.parent
+    return state if account.is_absolute() and account == config_folder(state) and _root(state).exists() else None
+
+
 def signup_token_file(state: Path) -> Path:
     """Where the token is kept that accounts of the stack are made with."""
     return config_folder(state) / "signup.token"
+
+
+def _root(state: Path) -> Path:
+    return state / "enclave" / "simulated_root.pem"
 
 
 def _signup_token(state: Path) -> dict[str, str]:
@@ -148,6 +160,4 @@ def _with(ours: Path, known: str | None, target: Path) -> str:
 
 def _write(target: Path, content: bytes) -> None:
     if not target.exists() or target.read_bytes() != content:
-        draft = target.with_name(f"{target.name}.{os.getpid()}")
-        draft.write_bytes(content)
-        draft.replace(target)
+        files.write(target, content)
