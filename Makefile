@@ -24,6 +24,7 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCKED := --require-hashes --no-deps --requirement
 UV ?= uv
+NPM_CI := npm ci --silent --no-audit --no-fund --ignore-scripts
 UNITS := enclave gateway model-build run dev fuzz
 RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-package torch $(LOCK)
@@ -74,11 +75,13 @@ conformance-foreign: $(VENV)/installed-dev # what published verifiers of others 
 
 mutants: $(VENV)/installed-dev $(MUTANTS)/installed ## mutation testing of both verifiers; lists what survives. Slow
 	nice -n 15 $(MUTANTS)/bin/python -W ignore -m blindsight_conformance.mutation.python
-	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
-	nice -n 15 node gateway/web/test/mutants.mjs $(MUTANTS)
+	$(NPM_CI) --prefix clients/js
+	nice -n 15 node clients/js/test/mutants.mjs $(MUTANTS)
 
-web: ## build the page of gateway/web into gateway/static/app, with the pinned tools
-	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
+web: ## build the JavaScript client, and the page with it into gateway/static/app, with the pinned tools
+	$(NPM_CI) --prefix clients/js
+	npm run --silent --prefix clients/js build
+	$(NPM_CI) --prefix gateway/web
 	npm run --silent --prefix gateway/web build
 
 lock: ## resolve the dependency groups of pyproject.toml anew, with hashes; needs uv, and network
