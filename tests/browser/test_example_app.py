@@ -39,7 +39,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The example and the built module beside it, as examples/README.md says; its address."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copy(node.ROOT / "examples" / "app.html", folder)
-    shutil.copytree(node.CLIENT / "dist", folder / "blindsight-client")
+    shutil.copytree(node.CLIENT / "dist", folder / "dist")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -61,7 +61,11 @@ def visit(page: Page, site: str, stack: Stack) -> None:
 
 def test_a_photo_is_sealed_by_the_app_itself(tiny_stack: Stack, site: str, page: Page, photo: Path) -> None:
     sent: list[Request] = []
-    page.on("request", sent.append)
+
+    def note(request: Request) -> None:
+        sent.append(request)
+
+    page.on("request", note)
     visit(page, site, tiny_stack)
     page.get_by_label("Policy").set_input_files(tiny_stack.policy_file)
     expect(page.locator("#status")).to_contain_text("one that your policy accepts")

@@ -93,6 +93,14 @@ def test_types_for_an_app(sources: Path, app: Path, resolution: str) -> None:
     node.run(sources / "node_modules/.bin/tsc", *options, "consumer.ts", cwd=app)
 
 
+def test_a_commonjs_app_requires_it(app: Path) -> None:
+    version = tuple(int(part) for part in node.run(node.node(), "--version", cwd=app).lstrip("v").split("."))
+    if version < (20, 19):
+        pytest.skip("this Node.js does not load ES modules with require")
+    script = "console.log(typeof require('blindsight-client').Client)"
+    assert node.run(node.node(), "--no-warnings", "--input-type=commonjs", "--eval", script, cwd=app) == "function\n"
+
+
 def test_what_an_app_may_name(app: Path) -> None:
     """One entry: nothing inside the package can be imported, so that it may change."""
     names = "import * as all from 'blindsight-client'; console.log(Object.keys(all).sort().join(' '))"
