@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 import blindsight
+from blindsight import interrupt
 from blindsight_cli import attest, classify, doctor, eif, kms, localtrust, modelpath, receipt, release, tls, units, up
+from blindsight_cli.console import err
 from blindsight_cli.hardware import command as hardware
 
+
+class _Interruptible(TyperGroup):
+    """Ctrl-C in any command: one line, and the shell's exit status for it."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 -- typer has a click of its own
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("error: interrupted.", style="red")
+            raise typer.Exit(interrupt.EXIT_STATUS) from None
+
+
 app = typer.Typer(
+    cls=_Interruptible,
     name="blindsight",
     help="Confidential image classification: a photo in, an attested top-5 out.",
     no_args_is_help=True,

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from blindsight import strict_json
+from blindsight import interrupt, strict_json
 from blindsight_cli import units
 from blindsight_cli.console import err, fail
 from blindsight_cli.modelpath import MANIFEST, directory
@@ -59,7 +59,9 @@ def _build_pretrained(state: Path, folder: Path) -> bool:
         python = str(_build_environment(state))
     try:
         units.run("model_build", "build", "--out", str(folder), python=python)
-    except typer.Exit:
+    except typer.Exit as ended:
+        if ended.exit_code == interrupt.EXIT_STATUS:
+            raise
         err.print("The pretrained model could not be built; see above.", style="yellow")
         return False
     return True
@@ -74,12 +76,12 @@ def _build_environment(state: Path) -> Path:
         locked = units.SOURCE / "requirements"
         install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
         for command in (
-            [sys.executable, "-m", "venv", str(folder)],
+            [sys.executable, "-m", "venv", "--clear", str(folder)],
             # Of that index torch alone is wanted: a package of another name there would go before PyPI's.
             [*install, "--retries", "1", "--index-url", _TORCH_INDEX, "--requirement", str(locked / "torch.txt")],
             [*install, "--requirement", str(locked / "model-build.txt")],
         ):
-            if subprocess.run(command, check=False).returncode:
+            if subprocess.run(command, check=False, start_new_session=True).returncode:
                 fail(
                     "the environment for the export could not be installed",
                     "see above, or give MODEL=path/to/model.onnx",
@@ -90,7 +92,8 @@ def _build_environment(state: Path) -> Path:
 
 def _quietly(command: str) -> bool:
     units.require("model_build")
-    done = subprocess.run([sys.executable, "-m", "model_build", command], check=False, capture_output=True)
+    arguments = [sys.executable, "-m", "model_build", command]
+    done = subprocess.run(arguments, check=False, capture_output=True, start_new_session=True)
     return done.returncode == 0
 
 
