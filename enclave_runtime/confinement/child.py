@@ -11,7 +11,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from enclave_runtime.confinement import hardening, messages, sandbox, system
+from enclave_runtime.confinement import hardening, messages, packages, sandbox, system
 from enclave_runtime.confinement.layers import LayerUnavailable
 from enclave_runtime.confinement.plan import Plan
 
@@ -46,12 +46,13 @@ def begin(descriptor: int) -> tuple[Channel, Plan]:
     plan = Plan.from_dict(opening[0]["plan"])
     hardening.silence()
     try:
-        sandbox.confine(plan)
+        found_in = sandbox.confine(plan)
     except LayerUnavailable as error:
         channel.send(messages.encode({"unavailable": error.layer, "reason": error.reason}))
         sys.exit(1)
     temporary = system.TEMPORARY if plan.layers.namespaces else plan.working
     os.environ.update(HOME=plan.working, TMPDIR=temporary, USER=system.USER, LOGNAME=system.USER)
+    packages.narrow(found_in)
     # Interpreters that the function starts believe no compiled file of the system either, only what they write.
     os.environ["PYTHONPYCACHEPREFIX"] = sys._xoptions["pycache_prefix"] = f"{temporary}/.bytecode"  # noqa: SLF001 -- there is no other way at run time
     return channel, plan

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from blindsight import strict_json
 from blindsight.wire import bodies
 from enclave_runtime import boot
-from enclave_runtime.confinement import folder, messages, waiting
+from enclave_runtime.confinement import folder, messages, packages, waiting
 from enclave_runtime.confinement.layers import LayerUnavailable
 from enclave_runtime.confinement.plan import Limits, Plan
 
@@ -198,6 +198,8 @@ class ConfinedProcess:
             writable=tuple(map(str, program.writable)),
             sockets=tuple(map(str, program.sockets)),
             hidden=tuple(map(str, self._warden.hidden)),
+            package_folders=packages.folders(),
+            packages=packages.promised(),
             user=user,
         )
 
