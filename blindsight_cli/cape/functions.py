@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import sys
+import zipfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from rich.console import Console
@@ -15,8 +18,9 @@ from blindsight.cape import tokens
 from blindsight.cape.constants import FUNCTION_NAME, PREFIX
 from blindsight.cape.envelope import Encryptor, load_public_key
 from blindsight.cape.messages import b64
-from blindsight.client.cape import claim
+from blindsight.client.cape import FunctionFailed, claim, text_claim
 from blindsight.errors import BlindsightError
+from blindsight_cli.cape import natives
 from blindsight_cli.cape.console import CliError, arguments_error, go_json, log, out, out_bytes
 from blindsight_cli.cape.context import read_input
 from blindsight_cli.cape.package import package
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
 
 FRAGMENT_BYTES: Final = 64 * 1024
 """Of an upload: read, encrypted and sent at a time."""
+
+_TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 PROGRESS_FROM_BYTES: Final = 4_000_000
 """Smaller uploads end before a progress bar could be read."""
@@ -56,6 +62,7 @@ def deploy(context: Context) -> None:
         try:
             with context.host.connect("/v1/deploy", token, context.trust) as connection:
                 key = load_public_key(context.attested_key(connection, token))
+                _check_compiled(connection, archive.file, "unable to deploy function")
                 with _progress(archive.size) as advance:
                     function_id = connection.deploy(name, public=public, pieces=_encrypted(archive, key, advance))
         except (BlindsightError, OSError) as error:
@@ -75,6 +82,27 @@ def _deploy_token(context: Context, archive: Package, name: str, *, public: bool
         function_name=name,
         public=public,
     )
+
+
+def _check_compiled(connection: Connection, archive: IO[bytes], failed: str) -> None:
+    """Say which Python the enclave runs functions on, and refuse what was compiled for another.
+
+    Leaves `archive` at its start. Raises `CliError`.
+    """
+    tag = text_claim(connection.document.user_data, "python")
+    if tag is None or not _TAG.fullmatch(tag):
+        return
+    runs_on = natives.python_of(tag)
+    log(f"Functions run on {runs_on} ({tag}) there")
+    with zipfile.ZipFile(archive) as entries:
+        found = natives.foreign(entries, tag)
+    archive.seek(0)
+    if found:
+        others = f"; {len(found) - 1} more like it" if len(found) > 1 else ""
+        raise CliError(
+            f"{failed}: {found[0].name} is for {found[0].made_for}, and functions run on {runs_on} ({tag}){others}",
+            step=f"Install its packages anew with {runs_on}: pip install --target FOLDER PACKAGE",
+        )
 
 
 @contextmanager
@@ -124,7 +152,13 @@ def test(context: Context) -> None:
         raise CliError(f"unable to process user function input: {error}") from error
     plaintext = _input(context)
     with context.host.connect("/v1/test", context.token, context.trust) as connection:
-        out_bytes(connection.test(content, plaintext).output)
+        _check_compiled(connection, io.BytesIO(content), "unable to process user function input")
+        try:
+            out_bytes(connection.test(content, plaintext).output)
+        except FunctionFailed as error:
+            for line in error.traceback.splitlines():
+                log(printable(line))
+            raise
 
 
 def run(context: Context) -> None:

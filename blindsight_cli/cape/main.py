@@ -11,6 +11,7 @@ from blindsight_cli.cape import accounts, functions, keys, local, records
 from blindsight_cli.cape.console import CliError, fail, log, out_bytes
 from blindsight_cli.cape.context import Context
 from blindsight_cli.cape.flags import Command, Flag, Parsed, UsageError, parse, usage
+from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -170,6 +171,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _report(error: CliError | BlindsightError, parsed: Parsed) -> None:
     fail(str(error))
+    if isinstance(error, CliError) and error.step:
+        log(printable(error.step))
     if isinstance(error, CliError) and error.usage:
         log(usage(parsed.path))
     known = error if isinstance(error, BlindsightError) else error.__cause__

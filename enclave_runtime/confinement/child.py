@@ -62,18 +62,19 @@ def serve(
     channel: Channel,
     plan: Plan,
     load: Callable[[], Callable[[dict[str, Any], bytes], bytes]],
-    load_error: Callable[[BaseException], str],
+    load_error: Callable[[BaseException], tuple[str, bytes]],
     *,
     max_body_bytes: int = messages.MAX_BODY_BYTES,
 ) -> int:
     """Load a function and answer calls with it until the runtime closes the channel.
 
-    `load` returns what makes a call's encoded answer; `load_error` puts what it raises into words.
+    `load` returns what makes a call's encoded answer; `load_error` makes the words and the body for what it raises.
     """
     try:
         answer = load()
     except BaseException as error:  # noqa: BLE001 -- whatever the function's import raises is reported, once
-        channel.send(messages.encode({"error": load_error(error)}))
+        text, body = load_error(error)
+        channel.send(messages.encode({"error": text}, body))
         return 1
     # From here on it yields to the runtime, and to a process that is being started in a lost one's place.
     os.nice(plan.limits.nice)

@@ -124,13 +124,13 @@ class ConfinedProcess:
     def ended(self) -> bool:
         return self._process.returncode is not None
 
-    async def hello(self) -> dict[str, Any]:
+    async def hello(self) -> tuple[dict[str, Any], bytes | memoryview]:
         """Its first message. Raises `LayerUnavailable` if it could not be confined, `ProcessLost`."""
-        hello, _ = await self.receive()
+        hello, body = await self.receive()
         match hello:
             case {"unavailable": str() as layer, "reason": str() as reason}:
                 raise LayerUnavailable(layer, reason)
-        return hello
+        return hello, body
 
     async def call(self, header: dict[str, Any], body: bytes | memoryview) -> tuple[dict[str, Any], bytes | memoryview]:
         """Send one call and wait for its answer. Raises `ProcessLost`."""

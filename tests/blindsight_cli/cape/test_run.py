@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blindsight.cape import envelope
-from tests.support.fake_cape_host import PCRS, rsa_key
+from tests.support.fake_cape_host import PCRS, PYTHON, rsa_key
 from tests.support.misspelt import misspelt
 
 if TYPE_CHECKING:
@@ -254,7 +254,8 @@ def test_a_websocket_url_does_for_both(function: Function, ada: Callable[..., An
 
 def test_before_deploying(ada: Callable[..., Any], echo: Path, tmp_path: Path) -> None:
     outcome = ada("test", str(echo), "hi")
-    assert (outcome.status, outcome.out, outcome.err) == (0, "hi", "")
+    runs_on = f"Functions run on Python 3.11 on x86_64 Linux ({PYTHON}) there\n"
+    assert (outcome.status, outcome.out, outcome.err) == (0, "hi", runs_on)
     (tmp_path / "data").write_bytes(b"from a file")
     assert ada("test", str(echo), "-f", str(tmp_path / "data")).out == "from a file"
 

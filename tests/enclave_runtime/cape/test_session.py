@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import sysconfig
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -284,6 +285,7 @@ async def test_code_that_nobody_signed_runs_without_keys(runtime: Runtime, token
             assert not await peer.wanted()
             claims = json.loads((await peer.attested()).user_data or b"")
             assert "func_checksum" not in claims
+            assert claims["python"] == sysconfig.get_config_var("SOABI")
             await peer.invoke(ARCHIVE)
             await peer.invoke(value)
             if isinstance(outcome, bytes):
@@ -317,6 +319,7 @@ async def deployed(runtime: Runtime, token: str, message: dict[str, Any], upload
         await peer.wanted()
         claims = json.loads((await peer.attested()).user_data or b"")
         assert (claims["username"], base64.b64decode(claims["key"])) == ("ada", key_of(ADA))
+        assert claims["python"] == sysconfig.get_config_var("SOABI")
         await peer.send(FrameKind.CAPE_DEPLOYMENT, json.dumps({"message": message}).encode())
         await peer.send_long(FrameKind.CAPE_INPUT, upload)
         return frames.unpack(await peer.receive(FrameKind.CAPE_DEPLOYED))
