@@ -145,6 +145,8 @@ class Host:
     ) -> httpx2.Response:
         """Send one request; any status is an answer. Raises `TransportError` and `ProxyError`."""
         url = self._url(path, "http")
+        if token and not (token.isascii() and token.isprintable()):
+            raise _no_token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             with routes.blocking(
@@ -399,8 +401,12 @@ def _not_base64() -> bytes:
 def _checked(token: str) -> str:
     """The token, if it can travel as a subprotocol."""
     if not token or not token.isascii() or not all(character.isalnum() or character in "-._~+" for character in token):
-        raise CapeError("token_invalid", "the token is empty or has characters that no token has")
+        raise _no_token()
     return token
+
+
+def _no_token() -> CapeError:
+    return CapeError("token_invalid", "the token is empty or has characters that no token has")
 
 
 def _refused_handshake(status: int, body: bytes) -> CapeError:

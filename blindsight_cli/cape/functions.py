@@ -9,18 +9,17 @@ import sys
 import zipfile
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from rich.console import Console
 from rich.progress import Progress
 
 from blindsight.cape import tokens
-from blindsight.cape.constants import FUNCTION_NAME, PREFIX
+from blindsight.cape.constants import PREFIX
 from blindsight.cape.envelope import Encryptor, load_public_key
 from blindsight.cape.messages import b64
 from blindsight.client.cape import FunctionFailed, claim, text_claim
 from blindsight.errors import BlindsightError
-from blindsight_cli.cape import natives
+from blindsight_cli.cape import names, natives
 from blindsight_cli.cape.console import CliError, arguments_error, go_json, log, out, out_bytes
 from blindsight_cli.cape.context import read_input
 from blindsight_cli.cape.package import package
@@ -52,11 +51,7 @@ def deploy(context: Context) -> None:
         raise arguments_error("you must specify a directory to upload")
     with package(context.arguments[0]) as archive:
         name, public = context.text("name") or archive.name, context.is_set("public")
-        if not FUNCTION_NAME.fullmatch(name):
-            raise CliError(
-                "unable to deploy function: its name has to be 1 to 100 letters, digits, dots, dashes and underscores"
-                " (see --name)"
-            )
+        names.function_name(name, "unable to deploy function", step="Give it one: cape deploy FOLDER --name NAME")
         token = context.text("token") or _deploy_token(context, archive, name, public=public)
         log("Deploying function to Cape ...")
         try:
@@ -169,9 +164,8 @@ def run(context: Context) -> None:
         raise arguments_error("you must pass in only one input data (stdin, string or filename)")
     plaintext = _input(context)
     expected = {name: _checksum(context, name) for name in ("function-checksum", "key-policy-checksum")}
-    # No client escapes an id or a name; this leaves both as they are.
-    path = f"/v1/run/{quote(context.arguments[0])}"
     token = context.token
+    path = f"/v1/run/{names.function(context.arguments[0], 'run request failed')}"
     try:
         with context.host.connect(path, token, context.trust) as connection:
             user_data = connection.document.user_data

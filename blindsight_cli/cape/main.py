@@ -112,7 +112,7 @@ ROOT: Final = Command(
             "signup",
             "Make an account with an owner key on this machine",
             accounts.signup,
-            "[USERNAME]",
+            "NAME",
             (Flag("api-token", "API token of the host, if it asks for one (BLINDSIGHT_API_TOKEN)"),),
         ),
         Command("test", "Run a function that is not deployed", functions.test, "DIRECTORY|ZIP [DATA]",

@@ -212,9 +212,12 @@ def test_what_cannot_be_deployed(ada: Callable[..., Any], tmp_path: Path) -> Non
 
 def test_a_name_that_no_function_can_have(ada: Callable[..., Any], echo: Path, tmp_path: Path) -> None:
     for argv in (["-n", "a/b"], ["-n", "x" * 101], ["-n", "ä"]):
-        assert "Error: unable to deploy function: its name has to be" in ada("deploy", str(echo), *argv).err
+        assert (
+            "Error: unable to deploy function: the name of a function has 1 to 100"
+            in ada("deploy", str(echo), *argv).err
+        )
     hidden = echo.rename(tmp_path / ".echo")
-    assert "Error: unable to deploy function: its name has to be" in ada("deploy", str(hidden)).err
+    assert "Error: unable to deploy function: the name of a function has 1 to 100" in ada("deploy", str(hidden)).err
     assert ada("deploy", str(hidden), "-n", "echo").status == 0
 
 

@@ -65,7 +65,7 @@ async def test_the_document_names_the_function_and_each_session_has_a_key_of_its
         document = await peer.attested(b"n" * 512)
         claims = json.loads(document.user_data or b"")
         assert base64.b64decode(claims["func_checksum"]) == CHECKSUM
-        assert claims.keys() == {"func_checksum", "signature_verification_public_key", "result_binding"}
+        assert claims.keys() == {"func_checksum", "python", "signature_verification_public_key", "result_binding"}
 
 
 async def _again(peer: Peer) -> bytes:
