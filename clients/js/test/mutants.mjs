@@ -27,6 +27,7 @@ const FILES = [
   "release", "roots", "verify",
 ];
 const UNIT_TESTS = ["cbor", "certificate", "chain", "cose", "der", "matching", "policy", "verify"];
+/** Of processor time for the tests of one file, which take 20 at most. */
 const UNIT_TEST_SECONDS = 120;
 
 /** In a worker: answer the numbers of mutants that come in, one a line. */
@@ -135,29 +136,46 @@ async function tryUnits(units, survivors, outcomes) {
   const one = async () => {
     while (queue.length) {
       const mutant = queue.shift();
-      if (!(await passes(units, mutant))) outcomes.set(mutant.id, "killed");
+      outcomes.set(mutant.id, await unitOutcome(units, mutant));
     }
   };
   await Promise.all(Array.from({ length: WORKERS }, one));
 }
 
-/** Whether the unit tests pass with this mutant, or with none. The tests of its own file come first. */
-async function passes(units, mutant) {
+/** What the unit tests say of this mutant, or of none. The tests of its own file come first. */
+async function unitOutcome(units, mutant) {
   const env = { ...process.env, ...(mutant && { __STRYKER_ACTIVE_MUTANT__: mutant.id }) };
   const isOwn = (name) => mutant?.described.file === `${name}.ts`;
   const ordered = [...units].sort(([one], [other]) => Number(isOwn(other)) - Number(isOwn(one)));
-  for (const [, bundle] of ordered) if (!(await passesOne(bundle, env))) return false;
-  return true;
+  for (const [, bundle] of ordered) {
+    const outcome = await bundleOutcome(bundle, env);
+    if (outcome !== "survived") return outcome;
+  }
+  return "survived";
 }
 
-/** Whether the tests of one bundle pass; it ends with the first one that does not. */
-function passesOne(bundle, env) {
-  const options = { cwd: client, env, stdio: ["ignore", "pipe", "ignore"], timeout: 1000 * UNIT_TEST_SECONDS };
-  const child = spawn(process.execPath, ["--test-reporter=tap", bundle], options);
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    if (/^\s*not ok /.test(line)) child.kill("SIGKILL");
+/** The same of the tests of one bundle; they end with the first one that fails. */
+async function bundleOutcome(bundle, env) {
+  const child = spawn(process.execPath, ["--test-reporter=tap", bundle], {
+    cwd: client,
+    env,
+    stdio: ["ignore", "pipe", "ignore"],
   });
-  return new Promise((done, failed) => child.on("error", failed).on("exit", (status) => done(status === 0)));
+  let outcome;
+  const end = (why) => {
+    outcome ??= why;
+    child.kill("SIGKILL");
+  };
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    if (/^\s*not ok /.test(line)) end("killed");
+  });
+  const watch = setInterval(() => {
+    const spent = processorSeconds(child.pid);
+    if (UNIT_TEST_SECONDS < spent && spent < Infinity) end("timed out");
+  }, 500);
+  const status = await new Promise((done, failed) => child.on("error", failed).on("close", done));
+  clearInterval(watch);
+  return outcome ?? (status === 0 ? "survived" : "killed");
 }
 
 /** What an entry of mutants-excluded.json says of a mutant, and finds it by; line numbers change too often. */
@@ -230,7 +248,9 @@ async function main(tools, places) {
     const units = new Map(UNIT_TESTS.map((name) => [name, join(folder, `${name}.test.mjs`)]));
     for (const [name, file] of units) await bundled(join(folder, "test", `${name}.test.ts`), file);
     const survivors = mutants.filter(({ id }) => outcomes.get(id) === "survived");
-    if (survivors.length && !(await passes(units))) throw new Error("the unit tests do not pass without a mutant");
+    if (survivors.length && (await unitOutcome(units)) !== "survived") {
+      throw new Error("the unit tests do not pass without a mutant");
+    }
     await tryUnits(units, survivors, outcomes);
     return report(mutants, outcomes, places.length ? new Set() : unused);
   } finally {
