@@ -1,6 +1,7 @@
 """What `blindsight up` prepares for Cape's clients: a local account, the classifier as its function, a token.
 
-Everything is done with the `cape` command, as any user would; `STATE/cape` keeps the account between runs.
+Everything is done with the `cape` command, as any user would; `STATE/cape` keeps the account between runs. Beside it
+there is an example account, whose key `encrypt_for_user.py` of Cape's example asks for; its folder is `STATE/capedocs`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from blindsight import strict_json
 from blindsight.cape import tokens
 from blindsight.client.cape import Host, json_object
-from blindsight.errors import BlindsightError, CapeError
+from blindsight.errors import BlindsightError, CapeError, TransportError
 from blindsight_cli import units
 from blindsight_cli.console import err, fail
 from blindsight_cli.local_trust import environment
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 USERNAME = "local"
 FUNCTION = "classifier"
+EXAMPLE = "capedocs"
+"""The account of the examples that Cape published. On this machine it is an example, and its owner is this user."""
 _GRANT_LIFETIME = timedelta(days=7)
 _REGISTRATION_LIFETIME = timedelta(minutes=5)
 
@@ -60,6 +63,11 @@ def signup_tokens(state: Path) -> Path:
     return hashes
 
 
+def example_folder(state: Path) -> Path:
+    """Where the example account's owner key is, in the layout of Cape's command line."""
+    return state / EXAMPLE
+
+
 def provision(state: Path, bundle: Path, url: str, plain_url: str) -> Provisioned:
     """Make what is missing of the local account's things on the running stack, which has HTTPS at `url` and HTTP at
     `plain_url`. Exits with one line if that fails."""
@@ -70,6 +78,9 @@ def provision(state: Path, bundle: Path, url: str, plain_url: str) -> Provisione
     }
     checksum = hashlib.sha256(bundle.read_bytes()).hexdigest()
     _cape(variables, "signup", USERNAME)
+    # Making an account takes a second, for its RSA key: once, and not again at each start.
+    if not _has_account(plain_url, EXAMPLE):
+        _cape(variables | {"CAPE_LOCAL_CONFIG_DIR": str(example_folder(state))}, "signup", EXAMPLE)
     try:
         renew_grant(state, bundle, plain_url)
     except BlindsightError as error:
@@ -127,6 +138,13 @@ def _good_for(file: Path, key: Ed25519PrivateKey, checksum: bytes) -> timedelta:
     return left if left <= _GRANT_LIFETIME else timedelta()
 
 
+def _has_account(url: str, username: str) -> bool:
+    try:
+        return Host(url).rest("GET", f"/v1/user/{username}/key").status_code == 200
+    except TransportError:
+        return False
+
+
 def _deployed(variables: Mapping[str, str], function_id: str) -> bool:
     listed = json.loads(_cape(variables, "list", "--limit", "1000", "-o", "json"))
     return any(each["id"] == function_id for each in listed["deployments"])
@@ -137,7 +155,8 @@ def _cape(variables: Mapping[str, str], *arguments: str) -> str:
     done = subprocess.run(command, env=dict(variables), capture_output=True, text=True, check=False)
     if done.returncode:
         err.print(done.stderr.strip(), markup=False)
-        fail("the local Cape account could not be prepared", "remove the folder STATE/cape to begin anew")
+        folder = variables["CAPE_LOCAL_CONFIG_DIR"]
+        fail("the local Cape accounts could not be prepared", f"remove the folder {folder} to begin anew")
     return done.stdout
 
 

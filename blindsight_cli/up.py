@@ -284,6 +284,11 @@ def _cape_lines(prepared: Provisioned, state: Path, *, tls_port: int) -> None:
     ):
         out.print(f"    export {name}={value}", markup=False, soft_wrap=True)
     out.print()
+    folder = provision.example_folder(state)
+    out.print(
+        f"{provision.EXAMPLE} is an example account; its owner key is in {folder}", end="\n\n", markup=False,
+        soft_wrap=True,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -172,5 +172,6 @@ def test_evidence_under_another_root_is_fatal(
     monkeypatch.delenv("CAPE_ATTESTATION_ROOT")
     outcome = cape("signup")
     assert (outcome.status, outcome.out, outcome.warned) == (1, "", False)
-    assert outcome.err.endswith("Error: the evidence does not descend from the trusted root\n")
+    remedy = "; if the stack is this machine's own, run `blindsight with-local-trust cape …`"
+    assert outcome.err.endswith(f"Error: the evidence does not descend from the trusted root{remedy}\n")
     assert not (folder / "capekey.pub.der").exists()
