@@ -52,7 +52,7 @@ WORKERS = 2
 
 
 def main(only: Sequence[str] = ()) -> int:
-    """Make and try the mutants, all or those of functions whose names begin so; 1 if one survives and is not excluded."""
+    """Make and try mutants: all, or those of functions whose names begin so. 1 if one survives that is not excluded."""
     found = {name: is_text for name, is_text in _made().items() if not only or name.startswith(tuple(only))}
     sys.path.insert(0, str(MUTANTS))
     judges = _judges()
