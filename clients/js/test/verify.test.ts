@@ -77,8 +77,9 @@ test("the report lists PCRs in ascending order, whatever the release's", async (
   assert.ok(release);
   for (const order of [[2, 1, 0], [1, 2, 0], [0, 1, 2]]) {
     const pcrs = new Map(order.map((index) => [index, release.pcrs.get(index) ?? new Set<string>()] as const));
-    const { steps } = (await verified(good, { policy: { ...policy, releases: [{ ...release, pcrs }] } })).report;
-    assert.equal(steps[6]?.checked, "PCR 0, 1, 2");
+    const ordered = { ...policy, releases: [{ ...release, pcrs }] };
+    const { report } = await verified(good, { policy: ordered });
+    assert.equal(report.steps[6]?.checked, "PCR 0, 1, 2");
   }
 });
 
