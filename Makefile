@@ -33,6 +33,7 @@ BLOCK := $(shell env --block-signal=INT true 2>/dev/null && echo env --block-sig
 # npm cannot do without a place for its cache, and a home may be read-only.
 NPM = $(shell test -w "$$HOME" || echo 'npm_config_cache="$$PWD/.venv/npm"') npm
 UV ?= uv
+NPM_CI = $(NPM) ci --silent --no-audit --no-fund --ignore-scripts
 UNITS := enclave gateway model-build run dev fuzz
 RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-package torch $(LOCK)
@@ -88,11 +89,13 @@ conformance-foreign: $(VENV)/installed-dev # what published verifiers of others 
 
 mutants: $(VENV)/installed-dev $(MUTANTS)/installed ## mutation testing of both verifiers; lists what survives. Slow
 	nice -n 15 $(MUTANTS)/bin/python -W ignore -m blindsight_conformance.mutation.python
-	$(NPM) ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
-	nice -n 15 node gateway/web/test/mutants.mjs $(MUTANTS)
+	$(NPM_CI) --prefix clients/js
+	nice -n 15 node clients/js/test/mutants.mjs $(MUTANTS)
 
-web: ## build the page of gateway/web into gateway/static/app, with the pinned tools
-	$(NPM) ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
+web: ## build the JavaScript client, and the page with it into gateway/static/app, with the pinned tools
+	$(NPM_CI) --prefix clients/js
+	$(NPM) run --silent --prefix clients/js build
+	$(NPM_CI) --prefix gateway/web
 	$(NPM) run --silent --prefix gateway/web build
 
 lock: ## resolve the dependency groups of pyproject.toml anew, with hashes; needs uv, and network

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from blindsight_cli import provision
 from blindsight_cli.console import out
 from blindsight_cli.local_trust import environment
 from blindsight_cli.printable import printable
@@ -72,6 +73,8 @@ def show(
         )
         out.print("and then:", end="\n\n")
         out.print(f"    {_this_command()} with-local-trust python script.py", end="\n\n")
+        folder = provision.example_folder(state)
+        out.print(f"{provision.EXAMPLE} is an example account; its owner key is in {folder}", end="\n\n")
     out.print("Ctrl-C stops everything.")
 
 

@@ -1,6 +1,7 @@
 """What `blindsight up` prepares for Cape's clients: a local account, the classifier as its function, a token.
 
-Everything is done with the `cape` command, as any user would; `STATE/cape` keeps the account between runs.
+Everything is done with the `cape` command, as any user would; `STATE/cape` keeps the account between runs. Beside it
+there is an example account, whose key `encrypt_for_user.py` of Cape's example asks for; its folder is `STATE/capedocs`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from blindsight import files, strict_json
 from blindsight.cape import tokens
 from blindsight.client.cape import Host, json_object
-from blindsight.errors import BlindsightError, CapeError, LocalTrustError
+from blindsight.errors import BlindsightError, CapeError, LocalTrustError, TransportError
 from blindsight_cli import units
 from blindsight_cli.local_trust import environment
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 USERNAME = "local"
 FUNCTION = "classifier"
+EXAMPLE = "capedocs"
+"""The account of the examples that Cape published. On this machine it is an example, and its owner is this user."""
 _GRANT_LIFETIME = timedelta(days=7)
 _REGISTRATION_LIFETIME = timedelta(minutes=5)
 
@@ -67,6 +70,11 @@ def signup_tokens(state: Path) -> Path:
     return hashes
 
 
+def example_folder(state: Path) -> Path:
+    """Where the example account's owner key is, in the layout of Cape's command line."""
+    return state / EXAMPLE
+
+
 def provision(state: Path, bundle: Path, url: str, plain_url: str) -> Provisioned:
     """Make what is missing of the local account's things on the running stack, which has HTTPS at `url` and HTTP at
     `plain_url`. Raises `NotProvisioned`."""
@@ -78,6 +86,9 @@ def provision(state: Path, bundle: Path, url: str, plain_url: str) -> Provisione
     variables = trusting | {"CAPE_ENCLAVE_HOST": url, "CAPE_LOCAL_CONFIG_DIR": str(folder)}
     checksum = hashlib.sha256(bundle.read_bytes()).hexdigest()
     _cape(variables, "signup", USERNAME)
+    # Making an account takes a second, for its RSA key: once, and not again at each start.
+    if not _has_account(plain_url, EXAMPLE):
+        _cape(variables | {"CAPE_LOCAL_CONFIG_DIR": str(example_folder(state))}, "signup", EXAMPLE)
     try:
         renew_grant(state, bundle, plain_url)
     except BlindsightError as error:
@@ -137,6 +148,13 @@ def _good_for(file: Path, key: Ed25519PrivateKey, checksum: bytes) -> timedelta:
     return left if left <= _GRANT_LIFETIME else timedelta()
 
 
+def _has_account(url: str, username: str) -> bool:
+    try:
+        return Host(url).rest("GET", f"/v1/user/{username}/key").status_code == 200
+    except TransportError:
+        return False
+
+
 def _deployed(variables: Mapping[str, str], function_id: str) -> bool:
     listed = json.loads(_cape(variables, "list", "--limit", "1000", "-o", "json"))
     return any(each["id"] == function_id for each in listed["deployments"])
@@ -151,7 +169,7 @@ def _cape(variables: Mapping[str, str], *arguments: str) -> str:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it said nothing"])[0].removeprefix("Error: ")
         raise NotProvisioned(
-            f"the local Cape account could not be prepared: `cape {arguments[0]}`: {reason}",
+            f"the local Cape accounts could not be prepared: `cape {arguments[0]}`: {reason}",
             f"remove the folder {variables['CAPE_LOCAL_CONFIG_DIR']} to begin anew",
         )
     return done.stdout

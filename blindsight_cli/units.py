@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import typer
 
@@ -27,42 +27,32 @@ SOURCE: Final = Path(__file__).resolve().parents[1]
 
 def model_build(context: typer.Context) -> None:
     """Build the model directory."""
-    _pass_on("model_build", "build", *context.args)
+    pass_on("model_build", "build", *context.args)
 
 
 def model_check(context: typer.Context) -> None:
     """Check a model directory."""
-    _pass_on("model_build", "check", *context.args)
-
-
-def bundle_build(context: typer.Context) -> None:
-    """Build a function bundle."""
-    _pass_on("enclave_function", "bundle", "build", *context.args)
+    pass_on("model_build", "check", *context.args)
 
 
 def bundle_inspect(context: typer.Context) -> None:
     """Show what is in a function bundle."""
-    _pass_on("enclave_function", "bundle", "inspect", *context.args)
+    pass_on("enclave_function", "bundle", "inspect", *context.args)
 
 
 def eif_build(context: typer.Context) -> None:
     """Build an enclave image."""
-    _pass_on("enclave_image", "build", *context.args)
-
-
-def release_make(context: typer.Context) -> None:
-    """Make a release."""
-    _pass_on("release_build", "make", *context.args)
+    pass_on("enclave_image", "build", *context.args)
 
 
 def bundle_encrypt(context: typer.Context) -> None:
     """Encrypt a function bundle."""
-    _pass_on("enclave_function", "bundle", "encrypt", *context.args)
+    pass_on("enclave_function", "bundle", "encrypt", *context.args)
 
 
 def evil_gateway(context: typer.Context) -> None:
     """Play the evil gateway's tricks."""
-    _pass_on("evil_gateway", *context.args)
+    pass_on("evil_gateway", *context.args)
 
 
 def command(module: str, *arguments: str, python: str = sys.executable) -> list[str]:
@@ -148,7 +138,8 @@ def require(module: str) -> None:
         )
 
 
-def _pass_on(module: str, *arguments: str) -> None:
+def pass_on(module: str, *arguments: str) -> NoReturn:
+    """Run a unit's command in this one's place and exit with its status."""
     require(module)
     for out in _outputs(arguments):
         statelock.require_not_in_use(out)

@@ -73,9 +73,8 @@ def up(  # noqa: PLR0917 -- typer makes options of them
 
 def _up(state: Path, model: Path | None, workers: int, variant: str, ports: Ports, *, began: float) -> int:
     """The exit status. Raises `OSError` where the state cannot be written."""
-    chosen = models.choose(state, model)
     bundle = state / "function.zip"
-    units.run("enclave_function", "bundle", "build", "--model", str(chosen.folder), "--out", str(bundle))
+    chosen = models.bundle(state, model, bundle)
     policy = state / "policy.json"
     enclave, gateway = _units(state, bundle, policy, ports, workers=workers, variant=variant)
     # Accept exactly what was just built here, under this machine's own simulated root.

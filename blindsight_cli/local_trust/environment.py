@@ -1,14 +1,17 @@
 """The environment in which Cape's clients trust a stack of this machine, beside all they trusted before.
 
-Trust ends at this machine. The simulated root is for loopback hosts alone: pycape's hook and `cape` look at the host
-first. The TLS authority is for every program and every host, so it has to be one that can sign for loopback only.
+Trust ends at this machine. The simulated root is for loopback hosts alone: `cape` and the hooks of pycape and cape-js
+look at the host first. The TLS authority is for every program and every host, so it has to be one that can sign for
+loopback only.
 """
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
 import ssl
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -47,7 +50,9 @@ def trusting(state: Path, url: str, environment: Mapping[str, str]) -> dict[str,
     # The enclave's file holds the root's key, too, which no other program may have.
     host = environment.get("CAPE_ENCLAVE_HOST", url)
     root = state / "tls" / "simulated_root.pem"
-    _write(root, x509.load_pem_x509_certificate(simulated.read_bytes()).public_bytes(Encoding.PEM))
+    pem = x509.load_pem_x509_certificate(simulated.read_bytes()).public_bytes(Encoding.PEM)
+    _write(root, pem)
+    _write(root.with_suffix(".zip"), _as_aws_publishes_it(pem))
     system = ssl.get_default_verify_paths().cafile
     known = environment.get("SSL_CERT_FILE") or system
     requests = environment.get("REQUESTS_CA_BUNDLE") or environment.get("CURL_CA_BUNDLE") or known
@@ -58,6 +63,7 @@ def trusting(state: Path, url: str, environment: Mapping[str, str]) -> dict[str,
         **(_signup_token(state) if is_local(host) else {}),
         **environment,
         "PYTHONPATH": os.pathsep.join(filter(None, (str(HOOK), environment.get("PYTHONPATH")))),
+        "NODE_OPTIONS": _preloading(HOOK / "cape-js.cjs", environment.get("NODE_OPTIONS", "")),
         ROOT_VARIABLE: str(root),
         "CAPE_ENCLAVE_HOST": host,
         "CAPE_LOCAL_CONFIG_DIR": environment.get("CAPE_LOCAL_CONFIG_DIR", str(config_folder(state))),
@@ -126,6 +132,21 @@ def _is_limited(pem: bytes) -> bool:
             case _:
                 return False
     return constraints.critical and kinds == {x509.DNSName, x509.IPAddress}
+
+
+def _as_aws_publishes_it(pem: bytes) -> bytes:
+    """The root as cape-js downloads it: `root.pem` in a zip file. The same bytes for the same root."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(zipfile.ZipInfo("root.pem"), pem)
+    return archive.getvalue()
+
+
+def _preloading(module: Path, options: str) -> str:
+    """Node's options with a module that each of its programs loads first; a backslash escapes, as in Node's parser."""
+    path = str(module).replace("\\", "\\\\").replace('"', '\\"')
+    ours = f'--require "{path}"'
+    return options if ours in options else f"{options} {ours}".lstrip()
 
 
 def _with(ours: Path, known: str | None, target: Path) -> str:
