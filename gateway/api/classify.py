@@ -12,7 +12,7 @@ from blindsight.exchange import default_top_k
 from blindsight.problems import Problem
 from gateway.api import openapi, sealed
 from gateway.api.body import read_image, read_images
-from gateway.api.shapes import Answer, BatchAnswer
+from gateway.api.shapes import BatchClassification, Classification
 from gateway.services import services_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _BATCH_PARALLEL = 8
 
 @router.post(
     "/classify",
-    response_model=Answer,
+    response_model=Classification,
     response_model_exclude_unset=True,
     openapi_extra=openapi.CLASSIFY,
     responses={
@@ -40,6 +40,7 @@ _BATCH_PARALLEL = 8
             "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
+    operation_id="classify",
     summary="Classify one image",
 )  # fmt: skip
 async def classify(request: Request) -> dict[str, Any] | Response:
@@ -72,7 +73,7 @@ async def classify(request: Request) -> dict[str, Any] | Response:
 
 @router.post(
     "/classify/batch",
-    response_model=BatchAnswer,
+    response_model=BatchClassification,
     response_model_exclude_unset=True,
     openapi_extra=openapi.BATCH,
     responses=openapi.problems(
@@ -80,6 +81,7 @@ async def classify(request: Request) -> dict[str, Any] | Response:
         "unsupported_media_type", "unknown_host", "too_many_images", "invalid_top_k", "overloaded", "draining",
         "enclave_unavailable", "evidence_refused", "internal",
     ),
+    operation_id="classifyBatch",
     summary="Classify several images",
 )  # fmt: skip
 async def classify_batch(request: Request) -> dict[str, Any]:

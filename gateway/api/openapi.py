@@ -6,7 +6,8 @@ from typing import Any
 
 from blindsight.problems import CATALOGUE, MEDIA_TYPE
 from blindsight.sealing import ohttp
-from gateway.api.shapes import ProblemDocument
+from gateway.api import examples
+from gateway.api.shapes import ProblemDetails
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 
@@ -30,6 +31,38 @@ _RECEIPT = {
     "schema": {"type": "boolean", "default": False},
 }
 
+BODIES: dict[str, Any] = {
+    "ImageForm": {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP."}},
+    },
+    "ImagesForm": {
+        "type": "object",
+        "required": ["files"],
+        "properties": {
+            # `format: binary` is what Swagger UI shows a file picker for (swagger-ui issue 10825).
+            "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+        },
+    },
+    "EncodedImage": {
+        "type": "object",
+        "required": ["image"],
+        "properties": {"image": {"type": "string", "format": "byte", "description": "Standard base64."}},
+    },
+    "CapeCiphertext": {
+        "type": "object",
+        "required": ["ciphertext"],
+        "properties": {"ciphertext": {"type": "string", "pattern": "^cape:", "description": "Instead of an image."}},
+    },
+}
+"""Schemas of bodies, by the names that generators of clients give to them."""
+
+
+def _named(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
 # A 1 x 1 grey PNG: small enough to read, real enough to be tried from the page.
 _TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 
@@ -38,13 +71,7 @@ CLASSIFY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP."}},
-                }
-            },
+            "multipart/form-data": {"schema": _named("ImageForm")},
             "image/jpeg": BINARY,
             "image/png": BINARY,
             "image/webp": BINARY,
@@ -54,14 +81,7 @@ CLASSIFY: dict[str, Any] = {
                 "schema": {"type": "string", "pattern": "^cape:", "description": "Ciphertext of any Cape client."}
             },
             "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "image": {"type": "string", "format": "byte", "description": "Standard base64."},
-                        "ciphertext": {"type": "string", "pattern": "^cape:", "description": "Instead of an image."},
-                    },
-                    "oneOf": [{"required": ["image"]}, {"required": ["ciphertext"]}],
-                },
+                "schema": {"oneOf": [_named("EncodedImage"), _named("CapeCiphertext")]},
                 "examples": {"tiny": {"summary": "A one-pixel PNG", "value": {"image": _TINY_PNG}}},
             },
         },
@@ -72,18 +92,7 @@ BATCH: dict[str, Any] = {
     "parameters": [_TOP_K],
     "requestBody": {
         "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        # `format: binary` is what Swagger UI shows a file picker for (swagger-ui issue 10825).
-                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
-                    },
-                }
-            }
-        },
+        "content": {"multipart/form-data": {"schema": _named("ImagesForm")}},
     },
 }
 
@@ -97,11 +106,11 @@ def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 def _response(status: int, codes: list[str]) -> dict[str, Any]:
-    examples = {code: {"summary": CATALOGUE[code].title, "value": _example(code)} for code in codes}
+    refusals = {code: examples.refusal(code) for code in codes}
     response: dict[str, Any] = {
-        "description": "; ".join(f"`{code}`: {CATALOGUE[code].title.lower()}" for code in codes),
-        "model": ProblemDocument,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}, "examples": examples}},
+        "description": "; ".join(f"`{code}`: {_within(CATALOGUE[code].title)}" for code in codes),
+        "model": ProblemDetails,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "examples": refusals}},
     }
     if status == 503:
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
@@ -110,14 +119,6 @@ def _response(status: int, codes: list[str]) -> dict[str, Any]:
     return response
 
 
-def _example(code: str) -> dict[str, Any]:
-    kind = CATALOGUE[code]
-    return {
-        "type": kind.type,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": "What exactly, and what to do.",
-        "code": code,
-        "retryable": kind.retry,
-        "instance": "urn:uuid:0190a1b2-0000-7000-8000-000000000000",
-    }
+def _within(title: str) -> str:
+    """The title within a sentence."""
+    return title[0].lower() + title[1:]
