@@ -15,7 +15,7 @@ SEALED_ANSWER = {ohttp.RESPONSE_MEDIA_TYPE: BINARY}
 
 OHTTP: dict[str, Any] = {"requestBody": {"required": True, "content": {ohttp.REQUEST_MEDIA_TYPE: BINARY}}}
 
-_TOP_K = {
+_TOP_K: dict[str, Any] = {
     "name": "top_k",
     "in": "query",
     "required": False,
@@ -23,7 +23,7 @@ _TOP_K = {
     "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 5},
 }
 
-_RECEIPT = {
+_RECEIPT: dict[str, Any] = {
     "name": "receipt",
     "in": "query",
     "required": False,
@@ -31,30 +31,58 @@ _RECEIPT = {
     "schema": {"type": "boolean", "default": False},
 }
 
+_PARAMETERS = {
+    "top_k": {**_TOP_K["schema"], "description": "As in the query; if it is in both, the same."},
+    "receipt": {**_RECEIPT["schema"], "description": "As in the query; if it is in both, the same."},
+}
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _in_json(name: str, schema: dict[str, Any], other: str) -> dict[str, Any]:
+    """An object with the member `name`. Any other is as good as absent if it is null."""
+    optional = {name: _nullable(parameter) for name, parameter in _PARAMETERS.items()}
+    return {
+        "type": "object",
+        "required": [name],
+        "properties": {name: {"type": "string", **schema}, other: {"type": "null"}, **optional},
+        "additionalProperties": False,
+    }
+
+
 BODIES: dict[str, Any] = {
+    # A field `image` is taken, too; to say so would take a `oneOf`, which no generator makes a usable form of.
     "ImageForm": {
         "type": "object",
         "required": ["file"],
-        "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP."}},
+        "properties": {
+            "file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP; or in a field `image`."},
+            **_PARAMETERS,
+        },
+        "additionalProperties": False,
     },
     "ImagesForm": {
         "type": "object",
         "required": ["files"],
         "properties": {
             # `format: binary` is what Swagger UI shows a file picker for (swagger-ui issue 10825).
-            "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+            "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1},
+            "top_k": _PARAMETERS["top_k"],
         },
     },
-    "EncodedImage": {
-        "type": "object",
-        "required": ["image"],
-        "properties": {"image": {"type": "string", "format": "byte", "description": "Standard base64."}},
-    },
-    "CapeCiphertext": {
-        "type": "object",
-        "required": ["ciphertext"],
-        "properties": {"ciphertext": {"type": "string", "pattern": "^cape:", "description": "Instead of an image."}},
-    },
+    "EncodedImage": _in_json(
+        "image",
+        {
+            "format": "byte",
+            "description": "Base64 of either alphabet, with or without line breaks and padding; or a data URL.",
+        },
+        "ciphertext",
+    ),
+    "CapeCiphertext": _in_json(
+        "ciphertext", {"pattern": "^cape:", "description": "Ciphertext of any Cape client."}, "image"
+    ),
 }
 """Schemas of bodies, by the names that generators of clients give to them."""
 
@@ -75,7 +103,9 @@ CLASSIFY: dict[str, Any] = {
             "image/jpeg": BINARY,
             "image/png": BINARY,
             "image/webp": BINARY,
+            "image/*": BINARY,
             "application/octet-stream": BINARY,
+            "binary/octet-stream": BINARY,
             ohttp.REQUEST_MEDIA_TYPE: BINARY,
             "text/plain": {
                 "schema": {"type": "string", "pattern": "^cape:", "description": "Ciphertext of any Cape client."}
