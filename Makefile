@@ -11,6 +11,8 @@ SECONDS ?= 60
 TARGET ?=
 # Processes that run the tests, which wait more than they compute. 0: all in one, for a debugger.
 JOBS ?= 2
+# What `make quick` runs.
+T ?= tests/blindsight
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,7 +31,7 @@ RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-enclave lint types imports check bench conformance conformance-foreign mutants fuzz web lock clean
+.PHONY: help run test quick test-enclave lint types imports check bench conformance conformance-foreign mutants fuzz web lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,6 +42,10 @@ run: $(VENV)/installed-run ## build what is missing, start everything, serve unt
 
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TESTS)
+
+# One file, folder or test in seconds: `make quick T='tests/gateway -k gzip'`.
+quick: $(VENV)/installed-dev ## only the tests that T names (any arguments of pytest), without lint and types
+	$(BIN)/python -m pytest -q $(T)
 
 check: lint types imports
 
