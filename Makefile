@@ -4,6 +4,8 @@ TLS_PORT ?= 8443
 METRICS_PORT ?= 9000
 STATE ?= .blindsight
 MODEL ?=
+# Image formats that the enclave takes, such as jpeg,png,webp,avif; without, those of the model.
+FORMATS ?=
 # `classifier`: an enclave without any of Cape's code.
 VARIANT ?= cape
 PYTHON ?= python3
@@ -38,7 +40,7 @@ help: ## this list
 
 run: $(VENV)/installed-run ## build what is missing, start everything, serve until Ctrl-C
 	@$(BIN)/blindsight up --port $(PORT) --tls-port $(TLS_PORT) --metrics-port $(METRICS_PORT) --state $(STATE) --variant $(VARIANT) \
-		$(if $(MODEL),--model $(MODEL))
+		$(if $(MODEL),--model $(MODEL)) $(if $(FORMATS),--formats $(FORMATS))
 
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TESTS)

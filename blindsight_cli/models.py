@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,17 @@ class Chosen:
         return manifest
 
 
-def choose(state: Path, model: Path | None) -> Chosen:
-    """Find or build the model directory to serve. Exits with one line if there is none."""
+def choose(state: Path, model: Path | None, formats: str | None = None) -> Chosen:
+    """Find or build the model directory to serve; with `formats`, one that takes those. Exits if there is none."""
+    chosen = _choose(state, model)
+    if formats is None:
+        return chosen
+    folder = state / "models" / "with-formats"
+    units.run("model_build", "build", "--directory", str(chosen.folder), "--formats", formats, "--out", str(folder))
+    return replace(chosen, folder=folder)
+
+
+def _choose(state: Path, model: Path | None) -> Chosen:
     if model is not None:
         return Chosen(_given(state, model))
     pretrained = state / "models" / _RESNET50

@@ -48,6 +48,12 @@ def up(  # noqa: PLR0917 -- typer makes options of them
     model: Annotated[
         Path | None, typer.Option(help="ONNX classifier or model directory; default: pretrained ResNet50.")
     ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Image formats to take, such as jpeg,png,webp,avif; default: the model's own."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; default: one for each processor.", min=1)] = (
         os.cpu_count() or 1
     ),
@@ -67,13 +73,24 @@ def up(  # noqa: PLR0917 -- typer makes options of them
         fail(f"{state} cannot be the folder of the stack's state: {error.strerror}", "give another with --state")
     with _alone_in(state):
         raise typer.Exit(
-            _up(state, model, workers, variant, port=port, tls_port=tls_port, metrics_port=metrics_port, began=began)
+            _up(
+                state,
+                model,
+                formats,
+                workers,
+                variant,
+                port=port,
+                tls_port=tls_port,
+                metrics_port=metrics_port,
+                began=began,
+            )
         )
 
 
 def _up(
     state: Path,
     model: Path | None,
+    formats: str | None,
     workers: int,
     variant: str,
     *,
@@ -82,7 +99,7 @@ def _up(
     metrics_port: int,
     began: float,
 ) -> int:
-    chosen = models.choose(state, model)
+    chosen = models.choose(state, model, formats)
     bundle = state / "function.zip"
     units.run("enclave_function", "bundle", "build", "--model", str(chosen.folder), "--out", str(bundle))
     policy = state / "policy.json"
