@@ -25,6 +25,7 @@ from gateway.early import EarlyRefusal
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
 from gateway.enclave.exchange import EnclaveExchange
+from gateway.head import HeadAsGet
 from gateway.hosts import KnownHosts
 from gateway.metrics import Metrics
 from gateway.middleware import OneSlash, RequestMiddleware
@@ -73,6 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     # The last one added is asked first.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(EarlyRefusal, admission=services.admission, authenticate=services.authenticate)
     app.add_middleware(OwnPagesOnly, trusted=settings.trusted_origins, metrics=services.metrics)
     app.add_middleware(KnownHosts, hosts=settings.known_hosts, metrics=services.metrics)

@@ -31,6 +31,8 @@ def response(problem: Problem, request_id: str) -> JSONResponse:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if problem.kind.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if "accept_encoding" in problem.extra:
+        headers["Accept-Encoding"] = problem.extra["accept_encoding"]  # RFC 9110, 15.5.16.
     body: dict[str, Any] = {**problem.body(), "instance": f"urn:uuid:{request_id}"}
     return JSONResponse(body, problem.kind.status, headers, MEDIA_TYPE)
 

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 refused or failed, 2 wrong usage. Progress and errors go 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,10 @@ _INTERRUPTED = 130
 """The exit status: 128 and the number of SIGINT, as shells report it."""
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command line `arguments` and return its exit status."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments`, or the process's own, and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
     try:
         parser = _parser(with_training=list(arguments[:1]) == ["train-offline"])
         options = parser.parse_args(arguments)
@@ -150,7 +152,7 @@ def _print_model(directory: Path, model: Manifest) -> None:
 
 def _say(line: str) -> None:
     """Print a result line to stdout."""
-    Console(highlight=False, soft_wrap=True).print(line, markup=False)
+    Console(highlight=False, soft_wrap=True, markup=False, emoji=False).print(line)
 
 
 def _parser(*, with_training: bool) -> argparse.ArgumentParser:

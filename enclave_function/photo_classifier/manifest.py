@@ -81,8 +81,12 @@ def _verified(folder: Path, entry: dict[str, Any]) -> Path:
 
 
 def _labels(path: Path) -> tuple[str, ...]:
+    # As `model_build` reads them: without the mark that some editors put first, and empty lines at the end.
     # Not `splitlines`, which also splits at separators that a label may contain.
-    return tuple(line.removesuffix("\r") for line in path.read_text("utf-8").removesuffix("\n").split("\n"))
+    lines = path.read_text("utf-8-sig").split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return tuple(lines)
 
 
 def _preprocessing(entry: dict[str, Any]) -> Preprocessing:

@@ -7,7 +7,7 @@ import contextlib
 import select
 from typing import TYPE_CHECKING, Any
 
-from blindsight.cape import messages
+from blindsight.cape import messages, tracebacks
 from blindsight.cape.constants import MAX_INPUT_BYTES
 from blindsight.errors import CapeError, TransportError
 from blindsight.wire import cape as pieces
@@ -19,6 +19,7 @@ from enclave_runtime.cape import accounts
 from enclave_runtime.cape.functions import BundleReader, LoadedFunction
 from enclave_runtime.cape.inputs import Input, Inputs, decrypted, is_ciphertext
 from enclave_runtime.cape.line import Line
+from enclave_runtime.cape.process import ExplainedError
 
 if TYPE_CHECKING:
     from blindsight.cape.tokens import Token
@@ -247,16 +248,26 @@ class _Session:
                 function = await self._unpack(bundle, bundles)
             bundles.give_back(len(archive))
             try:
-                self._process = await self._host.test_process(function, allowed)
                 opened = await self._input(share)
                 if is_ciphertext(opened.value) and allowed is None:
                     raise CapeError("forbidden", "only a deploy token for this very code may decrypt")
                 value = await self._readable(opened, caller, share)
-                output = await self._process.call(value)
+                try:
+                    self._process = await self._host.test_process(function, allowed)
+                    output = await self._process.call(value)
+                except ExplainedError as error:
+                    await self._explain(error, opened)
+                    return
                 _take_if_large(share, output)
             finally:
                 await threads.BUNDLES.run(function.remove)
             await self._result(opened, value, function.checksum, output)
+        await self._line.wait_for_end()
+
+    async def _explain(self, error: ExplainedError, opened: Input) -> None:
+        """Tell the client that sealed the input, and no other party, how its code failed on it."""
+        traceback = tracebacks.sealed(opened.traceback_key, error.traceback) if error.traceback else None
+        await self._line.text(messages.error(str(error), **({"traceback": traceback} if traceback else {})))
         await self._line.wait_for_end()
 
     async def _receive_bundle(self, bundle: BundleReader, kind: FrameKind, share: Share) -> None:

@@ -80,7 +80,7 @@ class WorkerProcess:
         try:
             await process.start()
             async with asyncio.timeout(_START_SECONDS):
-                hello = await process.hello()
+                hello, _ = await process.hello()
         except BaseException as error:
             await process.close()
             # No memory or no process left, or none that could be confined: not the function's fault.

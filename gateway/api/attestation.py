@@ -14,7 +14,7 @@ from blindsight import strict_json
 from blindsight.attestation import envelope, verifier
 from blindsight.errors import EvidenceError, PolicyError, TransportError
 from blindsight.problems import Problem
-from gateway.api import openapi
+from gateway.api import openapi, parameters
 from gateway.api.shapes import Attestation
 from gateway.services import services_of
 
@@ -49,6 +49,9 @@ async def attestation(
     `reading` is the gateway's, which you need not believe: `blindsight attest URL` verifies the document for you.
     """
     services = services_of(request)
+    # A misspelt nonce would get evidence that repeats none.
+    if len(parameters.in_query(request, ("nonce",)).values.get("nonce", ())) > 1:
+        raise Problem("invalid_parameter", "nonce must be there once.")
     wanted = _nonce(nonce)
     seconds = services.settings.deadline
     try:

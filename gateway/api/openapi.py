@@ -14,7 +14,7 @@ SEALED_ANSWER = {ohttp.RESPONSE_MEDIA_TYPE: BINARY}
 
 OHTTP: dict[str, Any] = {"requestBody": {"required": True, "content": {ohttp.REQUEST_MEDIA_TYPE: BINARY}}}
 
-_TOP_K = {
+_TOP_K: dict[str, Any] = {
     "name": "top_k",
     "in": "query",
     "required": False,
@@ -22,13 +22,27 @@ _TOP_K = {
     "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 5},
 }
 
-_RECEIPT = {
+_RECEIPT: dict[str, Any] = {
     "name": "receipt",
     "in": "query",
     "required": False,
     "description": "Answer with a receipt that the enclave signed, and the evidence to verify it by.",
     "schema": {"type": "boolean", "default": False},
 }
+
+_PARAMETERS = {
+    "top_k": {**_TOP_K["schema"], "description": "As in the query; if it is in both, the same."},
+    "receipt": {**_RECEIPT["schema"], "description": "As in the query; if it is in both, the same."},
+}
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _instead_of(name: str, other: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"type": "string"}, other: {"type": "null"}}}
+
 
 # A 1 x 1 grey PNG: small enough to read, real enough to be tried from the page.
 _TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
@@ -41,14 +55,21 @@ CLASSIFY: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP."}},
+                    "properties": {
+                        "file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP."},
+                        "image": {"type": "string", "format": "binary", "description": "Instead of `file`."},
+                        **_PARAMETERS,
+                    },
+                    "oneOf": [{"required": ["file"]}, {"required": ["image"]}],
+                    "additionalProperties": False,
                 }
             },
             "image/jpeg": BINARY,
             "image/png": BINARY,
             "image/webp": BINARY,
+            "image/*": BINARY,
             "application/octet-stream": BINARY,
+            "binary/octet-stream": BINARY,
             ohttp.REQUEST_MEDIA_TYPE: BINARY,
             "text/plain": {
                 "schema": {"type": "string", "pattern": "^cape:", "description": "Ciphertext of any Cape client."}
@@ -57,10 +78,22 @@ CLASSIFY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        "image": {"type": "string", "format": "byte", "description": "Standard base64."},
-                        "ciphertext": {"type": "string", "pattern": "^cape:", "description": "Instead of an image."},
+                        "image": {
+                            "type": ["string", "null"],
+                            "format": "byte",
+                            "description": "Base64 of either alphabet, with or without line breaks and padding; or a"
+                            " data URL.",
+                        },
+                        "ciphertext": {
+                            "type": ["string", "null"],
+                            "pattern": "^cape:",
+                            "description": "Instead of an image.",
+                        },
+                        **{name: _nullable(schema) for name, schema in _PARAMETERS.items()},
                     },
-                    "oneOf": [{"required": ["image"]}, {"required": ["ciphertext"]}],
+                    # Null is as if the member was not there.
+                    "oneOf": [_instead_of("image", "ciphertext"), _instead_of("ciphertext", "image")],
+                    "additionalProperties": False,
                 },
                 "examples": {"tiny": {"summary": "A one-pixel PNG", "value": {"image": _TINY_PNG}}},
             },
@@ -76,11 +109,12 @@ BATCH: dict[str, Any] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
-                    "required": ["files"],
                     "properties": {
                         # `format: binary` is what Swagger UI shows a file picker for (swagger-ui issue 10825).
-                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1},
+                        "top_k": _PARAMETERS["top_k"],
                     },
+                    "required": ["files"],
                 }
             }
         },

@@ -14,6 +14,7 @@ FOREIGN = (
     "vectors/",
     "requirements/",
     "gateway/web/package-lock.json",
+    "clients/js/package-lock.json",
     "fuzz/findings/",
 )
 ABOUT = {"tests/docs/test_words.py"}
