@@ -47,10 +47,12 @@ async def classify(request: Request) -> dict[str, Any] | Response:
 
     `curl -F file=@dog.jpeg …/classify`, or `curl --data-binary @dog.jpeg -H 'Content-Type: image/jpeg' …/classify`.
 
-    The gateway seals the photo to the attested enclave; only that decodes it. A raw body is taken by its content under
-    any `image/*`, `application/octet-stream`, `binary/octet-stream` or no type; `Content-Encoding` may be gzip or
-    deflate. 602112 bytes that do not begin like a JPEG, PNG or WebP file are taken as an already normalised
-    (1, 3, 224, 224) float32 tensor. Parameters stand in the query, the form or the JSON; unknown names are refused.
+    Taken are JPEG, PNG and WebP unless the model was built for others: `model.formats` of `/info` lists them. Another
+    format is named in the 415. The gateway seals the photo to the attested enclave; only that decodes it. A raw body is
+    taken by its content under any `image/*`, `application/octet-stream`, `binary/octet-stream` or no type;
+    `Content-Encoding` may be gzip or deflate. 602112 bytes that do not begin like a JPEG, PNG, WebP or AVIF file are
+    taken as an already normalised (1, 3, 224, 224) float32 tensor. Parameters stand in the query, the form or the JSON;
+    unknown names are refused.
 
     A Cape client's ciphertext for the classifier's account (`text/plain`, or JSON `{"ciphertext": "cape:…"}`) is passed
     on unread, and so is a request that the caller sealed (`message/ohttp-req`), as at `/ohttp`; its parameters are
