@@ -41,7 +41,7 @@ OPERATIONS = {
     "decideDeviceLogin": "POST /oauth/device/decision",
     "getDeviceLogin": "GET /oauth/device/login",
 }
-"""What generators name methods and modules by: whoever changes one breaks every generated client."""
+"""What generators name methods and modules by: a change breaks every generated client."""
 
 CLASS = 905
 
