@@ -4,11 +4,12 @@ The tensor is normalised float32 (1, 3, 224, 224), 602112 bytes; `preprocess.py`
 function's folder lie `onnx_model/resnet50.onnx`, `imagenet_classes.txt` and the packages that it imports.
 """
 
-import json
 import os
-from pathlib import Path
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import json
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 
