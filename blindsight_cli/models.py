@@ -57,11 +57,14 @@ def _default(state: Path) -> tuple[Path, str]:
 
 def _build_pretrained(state: Path, folder: Path) -> bool:
     """Fetch the weights and export them; False, with the reason on screen, if that fails."""
-    python = sys.executable
+    python: Path | None = Path(sys.executable)
     if importlib.util.find_spec("torch") is None:
-        python = str(_build_environment(state))
+        python = _build_environment(state)
+    if python is None:
+        err.print("The packages for the export could not be installed; see above.", style="yellow")
+        return False
     try:
-        units.run("model_build", "build", "--out", str(folder), python=python)
+        units.run("model_build", "build", "--out", str(folder), python=str(python))
     except typer.Exit as ended:
         if ended.exit_code == interrupt.EXIT_STATUS:
             raise
@@ -70,8 +73,9 @@ def _build_pretrained(state: Path, folder: Path) -> bool:
     return True
 
 
-def _build_environment(state: Path) -> Path:
-    """An environment of its own for the export: torch is 200 MB that serving does not need."""
+def _build_environment(state: Path) -> Path | None:
+    """The Python of an environment of its own for the export: torch is 200 MB that serving does not need. None, with
+    the reason on screen, if it cannot be installed."""
     folder = state / "build-environment"
     python = folder / "bin" / "python"
     if importlib.util.find_spec("torch") is None and not (folder / "ready").exists():
@@ -85,10 +89,7 @@ def _build_environment(state: Path) -> Path:
             [*install, "--requirement", str(locked / "model-build.txt")],
         ):
             if subprocess.run(command, check=False, start_new_session=True).returncode:
-                fail(
-                    "the environment for the export could not be installed",
-                    "see above, or give MODEL=path/to/model.onnx",
-                )
+                return None
         (folder / "ready").touch()
     return python
 

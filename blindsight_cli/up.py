@@ -31,6 +31,7 @@ _START_SECONDS = 120.0
 _POLL_SECONDS = 0.1
 _PROBE_SECONDS = 5.0
 _RENEW_SECONDS = 6 * 3600.0
+_UNITS = ("model_build", "enclave_function", "enclave_runtime", "gateway")
 _TLS_NAMES = ["localhost", "127.0.0.1", "::1"]
 
 
@@ -60,6 +61,8 @@ def up(  # noqa: PLR0917 -- typer makes options of them
 ) -> None:
     """Build what is missing, start an enclave (simulated) and its gateway on this machine, and serve until Ctrl-C."""
     began = time.monotonic()
+    for unit in _UNITS:
+        units.require(unit)
     # Until the stack runs and stops in order: what is being built ends as it does at Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

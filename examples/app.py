@@ -5,8 +5,10 @@ function's folder lie `onnx_model/resnet50.onnx`, `imagenet_classes.txt` and the
 """
 
 import json
+import os
 from pathlib import Path
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime
 

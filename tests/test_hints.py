@@ -33,8 +33,8 @@ SHOWN_BY = {
 """Which commands show the messages of a file; the first prefix counts. All of them must have an option that a message
 names by itself: `blindsight up`, and so `make run`, has few of `model_build`'s."""
 
-FOREIGN = {"--bypass-policy-lockout-safety-check", "--debug-mode"}
-"""Options of other programs, outside a command that is written out: `aws kms put-key-policy`, `nitro-cli`."""
+FOREIGN = {"--bypass-policy-lockout-safety-check", "--debug-mode", "--require"}
+"""Options of other programs, outside a command that is written out: `aws kms put-key-policy`, `nitro-cli`, Node.js."""
 
 _COMMAND = re.compile(
     r"[`'>]((?:[\w.${}/]*/)?(?:blindsight|cape|make|python3? -m)(?: [^`'<]*)?)[`'<]|(\bpython3? -m \w+[\w -]*)"
@@ -159,6 +159,18 @@ def _node(command: tuple[str, ...]) -> Node:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_what_messages_tell_people_to_type_exists(package: str) -> None:
     texts = (text for path in sorted((ROOT / package).rglob("*.py")) for text in _texts(path))
+    assert [f"{text}: {fault}" for text in texts for fault in faults(text)] == []
+
+
+def test_what_the_pages_tell_people_to_type_exists() -> None:
+    pages = [*(ROOT / "gateway" / "web").glob("*.html"), *(ROOT / "gateway" / "static").glob("*.html")]
+    texts = [
+        Text(path.relative_to(ROOT).as_posix(), number, line)
+        for path in pages
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1)
+        if _COMMAND.search(line)
+    ]
+    assert texts
     assert [f"{text}: {fault}" for text in texts for fault in faults(text)] == []
 
 

@@ -178,11 +178,18 @@ class _Session:
             await self._result(opened, value, entry.checksum, output)
 
     async def _readable(self, opened: Input, owner: Account, share: Share) -> bytes | memoryview:
-        """The input as the handler gets it: a ciphertext for `owner` decrypted."""
+        """The input as the handler gets it: a ciphertext for `owner` decrypted.
+
+        One for the caller is not: who has seen a token of the caller's could read any with a function of its own.
+        """
         if not is_ciphertext(opened.value):
             return opened.value
         _take_if_large(share, opened.value)
-        return await decrypted(self._host.vault.cape_key(owner), opened.value)
+        try:
+            return await decrypted(self._host.vault.cape_key(owner), opened.value)
+        except CapeError as error:
+            text = f"a cape: value has to be encrypted for {owner.username}, whose function this is"
+            raise CapeError(error.code, f"the input cannot be decrypted: {text}") from error
 
     async def _start(self, owner: Account) -> None:
         assert self._function is not None  # noqa: S101 -- loaded before the first input is read

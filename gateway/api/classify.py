@@ -11,7 +11,7 @@ from blindsight import receipts
 from blindsight.problems import Problem
 from gateway.api import openapi, parameters, sealed
 from gateway.api.body import BATCH_PARAMETERS, PARAMETERS, read_image, read_images
-from gateway.api.shapes import Answer, BatchAnswer
+from gateway.api.shapes import BatchClassification, Classification
 from gateway.services import services_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _BATCH_PARALLEL = 8
 
 @router.post(
     "/classify",
-    response_model=Answer,
+    response_model=Classification,
     response_model_exclude_unset=True,
     openapi_extra=openapi.CLASSIFY,
     responses={
@@ -39,6 +39,7 @@ _BATCH_PARALLEL = 8
             "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
+    operation_id="classify",
     summary="Classify one image",
 )  # fmt: skip
 async def classify(request: Request) -> dict[str, Any] | Response:
@@ -77,7 +78,7 @@ async def classify(request: Request) -> dict[str, Any] | Response:
 
 @router.post(
     "/classify/batch",
-    response_model=BatchAnswer,
+    response_model=BatchClassification,
     response_model_exclude_unset=True,
     openapi_extra=openapi.BATCH,
     responses=openapi.problems(
@@ -85,6 +86,7 @@ async def classify(request: Request) -> dict[str, Any] | Response:
         "image_too_large", "unsupported_media_type", "unknown_host", "too_many_images", "invalid_top_k",
         "invalid_parameter", "overloaded", "draining", "enclave_unavailable", "evidence_refused", "internal",
     ),
+    operation_id="classifyBatch",
     summary="Classify several images",
 )  # fmt: skip
 async def classify_batch(request: Request) -> dict[str, Any]:

@@ -195,7 +195,8 @@ def test_openapi_describes_every_form_and_problem(tiny_stack: Stack) -> None:
     forms = classify["requestBody"]["content"]
     assert {"multipart/form-data", "image/jpeg", "image/png", "image/webp", "application/json"} <= set(forms)
     # What Swagger UI shows a file picker for.
-    assert forms["multipart/form-data"]["schema"]["properties"]["file"]["format"] == "binary"
+    assert forms["multipart/form-data"]["schema"] == {"$ref": "#/components/schemas/ImageForm"}
+    assert schema["components"]["schemas"]["ImageForm"]["properties"]["file"]["format"] == "binary"
     documented = {
         code
         for response in classify["responses"].values()
