@@ -28,9 +28,23 @@ def describe(app: FastAPI, services: Services) -> None:
         for path, operations in schema["paths"].items():
             for operation in operations.values():
                 _correct(operation, services, classifies=path.startswith(("/classify", "/ohttp")))
+        root = services.settings.root_path
+        if root:
+            schema["servers"] = [{"url": root}]
+            _put_under(root, schema)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+
+
+def _put_under(root: str, node: Any) -> None:  # noqa: ANN401 -- any part of the description
+    """Have the examples of problems name the page that is there."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, item in list(items):
+        if isinstance(item, str) and item.startswith("/problems#"):
+            node[key] = f"{root}{item}"
+        else:
+            _put_under(root, item)
 
 
 def _correct(operation: dict[str, Any], services: Services, *, classifies: bool) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from blindsight.problems import CATALOGUE
+from gateway.rootpath import lacks_slash, root_of
 from gateway.services import services_of
 
 STATIC: Final = Path(__file__).parents[1] / "static"
@@ -23,9 +24,11 @@ _PAGE_POLICY: Final = (
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/")
-async def index() -> FileResponse:
+@router.get("/", response_model=None)
+async def index(request: Request) -> FileResponse | RedirectResponse:
     """The page that verifies the enclave, seals a photo to it and opens the answer, all in the browser."""
+    if lacks_slash(request):
+        return RedirectResponse(f"{root_of(request.scope)}/")
     headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"}
     return FileResponse(STATIC / "app" / "index.html", headers=headers)
 
@@ -60,6 +63,6 @@ async def problems() -> HTMLResponse:
     )
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Problem codes</title>'
-        '<link rel="stylesheet" href="/static/style.css"></head>'
+        '<link rel="stylesheet" href="static/style.css"></head>'
         f"<body><main><h1>Problem codes</h1><dl>{rows}</dl></main></body></html>"
     )

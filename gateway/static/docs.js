@@ -1,6 +1,6 @@
 "use strict";
 window.ui = SwaggerUIBundle({
-  url: "/openapi.json",
+  url: "openapi.json",
   dom_id: "#docs",
   deepLinking: true,
   // Without this, the UI asks a public validator about the schema.

@@ -65,7 +65,7 @@ async function attempt(mine: number): Promise<void> {
     }
     view.policySource(policy);
     const client = new Client({
-      gateway: single ? gateway.value.trim() : "",
+      gateway: single ? gateway.value.trim() : policies.BASE,
       policy: policy.text,
       token: byId<HTMLInputElement>("token").value.trim(),
       // However long a gateway holds evidence back: what is verified by a policy that was replaced gets no photo.
@@ -229,7 +229,7 @@ function arrange(): void {
   byId("trust-file").hidden = !single;
   byId("trust-served").hidden = single;
   byId("links").hidden = single;
-  byId("curl").textContent = `curl -F file=@photo.jpg ${location.origin}/classify`;
+  byId("curl").textContent = `curl -F file=@photo.jpg ${location.origin}${policies.BASE}/classify`;
 }
 
 arrange();

@@ -6,6 +6,9 @@ import { parsePolicy } from "../protocol/policy.ts";
 import { DEFAULT_TIMEOUT, exchange } from "../protocol/transport.ts";
 import { sha256 } from "../protocol/webcrypto.ts";
 
+/** The path that the gateway which served this page is shown under; empty, or without a slash at its end. */
+export const BASE = location.pathname.replace(/\/[^/]*$/, "");
+
 const OWN = "blindsight.policy";
 const SEEN = "blindsight.seen-policy:";
 
@@ -51,21 +54,21 @@ export function forgetOwn(): void {
 
 /** What the gateway that served this page states, if it always stated the same. Throws `Refusal`. */
 export async function stated(): Promise<Chosen> {
-  const reply = await exchange(fetch, { method: "GET", url: "/policy", headers: {} }, DEFAULT_TIMEOUT);
+  const reply = await exchange(fetch, { method: "GET", url: `${BASE}/policy`, headers: {} }, DEFAULT_TIMEOUT);
   const text = reply.status === 200 ? fromUtf8(reply.content) : undefined;
   if (text === undefined) {
     throw refusal("unreachable", "The gateway does not state its policy: load your own, or try again.");
   }
   const digest = await digestOf(text);
-  const seen = kept(SEEN + location.origin);
+  const seen = kept(SEEN + location.origin + BASE);
   if (seen !== null && seen !== digest) throw new PolicyChanged(digest);
-  keep(SEEN + location.origin, digest);
+  keep(SEEN + location.origin + BASE, digest);
   return { text, digest, source: "gateway" };
 }
 
 /** Take the gateway's changed policy for good from now on. */
 export function accept({ digest }: PolicyChanged): void {
-  keep(SEEN + location.origin, digest);
+  keep(SEEN + location.origin + BASE, digest);
 }
 
 function kept(key: string): string | null {
