@@ -1,45 +1,62 @@
 # Two commands: `make run` from a fresh clone to a serving stack, `make test` for everything that is checked.
 PORT ?= 8000
 TLS_PORT ?= 8443
-METRICS_PORT ?= 9000
+# Unset: 9000, or a free one.
+METRICS_PORT ?=
 STATE ?= .blindsight
 MODEL ?=
+# Image formats that the enclave takes, such as jpeg,png,webp,avif; without, those of the model.
+FORMATS ?=
 # `classifier`: an enclave without any of Cape's code.
 VARIANT ?= cape
-PYTHON ?= python3
+# The interpreter of the environment; unset: the first that is 3.11 or newer of those that tools/environment.sh knows.
+PYTHON ?=
 SECONDS ?= 60
 TARGET ?=
 # Processes that run the tests, which wait more than they compute. 0: all in one, for a debugger.
 JOBS ?= 2
+# What `make quick` runs.
+T ?= tests/blindsight
 
 VENV := .venv
 BIN := $(VENV)/bin
 # The published pycape in an environment of its own: its packages are not ours.
 PYCAPE_VENV := .venv-pycape
+# Its hybrid_pke has no wheel for a newer one.
+PYCAPE_PYTHONS := python3.12 python3.11 python3
 PYCAPE_PINS := tests/cape/pycape-requirements.txt
 # Tools that make mutants, in an environment of their own, beside our packages.
 MUTANTS := .venv-mutants
-# The CPU builds of torch. Only torch is ever asked of this index. One retry, because it may be out of reach.
-TORCH_INDEX := https://download.pytorch.org/whl/cpu
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-LOCKED := --require-hashes --no-deps --requirement
+# A value as one word of the shell, whatever it holds. Values are never expanded: `$` is a character like others.
+quoted = '$(subst ','\'',$(value $(1)))'
+option = $(if $(value $(2)),$(1) $(call quoted,$(2)))
+# Ctrl-C waits until the program can answer it; Python's own answer, while it starts, is a traceback.
+BLOCK := $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)
+# npm cannot do without a place for its cache, and a home may be read-only.
+NPM = $(shell test -w "$$HOME" || echo 'npm_config_cache="$$PWD/.venv/npm"') npm
 UV ?= uv
+NPM_CI = $(NPM) ci --silent --no-audit --no-fund --ignore-scripts
 UNITS := enclave gateway model-build run dev fuzz
 RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-enclave lint types imports check bench conformance conformance-foreign mutants fuzz web lock clean
+.PHONY: help run test quick test-enclave lint types imports check bench conformance conformance-foreign mutants fuzz web lock clean FORCE
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/installed-run ## build what is missing, start everything, serve until Ctrl-C
-	@$(BIN)/blindsight up --port $(PORT) --tls-port $(TLS_PORT) --metrics-port $(METRICS_PORT) --state $(STATE) --variant $(VARIANT) \
-		$(if $(MODEL),--model $(MODEL))
+	@$(BLOCK) $(BIN)/python -m blindsight_cli up $(call option,--port,PORT) $(call option,--tls-port,TLS_PORT) \
+		$(call option,--metrics-port,METRICS_PORT) $(call option,--state,STATE) $(call option,--variant,VARIANT) \
+		$(call option,--model,MODEL) $(call option,--formats,FORMATS)
 
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TESTS)
+
+# One file, folder or test in seconds: `make quick T='tests/gateway -k gzip'`.
+quick: $(VENV)/installed-dev ## only the tests that T names (any arguments of pytest), without lint and types
+	$(BIN)/python -m pytest -q $(T)
 
 check: lint types imports
 
@@ -74,12 +91,14 @@ conformance-foreign: $(VENV)/installed-dev # what published verifiers of others 
 
 mutants: $(VENV)/installed-dev $(MUTANTS)/installed ## mutation testing of both verifiers; lists what survives. Slow
 	nice -n 15 $(MUTANTS)/bin/python -W ignore -m blindsight_conformance.mutation.python
-	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
-	nice -n 15 node gateway/web/test/mutants.mjs $(MUTANTS)
+	$(NPM_CI) --prefix clients/js
+	nice -n 15 node clients/js/test/mutants.mjs $(MUTANTS)
 
-web: ## build the page of gateway/web into gateway/static/app, with the pinned tools
-	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix gateway/web
-	npm run --silent --prefix gateway/web build
+web: ## build the JavaScript client, and the page with it into gateway/static/app, with the pinned tools
+	$(NPM_CI) --prefix clients/js
+	$(NPM) run --silent --prefix clients/js build
+	$(NPM_CI) --prefix gateway/web
+	$(NPM) run --silent --prefix gateway/web build
 
 lock: ## resolve the dependency groups of pyproject.toml anew, with hashes; needs uv, and network
 	for unit in client $(UNITS); do \
@@ -90,37 +109,26 @@ lock: ## resolve the dependency groups of pyproject.toml anew, with hashes; need
 	done
 
 clean: ## remove the environment and everything that was built
-	rm -rf $(VENV) $(PYCAPE_VENV) .venv-conformance $(MUTANTS) $(STATE) benchmarks/out
+	@lock=$(call quoted,STATE)/lock; if test -e "$$lock" && command -v flock >/dev/null && ! flock --shared --nonblock "$$lock" true; then \
+		echo "error: a stack uses $$(dirname "$$lock") (process $$(cat "$$lock"))" >&2; echo "next:  stop it first" >&2; exit 1; fi
+	rm -rf $(VENV) $(PYCAPE_VENV) .venv-conformance $(MUTANTS) $(call quoted,STATE) benchmarks/out
 
-$(VENV)/installed-run: pyproject.toml requirements/run.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the packages of gateway and enclave, once…"
-	@$(PIP) $(LOCKED) requirements/run.txt
-	@$(PIP) --no-build-isolation --no-deps --editable .
-	@touch $@
+# Looked at each time, since an environment can break without a file that make knows being newer.
+$(VENV)/installed-run $(VENV)/installed-dev $(VENV)/installed-fuzz: FORCE
+	@PYTHON=$(call quoted,PYTHON) tools/environment.sh $(@:$(VENV)/installed-%=%)
 
-$(VENV)/installed-dev: pyproject.toml requirements/dev.txt requirements/torch.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the packages for development, torch among them, once…"
-	@$(PIP) --retries 1 --index-url $(TORCH_INDEX) $(LOCKED) requirements/torch.txt
-	@$(PIP) $(LOCKED) requirements/dev.txt
-	@$(PIP) --no-build-isolation --no-deps --editable .
-	@touch $@ $(VENV)/installed-run
-
-$(VENV)/installed-fuzz: $(VENV)/installed-dev requirements/fuzz.txt
-	@$(PIP) $(LOCKED) requirements/fuzz.txt
-	@touch $@
+FORCE:
 
 $(MUTANTS)/installed: Makefile
-	@test -x $(MUTANTS)/bin/python || $(PYTHON) -m venv $(MUTANTS)
+	@test -x $(MUTANTS)/bin/python || $(BIN)/python -m venv $(MUTANTS)
 	@$(MUTANTS)/bin/python -m pip install --quiet --disable-pip-version-check mutmut==3.8.1
 	@$(BIN)/python -c 'import pytest, pathlib; print(pathlib.Path(pytest.__file__).parents[1])' > \
 		"$$($(MUTANTS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ours.pth"
-	@npm install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix $(MUTANTS) @stryker-mutator/instrumenter@9.5.1
+	@$(NPM) install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix $(MUTANTS) @stryker-mutator/instrumenter@9.5.1
 	@touch $@
 
 $(PYCAPE_VENV)/installed: $(PYCAPE_PINS)
-	@test -x $(PYCAPE_VENV)/bin/python || $(PYTHON) -m venv $(PYCAPE_VENV)
+	@test -x $(PYCAPE_VENV)/bin/python || { python=$$(PYTHON= tools/environment.sh python $(PYCAPE_PYTHONS)) && "$$python" -m venv $(PYCAPE_VENV); }
 	@echo "Installing the published pycape, which is tested against, once…"
 	@$(PYCAPE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(PYCAPE_PINS) \
 		pycape numpy pillow geopy

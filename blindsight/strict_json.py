@@ -1,4 +1,4 @@
-"""JSON (RFC 8259) from outside, read in one way only, the same as `gateway/web/src/protocol/json.ts` reads it.
+"""JSON (RFC 8259) from outside, read in one way only, the same as `clients/js/src/json.ts` reads it.
 
 `json.loads` takes bytes for UTF-16 or UTF-32 where they look like it, drops a byte order mark, lets halves of surrogate
 pairs through, takes the last of two members of one name, knows `NaN`, and makes an infinity of `1e999`. Two readers

@@ -88,7 +88,7 @@ def verify(
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
     else:
-        out.print(report.render(), markup=False, end="")
+        out.print(report.render(), end="")
     for warning in report.warnings:
         err.print(warning, style="bold yellow")
     if report.notice is not None:

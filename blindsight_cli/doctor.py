@@ -16,6 +16,7 @@ from typing import Annotated
 import httpx2
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from blindsight import strict_json
 from blindsight.attestation import matching
@@ -60,15 +61,20 @@ def doctor(
         _python(), *_units(), _memory(), _disk(state), _state(state), *_policy(state), _security_module(),
         *_confinement(), *_gateway(url, proxy),
     ]  # fmt: skip
+    show(findings)
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+def show(findings: list[Finding]) -> None:
+    """Print a table of what was checked."""
     table = Table(box=None, pad_edge=False)
     for heading in ("", "check", "seen", "next step"):
         table.add_column(heading)
     for finding in findings:
-        mark = "[green]ok[/]" if finding.good else "[red]mend[/]"
+        mark = Text("ok", style="green") if finding.good else Text("mend", style="red")
         table.add_row(mark, finding.name, cell(finding.seen), cell("" if finding.good else finding.next_step))
     out.print(table)
-    if not all(finding.good for finding in findings):
-        raise typer.Exit(1)
 
 
 def _python() -> Finding:

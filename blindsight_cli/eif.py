@@ -18,7 +18,7 @@ from blindsight.eif.describe import UNMEASURED, describe, registers
 from blindsight.eif.expectation import Function, Machine, policy_for
 from blindsight.eif.signing import sign_image
 from blindsight.errors import BlindsightError
-from blindsight_cli import units
+from blindsight_cli import statelock, units
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.printable import printable
 
@@ -88,7 +88,7 @@ def describe_command(
         if files:
             _show_files(found)
     for warning in found["warnings"]:
-        err.print(printable(warning), style="yellow", markup=False)
+        err.print(printable(warning), style="yellow")
 
 
 @app.command("diff")
@@ -139,6 +139,7 @@ def policy_command(  # noqa: PLR0917 -- typer gives them by name
     if out_file is None:
         typer.echo(policy, nl=False)
     else:
+        statelock.require_not_in_use(out_file)
         try:
             files.write(out_file, policy.encode())
         except OSError as error:
@@ -148,7 +149,7 @@ def policy_command(  # noqa: PLR0917 -- typer gives them by name
     elif not any(kernel.is_of(known, release) for known in kernel.AWS):
         stated = "states no version" if release is None else f"has the version {release}"
         err.print(printable(f"The kernel in this image {stated}: it is not known to start on AWS. {_KERNELS}"),
-                  style="bold yellow", markup=False)  # fmt: skip
+                  style="bold yellow")  # fmt: skip
 
 
 @app.command("sign")
@@ -230,7 +231,7 @@ def _description(path: Path) -> dict[str, Any]:
 
 def _show(found: dict[str, Any]) -> None:
     for name, value in found["measurements"].items():
-        out.print(f"{name:<13} {value}  {_MEANING[name]}", markup=False)
+        out.print(f"{name:<13} {value}  {_MEANING[name]}")
     kernel, signed = found["kernel"], found["signature"]
     lines = {
         "kernel": kernel["version"] or "(states no version)",
@@ -245,7 +246,7 @@ def _show(found: dict[str, Any]) -> None:
         lines[f"ramdisk {number}"] = f"{what}; it changes {_names(ramdisk['registers'])}"
     lines["metadata"] = f"{json.dumps(found['unmeasured']['metadata'])}  (not measured)"
     for name, value in lines.items():
-        out.print(printable(f"{name:<13} {value}"), markup=False)
+        out.print(printable(f"{name:<13} {value}"))
 
 
 def _signer(signed: dict[str, Any]) -> str:
@@ -258,23 +259,23 @@ def _show_files(found: dict[str, Any]) -> None:
         for entry in ramdisk["entries"] or ():
             target = f" -> {entry['target']}" if "target" in entry else ""
             what = f"{entry.get('size', '-'):>10}  {entry.get('sha256', entry['type']):<64}  {entry['path']}{target}"
-            out.print(printable(f"{number}  {entry['mode']} {what}"), markup=False)
+            out.print(printable(f"{number}  {entry['mode']} {what}"))
 
 
 def _show_differences(found: dict[str, Any]) -> None:
     for name, values in found["measurements"].items():
-        out.print(f"{name} differs: {_MEANING[name]}", markup=False)
+        out.print(f"{name} differs: {_MEANING[name]}")
         for side in ("old", "new"):
-            out.print(f"  {side} {values[side] or '(not signed)'}", markup=False)
+            out.print(f"  {side} {values[side] or '(not signed)'}")
     for part in found["parts"]:
         note = f" ({part['note']})" if "note" in part else ""
-        out.print(printable(f"{part['what']} differs{note}; it changes {_names(part['registers'])}"), markup=False)
+        out.print(printable(f"{part['what']} differs{note}; it changes {_names(part['registers'])}"))
     for change in found["files"]:
         where = f"in ramdisk {change['ramdisk']}: {_names(change['registers'])}"
         what = f" ({', '.join(change['what'])})" if change["what"] else ""
-        out.print(printable(f"  {change['change']:<8} {change['path']}{what}  {where}"), markup=False)
+        out.print(printable(f"  {change['change']:<8} {change['path']}{what}  {where}"))
     for name in found["unmeasured"]:
-        out.print(f"{name} differs; it changes no register", markup=False)
+        out.print(f"{name} differs; it changes no register")
     same = "The images measure the same." if found["same_measurements"] else "The images measure differently."
     out.print(same)
 

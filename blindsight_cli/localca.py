@@ -7,7 +7,6 @@ for to this machine, and to the hosts that were asked for.
 from __future__ import annotations
 
 import ipaddress
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -23,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from blindsight.files import write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,13 +60,13 @@ def ensure(folder: Path, hosts: list[str], *, now: datetime | None = None) -> Se
     authority = _authority(files.ca, ca_key_file, hosts, now)
     if authority is None:
         authority = _new_authority(hosts, now)
-        _write(ca_key_file, _key_pem(authority.key), 0o600)
-        _write(files.ca, authority.certificate.public_bytes(Encoding.PEM), 0o644)
+        write(ca_key_file, _key_pem(authority.key), mode=0o600)
+        write(files.ca, authority.certificate.public_bytes(Encoding.PEM), mode=0o644)
     if not _still_good(files, authority, hosts, now):
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _server_certificate(authority, key, hosts, now)
-        _write(files.key, _key_pem(key), 0o600)
-        _write(files.certificate, certificate.public_bytes(Encoding.PEM), 0o644)
+        write(files.key, _key_pem(key), mode=0o600)
+        write(files.certificate, certificate.public_bytes(Encoding.PEM), mode=0o644)
     return files
 
 
@@ -190,11 +191,3 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-    draft.replace(path)

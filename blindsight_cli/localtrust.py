@@ -17,7 +17,10 @@ from blindsight_cli.local_trust import environment
 
 def with_local_trust(
     command: Annotated[list[str], typer.Argument(help="The command and its arguments, as in `python script.py`.")],
-    state: Annotated[Path, typer.Option(help="The stack's folder.")] = Path(".blindsight"),
+    state: Annotated[
+        Path | None,
+        typer.Option(help="The stack's folder. Default: the one of CAPE_LOCAL_CONFIG_DIR, or .blindsight."),
+    ] = None,
     url: Annotated[str, typer.Option(help="The stack's HTTPS address, of this machine.")] = "https://localhost:8443",
 ) -> None:
     """Run COMMAND so that pycape, cape-js and `cape` accept the simulated evidence of this machine's own stack.
@@ -27,17 +30,23 @@ def with_local_trust(
     other host is verified as ever.
     """
     checked(url, scheme="https")
+    folder = state or environment.state_of(os.environ) or Path(".blindsight")
     try:
-        variables = environment.trusting(state.resolve(), url, os.environ)
+        variables = environment.trusting(folder.resolve(), url, os.environ)
     except LocalTrustError as error:
         fail(str(error), error.next_step)
     except FileNotFoundError as error:
-        fail(f"{error.args[0]} is missing", "start a stack first with `make run`, or name its folder with --state")
+        fail(
+            f"{error.args[0]} is missing",
+            "start a stack with `make run` and copy its export of CAPE_LOCAL_CONFIG_DIR, or give --state",
+        )
+    except OSError as error:
+        fail(f"{error.filename} cannot be used: {error.strerror}", "run this as the user whose stack it is")
     program = shutil.which(command[0])
     if program is None:
         fail(f"there is no command {command[0]}", "check its name")
     err.print(
-        f"LOCAL TRUST: evidence of loopback hosts under the simulated root of {state} is accepted. It proves nothing.",
+        f"LOCAL TRUST: evidence of loopback hosts under the simulated root of {folder} is accepted. It proves nothing.",
         style="yellow",
     )
     os.execve(program, command, variables)  # noqa: S606 -- the very purpose

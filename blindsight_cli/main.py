@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 import blindsight
-from blindsight_cli import attest, classify, doctor, eif, kms, localtrust, receipt, release, tls, units, up
+from blindsight import interrupt
+from blindsight_cli import attest, classify, doctor, eif, kms, localtrust, modelpath, receipt, release, tls, units, up
+from blindsight_cli.console import err
 from blindsight_cli.hardware import command as hardware
 
+
+class _Interruptible(TyperGroup):
+    """Ctrl-C in any command: one line, and the shell's exit status for it."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 -- typer has a click of its own
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err.print("error: interrupted.", style="red")
+            raise typer.Exit(interrupt.EXIT_STATUS) from None
+
+
 app = typer.Typer(
+    cls=_Interruptible,
     name="blindsight",
     help="Confidential image classification: a photo in, an attested top-5 out.",
     no_args_is_help=True,
@@ -34,7 +52,7 @@ model.command("build", context_settings=_PASS_ON, help="Build the model director
 model.command("check", context_settings=_PASS_ON, help="Check a model directory; see --help.")(units.model_check)
 app.add_typer(model, name="model")
 bundle = typer.Typer(help="Build, inspect, encrypt function bundles (the unit enclave_function).", no_args_is_help=True)
-bundle.command("build", context_settings=_PASS_ON, help="Build a bundle; see --help.")(units.bundle_build)
+bundle.command("build", context_settings=_PASS_ON, help="Build a bundle; see --help.")(modelpath.bundle_build)
 bundle.command("inspect", context_settings=_PASS_ON, help="Show what is in a bundle; see --help.")(units.bundle_inspect)
 bundle.command("encrypt", context_settings=_PASS_ON, help="Encrypt a bundle whose model is secret; see --help.")(
     units.bundle_encrypt
@@ -42,7 +60,7 @@ bundle.command("encrypt", context_settings=_PASS_ON, help="Encrypt a bundle whos
 app.add_typer(bundle, name="bundle")
 release.app.command(
     "make", context_settings=_PASS_ON, help="Make a release and its release file (the unit release_build); see --help."
-)(units.release_make)
+)(modelpath.release_make)
 app.add_typer(release.app, name="release")
 demo = typer.Typer(help="Demonstrations.", no_args_is_help=True)
 demo.callback()(lambda: None)

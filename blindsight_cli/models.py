@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from blindsight import files, strict_json
+from blindsight import interrupt, strict_json
 from blindsight_cli import units
 from blindsight_cli.console import err, fail
+from blindsight_cli.modelpath import MANIFEST, directory
 
 _RESNET50 = "resnet50"
 _TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -23,60 +24,58 @@ _HOW = "ResNet50: run once with network access, or give MODEL=path/to/model.onnx
 
 @dataclass(frozen=True)
 class Chosen:
-    """A model directory, and what the user should know about the choice."""
+    """The manifest of the model in a bundle, and what the user should know about the choice."""
 
-    folder: Path
+    manifest: dict[str, Any]
     remark: str = ""
 
-    @property
-    def manifest(self) -> dict[str, Any]:
-        manifest: dict[str, Any] = strict_json.loads((self.folder / "model.json").read_bytes())
-        return manifest
+
+def bundle(state: Path, model: Path | None, out: Path, formats: str | None = None) -> Chosen:
+    """Find or build the model to serve and write its function bundle to `out`; `formats` as for `directory`.
+
+    Exits with one line if that fails.
+    """
+    chosen, remark = (model, "") if model is not None else _default(state)
+    with directory(chosen, scratch=state / "models", formats=formats) as folder:
+        units.run("enclave_function", "bundle", "build", "--model", str(folder), "--out", str(out))
+    with zipfile.ZipFile(out) as archive:
+        return Chosen(strict_json.loads(archive.read(MANIFEST)), remark)
 
 
-def choose(state: Path, model: Path | None) -> Chosen:
-    """Find or build the model directory to serve. Exits with one line if there is none."""
-    if model is not None:
-        return Chosen(_given(state, model))
+def _default(state: Path) -> tuple[Path, str]:
+    """The model directory where none is asked for, and a remark on it."""
     pretrained = state / "models" / _RESNET50
-    if (pretrained / "model.json").exists():
-        return Chosen(pretrained)
+    if (pretrained / MANIFEST).exists():
+        return pretrained, ""
     if _quietly("available") and _build_pretrained(state, pretrained):
-        return Chosen(pretrained)
+        return pretrained, ""
     offline = _offline_model()
     if offline is None:
         fail("the pretrained weights cannot be had and no offline model is installed", _HOW)
-    return Chosen(offline, f"The pretrained weights cannot be had now, so the small offline model serves. {_HOW}.")
-
-
-def _given(state: Path, model: Path) -> Path:
-    if (model / "model.json").exists():
-        return model
-    if not model.is_file():
-        fail(f"there is no model at {model}", "give an ONNX file or a model directory")
-    with files.opened(model) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    folder = state / "models" / f"{model.stem}-{digest[:16]}"
-    if not (folder / "model.json").exists():
-        units.run("model_build", "build", "--onnx", str(model), "--out", str(folder))
-    return folder
+    return offline, f"The pretrained weights cannot be had now, so the small offline model serves. {_HOW}."
 
 
 def _build_pretrained(state: Path, folder: Path) -> bool:
     """Fetch the weights and export them; False, with the reason on screen, if that fails."""
-    python = sys.executable
+    python: Path | None = Path(sys.executable)
     if importlib.util.find_spec("torch") is None:
-        python = str(_build_environment(state))
+        python = _build_environment(state)
+    if python is None:
+        err.print("The packages for the export could not be installed; see above.", style="yellow")
+        return False
     try:
-        units.run("model_build", "build", "--out", str(folder), python=python)
-    except typer.Exit:
+        units.run("model_build", "build", "--out", str(folder), python=str(python))
+    except typer.Exit as ended:
+        if ended.exit_code == interrupt.EXIT_STATUS:
+            raise
         err.print("The pretrained model could not be built; see above.", style="yellow")
         return False
     return True
 
 
-def _build_environment(state: Path) -> Path:
-    """An environment of its own for the export: torch is 200 MB that serving does not need."""
+def _build_environment(state: Path) -> Path | None:
+    """The Python of an environment of its own for the export: torch is 200 MB that serving does not need. None, with
+    the reason on screen, if it cannot be installed."""
     folder = state / "build-environment"
     python = folder / "bin" / "python"
     if importlib.util.find_spec("torch") is None and not (folder / "ready").exists():
@@ -84,23 +83,21 @@ def _build_environment(state: Path) -> Path:
         locked = units.SOURCE / "requirements"
         install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
         for command in (
-            [sys.executable, "-m", "venv", str(folder)],
+            [sys.executable, "-m", "venv", "--clear", str(folder)],
             # Of that index torch alone is wanted: a package of another name there would go before PyPI's.
             [*install, "--retries", "1", "--index-url", _TORCH_INDEX, "--requirement", str(locked / "torch.txt")],
             [*install, "--requirement", str(locked / "model-build.txt")],
         ):
-            if subprocess.run(command, check=False).returncode:
-                fail(
-                    "the environment for the export could not be installed",
-                    "see above, or give MODEL=path/to/model.onnx",
-                )
+            if subprocess.run(command, check=False, start_new_session=True).returncode:
+                return None
         (folder / "ready").touch()
     return python
 
 
 def _quietly(command: str) -> bool:
     units.require("model_build")
-    done = subprocess.run([sys.executable, "-m", "model_build", command], check=False, capture_output=True)
+    arguments = [sys.executable, "-m", "model_build", command]
+    done = subprocess.run(arguments, check=False, capture_output=True, start_new_session=True)
     return done.returncode == 0
 
 
@@ -109,4 +106,4 @@ def _offline_model() -> Path | None:
     if found is None or found.origin is None:
         return None
     folder = Path(found.origin).parent / "offline_model"
-    return folder if (folder / "model.json").exists() else None
+    return folder if (folder / MANIFEST).exists() else None

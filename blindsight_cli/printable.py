@@ -10,6 +10,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def multiline(text: str) -> str:
+    """`text` likewise, with its line breaks and tabs."""
+    return "\n".join("\t".join(printable(part) for part in line.split("\t")) for line in text.split("\n"))
+
+
 def cell(text: str) -> Text:
     """`text` for a table of `rich`, which would take square brackets in a plain one for markup."""
     return Text(printable(text))

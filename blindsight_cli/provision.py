@@ -1,6 +1,7 @@
 """What `blindsight up` prepares for Cape's clients: a local account, the classifier as its function, a token.
 
-Everything is done with the `cape` command, as any user would; `STATE/cape` keeps the account between runs.
+Everything is done with the `cape` command, as any user would; `STATE/cape` keeps the account between runs. Beside it
+there is an example account, whose key `encrypt_for_user.py` of Cape's example asks for; its folder is `STATE/capedocs`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from blindsight import strict_json
+from blindsight import files, strict_json
 from blindsight.cape import tokens
 from blindsight.client.cape import Host, json_object
-from blindsight.errors import BlindsightError, CapeError
+from blindsight.errors import BlindsightError, CapeError, LocalTrustError, TransportError
 from blindsight_cli import units
-from blindsight_cli.console import err, fail
 from blindsight_cli.local_trust import environment
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 USERNAME = "local"
 FUNCTION = "classifier"
+EXAMPLE = "capedocs"
+"""The account of the examples that Cape published. On this machine it is an example, and its owner is this user."""
 _GRANT_LIFETIME = timedelta(days=7)
 _REGISTRATION_LIFETIME = timedelta(minutes=5)
 
@@ -45,6 +47,14 @@ class Provisioned:
     token: str
 
 
+class NotProvisioned(Exception):
+    """The stack runs, but Cape's clients cannot use it; the message says why, `next_step` what to do."""
+
+    def __init__(self, message: str, next_step: str) -> None:
+        super().__init__(message)
+        self.next_step = next_step
+
+
 def grant_file(state: Path) -> Path:
     """Where the local owner's permission for `/classify` is put."""
     return environment.config_folder(state) / "classifier.grant"
@@ -56,32 +66,43 @@ def signup_tokens(state: Path) -> Path:
     if not (hashes.exists() and token.exists()):
         hashes.unlink(missing_ok=True)
         token.parent.mkdir(mode=0o700, exist_ok=True)
-        _write(token, units.output("gateway", "token", USERNAME, "--file", str(hashes)))
+        files.write(token, units.output("gateway", "token", USERNAME, "--file", str(hashes)).encode(), mode=0o600)
     return hashes
+
+
+def example_folder(state: Path) -> Path:
+    """Where the example account's owner key is, in the layout of Cape's command line."""
+    return state / EXAMPLE
 
 
 def provision(state: Path, bundle: Path, url: str, plain_url: str) -> Provisioned:
     """Make what is missing of the local account's things on the running stack, which has HTTPS at `url` and HTTP at
-    `plain_url`. Exits with one line if that fails."""
+    `plain_url`. Raises `NotProvisioned`."""
     folder = environment.config_folder(state)
-    variables = environment.trusting(state, url, os.environ) | {
-        "CAPE_ENCLAVE_HOST": url,
-        "CAPE_LOCAL_CONFIG_DIR": str(folder),
-    }
+    try:
+        trusting = environment.trusting(state, url, os.environ)
+    except LocalTrustError as error:
+        raise NotProvisioned(str(error), error.next_step) from error
+    variables = trusting | {"CAPE_ENCLAVE_HOST": url, "CAPE_LOCAL_CONFIG_DIR": str(folder)}
     checksum = hashlib.sha256(bundle.read_bytes()).hexdigest()
     _cape(variables, "signup", USERNAME)
+    # Making an account takes a second, for its RSA key: once, and not again at each start.
+    if not _has_account(plain_url, EXAMPLE):
+        _cape(variables | {"CAPE_LOCAL_CONFIG_DIR": str(example_folder(state))}, "signup", EXAMPLE)
     try:
         renew_grant(state, bundle, plain_url)
     except BlindsightError as error:
-        fail(f"the local classifier could not be allowed to decrypt: {error}", error.next_step)
+        raise NotProvisioned(
+            f"the local classifier could not be allowed to decrypt: {error}", error.next_step
+        ) from error
     known = _read(folder / "function.json")
     if known.get("function_checksum") != checksum or not _deployed(variables, known.get("function_id", "")):
         known = json.loads(_cape(variables, "deploy", str(bundle), "--name", FUNCTION, "-o", "json"))
-        _write(folder / "function.json", json.dumps(known))
+        files.write(folder / "function.json", json.dumps(known).encode(), mode=0o600)
     token_file = folder / "token"
     if not token_file.exists():
         made = json.loads(_cape(variables, "token", "create", "--name", USERNAME, "-o", "json"))
-        _write(token_file, made["token"])
+        files.write(token_file, made["token"].encode(), mode=0o600)
     return Provisioned(known["function_id"], checksum, token_file.read_text(encoding="utf-8"))
 
 
@@ -114,7 +135,7 @@ def renew_grant(state: Path, bundle: Path, url: str) -> None:
     )
     if answer.status_code != 201:
         raise CapeError("refused", str(json_object(answer).get("error")))
-    _write(file, grant)
+    files.write(file, grant.encode(), mode=0o600)
 
 
 def _good_for(file: Path, key: Ed25519PrivateKey, checksum: bytes) -> timedelta:
@@ -127,6 +148,13 @@ def _good_for(file: Path, key: Ed25519PrivateKey, checksum: bytes) -> timedelta:
     return left if left <= _GRANT_LIFETIME else timedelta()
 
 
+def _has_account(url: str, username: str) -> bool:
+    try:
+        return Host(url).rest("GET", f"/v1/user/{username}/key").status_code == 200
+    except TransportError:
+        return False
+
+
 def _deployed(variables: Mapping[str, str], function_id: str) -> bool:
     listed = json.loads(_cape(variables, "list", "--limit", "1000", "-o", "json"))
     return any(each["id"] == function_id for each in listed["deployments"])
@@ -134,10 +162,16 @@ def _deployed(variables: Mapping[str, str], function_id: str) -> bool:
 
 def _cape(variables: Mapping[str, str], *arguments: str) -> str:
     command = [sys.executable, "-m", "blindsight_cli.cape.main", *arguments]
-    done = subprocess.run(command, env=dict(variables), capture_output=True, text=True, check=False)
+    # A session of its own: Ctrl-C is for `blindsight up`, which ends the stack in order.
+    done = subprocess.run(
+        command, env=dict(variables), capture_output=True, text=True, check=False, start_new_session=True
+    )
     if done.returncode:
-        err.print(done.stderr.strip(), markup=False)
-        fail("the local Cape account could not be prepared", "remove the folder STATE/cape to begin anew")
+        reason = (done.stderr.strip().splitlines() or ["it said nothing"])[0].removeprefix("Error: ")
+        raise NotProvisioned(
+            f"the local Cape accounts could not be prepared: `cape {arguments[0]}`: {reason}",
+            f"remove the folder {variables['CAPE_LOCAL_CONFIG_DIR']} to begin anew",
+        )
     return done.stdout
 
 
@@ -147,10 +181,3 @@ def _read(path: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return content
-
-
-def _write(path: Path, content: str) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(content)
-    draft.replace(path)

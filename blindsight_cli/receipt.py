@@ -56,8 +56,8 @@ def verify(
         }
         typer.echo(json.dumps(report))
     else:
-        out.print(verified.report.render(), markup=False, end="")
-        out.print(f"Receipt of {receipt.issued:%Y-%m-%d %H:%M:%SZ}: this enclave gave this answer", markup=False)
+        out.print(verified.report.render(), end="")
+        out.print(f"Receipt of {receipt.issued:%Y-%m-%d %H:%M:%SZ}: this enclave gave this answer")
         checked = "is the one that was sent" if verified.image_checked else "was not compared; give it with --photo"
         for name, value in (
             ("photo", f"{receipt.input_sha256}  {checked}"),
@@ -67,9 +67,9 @@ def verify(
             ("function", receipt.func_checksum),
             ("evidence", receipt.evidence_sha256),
         ):
-            out.print(f"  {name:<9} {value}", markup=False)
+            out.print(f"  {name:<9} {value}")
         if others := sorted(answer.keys() - _LOOKED_AT):
-            out.print(printable(f"  not signed, and not looked at: {', '.join(others)}"), markup=False)
+            out.print(printable(f"  not signed, and not looked at: {', '.join(others)}"))
     for warning in verified.report.warnings:
         err.print(warning, style="bold yellow")
     if verified.report.notice is not None:
@@ -102,10 +102,10 @@ def save(folder: Path, photo: Path, archive: dict[str, Any]) -> bool:
         except FileExistsError:
             continue
         except OSError as error:
-            err.print(printable(f"{kept} cannot be written: {error.strerror}"), style="red", markup=False)
+            err.print(printable(f"{kept} cannot be written: {error.strerror}"), style="red")
             return False
         if count > 1:
-            err.print(printable(f"kept as {kept}: there was one of that name"), markup=False)
+            err.print(printable(f"kept as {kept}: there was one of that name"))
         return True
     return False
 

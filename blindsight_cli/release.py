@@ -81,11 +81,11 @@ def verify(
         report = {"version": release.version, "checked": checked, "not_checked": missing, "signed": key is not None}
         typer.echo(json.dumps(report))
     else:
-        out.print(f"Release {release.version} of blindsight", markup=False)
+        out.print(f"Release {release.version} of blindsight")
         for name, found in checked.items():
-            out.print(f"  checked      {name}  {found}", markup=False)
+            out.print(f"  checked      {name}  {found}")
         for name in missing:
-            out.print(f"  not checked  {name}", markup=False)
+            out.print(f"  not checked  {name}")
     _warn(release, signed=key is not None)
 
 
@@ -163,7 +163,7 @@ def _warn(release: ReleaseFile, *, signed: bool) -> None:
         err.print("No signature was checked: give --key with the maker's public key.", style="yellow")
     if release.unknown:
         unknown = printable(", ".join(release.unknown))
-        err.print(f"Members that this version does not know, and did not check: {unknown}", markup=False)
+        err.print(f"Members that this version does not know, and did not check: {unknown}")
     for kind in sorted({each.kind for each in release.policy.releases} if release.policy else ()):
         if kind != "nitro":
             err.print(f"The policy accepts evidence of kind {kind}, which proves nothing about hardware.",

@@ -37,7 +37,7 @@ def connect(url: str, *, policy: Path | None, token: str | None, proxy: str | No
     recipient = client.recipient
     if recipient is not None:
         pcr0 = recipient.measurements.get("0", "")[:_PCR0_DIGITS]
-        err.print(f"sealed to a verified {recipient.verified.kind} enclave, PCR 0 {pcr0}…", markup=False)
+        err.print(f"sealed to a verified {recipient.verified.kind} enclave, PCR 0 {pcr0}…")
         for warning in recipient.report.warnings:
             err.print(warning, style="bold yellow")
     return client

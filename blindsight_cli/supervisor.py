@@ -69,11 +69,15 @@ class Supervisor:
         pause = _FIRST_PAUSE
         while True:
             started = loop.time()
-            await self._run(unit)
+            try:
+                await self._run(unit)
+                reason = _last_line(unit.log)
+            except OSError as error:
+                reason = f"{error.filename or unit.module}: {error.strerror}"
             if not self.up:
-                self.fail(f"the {unit.name} ended: {_last_line(unit.log)}")
+                self.fail(f"the {unit.name} ended: {reason}")
                 return
-            self._tell(f"the {unit.name} ended and is started again: {_last_line(unit.log)}")
+            self._tell(f"the {unit.name} ended and is started again: {reason}")
             steady = loop.time() - started > _STEADY_SECONDS
             pause = _FIRST_PAUSE if steady else min(pause * 2, _LONGEST_PAUSE)
             await asyncio.sleep(0 if steady else pause)

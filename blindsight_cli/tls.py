@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from blindsight_cli import localca
+from blindsight_cli import localca, statelock
 from blindsight_cli.console import fail, out
 
 _HOSTS = ["localhost", "127.0.0.1", "::1"]
@@ -21,6 +21,7 @@ def tls(
 
     What the authority can sign for is limited to loopback and the given hosts: with other hosts it is made anew.
     """
+    statelock.require_not_in_use(folder / "ca.pem")
     try:
         files = localca.ensure(folder, [*_HOSTS, *(host or [])])
     except ValueError as error:
@@ -32,4 +33,4 @@ def tls(
         ("BLINDSIGHT_TLS_KEY", files.key),
         ("SSL_CERT_FILE", files.ca),
     ):
-        out.print(f"{name}={path}", markup=False, soft_wrap=True)
+        out.print(f"{name}={path}", soft_wrap=True)

@@ -9,13 +9,16 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import typer
 
+from blindsight import interrupt
+from blindsight_cli import statelock
 from blindsight_cli.console import fail
 
 SOURCE: Final = Path(__file__).resolve().parents[1]
@@ -24,42 +27,32 @@ SOURCE: Final = Path(__file__).resolve().parents[1]
 
 def model_build(context: typer.Context) -> None:
     """Build the model directory."""
-    _pass_on("model_build", "build", *context.args)
+    pass_on("model_build", "build", *context.args)
 
 
 def model_check(context: typer.Context) -> None:
     """Check a model directory."""
-    _pass_on("model_build", "check", *context.args)
-
-
-def bundle_build(context: typer.Context) -> None:
-    """Build a function bundle."""
-    _pass_on("enclave_function", "bundle", "build", *context.args)
+    pass_on("model_build", "check", *context.args)
 
 
 def bundle_inspect(context: typer.Context) -> None:
     """Show what is in a function bundle."""
-    _pass_on("enclave_function", "bundle", "inspect", *context.args)
+    pass_on("enclave_function", "bundle", "inspect", *context.args)
 
 
 def eif_build(context: typer.Context) -> None:
     """Build an enclave image."""
-    _pass_on("enclave_image", "build", *context.args)
-
-
-def release_make(context: typer.Context) -> None:
-    """Make a release."""
-    _pass_on("release_build", "make", *context.args)
+    pass_on("enclave_image", "build", *context.args)
 
 
 def bundle_encrypt(context: typer.Context) -> None:
     """Encrypt a function bundle."""
-    _pass_on("enclave_function", "bundle", "encrypt", *context.args)
+    pass_on("enclave_function", "bundle", "encrypt", *context.args)
 
 
 def evil_gateway(context: typer.Context) -> None:
     """Play the evil gateway's tricks."""
-    _pass_on("evil_gateway", *context.args)
+    pass_on("evil_gateway", *context.args)
 
 
 def command(module: str, *arguments: str, python: str = sys.executable) -> list[str]:
@@ -73,23 +66,44 @@ def command(module: str, *arguments: str, python: str = sys.executable) -> list[
 
 
 def run(module: str, *arguments: str, python: str = sys.executable) -> None:
-    """Run a unit's command, showing its progress; exit with status 1 if it fails. Its own last line says why.
+    """Run a unit's command, showing its progress; exit with its status if it fails. Its own last lines say why.
 
     `python` is an interpreter that has the unit's packages; the unit itself comes from this source tree.
     """
     require(module)
     environment = os.environ | ({} if python == sys.executable else {"PYTHONPATH": str(SOURCE)})
-    done = subprocess.run(
-        command(module, *arguments, python=python), check=False, stdout=subprocess.DEVNULL, env=environment
-    )
-    if done.returncode:
-        raise typer.Exit(1)
+    interrupted = False
+    # It answers a Ctrl-C of its first moments once it can. A session of its own: it gets one, from here, and no other
+    # while it removes its drafts.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process = subprocess.Popen(
+            command(module, *arguments, python=python),
+            stdout=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
+    while process.returncode is None:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            process.wait()
+        except KeyboardInterrupt:
+            if not interrupted:
+                process.send_signal(signal.SIGINT)
+            interrupted = True
+    if interrupted and process.returncode != interrupt.EXIT_STATUS:
+        raise KeyboardInterrupt  # It had ended of itself.
+    if process.returncode:
+        raise typer.Exit(process.returncode)
 
 
 async def run_beside(arguments: list[str]) -> int:
     """The status of a command that others need not wait for; its own last line says what is wrong."""
     process = await asyncio.create_subprocess_exec(
-        *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+        *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, start_new_session=True
     )
     try:
         return await process.wait()
@@ -102,7 +116,9 @@ async def run_beside(arguments: list[str]) -> int:
 def output(module: str, *arguments: str) -> str:
     """What a unit's command prints, in one line; exit with status 1 if it fails. Its own last line says why."""
     require(module)
-    done = subprocess.run([sys.executable, "-m", module, *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    # A session of its own: at Ctrl-C, one line is enough.
+    arguments_of_it = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(arguments_of_it, check=False, stdout=subprocess.PIPE, text=True, start_new_session=True)
     if done.returncode:
         raise typer.Exit(1)
     return done.stdout.strip()
@@ -122,11 +138,24 @@ def require(module: str) -> None:
         )
 
 
-def _pass_on(module: str, *arguments: str) -> None:
+def pass_on(module: str, *arguments: str) -> NoReturn:
+    """Run a unit's command in this one's place and exit with its status."""
     require(module)
+    for out in _outputs(arguments):
+        statelock.require_not_in_use(out)
     with subprocess.Popen(command(module, *arguments)) as process:
         while process.returncode is None:
             # Ctrl-C reaches the unit as well, which removes its drafts and says so.
             with contextlib.suppress(KeyboardInterrupt):
                 process.wait()
     raise typer.Exit(process.returncode)
+
+
+def _outputs(arguments: tuple[str, ...]) -> list[Path]:
+    """What a unit's command is to write: the values of its option `--out`, which argparse lets be shortened."""
+    found = []
+    for index, argument in enumerate(arguments):
+        option, given, value = argument.partition("=")
+        if len(option) > 2 and "--out".startswith(option):
+            found += [Path(value)] if given else [Path(next_one) for next_one in arguments[index + 1 : index + 2]]
+    return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-WEB = ROOT / "gateway" / "web"
+CLIENT = ROOT / "clients" / "js"
 FOREIGN = ROOT / ".venv-conformance"
 """Environments of foreign verifiers, one a folder: their packages are not ours."""
 
@@ -101,13 +101,13 @@ def python() -> Verifier:
 
 
 def typescript() -> Verifier:
-    """The page's verifier, in Node.js. Raises `UnavailableError`."""
+    """The JavaScript client's verifier as it was built, in Node.js. Raises `UnavailableError`."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         raise UnavailableError("Node.js with npm is not installed")
-    if not (WEB / "node_modules" / "esbuild").exists():
-        _run("npm", [npm, "ci", "--prefix", str(WEB), "--ignore-scripts", "--silent", "--no-audit", "--no-fund"])
-    return Verifier("typescript", (node, str(WEB / "test" / "conformance.mjs")), codes=True)
+    if not (CLIENT / "node_modules" / "esbuild").exists():
+        _run("npm", [npm, "ci", "--prefix", str(CLIENT), "--ignore-scripts", "--silent", "--no-audit", "--no-fund"])
+    return Verifier("typescript", (node, str(CLIENT / "test" / "conformance.mjs")), codes=True)
 
 
 def _run(what: str, command: list[str]) -> None:

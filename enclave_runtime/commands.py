@@ -244,7 +244,8 @@ def main() -> int:
     except BadBundle as error:
         return _fail(f"{error}; build it again with `blindsight bundle build`")
     except FunctionBroken as error:
-        return _fail(f"the function cannot be loaded: {error}; check it with `blindsight bundle inspect`")
+        reason = " ".join(str(error).split())  # Whatever its code raised: several lines, perhaps.
+        return _fail(f"the function cannot be loaded: {reason}; check it with `blindsight bundle inspect`")
     except BlindsightError as error:
         return _fail(f"{error} {error.next_step}")
     except OSError as error:

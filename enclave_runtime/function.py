@@ -123,6 +123,8 @@ def _manifest(path: Path) -> tuple[dict[str, Any], bytes]:
         raise BadBundle("the bundle's model.json is not plain JSON") from error
     if not isinstance(manifest, dict) or not manifest.keys() >= _NEEDED:
         raise BadBundle("the bundle's model.json is not a model's manifest")
+    if not isinstance(manifest["trained"], bool):
+        raise BadBundle("the bundle's model.json does not say with true or false whether the model is trained")
     return manifest, canonical
 
 

@@ -105,7 +105,7 @@ def show(outcomes: list[Outcome]) -> None:
         verdict = f"refuses{step}: {outcome.code}" if outcome.code else "BELIEVES IT"
         style = None if outcome.as_expected else "bold red"
         table.add_row(outcome.trick.name, outcome.trick.story, verdict, style=style)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(table)
     refused = sum(outcome.as_expected for outcome in outcomes)
     console.print(f"{refused} of {len(outcomes)} tricks were refused, each for its reason.")

@@ -1,12 +1,13 @@
-"""Deploy a function and make a token for it: `eval "$(python deploy.py FOLDER)"`. FOLDER may be a zip file.
+"""Deploy a function and make a token for it: `eval "$(python deploy.py [FOLDER])"`. FOLDER may be a zip file.
 
 It calls the `cape` command, as pycape does; `cape signup` or `cape login` comes first.
 """
 
-from preprocess import argument
+from caller import argument, explain_failures
 from pycape.experimental import cli
 
-folder = argument("FOLDER")
+folder = argument("FOLDER", "onnx_resnet_deploy")
+explain_failures()
 function = cli.deploy(folder)
 token = cli.token("example", expiry="86400")
 print(f"export FUNCTION_ID={function.id}")

@@ -1,6 +1,8 @@
-"""Encrypt a photo for the own functions: `python encrypt.py IMAGE > photo.cape`; `cape run -f photo.cape` takes it."""
+"""Encrypt a text for the own functions: `python encrypt.py [TEXT]`. No other account's functions can read it."""
 
-from preprocess import argument, tensor
+from caller import argument, explain_failures
 from pycape import Cape
 
-print(Cape().encrypt(tensor(argument("IMAGE"))).decode())
+text = argument("TEXT", "hello world")
+explain_failures()
+print("Encrypted:", Cape().encrypt(text.encode()).decode())

@@ -1,12 +1,11 @@
-"""Encrypt standard input for an account's functions: `echo secret | python encrypt_for_user.py NAME`.
+"""Encrypt a greeting for an account's functions: `python encrypt_for_user.py NAME`.
 
 The account's key comes from the enclave, with evidence. No other party can read the result, not even its sender.
 """
 
-import sys
-
-from preprocess import argument
+from caller import argument, explain_failures
 from pycape import Cape
 
 name = argument("NAME")
-print(Cape().encrypt(sys.stdin.buffer.read(), username=name).decode())
+explain_failures()
+print("Encrypted:", Cape().encrypt(f"hi {name}".encode(), username=name).decode())

@@ -1,7 +1,5 @@
 """A photo as ResNet50 takes it: what `ResNet50_Weights.DEFAULT.transforms()` of torchvision does, without torch."""
 
-import sys
-
 import numpy as np
 from PIL import Image
 
@@ -23,11 +21,3 @@ def tensor(path: str) -> bytes:
     pixels = np.asarray(picture).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
     normalised = (pixels - MEAN[:, None, None]) / STD[:, None, None]
     return np.ascontiguousarray(normalised[None], "<f4").tobytes()
-
-
-def argument(what: str) -> str:
-    """The script's one argument; without it, say how it is called."""
-    if len(sys.argv) != 2 or sys.argv[1] in {"-h", "--help"}:
-        print(f"usage: python {sys.argv[0]} {what}")
-        sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
-    return sys.argv[1]

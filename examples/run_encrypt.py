@@ -1,18 +1,19 @@
-"""Classify an encrypted photo: `python run_encrypt.py IMAGE`, with TOKEN and FUNCTION_ID in the environment.
+"""Classify an encrypted photo: `python run_encrypt.py [IMAGE]`, with TOKEN and FUNCTION_ID exported.
 
-The key is the own account's, which `cape login` or `cape key` has put into Cape's folder.
+The key is the own account's, which `cape signup`, `cape login` or `cape key` has put into Cape's folder.
 """
 
 import json
 import os
 
-from preprocess import argument, tensor
+from caller import explain_failures, photo, variable
+from preprocess import tensor
 from pycape import Cape
 
-image = argument("IMAGE")
+explain_failures()
+content = tensor(photo())
 cape = Cape()
-function = cape.function(os.environ["FUNCTION_ID"], checksum=os.environ.get("FUNCTION_CHECKSUM"))
-encrypted = cape.encrypt(tensor(image))
-result = cape.run(function, cape.token(os.environ["TOKEN"]), encrypted)
+function = cape.function(variable("FUNCTION_ID"), checksum=os.environ.get("FUNCTION_CHECKSUM"))
+result = cape.run(function, cape.token(variable("TOKEN")), cape.encrypt(content))
 for label, score in json.loads(result).items():
-    print(f"{score:7.2%}  {label}")
+    print(f"{label}: {100 * score:.1f}%")

@@ -1,15 +1,17 @@
-"""Classify a photo in the enclave: `python run_prediction.py IMAGE`, with TOKEN and FUNCTION_ID in the environment."""
+"""Classify a photo in the enclave: `python run_prediction.py [IMAGE]`, with TOKEN and FUNCTION_ID exported."""
 
 import json
 import os
 
-from preprocess import argument, tensor
+from caller import explain_failures, photo, variable
+from preprocess import tensor
 from pycape import Cape
 
-image = argument("IMAGE")
+explain_failures()
+content = tensor(photo())
 cape = Cape()
 # With the checksum, nothing is sent to any other function.
-function = cape.function(os.environ["FUNCTION_ID"], checksum=os.environ.get("FUNCTION_CHECKSUM"))
-result = cape.run(function, cape.token(os.environ["TOKEN"]), tensor(image))
+function = cape.function(variable("FUNCTION_ID"), checksum=os.environ.get("FUNCTION_CHECKSUM"))
+result = cape.run(function, cape.token(variable("TOKEN")), content)
 for label, score in json.loads(result).items():
-    print(f"{score:7.2%}  {label}")
+    print(f"{label}: {100 * score:.1f}%")

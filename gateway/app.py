@@ -59,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="Blindsight",
         summary="Confidential image classification: a photo in, an attested top-5 out.",
+        description=openapi.DESCRIPTION,
         version=blindsight.__version__,
         lifespan=lifespan,
         docs_url=None,

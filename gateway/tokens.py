@@ -31,7 +31,7 @@ class TokenStore:
 
     @classmethod
     def load(cls, path: Path) -> TokenStore:
-        """Read `path`. Raises `BadTokenFile`, also for an empty file, which would lock everybody out unnoticed."""
+        """Read `path`. Raises `BadTokenFile`, also for an empty file, which would lock all callers out unnoticed."""
         try:
             lines = _lines(path)
         except (OSError, UnicodeDecodeError) as error:

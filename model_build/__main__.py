@@ -1,7 +1,10 @@
 """`python -m model_build`."""
 
+from __future__ import annotations
+
 import sys
 
-from model_build.cli import main
+from blindsight import interrupt
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(interrupt.run("model_build.cli"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from model_build import labels, manifest, onnx_file
+from model_build import formats, labels, manifest, onnx_file
 from model_build.contract import check_contract
 from model_build.errors import ContractError, ModelBuildError
 from model_build.manifest import Manifest
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_build.export import Network
+    from model_build.manifest import Format
 
 RESNET50_FILE = "resnet50.onnx"
 
@@ -52,12 +55,14 @@ def build_resnet50(
             staging,
             onnx=path.name,
             label_file=labels.FILE_NAME,
-            name="resnet50",
-            version=network.version,
-            trained=network.trained,
-            weights=network.weights,
-            preprocessing=network.preprocessing,
-            versions=manifest.installed_versions("onnx", "onnxruntime", "onnxscript", "torch", "torchvision"),
+            said={
+                "name": "resnet50",
+                "version": network.version,
+                "trained": network.trained,
+                "weights": network.weights,
+                "preprocessing": network.preprocessing,
+                "versions": manifest.installed_versions("onnx", "onnxruntime", "onnxscript", "torch", "torchvision"),
+            },
         )
 
 
@@ -72,62 +77,83 @@ def import_onnx(
 ) -> Manifest:
     """Check the ONNX classifier `source` for the contract and write the model directory `out` with it.
 
-    Labels are `label_file`, else `imagenet_classes.txt` beside `source`, else ImageNet's.
-    `name` is the file's without its suffix by default, `version` the first 12 digits of its SHA-256.
+    A `model.json` beside `source` must be its manifest: what it says of the model holds, and other labels may take the
+    place of those that it names. Without one the labels are `label_file`, else `imagenet_classes.txt` beside `source`,
+    else ImageNet's. `name` is the file's without its suffix by default, `version` the first 12 digits of its SHA-256.
     Raises `ContractError`, and then writes nothing.
     """
     if not source.is_file():
-        raise ContractError(f"{source} is not a file", "give an ONNX model with --onnx FILE")
+        raise ContractError(f"{source} is not a file", "give an ONNX model")
+    described = manifest.beside(source)
+    sha256 = manifest.file_sha256(source)
+    if described is None:
+        said: dict[str, Any] = {
+            "name": source.stem,
+            "version": sha256[:12],
+            "trained": True,
+            "weights": manifest.Weights(name=source.name, sha256=sha256),
+            "preprocessing": manifest.Preprocessing(),
+            "versions": manifest.installed_versions("onnxruntime"),
+        }
+    else:
+        measured = {"onnx", "input", "output", "labels"}
+        said = {field: getattr(described, field) for field in Manifest.model_fields if field not in measured}
+    said |= {"name": name or said["name"], "version": version or said["version"]}
+    said |= {"trained": trained and said["trained"]}
     if label_file is None:
-        beside = source.with_name(labels.FILE_NAME)
-        label_file = beside if beside.is_file() else labels.IMAGENET
-    if label_file.name in {source.name, manifest.FILE_NAME}:
+        beside = source.with_name(described.labels.file if described else labels.FILE_NAME)
+        # A link that leads nowhere, or a folder: reading it says so, where ImageNet's labels would be wrong.
+        label_file = beside if described or os.path.lexists(beside) else labels.IMAGENET
+    onnx_name, label_name = _plain(source.name), _plain(label_file.name)
+    if label_name in {onnx_name, manifest.FILE_NAME}:
         raise ContractError(f"the labels cannot be named {label_file.name}", "rename the file")
     with _staging(out) as staging:
-        # The copy is checked: away from its folder, a model that keeps its weights in a second file does not load.
-        path = Path(shutil.copyfile(source, staging / source.name))
-        labels.write(staging / label_file.name, labels.read(label_file))
-        sha256 = manifest.file_sha256(path)
-        return _write_manifest(
-            staging,
-            onnx=path.name,
-            label_file=label_file.name,
-            name=name or source.stem,
-            version=version or sha256[:12],
-            trained=trained,
-            weights=manifest.Weights(name=source.name, sha256=sha256),
-            preprocessing=manifest.Preprocessing(),
-            versions=manifest.installed_versions("onnxruntime"),
-        )
+        # The copy is checked, so that what was checked is what is kept.
+        shutil.copyfile(source, staging / onnx_name)
+        labels.write(staging / label_name, labels.read(label_file))
+        return _write_manifest(staging, onnx=onnx_name, label_file=label_name, said=said)
 
 
-def _write_manifest(
-    staging: Path,
-    *,
-    onnx: str,
-    label_file: str,
-    name: str,
-    version: str,
-    trained: bool,
-    weights: manifest.Weights,
-    preprocessing: manifest.Preprocessing,
-    versions: dict[str, str],
-) -> Manifest:
-    """Check the graph `onnx` in `staging` for the contract and describe it and its labels in a manifest there."""
+def copy(out: Path, source: Path, taken: tuple[Format, ...] | None) -> Manifest:
+    """Write the model directory `out`: `source` with `taken` as its formats.
+
+    Raises `ContractError`, and then writes nothing.
+    """
+    described = manifest.read(source)
+    if out.resolve() == source.resolve():
+        raise ContractError(f"{out} is the model directory itself", "give another folder with --out DIR")
+    with _staging(out) as staging:
+        for part in (described.onnx, described.labels):
+            path = Path(shutil.copyfile(source / part.file, staging / part.file))
+            if manifest.file_sha256(path) != part.sha256:
+                raise ContractError(
+                    f"{source / part.file} is not the file that its manifest names", "build the model again"
+                )
+        shutil.copyfile(source / manifest.FILE_NAME, staging / manifest.FILE_NAME)
+        return formats.settle(staging, taken)
+
+
+def _plain(name: str) -> str:
+    """`name` as a manifest takes it: `my model.onnx` becomes `my_model.onnx`."""
+    plain = re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
+    return plain if plain[0].isalnum() else f"_{plain.lstrip('_')}"
+
+
+def _write_manifest(staging: Path, *, onnx: str, label_file: str, said: dict[str, Any]) -> Manifest:
+    """Check the graph `onnx` in `staging` for the contract and describe it and its labels in a manifest there.
+
+    `said` has the fields that are not found by looking at the files.
+    """
     path = staging / onnx
     classes = check_contract(path).classes
     count = len(labels.read(staging / label_file))
     if count != classes:
         raise ContractError(
             f"{onnx} has {classes} classes, but there are {count} labels in {label_file}",
-            "give them with --labels FILE",
+            f"give one label a line, in class order, in {labels.FILE_NAME} beside the ONNX file",
         )
     try:
         described = Manifest(
-            name=name,
-            version=version,
-            trained=trained,
-            weights=weights,
             onnx=manifest.Onnx(
                 file=onnx,
                 sha256=manifest.file_sha256(path),
@@ -135,18 +161,17 @@ def _write_manifest(
                 opset=onnx_file.opset(path),
             ),
             output=manifest.Output(shape=("N", classes)),
-            preprocessing=preprocessing,
             labels=manifest.Labels(
                 file=label_file,
                 count=count,
                 sha256=manifest.file_sha256(staging / label_file),
             ),
-            versions=versions,
+            **said,
         )
     except ValidationError as error:
         first = error.errors()[0]
         raise ContractError(
-            f"{first['input']!r} cannot stand in a manifest: {first['msg']}", "use a plain file name without spaces"
+            f"{first['input']!r} cannot stand in a manifest: {first['msg']}", "give another name"
         ) from error
     (staging / manifest.FILE_NAME).write_bytes(described.canonical())
     return described
@@ -157,7 +182,7 @@ def _staging(out: Path) -> Iterator[Path]:
     """Give a folder beside `out`; its files move into `out`, the manifest last, only if the block ends well."""
     out = out.resolve()
     if out.exists() and not out.is_dir():
-        raise ModelBuildError(f"{out} is not a folder", "give another one with --out DIR")
+        raise ModelBuildError(f"{out} is not a folder", "give another folder to write to")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as name:
         staging = Path(name)

@@ -22,6 +22,7 @@ BATCH_SIZES = (1, 2, 5, 16)
 TOP = 5
 """So many best classes must come in the same order."""
 
+_PLAIN = "build it with `python -m model_build build --plain --out DIR`"
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -75,12 +76,10 @@ def compare(reference: Tensor, found: Tensor) -> float:
     if (difference := relative_difference(reference, found)) > TOLERANCE:
         raise DifferenceError(
             f"the ONNX model differs from torch by {difference:.1e} of the logits' range, more than {TOLERANCE:.0e}",
-            "build again with --plain; if that differs too, report the versions in use",
+            f"{_PLAIN}; if that differs too, report the versions in use",
         )
     if (_best(reference) != _best(found)).any():
-        raise DifferenceError(
-            f"the ONNX model ranks the top {TOP} classes otherwise than torch", "build again with --plain"
-        )
+        raise DifferenceError(f"the ONNX model ranks the top {TOP} classes otherwise than torch", _PLAIN)
     return difference
 
 

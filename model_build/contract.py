@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from model_build import lfs
 from model_build.errors import ContractError
 
 if TYPE_CHECKING:
@@ -29,6 +32,11 @@ _BATCH = 5
 _PROBABILITY_ERROR = 1e-3
 """Rows of an output whose sums are this close to 1 are probabilities."""
 
+_REASON_CHARACTERS = 300
+_STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
+_SOURCE_LINE = re.compile(r"\S+\.(?:cc|h):\d+ (?:(?:[\w:<>&*]+ )?[\w:<>~]+\((?:[^()]|\([^()]*\))*\)(?: const)?|\w+) ")
+"""A line of ONNX Runtime's source and the signature, or the name, of the function there."""
+
 
 class Classifier:
     """An ONNX file in onnxruntime, with the contract's names and types checked. `classes` is K."""
@@ -38,13 +46,13 @@ class Classifier:
         # Threads that wait busily take the time of the others on a machine that builds something else at once.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # onnxruntime's own lines on stderr would say it a second time.
+        # As the deployed function loads it: the graph's bytes, and no further files with weights.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+        graph = path.read_bytes()
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no base class
-            raise ContractError(
-                f"{path.name} cannot be loaded by onnxruntime {onnxruntime.__version__}",
-                "give a complete ONNX model with its weights in the same file",
-            ) from error
+            raise _not_loaded(path.name, graph, error) from error
         self.name = path.name
         self.classes = self._check_signature()
 
@@ -53,7 +61,7 @@ class Classifier:
         try:
             (output,) = self._session.run([OUTPUT], {INPUT: batch})
         except Exception as error:  # As above.
-            raise self.refused(f"a batch of {len(batch)} does not run") from error
+            raise self.refused(f"a batch of {len(batch)} does not run: {_said(error)}") from error
         if output.shape != (len(batch), self.classes):
             raise self.refused(f"a batch of {len(batch)} gives an output of shape {output.shape}")
         return cast("Tensor", output)
@@ -106,6 +114,28 @@ def relative_difference(reference: Tensor, found: Tensor) -> float:
         reference.astype(np.float64), axis=1, keepdims=True
     )
     return float(np.nan_to_num(difference, nan=np.inf).max())
+
+
+def _said(error: Exception) -> str:
+    """What an error of ONNX Runtime says, in one line, without the place in its source."""
+    text = _SOURCE_LINE.sub("", _STATUS.sub("", str(error))).replace(f"{os.devnull}/", "")
+    line = " ".join(text.split()).removesuffix(".")
+    return "".join(character for character in line if character.isprintable())[:_REASON_CHARACTERS]
+
+
+def _not_loaded(name: str, graph: bytes, error: Exception) -> ContractError:
+    said = _said(error)
+    why, step = "", "give a complete ONNX model"
+    if lfs.is_pointer(graph):
+        why, step = " (it is a Git LFS pointer, not the file)", lfs.FETCH
+    elif not graph:
+        why = " (the file is empty)"
+    elif "External data" in said:
+        why = " (its weights are in a second file)"
+        step = "save it with its weights inside: in Python, `onnx.save(onnx.load(FILE), OTHER_FILE)`"
+    elif "version" in said or "opset" in said:
+        step = "export it again with an older operator set, or with an older version of its exporter"
+    return ContractError(f"{name} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {said}{why}", step)
 
 
 def _names(nodes: list[onnxruntime.NodeArg]) -> str:

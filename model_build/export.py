@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from model_build import lfs
 from model_build.errors import WeightsError
 from model_build.manifest import Preprocessing, Weights, file_sha256
 from model_build.optimise import strip_metadata
@@ -54,6 +55,9 @@ def trained(path: Path) -> Network:
     torchvision's files are recognised by digest and get their name and transform; others get the default transform.
     Raises `WeightsError`.
     """
+    with path.open("rb") as file:
+        if lfs.is_pointer(file.read(lfs.POINTER_BYTES)):
+            raise WeightsError(f"{path} is a Git LFS pointer, not the weights", lfs.FETCH)
     sha256 = file_sha256(path)
     announced = _FILE_NAME_DIGEST.search(path.name)
     if announced and not sha256.startswith(announced[1]):

@@ -4,26 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model_build import lfs
 from model_build.errors import ContractError
 
 FILE_NAME = "imagenet_classes.txt"
+
+_GIVE = f"give one label a line, in class order, in {FILE_NAME} beside the ONNX file"
 
 IMAGENET = Path(__file__).with_name(FILE_NAME)
 """The 1000 ImageNet-1K categories of `ResNet50_Weights.DEFAULT.meta["categories"]`."""
 
 
 def read(path: Path) -> tuple[str, ...]:
-    """Read labels, with LF or CRLF line ends. Raises `ContractError` for an empty line or text that is not UTF-8."""
+    """Read labels, without a byte order mark and empty lines at the end, and with any line ends.
+
+    Raises `ContractError` for text that is not UTF-8, an empty line between labels, or no label at all.
+    """
     try:
-        text = path.read_bytes().decode("utf-8")
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
     except OSError as error:
-        raise ContractError(
-            f"the labels {path} cannot be read: {error.strerror}", "give them with --labels FILE"
-        ) from error
+        raise ContractError(f"the labels {path} cannot be read: {error.strerror}", _GIVE) from error
     except UnicodeDecodeError as error:
         raise ContractError(f"the labels {path} are not UTF-8 text", "save them as UTF-8, one label a line") from error
+    if lfs.is_pointer(content):
+        raise ContractError(f"the labels {path} are a Git LFS pointer, not the file", lfs.FETCH)
     # Not `splitlines`, which also splits at form feeds and Unicode separators inside a label.
-    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise ContractError(f"the labels {path} are empty", _GIVE)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             raise ContractError(f"the labels {path} have an empty line {number}", "give every class a label")

@@ -6,12 +6,14 @@ The file is canonical JSON (RFC 8785) with no newline at its end, so the SHA-256
 from __future__ import annotations
 
 import hashlib
+import os
 from importlib import metadata
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from model_build import lfs
 from model_build.errors import ContractError
 
 if TYPE_CHECKING:
@@ -24,7 +26,24 @@ PlainFileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
 """A file beside the manifest: no folders, nothing hidden, nothing a shell or a zip reader could take amiss."""
 
 Text = Annotated[str, Field(min_length=1)]
+
+Format = Literal["jpeg", "png", "webp", "avif"]
+"""An image format that the function can decode."""
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+"""All of them, in the order in which a manifest lists those that are taken."""
+
+DEFAULT_FORMATS: tuple[Format, ...] = ("jpeg", "png", "webp")
+"""What the models made here take unless others are asked for, and what a manifest without `formats` takes."""
+
 Triple = tuple[float, float, float]
+
+
+def _in_order(formats: tuple[Format, ...]) -> tuple[Format, ...]:
+    """Two manifests that take the same have the same digest. Raises `ValueError`."""
+    if formats != tuple(each for each in FORMATS if each in formats):
+        raise ValueError(f"the formats are not in the order {', '.join(FORMATS)}, or one comes twice")
+    return formats
 
 
 class _Part(BaseModel):
@@ -98,6 +117,8 @@ class Manifest(_Part):
     output: Output
     preprocessing: Preprocessing = Preprocessing()
     labels: Labels
+    formats: Annotated[tuple[Format, ...], Field(min_length=1), AfterValidator(_in_order)] | None = None
+    """The image formats that are taken; absent from manifests made before there was a choice."""
     versions: dict[str, str]
     notice: Text | None = None
     """What everyone who gets an answer of this model must know; absent where there is nothing to say."""
@@ -114,25 +135,50 @@ class Manifest(_Part):
 def read(directory: Path) -> Manifest:
     """Read and validate the manifest of a model directory. Raises `ContractError`."""
     path = directory / FILE_NAME
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ContractError(
-            f"{path} cannot be read: {error.strerror}", "build it: python -m model_build build --out DIR"
-        ) from error
-    try:
-        manifest = Manifest.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise ContractError(
-            f"{path} is not a valid manifest: {place}: {first['msg']}", "build the model again"
-        ) from error
+    manifest, data = _parse(path)
     if manifest.canonical() != data:
         raise ContractError(
             f"{path} is not canonical JSON (RFC 8785), so its digest is not the model's", "build it again"
         )
     return manifest
+
+
+def beside(onnx: Path) -> Manifest | None:
+    """The manifest beside an ONNX file, in whatever JSON it is written, or none where no `model.json` is.
+
+    Raises `ContractError` for one that is not this file's. It must not be passed over, since it may say what nothing
+    else does: that the model is not trained.
+    """
+    path = onnx.with_name(FILE_NAME)
+    if not os.path.lexists(path):
+        return None
+    manifest, _ = _parse(path)
+    step = f"move one of them to another folder, or remove {path}"
+    if manifest.onnx.file != onnx.name:
+        raise ContractError(f"{path} is the manifest of {manifest.onnx.file}, not of {onnx.name}", step)
+    if (sha256 := file_sha256(onnx)) != manifest.onnx.sha256:
+        raise ContractError(f"{onnx} has SHA-256 {sha256}, its manifest says {manifest.onnx.sha256}", step)
+    return manifest
+
+
+def _parse(path: Path) -> tuple[Manifest, bytes]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ContractError(
+            f"{path} cannot be read: {error.strerror}",
+            "make a model directory: `python -m model_build build --out DIR`",
+        ) from error
+    try:
+        return Manifest.model_validate_json(data), data
+    except ValidationError as error:
+        if lfs.is_pointer(data):
+            raise ContractError(f"{path} is a Git LFS pointer, not the file", lfs.FETCH) from error
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the document"
+        raise ContractError(
+            f"{path} is not a valid manifest: {place}: {first['msg']}", f"remove {path}, and build the model again"
+        ) from error
 
 
 def file_sha256(path: Path) -> str:

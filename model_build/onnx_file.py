@@ -29,7 +29,7 @@ def opset(path: Path) -> int:
                 if not isinstance(domain, int) and bytes(domain) in {b"", b"ai.onnx"} and isinstance(version, int):
                     return version
     except (IndexError, ValueError) as error:
-        raise ContractError(f"{path.name} is not an ONNX file", "give an ONNX model with --onnx FILE") from error
+        raise ContractError(f"{path.name} is not an ONNX file", "give a complete ONNX model") from error
     raise ContractError(f"{path.name} imports no default operator set", "export the model again")
 
 

@@ -37,7 +37,8 @@ def optimise(source: Path, target: Path) -> None:
     )
     if special:
         raise ContractError(
-            f"the optimised graph has non-standard operators: {', '.join(special)}", "build with --plain"
+            f"the optimised graph has non-standard operators: {', '.join(special)}",
+            "build with `python -m model_build build --plain --out DIR`",
         )
     strip_metadata(model)
     target.write_bytes(model.SerializeToString(deterministic=True))

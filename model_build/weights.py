@@ -33,7 +33,8 @@ TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
 REACHABLE_TIMEOUT = httpx2.Timeout(3.0)
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
-_NEXT_STEPS = "run it again where the network reaches it, or give --weights FILE, or MODEL=FILE.onnx, or --untrained"
+_COPY = "`python -m model_build build --weights FILE --out DIR`"
+_NEXT_STEPS = f"run it again where the network reaches it, give a copy: {_COPY}, or `make run MODEL=FILE.onnx`"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def fetch(cache: Path, file: WeightsFile, progress: Progress = lambda _arrived: 
             part.discard()
             raise WeightsError(
                 f"{file.url} gave a file of SHA-256 {found}, not {file.sha256}; it was removed",
-                "check the proxy in between, or give a good copy with --weights FILE",
+                f"check the proxy in between, or give a good copy: {_COPY}",
             )
         path = cache / file.name
         part.path.replace(path)

@@ -1,4 +1,4 @@
-"""What is locked: Python packages in requirements/*.txt, and the npm packages that the page is built of."""
+"""What is locked: Python packages in requirements/*.txt, and the npm packages that the JavaScript client contains."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _PINNED: Final = re.compile(r"(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>[0-9][0-9A-Za-z.+!-]*)(?: ; (?P<marker>.+))?")
 _HASH: Final = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+_CONTAINED: Final = re.compile(r"^(?:@[a-z0-9-]+/)?[a-z0-9.-]+ [0-9]+\.[0-9]+\.[0-9]+$", re.MULTILINE)
+"""A heading of THIRD-PARTY.txt."""
+
 _ANEW: Final = "Lock the packages anew with `make lock`."
 
 
@@ -47,22 +50,33 @@ def requirements(path: Path) -> list[Package]:
     return packages
 
 
-def npm(path: Path) -> list[tuple[Package, str | None]]:
-    """The packages that a package-lock.json takes into what is built, with their licences: not the tools' own."""
+def contained(path: Path) -> set[str]:
+    """The npm packages, as `NAME VERSION`, whose licences are in the THIRD-PARTY.txt that a build wrote."""
+    return set(_CONTAINED.findall(read(path).decode()))
+
+
+def npm(path: Path, names: set[str]) -> list[tuple[Package, str | None]]:
+    """The packages of a package-lock.json that `names` lists as `NAME VERSION`, with their licences.
+
+    Raises `ReleaseBuildError`, also for a name that is not locked in that version.
+    """
     try:
         entries = json.loads(read(path))["packages"]
         found = []
         for place, entry in sorted(entries.items()):
-            if not place or entry.get("dev"):
+            name = place.rpartition("node_modules/")[2]
+            if f"{name} {entry.get('version')}" not in names:
                 continue
             algorithm, _, digest = entry["integrity"].partition("-")
             if algorithm != "sha512":
                 raise ReleaseBuildError(f"{path.name} has a digest that is not SHA-512.", _ANEW)
             sha512 = base64.b64decode(digest).hex()
-            name = place.rpartition("node_modules/")[2]
             found.append((Package(name, entry["version"], sha512=(sha512,)), entry.get("license")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleaseBuildError(f"{path.name} is no npm lock file.", _ANEW) from error
+    missing = names - {f"{package.name} {package.version}" for package, _ in found}
+    if missing:
+        raise ReleaseBuildError(f"{path.name} does not lock {', '.join(sorted(missing))}.", "Build with `make web`.")
     return found
 
 

@@ -27,6 +27,9 @@ UNITS: Final = {
 }
 """Each unit's lists in requirements/."""
 
+_CLIENT: Final = "clients/js"
+"""All that the page contains of others' code is in the JavaScript client."""
+
 _SYSTEM: Final = "enclave_image/packages.lock"
 _LICENCES: Final = Path(__file__).with_name("licences.json")
 
@@ -48,7 +51,7 @@ def render(version: str) -> bytes:
         packages = [package for name in names for package in locks.requirements(SOURCE / f"requirements/{name}.txt")]
         found = [_component("pypi", package, licences.get(package.name)) for package in packages]
         _add(unit, found, components, dependencies)
-    page = locks.npm(SOURCE / "gateway/web/package-lock.json")
+    page = locks.npm(SOURCE / _CLIENT / "package-lock.json", locks.contained(SOURCE / _CLIENT / "dist/THIRD-PARTY.txt"))
     _add("page", [_component("npm", package, licence) for package, licence in page], components, dependencies)
     _add("enclave", [_debian(package) for package in locks.debian(SOURCE / _SYSTEM)], components, dependencies)
     units = [_unit(unit, version) for unit in sorted(dependencies)]

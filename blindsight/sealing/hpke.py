@@ -86,7 +86,7 @@ class _Context:
         return labeled.expand(self.suite.identifier, self._exporter_secret, b"sec", context, length)
 
     def _nonce(self) -> bytes:
-        # 96 bits: the sequence cannot overflow before the sun burns out, so section 5.2's check is moot.
+        # A sequence of 96 bits does not overflow in practice, so the check of RFC 9180, section 5.2, is left out.
         return (self._base_nonce ^ self._sequence).to_bytes(N_NONCE, "big")
 
 

@@ -7,10 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from blindsight.errors import BlindsightError
-from blindsight_cli.cape import accounts, functions, keys, local, records
+from blindsight_cli.cape import accounts, functions, keys, local, records, untrusted
 from blindsight_cli.cape.console import CliError, fail, log, out_bytes
 from blindsight_cli.cape.context import Context
 from blindsight_cli.cape.flags import Command, Flag, Parsed, UsageError, parse, usage
+from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +112,7 @@ ROOT: Final = Command(
             "signup",
             "Make an account with an owner key on this machine",
             accounts.signup,
-            "[USERNAME]",
+            "NAME",
             (Flag("api-token", "API token of the host, if it asks for one (BLINDSIGHT_API_TOKEN)"),),
         ),
         Command("test", "Run a function that is not deployed", functions.test, "DIRECTORY|ZIP [DATA]",
@@ -158,18 +159,21 @@ def main(argv: Sequence[str]) -> int:
     if parsed.wants_help or run_command is None:
         out_bytes(f"{parsed.command.summary}\n\n{usage(parsed.path)}".encode())
         return 0
+    context = Context(parsed.values, parsed.arguments)
     try:
         if parsed.values["output"] not in {"plain", "json"}:
             raise CliError(f"unknown output option: {parsed.values['output']}")
-        run_command(Context(parsed.values, parsed.arguments))
+        run_command(context)
     except (CliError, BlindsightError) as error:
-        _report(error, parsed)
+        _report(error, parsed, untrusted.advice(error, context))
         return 1
     return 0
 
 
-def _report(error: CliError | BlindsightError, parsed: Parsed) -> None:
-    fail(str(error))
+def _report(error: CliError | BlindsightError, parsed: Parsed, advice: str) -> None:
+    fail(f"{error}{advice}")
+    if isinstance(error, CliError) and error.step:
+        log(printable(error.step))
     if isinstance(error, CliError) and error.usage:
         log(usage(parsed.path))
     known = error if isinstance(error, BlindsightError) else error.__cause__

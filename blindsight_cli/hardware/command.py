@@ -84,7 +84,7 @@ def make(  # noqa: PLR0917 -- typer passes them by name
                 host=host.facts(instance=imds),
                 photos=photos,
                 requests=requests,
-                progress=lambda text: err.print(printable(f"{text}…"), style="dim", markup=False),
+                progress=lambda text: err.print(printable(f"{text}…"), style="dim"),
             )
         # What is written can be verified: tried before it is.
         made = report.verify(content, Policy.load(policy))
@@ -101,7 +101,7 @@ def make(  # noqa: PLR0917 -- typer passes them by name
     if imds and made.body["host"]["instance"] is None:
         err.print(
             f"no metadata service answered at {urlsplit(host.IMDS).hostname}: the report has no instance",
-            style="bold yellow", markup=False,
+            style="bold yellow",
         )  # fmt: skip
     _warn(made)
 
@@ -139,7 +139,7 @@ def verify(
 
 def _show(found: report.VerifiedReport) -> None:
     body = found.body
-    out.print(found.verified.report.render(), markup=False, end="")
+    out.print(found.verified.report.render(), end="")
     _print("Its document was made for this report: the nonce is SHA-256 of the report's body")
     _print(f"SHA-256 {found.sha256}")
     proof = "Shown by evidence and receipts"
@@ -164,7 +164,7 @@ def _show(found: report.VerifiedReport) -> None:
 
 
 def _print(text: str) -> None:
-    out.print(printable(text), markup=False)
+    out.print(printable(text))
 
 
 def _answers(count: int) -> str:
@@ -192,7 +192,7 @@ def _warn(found: report.VerifiedReport) -> None:
     for warning in found.verified.report.warnings:
         err.print(warning, style="bold yellow")
     if found.verified.report.notice is not None:
-        err.print(found.verified.report.notice, style="bold yellow", markup=False)
+        err.print(found.verified.report.notice, style="bold yellow")
 
 
 def _photo(path: Path) -> collect.Photo:

@@ -1,14 +1,17 @@
 """The environment in which Cape's clients trust a stack of this machine, beside all they trusted before.
 
-Trust ends at this machine. The simulated root is for loopback hosts alone: pycape's hook and `cape` look at the host
-first. The TLS authority is for every program and every host, so it has to be one that can sign for loopback only.
+Trust ends at this machine. The simulated root is for loopback hosts alone: `cape` and the hooks of pycape and cape-js
+look at the host first. The TLS authority is for every program and every host, so it has to be one that can sign for
+loopback only.
 """
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
 import ssl
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -16,6 +19,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from blindsight import files
 from blindsight.errors import LocalTrustError
 
 if TYPE_CHECKING:
@@ -32,12 +36,12 @@ _BUNDLE: Final = "authorities.pem"
 def trusting(state: Path, url: str, environment: Mapping[str, str]) -> dict[str, str]:
     """`environment` with trust in the stack whose folder is `state` and whose address is `url`, and its signup token.
 
-    Raises `LocalTrustError` for a stack that is not of this machine, or whose authority could sign for others, and
-    `FileNotFoundError` if there is no such stack.
+    Raises `LocalTrustError` for a stack that is not of this machine, or whose authority could sign for others,
+    `FileNotFoundError` if there is no such stack, and `OSError` if its files cannot be read or written.
     """
     if not is_local(url):
         raise LocalTrustError("not_local", f"{url} is not of this machine")
-    simulated, authority = state / "enclave" / "simulated_root.pem", state / "tls" / "ca.pem"
+    simulated, authority = _root(state), state / "tls" / "ca.pem"
     for file in (simulated, authority):
         if not file.exists():
             raise FileNotFoundError(file)
@@ -46,7 +50,9 @@ def trusting(state: Path, url: str, environment: Mapping[str, str]) -> dict[str,
     # The enclave's file holds the root's key, too, which no other program may have.
     host = environment.get("CAPE_ENCLAVE_HOST", url)
     root = state / "tls" / "simulated_root.pem"
-    _write(root, x509.load_pem_x509_certificate(simulated.read_bytes()).public_bytes(Encoding.PEM))
+    pem = x509.load_pem_x509_certificate(simulated.read_bytes()).public_bytes(Encoding.PEM)
+    _write(root, pem)
+    _write(root.with_suffix(".zip"), _as_aws_publishes_it(pem))
     system = ssl.get_default_verify_paths().cafile
     known = environment.get("SSL_CERT_FILE") or system
     requests = environment.get("REQUESTS_CA_BUNDLE") or environment.get("CURL_CA_BUNDLE") or known
@@ -57,6 +63,7 @@ def trusting(state: Path, url: str, environment: Mapping[str, str]) -> dict[str,
         **(_signup_token(state) if is_local(host) else {}),
         **environment,
         "PYTHONPATH": os.pathsep.join(filter(None, (str(HOOK), environment.get("PYTHONPATH")))),
+        "NODE_OPTIONS": _preloading(HOOK / "cape-js.cjs", environment.get("NODE_OPTIONS", "")),
         ROOT_VARIABLE: str(root),
         "CAPE_ENCLAVE_HOST": host,
         "CAPE_LOCAL_CONFIG_DIR": environment.get("CAPE_LOCAL_CONFIG_DIR", str(config_folder(state))),
@@ -85,9 +92,20 @@ def config_folder(state: Path) -> Path:
     return state / "cape"
 
 
+def state_of(environment: Mapping[str, str]) -> Path | None:
+    """The folder of the stack whose account `environment` names, as `blindsight up` says to; None if it names none."""
+    account = Path(environment.get("CAPE_LOCAL_CONFIG_DIR") or "cape")
+    state = account.parent
+    return state if account.is_absolute() and account == config_folder(state) and _root(state).exists() else None
+
+
 def signup_token_file(state: Path) -> Path:
     """Where the token is kept that accounts of the stack are made with."""
     return config_folder(state) / "signup.token"
+
+
+def _root(state: Path) -> Path:
+    return state / "enclave" / "simulated_root.pem"
 
 
 def _signup_token(state: Path) -> dict[str, str]:
@@ -116,6 +134,21 @@ def _is_limited(pem: bytes) -> bool:
     return constraints.critical and kinds == {x509.DNSName, x509.IPAddress}
 
 
+def _as_aws_publishes_it(pem: bytes) -> bytes:
+    """The root as cape-js downloads it: `root.pem` in a zip file. The same bytes for the same root."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(zipfile.ZipInfo("root.pem"), pem)
+    return archive.getvalue()
+
+
+def _preloading(module: Path, options: str) -> str:
+    """Node's options with a module that each of its programs loads first; a backslash escapes, as in Node's parser."""
+    path = str(module).replace("\\", "\\\\").replace('"', '\\"')
+    ours = f'--require "{path}"'
+    return options if ours in options else f"{options} {ours}".lstrip()
+
+
 def _with(ours: Path, known: str | None, target: Path) -> str:
     """A bundle of the authorities that were trusted before, and ours: programs also talk to other hosts."""
     if known == str(target):  # Inside another `with-local-trust`: it is this bundle already.
@@ -127,6 +160,4 @@ def _with(ours: Path, known: str | None, target: Path) -> str:
 
 def _write(target: Path, content: bytes) -> None:
     if not target.exists() or target.read_bytes() != content:
-        draft = target.with_name(f"{target.name}.{os.getpid()}")
-        draft.write_bytes(content)
-        draft.replace(target)
+        files.write(target, content)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import shlex
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +20,10 @@ if TYPE_CHECKING:
     from enclave_function.bundle.vendor import VendorTarget
 
 _SOURCE: Final = Path(__file__).resolve().parent.parent
-_REBUILD_MODEL: Final = "Make the model directory anew with `python -m model_build`."
+_GIVE: Final = "Give --model a model directory."
+_LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/v1"
+"""How a pointer file begins (Git LFS, docs/spec.md)."""
+
 _MAX_FILE_BYTES: Final = 1 << 30
 _log = logging.getLogger(__name__)
 
@@ -54,18 +60,31 @@ def _function_files() -> dict[str, bytes]:
 
 def _model_files(model: Path) -> dict[str, bytes]:
     """`model.json` and the files it names, each of which must have the digest it gives."""
-    if not model.exists():
-        raise BundleError(f"{model} cannot be read: there is no such file.", "Give --model a model directory.")
-    folder = model if model.is_dir() else model.parent
+    try:
+        folder = model if stat.S_ISDIR(model.stat().st_mode) else model.parent
+    except OSError as error:
+        raise BundleError(f"{model} cannot be read: {error.strerror}.", _GIVE) from error
+    if folder != model and not os.path.lexists(folder / MANIFEST_NAME):
+        raise BundleError(
+            f"{model} is in no model directory: there is no {MANIFEST_NAME} beside it.",
+            "Use `blindsight bundle build`, which imports an ONNX file.",
+        )
     encoded = _read(folder / MANIFEST_NAME)
-    files = {MANIFEST_NAME: encoded}
-    for name, sha256 in manifest_files(encoded).items():
-        content = _read(folder / name)
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise BundleError(f"{name} does not have the SHA-256 that {MANIFEST_NAME} gives.", _REBUILD_MODEL)
-        files[name] = content
-    if model != folder and model.name not in files:
-        raise BundleError(f"{MANIFEST_NAME} beside {model.name} names another model.", _REBUILD_MODEL)
+    named = manifest_files(encoded)
+    onnx, labels = named
+    if folder != model and model.name not in {MANIFEST_NAME, *named}:
+        raise BundleError(
+            f"{MANIFEST_NAME} beside {model.name} is the manifest of {onnx}.", "Move one of them to another folder."
+        )
+    files = {MANIFEST_NAME: encoded} | {name: _read(folder / name) for name in named}
+    steps = {
+        onnx: f"Put the right file back, or remove {MANIFEST_NAME} if it is another model now.",
+        labels: "Put the right file back, or write the manifest anew: "
+        f"`python -m model_build build --onnx {shlex.quote(str(folder / onnx))} --out {shlex.quote(str(folder))}`.",
+    }
+    for name, sha256 in named.items():
+        if hashlib.sha256(files[name]).hexdigest() != sha256:
+            raise BundleError(f"{name} does not have the SHA-256 that {MANIFEST_NAME} gives.", steps[name])
     return files
 
 
@@ -73,6 +92,9 @@ def _read(path: Path) -> bytes:
     try:
         if path.is_symlink():
             raise BundleError(f"{path} is a symbolic link.", "Put the file itself in its place.")
-        return read(path, _MAX_FILE_BYTES)
+        content = read(path, _MAX_FILE_BYTES)
     except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}.", "Give --model a model directory.") from error
+        raise BundleError(f"{path} cannot be read: {error.strerror}.", _GIVE) from error
+    if content.startswith(_LFS_POINTER):
+        raise BundleError(f"{path} is a Git LFS pointer, not the file.", "Fetch the file with `git lfs pull`.")
+    return content

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HANDLER_NAME: Final = "app.py"
 MANIFEST_NAME: Final = "model.json"
 _BLOCK_BYTES: Final = 1 << 20
-_REBUILD: Final = "Make the model with `python -m model_build` and the bundle with `python -m enclave_function` anew."
+_REBUILD: Final = "Make the model directory anew with `python -m model_build build`, and then the bundle."
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,22 @@ def _inspect(opened: zipfile.ZipFile, checksum: str, size: int) -> BundleInfo:
 
 
 def manifest_files(encoded: bytes) -> dict[str, str]:
-    """Names and SHA-256, in hexadecimal, of the files that a `model.json` names. Raises `BundleError`."""
+    """Names and SHA-256, in hexadecimal, of the two files that a `model.json` names: graph, labels.
+
+    Raises `BundleError`, also where it does not say which model it is and whether that is trained.
+    """
     try:
         manifest = strict_json.loads(encoded)
+        if not all(isinstance(manifest[part], str) for part in ("name", "version")):
+            raise TypeError("name and version are text")
+        trained = manifest["trained"]
         files = {str(manifest[part]["file"]): str(manifest[part]["sha256"]) for part in ("onnx", "labels")}
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{MANIFEST_NAME} is not a model manifest.", _REBUILD) from error
     if len(files) != 2 or any("/" in name for name in files):
         raise BundleError(f"{MANIFEST_NAME} does not name two files beside it.", _REBUILD)
+    if not isinstance(trained, bool):
+        raise BundleError(f"{MANIFEST_NAME} does not say with true or false whether the model is trained.", _REBUILD)
     return files
 
 
@@ -101,8 +109,8 @@ def _model(encoded: bytes, entries: dict[str, Entry]) -> ModelInfo:
     manifest = strict_json.loads(encoded)
     try:
         digest = hashlib.sha256(rfc8785.dumps(manifest)).hexdigest()
-        return ModelInfo(str(manifest["name"]), str(manifest["version"]), manifest["trained"] is True, digest)
-    except (KeyError, rfc8785.CanonicalizationError) as error:
+        return ModelInfo(manifest["name"], manifest["version"], manifest["trained"], digest)
+    except rfc8785.CanonicalizationError as error:
         raise BundleError(f"{MANIFEST_NAME} is not a model manifest.", _REBUILD) from error
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -72,8 +73,8 @@ def load(files: ModelFiles, *, thread_counts: Sequence[int] = (1,), shared: Path
     instead of 300. The outputs are the same to the last bit. Those files are used unchecked and fit this processor
     only: the folder must be new at each boot. No process but this function's runtime and workers may write to it.
 
-    The manifest's digest is of one file, so a graph may not name further ones with weights: it is given to ONNX Runtime
-    as bytes, from which it follows no path.
+    The manifest's digest is of one file, so a graph may not name further ones with weights: ONNX Runtime is given its
+    bytes, and looks for such files where none can be.
     """
     try:
         graph = files.onnx.read_bytes() if shared is None else _prepared(files, shared)
@@ -97,6 +98,9 @@ def _session(graph: Path | bytes, threads: int) -> ort.InferenceSession:
 
 def _create(graph: Path | bytes, options: ort.SessionOptions) -> ort.InferenceSession:
     options.log_severity_level = _LOG_ERRORS
+    if isinstance(graph, bytes):
+        # Without this it would look in the working folder, which is the bundle's.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     try:
         return ort.InferenceSession(graph if isinstance(graph, bytes) else str(graph), options, providers=_PROVIDERS)
     except Exception as error:  # As above.

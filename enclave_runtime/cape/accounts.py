@@ -42,7 +42,7 @@ _KEPT_KEYS: Final = 256
 
 @dataclass(frozen=True)
 class FunctionEntry:
-    """A deployed function: its name, the SHA-256 of its zip, and whether everybody may run it."""
+    """A deployed function: its name, the SHA-256 of its zip, and whether all accounts may run it."""
 
     name: str
     checksum: bytes

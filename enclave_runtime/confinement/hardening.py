@@ -15,7 +15,7 @@ _PR_SET_DUMPABLE = 4
 
 
 def close_memory() -> None:
-    """Leave no core dump, and be no debugger's: other processes of the same user cannot read this one's memory."""
+    """Disable core dumps and tracing, so that other processes of the same user cannot read this one's memory."""
     libc.prctl(_PR_SET_DUMPABLE, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

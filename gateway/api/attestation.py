@@ -31,6 +31,7 @@ _BASE64URL = "(?:[A-Za-z0-9_-]{4}){6,170}|(?:[A-Za-z0-9_-]{4}){5,170}(?:[A-Za-z0
     responses=openapi.problems(
         "invalid_parameter", "overloaded", "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal"
     ),
+    operation_id="getAttestation",
     summary="The enclave's evidence",
 )
 async def attestation(

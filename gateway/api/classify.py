@@ -12,7 +12,7 @@ from blindsight.problems import Problem
 from gateway import errors
 from gateway.api import openapi, parameters, sealed
 from gateway.api.body import BATCH_PARAMETERS, PARAMETERS, read_image, read_images
-from gateway.api.shapes import Answer, BatchAnswer
+from gateway.api.shapes import BatchClassification, Classification
 from gateway.rootpath import root_of
 from gateway.services import services_of
 
@@ -28,7 +28,7 @@ _BATCH_PARALLEL = 8
 
 @router.post(
     "/classify",
-    response_model=Answer,
+    response_model=Classification,
     response_model_exclude_unset=True,
     openapi_extra=openapi.CLASSIFY,
     responses={
@@ -41,6 +41,7 @@ _BATCH_PARALLEL = 8
             "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
+    operation_id="classify",
     summary="Classify one image",
 )  # fmt: skip
 async def classify(request: Request) -> dict[str, Any] | Response:
@@ -48,10 +49,12 @@ async def classify(request: Request) -> dict[str, Any] | Response:
 
     `curl -F file=@dog.jpeg …/classify`, or `curl --data-binary @dog.jpeg -H 'Content-Type: image/jpeg' …/classify`.
 
-    The gateway seals the photo to the attested enclave; only that decodes it. A raw body is taken by its content under
-    any `image/*`, `application/octet-stream`, `binary/octet-stream` or no type; `Content-Encoding` may be gzip or
-    deflate. 602112 bytes that do not begin like a JPEG, PNG or WebP file are taken as an already normalised
-    (1, 3, 224, 224) float32 tensor. Parameters stand in the query, the form or the JSON; unknown names are refused.
+    Taken are JPEG, PNG and WebP unless the model was built for others: `model.formats` of `/info` lists them. Another
+    format is named in the 415. The gateway seals the photo to the attested enclave; only that decodes it. A raw body is
+    taken by its content under any `image/*`, `application/octet-stream`, `binary/octet-stream` or no type;
+    `Content-Encoding` may be gzip or deflate. 602112 bytes that do not begin like a JPEG, PNG, WebP or AVIF file are
+    taken as an already normalised (1, 3, 224, 224) float32 tensor. Parameters stand in the query, the form or the JSON;
+    unknown names are refused.
 
     A Cape client's ciphertext for the classifier's account (`text/plain`, or JSON `{"ciphertext": "cape:…"}`) is passed
     on unread, and so is a request that the caller sealed (`message/ohttp-req`), as at `/ohttp`; its parameters are
@@ -77,7 +80,7 @@ async def classify(request: Request) -> dict[str, Any] | Response:
 
 @router.post(
     "/classify/batch",
-    response_model=BatchAnswer,
+    response_model=BatchClassification,
     response_model_exclude_unset=True,
     openapi_extra=openapi.BATCH,
     responses=openapi.problems(
@@ -85,6 +88,7 @@ async def classify(request: Request) -> dict[str, Any] | Response:
         "image_too_large", "unsupported_media_type", "unknown_host", "too_many_images", "invalid_top_k",
         "invalid_parameter", "overloaded", "draining", "enclave_unavailable", "evidence_refused", "internal",
     ),
+    operation_id="classifyBatch",
     summary="Classify several images",
 )  # fmt: skip
 async def classify_batch(request: Request) -> dict[str, Any]:

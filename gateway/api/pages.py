@@ -21,6 +21,16 @@ _PAGE_POLICY: Final = (
     " require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
+_PROBLEMS: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Problem codes</title><link rel="stylesheet" href="static/style.css"></head>
+<body><main><h1>Problem codes</h1>
+<p>What the <code>code</code> of a problem document means, with its HTTP status. The requests are described in the
+<a href="docs">API documentation</a>.</p>
+<dl>{rows}</dl>
+</main></body></html>
+"""
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -57,12 +67,8 @@ async def docs() -> FileResponse:
 async def problems() -> HTMLResponse:
     """What each problem code means; the target of every `type` that no standard has registered."""
     rows = "".join(
-        f'<dt id="{kind.code}">{kind.code} ({kind.status})</dt><dd>{html.escape(kind.title)}.'
+        f'<dt id="{kind.code}"><code>{kind.code}</code> ({kind.status})</dt><dd>{html.escape(kind.title)}.'
         f"{' The same request may succeed later.' if kind.retry else ''}</dd>"
         for kind in CATALOGUE.values()
     )
-    return HTMLResponse(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Problem codes</title>'
-        '<link rel="stylesheet" href="static/style.css"></head>'
-        f"<body><main><h1>Problem codes</h1><dl>{rows}</dl></main></body></html>"
-    )
+    return HTMLResponse(_PROBLEMS.format(rows=rows))

@@ -33,6 +33,7 @@ class _Sealed(Response):
         200: {"description": "The enclave's key configurations", "content": {keyconfig.MEDIA_TYPE: openapi.BINARY}},
         **openapi.problems("invalid_parameter", "enclave_unavailable", "evidence_refused", "internal"),
     },
+    operation_id="getKeyConfigurations",
     summary="The enclave's key configurations",
 )
 async def key_configurations(request: Request) -> Response:
@@ -53,6 +54,7 @@ async def key_configurations(request: Request) -> Response:
             "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
+    operation_id="sendSealed",
     summary="Pass a sealed request on to the enclave",
 )  # fmt: skip
 async def ohttp_request(request: Request) -> Response:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from blindsight import strict_json
 from blindsight.errors import CapeError
 from gateway import codings
+from gateway.cape import examples
 from gateway.cape.guesses import WINDOW_SECONDS
 from gateway.errors import RETRY_AFTER_SECONDS
 
@@ -94,7 +95,11 @@ def failures(*codes: str) -> dict[int | str, dict[str, Any]]:
     for code in codes:
         by_status.setdefault(CapeError(code, "").status, []).append(code)
     return {
-        status: {"model": Failure, "description": ", ".join(f"`{code}`" for code in found)}
+        status: {
+            "model": Failure,
+            "description": ", ".join(f"`{code}`" for code in found),
+            "content": {"application/json": {"examples": examples.refusals(found)}},
+        }
         for status, found in sorted(by_status.items(), key=str)
     }
 

@@ -110,7 +110,7 @@ class Database:
         config.set_main_option("script_location", "gateway.cape:migrations")
         try:
             if self._path:
-                # Made here, as SQLite would let everybody on the machine read it.
+                # Made here, as SQLite would let all users of the machine read it.
                 os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             with _upgrading, self._writing.begin() as connection:
                 if not self._path:

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, export, evaluate with ONNX Runtime and write the card. Returns 0; raises `ModelBuildError`."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     def report(line: str) -> None:
         console.print(line, markup=False)

@@ -47,7 +47,7 @@ def test_taken(content: bytes) -> None:
 
 @given(st.text("A/+=", max_size=12))
 def test_what_is_taken_is_what_the_page_takes(text: str) -> None:
-    """`fromBase64` of gateway/web/src/protocol/bytes.ts; WebCrypto's `atob` decodes what passes its pattern."""
+    """`fromBase64` of clients/js/src/bytes.ts; WebCrypto's `atob` decodes what passes its pattern."""
     page = len(text) % 4 == 0 and re.fullmatch("[A-Za-z0-9+/]*={0,2}", text) and not re.fullmatch("=+", text)
     try:
         strict_base64.decode(text)

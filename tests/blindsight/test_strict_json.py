@@ -1,4 +1,4 @@
-"""The rules of gateway/web/test/json.test.ts; what both refuse in evidence is in vectors/attestation."""
+"""The rules of clients/js/test/json.test.ts; what both refuse in evidence is in vectors/attestation."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blindsight import eif
+from blindsight import eif, release_file
 from blindsight.attestation import Policy, verify
 from blindsight.attestation.claims import expected_pcr16
 from blindsight.errors import EvidenceError
@@ -106,6 +106,22 @@ def test_the_registers_are_those_of_the_file(served: Served, built: Built) -> No
         index: measured[index] for index in (0, 1, 2)
     }
     assert verified.report.notice.startswith(SAYS)
+
+
+def test_a_release_of_the_image_pins_what_the_machine_attests(served: Served, built: Built, tmp_path: Path) -> None:
+    """`release make` measures the file by itself; its policy is the one that callers get."""
+    out = tmp_path / "release"
+    command = [sys.executable, "-m", "release_build", "make", "--out", str(out), "--bundle", str(built.bundle)]
+    command += ["--eif", str(built.image), "--emulated"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    release = release_file.load(out / "release.json")
+    assert release.policy is not None
+    nonce = b"of this test, and no other one"
+    verified = verify(_document(served, nonce), policy=release.policy, nonce=nonce, now=datetime.now(UTC))
+    [measurement] = [each for each in release.measurements if each.kind == "qemu-nitro-enclave"]
+    assert measurement.pcrs == {index: verified.document.pcrs[index].hex() for index in measurement.pcrs}
+    assert {0, 1, 2, 16} <= set(measurement.pcrs)
 
 
 def test_production_policies_refuse_it(served: Served, built: Built) -> None:

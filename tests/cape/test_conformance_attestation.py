@@ -117,7 +117,7 @@ def test_31_wrong_root(
     with pytest.raises(ClientError, match="chain"):
         cape_host.js(f"/v1/run/{echo.id}", ada.token(), root=other)
     said = ada.cape("run", echo.id, "x", "--root", str(tmp_path / "root.pem"), status=1).err
-    assert "does not descend from the trusted root" in said
+    assert "does not descend from the trusted root\n" in said
 
 
 def test_32_types(cape_host: CapeHost, ada: Person, echo: Deployed) -> None:

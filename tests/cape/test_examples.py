@@ -48,11 +48,11 @@ def example(person: Person, name: str, *arguments: str, **changes: Any) -> Done:
 def test_predictions(ada: Person, settings: dict[str, str | None], photo: Path, script: str) -> None:
     done = example(ada, script, str(photo), **settings)
     assert done.status == 0, done.err
-    lines = [re.fullmatch(r" *(\d+\.\d\d)%  (\w+)", line) for line in done.text.splitlines()]
+    lines = [re.fullmatch(r"(\w+): \d+\.\d%", line) for line in done.text.splitlines()]
     assert len(lines) == 5
     assert all(lines)
     assert lines[0] is not None
-    assert lines[0][2] == "cat"
+    assert lines[0][1] == "cat"
 
 
 def test_another_checksum_sends_nothing(ada: Person, settings: dict[str, str | None], photo: Path) -> None:
@@ -61,22 +61,23 @@ def test_another_checksum_sends_nothing(ada: Person, settings: dict[str, str | N
     assert "Returned checksum did not match provided" in done.err
 
 
-def test_encrypt(ada: Person, settings: dict[str, str | None], photo: Path, tmp_path: Path) -> None:
-    done = example(ada, "encrypt.py", str(photo))
-    assert done.status == 0, done.err
-    file = tmp_path / "cat.cape"
-    file.write_bytes(done.out)
-    answer = ada.cape("run", str(settings["FUNCTION_ID"]), "-f", str(file)).json
-    assert next(iter(answer)) == "cat"
+@pytest.mark.parametrize(("arguments", "text"), [((), b"hello world"), (("grüß Gott",), "grüß Gott".encode())])
+def test_encrypt(ada: Person, echo: Deployed, arguments: tuple[str, ...], text: bytes) -> None:
+    require_pycape()
+    assert opened(example(ada, "encrypt.py", *arguments), ada, echo) == text
 
 
 def test_encrypt_for_user(ada: Person, bob: Person, echo: Deployed) -> None:
-    python = str(require_pycape())
-    done = subprocess.run(
-        [python, str(EXAMPLES / "encrypt_for_user.py"), "ada"],
-        input=b"for ada's functions", env=bob.variables(), capture_output=True, check=True, cwd=bob.home,
-    )  # fmt: skip
-    assert ada.cape("run", echo.id, "-f", "-", stdin=done.stdout).out == b"for ada's functions\n"
+    require_pycape()
+    assert opened(example(bob, "encrypt_for_user.py", "ada"), ada, echo) == b"hi ada"
+
+
+def opened(done: Done, person: Person, echo: Deployed) -> bytes:
+    """What a function of this person's finds in the value that the script has printed."""
+    assert done.status == 0, done.err
+    value = done.text.removeprefix("Encrypted: ")
+    assert value.startswith("cape:")
+    return person.cape("run", echo.id, "-f", "-", stdin=value.encode()).out.removesuffix(b"\n")
 
 
 def test_deploy(ada: Person) -> None:
@@ -92,17 +93,26 @@ def test_deploy(ada: Person) -> None:
     assert run.text == "7 is prime\n"
 
 
-def test_export_model() -> None:
-    script = [sys.executable, str(EXAMPLES / "export_model.py"), "--help"]
+def test_convert_resnet_to_onnx() -> None:
+    script = [sys.executable, str(EXAMPLES / "convert_resnet_to_onnx.py"), "--help"]
     done = subprocess.run(script, capture_output=True, text=True, check=True, cwd=EXAMPLES.parent)
     assert "--untrained" in done.stdout
     assert "--out DIR" in done.stdout
 
 
-def test_usage(ada: Person) -> None:
+@pytest.mark.parametrize(
+    ("script", "arguments", "usage"),
+    [
+        ("encrypt_for_user.py", (), "encrypt_for_user.py NAME"),
+        ("encrypt.py", ("two", "words"), "encrypt.py [TEXT]"),
+        ("run_prediction.py", ("a.jpeg", "b.jpeg"), "run_prediction.py [IMAGE]"),
+        ("deploy.py", ("a", "b"), "deploy.py [FOLDER]"),
+    ],
+)
+def test_usage(ada: Person, script: str, arguments: tuple[str, ...], usage: str) -> None:
     require_pycape()
-    done = example(ada, "encrypt.py")
-    assert (done.status, "encrypt.py IMAGE" in done.text) == (2, True)
+    done = example(ada, script, *arguments)
+    assert (done.status, usage in done.text) == (2, True)
 
 
 @pytest.mark.parametrize("size", [(500, 333), (333, 500), (224, 224), (232, 232), (301, 300), (240, 1001), (97, 64)])

@@ -46,7 +46,7 @@ def cape_handler(data):
 
 
 async def session(guest: Guest, function_id: str, all_open: asyncio.Barrier) -> float:
-    """One client, with evidence checked; its inputs are sent ahead once everybody is connected.
+    """One client, with evidence checked; its inputs are sent ahead once all are connected.
 
     Seconds until its last answer.
     """

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import pytest
 
 import blindsight
 from tests.support import images
+from tests.support.documented import commands
 from tests.support.stack import root_fingerprint
 
 if TYPE_CHECKING:
@@ -22,34 +22,6 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = (REPOSITORY / "docs" / "verify-it-yourself.md").read_text(encoding="utf-8")
 ENDPOINT = "https://photos.example"
-
-
-@dataclass(frozen=True)
-class Command:
-    """What a reader types, and the lines that the page shows of its output; an ellipsis stands for anything."""
-
-    typed: str
-    shown: tuple[str, ...]
-
-    def missing(self, output: str) -> list[str]:
-        """The shown lines that are in no line of `output`, in their order."""
-        lines, missing = iter(output.splitlines()), []
-        for shown in self.shown:
-            form = re.compile(".*".join(map(re.escape, shown.split("…"))))
-            if shown.strip() != "…" and not any(form.fullmatch(line.rstrip()) for line in lines):
-                missing.append(shown)
-        return missing
-
-
-def commands(page: str) -> list[Command]:
-    found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"^```console\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
-        for line in block.replace("\\\n", "").splitlines():
-            if line.startswith("$ "):
-                found.append((line.removeprefix("$ "), []))
-            else:
-                found[-1][1].append(line)
-    return [Command(typed, tuple(shown)) for typed, shown in found]
 
 
 @pytest.fixture

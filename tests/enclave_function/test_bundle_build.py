@@ -128,8 +128,35 @@ def test_any_file_of_the_model_directory_names_it(model, tmp_path):
     for name in ("tiny.onnx", "model.json"):
         assert bundle.build(model / name, tmp_path / "b.zip").checksum == expected
     (model / "other.onnx").write_bytes(b"")
-    with pytest.raises(BundleError, match="names another model"):
+    with pytest.raises(BundleError, match=r"is the manifest of tiny\.onnx"):
         bundle.build(model / "other.onnx", tmp_path / "b.zip")
+
+
+def test_an_onnx_file_in_no_model_directory_is_refused_with_the_command_that_takes_it(model, tmp_path):
+    (tmp_path / "mine").mkdir()
+    graph = (model / "tiny.onnx").rename(tmp_path / "mine" / "tiny.onnx")
+    with pytest.raises(BundleError, match="is in no model directory") as caught:
+        bundle.build(graph, tmp_path / "bundle.zip")
+    assert "`blindsight bundle build`" in caught.value.next_step
+
+
+@pytest.mark.parametrize("name", ["tiny.onnx", "labels.txt", "model.json"])
+def test_a_git_lfs_pointer_is_named(model, tmp_path, name):
+    (model / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 100\n")
+    with pytest.raises(BundleError, match=f"{name} is a Git LFS pointer, not the file") as caught:
+        bundle.build(model, tmp_path / "bundle.zip")
+    assert "`git lfs pull`" in caught.value.next_step
+
+
+@pytest.mark.parametrize("said", ["false", 0, None])
+def test_a_manifest_that_does_not_say_whether_the_model_is_trained_replaces_nothing(model, tmp_path, said):
+    """`"false"` would be true to many a reader of the answer."""
+    (tmp_path / "bundle.zip").write_text("earlier")
+    manifest = json.loads((model / "model.json").read_text()) | {"trained": said}
+    (model / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="does not say with true or false whether the model is trained"):
+        bundle.build(model, tmp_path / "bundle.zip")
+    assert (tmp_path / "bundle.zip").read_text() == "earlier"
 
 
 def test_a_symbolic_link_is_refused(model, tmp_path):

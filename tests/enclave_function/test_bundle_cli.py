@@ -56,6 +56,8 @@ def test_an_untrained_model_is_marked(make_model, tmp_path, capsys):
     [
         ["bundle", "inspect", "{tmp}/none.zip"],
         ["bundle", "build", "--model", "{tmp}", "--out", "{tmp}/b.zip"],
+        ["bundle", "build", "--model", "{tmp}/none", "--out", "{tmp}/b.zip"],
+        ["bundle", "build", "--model", "x" * 300, "--out", "{tmp}/b.zip"],
         ["bundle", "build", "--model", "{model}", "--out", "{tmp}/no/such/folder/b.zip"],
         ["bundle", "build", "--model", "{model}", "--out", "{tmp}/b.zip", "--vendor", "python=3"],
     ],

@@ -74,6 +74,19 @@ def test_a_manifest_that_this_function_cannot_follow_is_refused(folder, changes,
         load_app(folder)
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["\ufeff{}\n", "{}\n\n \n", "{}\r\n\r\n"],
+    ids=["byte order mark", "empty lines last", "Windows, and an empty line"],
+)
+def test_what_editors_leave_in_the_labels_is_in_no_answer(folder, content):
+    labels = [f"class {index}" for index in range(1000)]
+    text = content.format("\r\n".join(labels) if "\r" in content else "\n".join(labels)).encode()
+    (folder / "labels.txt").write_bytes(text)
+    edit(folder, labels__sha256=hashlib.sha256(text).hexdigest())
+    assert list(manifest.read(folder).labels) == labels
+
+
 def test_a_graph_that_is_none_is_refused(folder):
     (folder / "tiny.onnx").write_bytes(b"no graph")
     edit(folder, onnx__sha256=hashlib.sha256(b"no graph").hexdigest())
@@ -152,10 +165,15 @@ def test_the_function_starts_from_any_folder_as_cape_starts_it(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_weights_in_further_files_are_not_taken(folder, tmp_path, shared):
-    """The digest is of the graph alone: other weights beside it would make another model of the same digest."""
+@pytest.mark.parametrize("working_folder", ["another", "the model's"])
+def test_weights_in_further_files_are_not_taken(folder, tmp_path, monkeypatch, shared, working_folder):
+    """The digest is of the graph alone: other weights beside it would make another model of the same digest.
+
+    A worker's working folder is the one of the model.
+    """
     import onnx
 
+    monkeypatch.chdir(folder if working_folder == "the model's" else "/")
     graph = onnx.load(folder / "tiny.onnx")
     onnx.save(graph, folder / "tiny.onnx", save_as_external_data=True, location="more.bin", size_threshold=0)
     assert (folder / "more.bin").stat().st_size

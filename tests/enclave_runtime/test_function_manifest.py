@@ -190,3 +190,13 @@ def test_a_number_of_labels_that_is_none_is_refused(honest: Path, tmp_path: Path
     hostile = with_files(honest, tmp_path / "hostile.zip", renamed(files_of(honest), "labels", count=count))
     with pytest.raises(BadBundle, match="number of labels"):
         functions.load(hostile)
+
+
+@pytest.mark.parametrize("said", ["false", 0, None])
+def test_a_manifest_that_does_not_say_whether_the_model_is_trained_is_refused(
+    honest: Path, tmp_path: Path, said: object
+) -> None:
+    """It would be passed on as it is, and `"false"` is true to many a reader."""
+    bundle = with_files(honest, tmp_path / "function.zip", manifest_with(files_of(honest), trained=said))
+    with pytest.raises(BadBundle, match="does not say with true or false whether the model is trained"):
+        functions.load(bundle)

@@ -57,6 +57,13 @@ def test_labels_beside_the_file_are_found(tiny, tmp_path):
     assert labels.read(tmp_path / "model" / made.labels.file)[0] == "class 0"
 
 
+def test_labels_beside_the_file_that_cannot_be_read_are_not_passed_over(tiny, tmp_path):
+    source = tiny(classes=1000)
+    source.with_name("imagenet_classes.txt").symlink_to("nowhere")
+    with pytest.raises(ContractError, match=r"the labels .*imagenet_classes\.txt cannot be read: No such file"):
+        build.import_onnx(tmp_path / "model", source)
+
+
 def test_a_thousand_classes_are_imagenets_by_default(tiny, tmp_path):
     made = build.import_onnx(tmp_path / "model", tiny(classes=1000))
     assert (tmp_path / "model" / made.labels.file).read_bytes() == labels.IMAGENET.read_bytes()
@@ -78,22 +85,33 @@ def test_wrong_number_of_labels_is_refused(tiny, tmp_path):
 
 
 def test_labels_that_would_replace_the_manifest_are_refused(tiny, tmp_path):
-    source = tiny(labels="model.json")
+    source = tiny()
+    other = tmp_path / "other"
+    other.mkdir()
+    label_file = source.with_name("labels.txt").rename(other / "model.json")
     with pytest.raises(ContractError, match=r"cannot be named model\.json"):
-        build.import_onnx(tmp_path / "model", source, label_file=source.with_name("model.json"))
+        build.import_onnx(tmp_path / "model", source, label_file=label_file)
 
 
-@pytest.mark.parametrize("name", ["my model.onnx", ".hidden.onnx", "caf\u00e9.onnx"])
-def test_file_name_that_is_not_plain_is_refused(tiny, tmp_path, name):
-    with pytest.raises(ContractError, match="cannot stand in a manifest"):
-        build.import_onnx(tmp_path / "model", tiny(name, classes=1000))
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("my model.onnx", "my_model.onnx"), (".hidden.onnx", "_.hidden.onnx"), ("caf\u00e9 (2).onnx", "caf_2_.onnx")],
+)
+def test_a_file_of_any_name_is_imported(tiny, tmp_path, name, kept):
+    """The manifest takes plain names only; the model keeps its own."""
+    made = build.import_onnx(tmp_path / "model", tiny(name, classes=1000))
+    assert (made.name, made.onnx.file) == (name.removesuffix(".onnx"), kept)
+    assert check.check_directory(tmp_path / "model") == made
 
 
-def test_weights_in_a_second_file_are_refused(tiny, classifier, tmp_path):
+@pytest.mark.parametrize("working_folder", ["another", "the model's"])
+def test_weights_in_a_second_file_are_refused(tiny, classifier, tmp_path, monkeypatch, working_folder):
     source = tiny()
     onnx.save(classifier(), source, save_as_external_data=True, location="weights.bin", size_threshold=0)
-    with pytest.raises(ContractError, match="cannot be loaded"):
+    monkeypatch.chdir(source.parent if working_folder == "the model's" else "/")
+    with pytest.raises(ContractError, match="its weights are in a second file") as caught:
         build.import_onnx(tmp_path / "model", source, label_file=source.with_name("labels.txt"))
+    assert "weights.bin" in str(caught.value)
 
 
 def test_missing_file_is_refused(tmp_path):

@@ -5,11 +5,23 @@ import pytest
 from model_build import labels
 from model_build.errors import ContractError
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 100\n"
+
 
 def test_line_ends_do_not_matter(tmp_path):
     (tmp_path / "unix").write_bytes("crane\ncr\u00e8me br\u00fbl\u00e9e\n".encode())
     (tmp_path / "windows").write_bytes("crane\r\ncr\u00e8me br\u00fbl\u00e9e".encode())
     assert labels.read(tmp_path / "unix") == labels.read(tmp_path / "windows") == ("crane", "crème brûlée")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xef\xbb\xbfcrane\nheron\n", b"crane\r\nheron\r\n\r\n", b"crane\nheron\n\n \n\t\n", b"crane\rheron\r"],
+    ids=["byte order mark", "Windows, and an empty line", "empty lines last", "old Mac"],
+)
+def test_what_editors_leave_behind_is_no_label(tmp_path, content):
+    (tmp_path / "labels").write_bytes(content)
+    assert labels.read(tmp_path / "labels") == ("crane", "heron")
 
 
 def test_write_then_read(tmp_path):
@@ -19,7 +31,14 @@ def test_write_then_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(b"a\n\nb\n", "empty line 2"), (b"", "empty line 1"), (b"\xff\xfe", "UTF-8")]
+    ("content", "reason"),
+    [
+        (b"a\n\nb\n", "an empty line 2"),
+        (b"", "are empty"),
+        (b"\xef\xbb\xbf\r\n \r\n", "are empty"),
+        ("a\nb\n".encode("utf-16"), "UTF-8"),
+        (LFS_POINTER, "Git LFS pointer"),
+    ],
 )
 def test_unusable_labels_are_refused(tmp_path, content, reason):
     (tmp_path / "labels").write_bytes(content)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTS = ("blindsight", "blindsight_cli", "enclave_function", "enclave_runtime", "release_build", "gateway/static/app",
          "requirements", "pyproject.toml", "README.md", "LICENSE", ".gitignore",
-         "gateway/web/package-lock.json", "enclave_image/packages.lock")  # fmt: skip
+         "clients/js/package-lock.json", "clients/js/dist/THIRD-PARTY.txt", "enclave_image/packages.lock")  # fmt: skip
 ROOT = "ab" * 32
 
 

@@ -79,6 +79,8 @@ def test_every_unit_is_in_it(bill: dict[str, Any]) -> None:
     units = ["unit:client", "unit:enclave", "unit:gateway", "unit:model-build", "unit:page"]
     assert depends["blindsight"] == units
     assert all(depends[unit] for unit in units)
+    assert {reference.partition("@")[0] for reference in depends["unit:page"]} >= {"pkg:npm/mlkem"}
+    assert len(depends["unit:page"]) == 5
     assert "pkg:deb/debian/libc6@2.36-9%2Bdeb12u10?arch=amd64" in depends["unit:enclave"]
     references = [component["bom-ref"] for component in bill["components"]] + ["blindsight"]
     assert len(set(references)) == len(references)
@@ -112,12 +114,21 @@ def test_a_line_that_locks_nothing_is_refused(tmp_path: Path, text: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"packages": {"a": {}}}', '{"packages": {"a": {"integrity": "sha1-aa"}}}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"packages": {}}',
+        '{"packages": {"a": {"version": "2.0.0", "integrity": "sha512-aa"}}}',
+        '{"packages": {"a": {"version": "1.0.0"}}}',
+        '{"packages": {"a": {"version": "1.0.0", "integrity": "sha1-aa"}}}',
+    ],
 )
 def test_an_npm_lock_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "package-lock.json").write_text(text)
     with pytest.raises(ReleaseBuildError):
-        locks.npm(tmp_path / "package-lock.json")
+        locks.npm(tmp_path / "package-lock.json", {"a 1.0.0"})
 
 
 def test_a_system_package_without_a_digest_is_refused(tmp_path: Path) -> None:

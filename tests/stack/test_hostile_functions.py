@@ -233,7 +233,7 @@ print(opened)
 
 
 def test_other_programs_of_the_runtimes_own_user_do_not_read_its_memory(stack: HostileStack) -> None:
-    """The runtime has made itself no debugger's; only root reads it."""
+    """The runtime cannot be traced (PR_SET_DUMPABLE); only root reads its memory."""
     if stack.user is None:
         pytest.skip("the enclave's user may be root, who reads everything")
     command = ordinary_user.command("-c", _OPEN_THE_RUNTIME, str(stack.enclave.pid))

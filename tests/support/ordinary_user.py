@@ -34,12 +34,12 @@ def command(*arguments: str, user: int = USER) -> list[str]:
 
 
 def _shut(folder: Path) -> Path | None:
-    """The outermost folder on the way to `folder` that not everybody can enter."""
+    """The outermost folder on the way to `folder` that not all users can enter."""
     return next((part for part in (*reversed(folder.parents), folder) if not part.stat().st_mode & 0o001), None)
 
 
 def _show(folder: Path) -> None:
-    """Let everybody find `folder`, for this process and those that it starts."""
+    """Let all users find `folder`, for this process and those that it starts."""
     shut = _shut(folder)
     if shut is None:
         return

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shlex
 import signal
 import socket
 import ssl
@@ -45,12 +47,12 @@ START_SECONDS = 90
 class Up:
     """A running `blindsight up`."""
 
-    def __init__(self, model: Path, folder: Path) -> None:
-        self.state = folder / "state"
+    def __init__(self, model: Path, folder: Path, *more: str) -> None:
+        self.state = folder / "a stack's [state]"
         self.port, self.tls_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        arguments = ["--port", self.port, "--tls-port", self.tls_port, "--metrics-port", 0]
-        arguments += ["--state", self.state, "--model", model, "--workers", 1]
+        arguments = ["--port", self.port, "--tls-port", self.tls_port]
+        arguments += ["--state", self.state, "--model", model, "--workers", 1, *more]
         self._output = folder / "output"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -84,7 +86,18 @@ class Up:
 
 
 @pytest.fixture(scope="module")
-def up(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+def metrics_port_taken() -> Iterator[None]:
+    """Port 9000, as on machines where another program has it."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # Then another program has it indeed.
+            listener.bind(("127.0.0.1", 9000))
+            listener.listen()
+        yield
+
+
+@pytest.fixture(scope="module")
+def up(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory, metrics_port_taken: None) -> Iterator[Up]:
     running = Up(colour_model.folder, tmp_path_factory.mktemp("up"))
     yield running
     processes = running.descendants()
@@ -121,6 +134,38 @@ def test_another_stack_does_not_take_its_folder(up: Up, colour_model: TinyModel,
     assert httpx2.get(f"{up.url}/readyz", trust_env=False).status_code == 200
 
 
+def test_its_own_ports_do_not_hide_which_stack_has_the_folder(up: Up, tmp_path: Path) -> None:
+    """As in a second `make run`, which asks for the same ones."""
+    done = blindsight(tmp_path, "up", "--port", up.port, "--tls-port", up.tls_port, "--state", up.state)
+    assert done.stderr.startswith(f"error: another stack uses {up.state} (process {up.process.pid})\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("out", "command"),
+    [
+        ("tls/ca.pem", ["tls", "--host", "photos.example", "--out", "STATE/tls"]),
+        ("function.zip", ["bundle", "build", "--model", "MODEL", "--out", "STATE/function.zip"]),
+        ("function.zip", ["bundle", "build", "--model", "MODEL", "--ou=STATE/function.zip"]),
+    ],
+)
+def test_no_other_command_rewrites_what_the_stack_uses(
+    up: Up, colour_model: TinyModel, tmp_path: Path, out: str, command: list[str]
+) -> None:
+    before = (up.state / out).read_bytes()
+    words = [word.replace("STATE", str(up.state)).replace("MODEL", str(colour_model.folder)) for word in command]
+    done = blindsight(tmp_path, *words)
+    assert (up.state / out).read_bytes() == before
+    assert done.returncode == 1
+    assert f"of the stack that runs in {up.state} (process {up.process.pid})\nnext:  " in done.stderr
+
+
+def test_metrics_have_a_free_port_where_none_was_asked_for(up: Up) -> None:
+    (line,) = [line for line in up.output().splitlines() if line.startswith("  Metrics ")]
+    url = line.split()[1]
+    assert not url.startswith("http://localhost:9000/")
+    assert "requests_in_progress" in httpx2.get(url, trust_env=False).text
+
+
 def test_ports_are_to_differ(tmp_path: Path) -> None:
     port = str(free_port())
     done = blindsight(tmp_path, "up", "--port", port, "--tls-port", port)
@@ -155,7 +200,7 @@ def test_https_is_served_under_the_machines_own_authority(up: Up) -> None:
 def exports(output: str) -> dict[str, str]:
     """The variables that the banner says to export."""
     lines = [line.strip() for line in output.splitlines() if line.strip().startswith("export ")]
-    return dict(line.removeprefix("export ").split("=", 1) for line in lines)
+    return dict(shlex.split(line)[1].split("=", 1) for line in lines)
 
 
 def cape(up: Up, *arguments: str, **changes: str) -> str:
@@ -182,6 +227,48 @@ def test_what_the_banner_says_to_export_runs_the_classifier(up: Up, tmp_path: Pa
     assert next(iter(answer)) == label_of(623)
     sealed.write_text(cape(up, "encrypt", "--file", str(photo)))
     assert json.loads(cape(up, "run", "local/classifier", "--file", str(sealed), *token)) == answer
+
+
+def pasted(up: Up, folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """A line of a shell in another folder, after all exports of the banner."""
+    lines = [line for line in up.output().splitlines() if line.startswith("    export ")]
+    variables = environment(folder)
+    del variables["PYTHONPATH"]
+    script = "\n".join([*lines, line])
+    return subprocess.run(
+        ["sh", "-euc", script], cwd=folder, env=variables, capture_output=True, text=True, check=False
+    )
+
+
+def test_all_that_the_banner_says_works_from_any_folder(up: Up, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    (elsewhere / "photo.jpg").write_bytes(plain(905))
+    (trusting,) = [line for line in up.output().splitlines() if "with-local-trust" in line]
+    program = trusting.split("with-local-trust")[0]
+    (curl,) = [line for line in up.output().splitlines() if line.startswith("    curl ")]
+    assert label_of(905) in pasted(up, elsewhere, curl).stdout
+    for command, seen in (
+        ("classify --sealed photo.jpg", label_of(905)),
+        ("attest", "10. Freshness     passed"),
+        ("with-local-trust sh -c 'cat \"$BLINDSIGHT_LOCAL_ROOT\"'", "BEGIN CERTIFICATE"),
+    ):
+        done = pasted(up, elsewhere, f"{program}{command}")
+        assert (done.returncode, seen in done.stdout) == (0, True), done.stderr
+
+
+def test_without_the_exports_local_trust_says_what_to_do(up: Up, tmp_path: Path) -> None:
+    done = blindsight(tmp_path, "with-local-trust", "true")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1].startswith("next:  ")
+    assert "CAPE_LOCAL_CONFIG_DIR" in done.stderr
+
+
+def test_an_account_of_elsewhere_is_no_stack(up: Up, tmp_path: Path) -> None:
+    """`CAPE_LOCAL_CONFIG_DIR` may be any folder of a user's own."""
+    assert local_trust.state_of({"CAPE_LOCAL_CONFIG_DIR": str(up.state / "cape")}) == up.state
+    for other in (up.state / "tls", tmp_path / "cape", "cape", "", up.state):
+        assert local_trust.state_of({"CAPE_LOCAL_CONFIG_DIR": str(other)}) is None
 
 
 def test_an_account_takes_the_stacks_own_token(up: Up) -> None:

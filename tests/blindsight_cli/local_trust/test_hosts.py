@@ -70,7 +70,8 @@ def test_cape_accepts_simulated_evidence_of_this_machine_only(host: FakeCapeHost
         ):
             done = with_local_trust(tmp_path, *argv, **variables)
             assert done.stdout == ""
-            assert "Error: the evidence does not descend from the trusted root" in done.stderr
+            # And no advice to trust it.
+            assert "Error: the evidence does not descend from the trusted root\n" in done.stderr
 
 
 def test_a_root_that_is_named_counts_for_the_host_that_it_is_named_for(host: FakeCapeHost, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def cape_handler(data):
 
 
 async def main() -> None:
-    """Arguments: a file that everybody could read."""
+    """Arguments: a file that all users could read."""
     secret = sys.argv[1]
     warden = Warden.appoint(total_bytes=1 << 32)
     no_keys: Any = None

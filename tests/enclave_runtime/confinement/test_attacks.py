@@ -63,7 +63,7 @@ KEPT_BY: dict[str, tuple[str | tuple[str, int], ...]] = {
 """The layers that refuse each attack, with the first ABI of Landlock that does."""
 
 BY_KERNEL = {"sets_up_io_uring", "traps_page_faults", "uses_a_keyring", "watches_performance", "makes_a_user_namespace"}
-"""What a kernel may not have, or refuse to everybody."""
+"""What a kernel may not have, or refuse to all processes."""
 
 ALONE = {
     "none": Layers(),
@@ -149,5 +149,5 @@ def test_one_layer_alone(either: Machine, outcomes: Outcomes, layer: str, attack
     if attack == "opens_a_device" and not either.root:
         pytest.skip("only root makes devices")
     if outcome != "reached" and attack in BY_KERNEL:
-        pytest.skip(f"this kernel refuses it to everybody: {outcome}")
+        pytest.skip(f"this kernel refuses it to all processes: {outcome}")
     assert outcome == "reached"

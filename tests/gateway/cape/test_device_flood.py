@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 REPORTED = 1001
-"""Requests that were enough to keep everybody from logging in for ten minutes."""
+"""Requests that were enough to keep all users from logging in for ten minutes."""
 
 
 async def _begin(client: httpx2.AsyncClient) -> dict[str, Any]:

@@ -1,12 +1,8 @@
 /** A kept attestation document, checked on the page by the policy in use: at its own time, and now. It goes nowhere. */
 
-import { fromBase64, fromUtf8, hex, type Bytes } from "../protocol/bytes.ts";
-import { ENVELOPE_FORMAT } from "../protocol/client.ts";
-import { refusal } from "../protocol/errors.ts";
-import { isObject, parseJson, type JsonObject } from "../protocol/json.ts";
-import { parsePolicy } from "../protocol/policy.ts";
-import { LEFT_OPEN, measurements, PROVES_NOTHING } from "../protocol/recipient.ts";
-import { verify, verifyArchived, type Verified } from "../protocol/verify.ts";
+import { attestation, BlindsightError, EvidenceFormatError, Policy } from "blindsight-client";
+
+import { hex } from "./bytes.ts";
 import { byId, define } from "./dom.ts";
 import type { Chosen } from "./policies.ts";
 import * as view from "./view.ts";
@@ -21,7 +17,7 @@ type Judged = (typeof JUDGED)[number];
 export async function check(file: Blob, choose: () => Promise<Chosen | undefined>): Promise<void> {
   clear();
   let policy: Chosen | undefined;
-  let document: Bytes;
+  let document: attestation.Bytes;
   try {
     policy = await choose();
     document = await documentIn(file);
@@ -30,21 +26,21 @@ export async function check(file: Blob, choose: () => Promise<Chosen | undefined
     return;
   }
   if (!policy) {
-    view.refuse("document-refusal", refusal("unreadable_policy", "Load your own policy first, above."));
+    view.refuse("document-refusal", new BlindsightError("unreadable_policy", "Load your own policy first, above.", "Choose its file."));
     return;
   }
-  await judge("then", policy, () => verifyArchived(document, parsePolicy(policy.text)));
+  await judge("then", policy, () => attestation.verifyArchived(document, Policy.fromJson(policy.text)));
   await judge("now", policy, () =>
-    verify(document, { policy: parsePolicy(policy.text), nonce: null, now: new Date() }),
+    attestation.verify(document, { policy: Policy.fromJson(policy.text), nonce: null, now: new Date() }),
   );
   byId("document").hidden = false;
 }
 
-async function judge(when: Judged, policy: Chosen, verifyIt: () => Promise<Verified>): Promise<void> {
+async function judge(when: Judged, policy: Chosen, verifyIt: () => Promise<attestation.Verified>): Promise<void> {
   const verdict = byId(`document-${when}`);
   try {
     const verified = await verifyIt();
-    verdict.dataset["state"] = verified.kind === "nitro" && !verified.leftOpen.length ? "verified" : "caution";
+    verdict.dataset["state"] = verified.kind === "nitro" && !verified.report.leftOpen.length ? "verified" : "caution";
     verdict.textContent = found(verified, when, policy);
     show(verified);
   } catch (error) {
@@ -54,29 +50,29 @@ async function judge(when: Judged, policy: Chosen, verifyIt: () => Promise<Verif
   }
 }
 
-function found({ kind, release, leftOpen }: Verified, when: Judged, { source }: Chosen): string {
+function found({ report }: attestation.Verified, when: Judged, { source }: Chosen): string {
+  const { release, warnings, notice } = report;
   const whose = source === "own" ? "your policy" : "the gateway’s stated policy";
   const of = release === null ? whose : `release “${release}” of ${whose}`;
   const limits =
     when === "then"
       ? "That says what was so when it was made, and nothing of now."
       : "Without a nonce of yours, it may be the answer to anyone’s question.";
-  const open = leftOpen.map((part) => LEFT_OPEN[part]);
-  return [PROVES_NOTHING[kind] ?? "Genuine Nitro evidence.", `Accepted by ${of}.`, ...open, limits].join(" ");
+  return [notice ?? "Genuine Nitro evidence.", `Accepted by ${of}.`, ...warnings, limits].join(" ");
 }
 
 /** The steps of the later judgement that passed. */
-function show(verified: Verified): void {
-  byId("document-steps").replaceChildren(...view.stepItems(verified.steps));
+function show(verified: attestation.Verified): void {
+  byId("document-steps").replaceChildren(...view.stepItems(verified.report.steps));
   const { document, rootSha256 } = verified;
   define(byId("document-facts"), [
     ["Kind of enclave", verified.kind],
     ["Module", JSON.stringify(document.moduleId)],
     ["Made", document.timestamp.toISOString()],
-    ["Judged at", verified.at.toISOString()],
+    ["Judged at", verified.report.at.toISOString()],
     ["Root", rootSha256 ?? "none: nothing signs it"],
     ["Claims", verified.claims ? "function, model and keys" : "none"],
-    ...Object.entries(measurements(verified)).map(([index, value]) => [`PCR ${index}`, value] as const),
+    ...Object.entries(attestation.measurements(verified)).map(([index, value]) => [`PCR ${index}`, value] as const),
     ["user_data", document.userData ? hex(document.userData) : "none"],
   ]);
   byId("document-report").hidden = false;
@@ -91,27 +87,10 @@ function clear(): void {
 }
 
 /** As bytes, or as the member `document` of a JSON object. */
-async function documentIn(file: Blob): Promise<Bytes> {
-  if (file.size > MAX_FILE_BYTES) throw refusal("document_too_large", `More than ${MAX_FILE_BYTES} bytes.`, 1);
-  const content = new Uint8Array(await file.arrayBuffer());
-  const text = fromUtf8(content)?.trimStart();
-  if (!text?.startsWith("{")) return content;
-  const members = objectIn(text);
-  if ((members["format"] ?? ENVELOPE_FORMAT) !== ENVELOPE_FORMAT) {
-    throw refusal("unsupported_envelope", "The evidence came in an envelope of another version.", 1);
+async function documentIn(file: Blob): Promise<attestation.Bytes> {
+  if (file.size > MAX_FILE_BYTES) {
+    const message = `More than ${MAX_FILE_BYTES} bytes.`;
+    throw new EvidenceFormatError("document_too_large", message, "Choose the file of one attestation document.", 1);
   }
-  const encoded = members["document"];
-  const document = typeof encoded === "string" ? fromBase64(encoded) : undefined;
-  if (!document) throw refusal("not_cose_sign1", "The JSON has no attestation document in it.", 1);
-  return document;
-}
-
-/** Empty for what is no object. */
-function objectIn(text: string): JsonObject {
-  try {
-    const value = parseJson(text);
-    return isObject(value) ? value : {};
-  } catch {
-    return {};
-  }
+  return attestation.documentIn(new Uint8Array(await file.arrayBuffer()));
 }

@@ -1,7 +1,7 @@
 /** The page: verify the enclave, seal a photo to it, show what came back and what was refused. */
 
-import { Client, Refusal } from "../protocol/client.ts";
-import { subtle } from "../protocol/webcrypto.ts";
+import { checkPlatform, Client, EvidenceError, PolicyError } from "blindsight-client";
+
 import { byId } from "./dom.ts";
 import * as documents from "./documents.ts";
 import * as policies from "./policies.ts";
@@ -54,7 +54,7 @@ async function attempt(mine: number): Promise<void> {
   view.policySource();
   view.verdict("waiting", "Verifying the enclave…");
   try {
-    subtle();
+    checkPlatform();
     byId("policy-forget").hidden = unusable === undefined && !policies.hasOwn();
     const policy = await chosen();
     if (replaced()) return;
@@ -64,19 +64,20 @@ async function attempt(mine: number): Promise<void> {
       return;
     }
     view.policySource(policy);
-    const client = new Client({
-      gateway: single ? gateway.value.trim() : policies.BASE,
+    const client = new Client(single ? gateway.value.trim() : location.origin + policies.BASE, {
       policy: policy.text,
-      token: byId<HTMLInputElement>("token").value.trim(),
+      apiToken: byId<HTMLInputElement>("token").value.trim(),
       // However long a gateway holds evidence back: what is verified by a policy that was replaced gets no photo.
       fetch: async (...request) => {
         if (replaced()) throw new Error("replaced");
         return await fetch(...request);
       },
     });
-    const enclave = await client.verify();
+    await client.verify();
+    const { recipient } = client;
     if (replaced()) return;
-    view.enclave(enclave, policy);
+    if (!recipient) throw new Error("policy or release ended just now");
+    view.enclave(recipient, policy);
     ready = { client, policy };
   } catch (error) {
     if (!replaced()) refused(error);
@@ -121,11 +122,11 @@ async function classify(photo: Blob): Promise<void> {
       view.status("Not sent: the enclave is not verified.");
       return;
     }
-    const classified = await enclave.client.classify(image);
+    const classified = await enclave.client.classify(image, { withReceipt: true });
     if (mine !== turn) return;
-    archive = classified.archive;
+    archive = classified.archive ?? undefined;
     // It may have been verified anew meanwhile.
-    view.enclave(classified.enclave, enclave.policy);
+    view.enclave(classified.recipient, enclave.policy);
     view.answer(classified);
     view.status(`Answered by ${String(classified.model["name"])}, sealed both ways.`);
   } catch (error) {
@@ -138,8 +139,7 @@ async function classify(photo: Blob): Promise<void> {
 
 /** Whether it is the enclave that was refused when it was verified anew, or the policy that it is verified by. */
 function refusesEnclave(error: unknown): boolean {
-  if (!(error instanceof Refusal)) return false;
-  return error.step !== undefined || (error.origin === "here" && error.code === "policy_expired");
+  return error instanceof EvidenceError || (error instanceof PolicyError && error.code === "policy_expired");
 }
 
 function save(): void {

@@ -1,16 +1,17 @@
 /** Which policy the page verifies by, and where it came from. */
 
-import { fromUtf8, hex, utf8 } from "../protocol/bytes.ts";
-import { Refusal, refusal } from "../protocol/errors.ts";
-import { parsePolicy } from "../protocol/policy.ts";
-import { DEFAULT_TIMEOUT, exchange } from "../protocol/transport.ts";
-import { sha256 } from "../protocol/webcrypto.ts";
+import { BlindsightError, Policy } from "blindsight-client";
+
+import { sha256 } from "./bytes.ts";
 
 /** The path that the gateway which served this page is shown under; empty, or without a slash at its end. */
 export const BASE = location.pathname.replace(/\/[^/]*$/, "");
 
 const OWN = "blindsight.policy";
 const SEEN = "blindsight.seen-policy:";
+
+/** Milliseconds for the gateway to state its policy. */
+const TIMEOUT = 60_000;
 
 /** A policy's text and its SHA-256, and whether it is the user's own or the word of the gateway that is being checked. */
 export interface Chosen {
@@ -20,14 +21,12 @@ export interface Chosen {
 }
 
 /** The gateway's policy is not the one that it stated the first time. */
-export class PolicyChanged extends Refusal {
+export class PolicyChanged extends BlindsightError {
   constructor(readonly digest: string) {
     super(
       "policy_changed",
       "The gateway states another policy than when this browser first asked it.",
       "Ask the operator why; accept the new policy only if you know what changed.",
-      false,
-      "here",
     );
   }
 }
@@ -35,16 +34,16 @@ export class PolicyChanged extends Refusal {
 /** The user's own policy, if one was loaded. */
 export async function own(): Promise<Chosen | undefined> {
   const text = kept(OWN);
-  return text === null ? undefined : { text, digest: await digestOf(text), source: "own" };
+  return text === null ? undefined : { text, digest: await sha256(text), source: "own" };
 }
 
 export function hasOwn(): boolean {
   return kept(OWN) !== null;
 }
 
-/** Keep a policy of the user's own. Throws `Refusal` for one that must not be used. */
+/** Keep a policy of the user's own. Throws `PolicyError` for one that must not be used. */
 export function keepOwn(text: string): void {
-  parsePolicy(text);
+  Policy.fromJson(text);
   keep(OWN, text);
 }
 
@@ -52,18 +51,30 @@ export function forgetOwn(): void {
   localStorage.removeItem(OWN);
 }
 
-/** What the gateway that served this page states, if it always stated the same. Throws `Refusal`. */
+/** What the gateway that served this page states, if it always stated the same. Throws `BlindsightError`. */
 export async function stated(): Promise<Chosen> {
-  const reply = await exchange(fetch, { method: "GET", url: `${BASE}/policy`, headers: {} }, DEFAULT_TIMEOUT);
-  const text = reply.status === 200 ? fromUtf8(reply.content) : undefined;
-  if (text === undefined) {
-    throw refusal("unreachable", "The gateway does not state its policy: load your own, or try again.");
-  }
-  const digest = await digestOf(text);
+  const text = await fetched();
+  const digest = await sha256(text);
   const seen = kept(SEEN + location.origin + BASE);
   if (seen !== null && seen !== digest) throw new PolicyChanged(digest);
   keep(SEEN + location.origin + BASE, digest);
   return { text, digest, source: "gateway" };
+}
+
+async function fetched(): Promise<string> {
+  try {
+    const response = await fetch(`${BASE}/policy`, {
+      credentials: "omit",
+      cache: "no-store",
+      redirect: "error",
+      signal: AbortSignal.timeout(TIMEOUT),
+    });
+    if (response.ok) return await response.text();
+  } catch {
+    // Not reached, or not whole: said below like any other answer that is no policy.
+  }
+  const message = "The gateway does not state its policy: load your own, or try again.";
+  throw new BlindsightError("unreachable", message, "Check the address and that the service runs, then try again.");
 }
 
 /** Take the gateway's changed policy for good from now on. */
@@ -88,11 +99,7 @@ function keep(key: string, value: string): void {
 }
 
 /** Without storage a policy that is another each time would go unnoticed. */
-function noStorage(): Refusal {
+function noStorage(): BlindsightError {
   const message = "This browser keeps nothing for this page, so it would not notice a changed policy.";
-  return new Refusal("no_storage", message, "Allow this page to store data, then load it again.");
-}
-
-async function digestOf(text: string): Promise<string> {
-  return hex(await sha256(utf8(text)));
+  return new BlindsightError("no_storage", message, "Allow this page to store data, then load it again.");
 }

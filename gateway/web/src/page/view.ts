@@ -1,9 +1,9 @@
 /** What the page shows. Everything that came from elsewhere goes in as text. */
 
-import { hex } from "../protocol/bytes.ts";
-import type { Classified, Enclave } from "../protocol/client.ts";
-import { Refusal } from "../protocol/errors.ts";
-import type { Step } from "../protocol/verify.ts";
+import { BlindsightError, EvidenceError, GatewayProblem, Problem } from "blindsight-client";
+import type { Classification, Recipient, Step } from "blindsight-client";
+
+import { hex } from "./bytes.ts";
 import { byId, define, make } from "./dom.ts";
 import type { Chosen } from "./policies.ts";
 
@@ -50,10 +50,10 @@ export function clearRefusal(place: Place): void {
 
 /** Show why nothing was sent, or believed: about the enclave in `refusal`, about a photo in `problem`. */
 export function refuse(place: Place, error: unknown): void {
-  const known = error instanceof Refusal;
+  const known = error instanceof BlindsightError;
   const code = known ? error.code : "internal";
-  const says = !known ? "" : error.fromGateway ? "The gateway says: " : error.fromEnclave ? "The enclave says: " : "";
-  const step = known && error.step !== undefined ? `, step ${error.step}` : "";
+  const says = error instanceof GatewayProblem ? "The gateway says: " : error instanceof Problem ? "The enclave says: " : "";
+  const step = error instanceof EvidenceError ? `, step ${error.step}` : "";
   const message = known ? error.message : "This page failed.";
   const next = known ? error.nextStep : "Reload it; if it happens again, tell the operator.";
   const element = byId(place);
@@ -80,20 +80,21 @@ export function policySource(policy?: Chosen): void {
 }
 
 /** An enclave that the policy accepts. */
-export function enclave(shown: Enclave, policy: Chosen): void {
-  verdict(shown.kind === "nitro" && !shown.leftOpen.length ? "verified" : "caution", found(shown, policy));
-  byId("steps").replaceChildren(...stepItems(shown.steps));
+export function enclave(shown: Recipient, policy: Chosen): void {
+  const { report, manifest, verified, config } = shown;
+  verdict(report.kind === "nitro" && !report.leftOpen.length ? "verified" : "caution", found(report, policy));
+  byId("steps").replaceChildren(...stepItems(report.steps));
   define(byId("facts"), [
-    ["Kind of enclave", shown.kind],
-    ["Evidence checked", shown.at.toLocaleString()],
-    ["Release", shown.release ?? "without a name in the policy"],
-    ...(shown.until ? [["Accepted until", shown.until.toLocaleString()] as const] : []),
-    ["Key exchange", shown.kem === "X25519" ? "X25519" : `${shown.kem} (post-quantum hybrid)`],
-    ["Model", `${String(shown.model["name"])} ${String(shown.model["version"])}`],
+    ["Kind of enclave", report.kind],
+    ["Evidence checked", report.at.toLocaleString()],
+    ["Release", report.release ?? "without a name in the policy"],
+    ...(verified.until ? [["Accepted until", verified.until.toLocaleString()] as const] : []),
+    ["Key exchange", config.kem.name === "X25519" ? "X25519" : `${config.kem.name} (post-quantum hybrid)`],
+    ["Model", `${String(manifest["name"])} ${String(manifest["version"])}`],
     ["Model digest", shown.modelDigest],
     ["Function", shown.functionChecksum],
     ["Policy’s SHA-256", policy.digest],
-    ...Object.entries(shown.pcrs).map(([index, value]) => [`PCR ${index}`, value] as const),
+    ...Object.entries(shown.measurements).map(([index, value]) => [`PCR ${index}`, value] as const),
   ]);
   byId("evidence").hidden = false;
   const notice = byId("notice");
@@ -111,7 +112,7 @@ export function stepItems(steps: readonly Step[]): HTMLLIElement[] {
 }
 
 /** What was verified, and what was not. */
-function found({ kind, release, leftOpen }: Enclave, { source }: Chosen): string {
+function found({ kind, release, leftOpen }: Recipient["report"], { source }: Chosen): string {
   const whose = source === "own" ? "your policy" : "the gateway’s stated policy";
   const of = release === null ? whose : `release “${release}” of ${whose}`;
   const open = `which leaves open the ${leftOpen.join(" and the ")}`;
@@ -141,7 +142,7 @@ export function clearPreview(): void {
   image.removeAttribute("src");
 }
 
-export function answer(classified: Classified): void {
+export function answer(classified: Classification): void {
   const bars = classified.predictions.map(({ label, score }) => {
     const bar = make("meter");
     bar.value = score;
@@ -157,8 +158,8 @@ export function answer(classified: Classified): void {
     ["Sealed request", `${bytes.format(sentBytes)} bytes: ${spaced(hex(sentStart))} …`],
     ["Sealed answer", `${bytes.format(receivedBytes)} bytes: ${spaced(hex(receivedStart))} …`],
   ]);
-  const when = new Date(classified.receipt.iat * 1000);
-  byId("receipt").textContent = `Receipt: verified. Signed by this enclave ${when.toLocaleString()}, for this photo and answer.`;
+  const when = classified.receipt && new Date(classified.receipt.iat * 1000).toLocaleString();
+  byId("receipt").textContent = when ? `Receipt: verified. Signed by this enclave ${when}, for this photo and answer.` : "";
   byId("answer").hidden = false;
 }
 

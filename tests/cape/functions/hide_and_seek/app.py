@@ -14,7 +14,9 @@ def cape_handler(input_bytes):
         SECRET.write_text(json.dumps(place))
         return None
     hidden = json.loads(SECRET.read_text())
-    metres = distance.distance((hidden["lat"], hidden["lon"]), (place["lat"], place["lon"])).meters
+    metres = distance.distance(
+        (hidden["latitude"], hidden["longitude"]), (place["latitude"], place["longitude"])
+    ).meters
     if metres < 100:
         return "Congrats, you found it!"
     if metres < 10_000:

@@ -1,0 +1,24 @@
+/** The content of an answer, of which nothing is taken for granted: the enclave is ours, its version perhaps not. */
+import { type JsonObject } from "./json.js";
+/** One class; `rank` 1 is the best, `score` its softmax probability. */
+export interface Prediction {
+    readonly rank: number;
+    readonly classId: number;
+    readonly label: string;
+    readonly score: number;
+}
+/** What an enclave answered. */
+export interface Answer {
+    readonly predictions: readonly Prediction[];
+    /** The model's name, version and more, in the members of the API's answer. */
+    readonly model: Readonly<Record<string, unknown>>;
+    /** The upright picture's size in pixels; null for a tensor. */
+    readonly image: {
+        readonly width: number;
+        readonly height: number;
+    } | null;
+    /** The enclave's time by stage, in milliseconds. */
+    readonly timingsMs: Readonly<Record<string, number>>;
+}
+/** Undefined if `content` is of another shape. */
+export declare function answerOf(content: JsonObject): Answer | undefined;
