@@ -58,9 +58,19 @@ def describe(app: FastAPI, services: Services) -> None:
         components["schemas"] = {name: schemas[name] for name in sorted(used)}
         tags = {tag for _, operation in operations for tag in operation["tags"]}
         schema["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items() if name in tags]
-        return schema
+        root = services.settings.root_path
+        return {**_shown_under(root, schema), "servers": [{"url": root}]} if root else schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+
+
+def _shown_under(root: str, node: Any) -> Any:  # noqa: ANN401 -- any part of the description
+    """`node` whose examples of problems name the page that is there."""
+    if isinstance(node, dict):
+        return {key: _shown_under(root, value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_shown_under(root, value) for value in node]
+    return f"{root}{node}" if isinstance(node, str) and node.startswith("/problems#") else node
 
 
 def _correct(operation: dict[str, Any], services: Services, *, classifies: bool) -> None:

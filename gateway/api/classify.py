@@ -9,9 +9,11 @@ from fastapi import APIRouter, Request, Response
 
 from blindsight import receipts
 from blindsight.problems import Problem
+from gateway import errors
 from gateway.api import openapi, parameters, sealed
 from gateway.api.body import BATCH_PARAMETERS, PARAMETERS, read_image, read_images
 from gateway.api.shapes import BatchClassification, Classification
+from gateway.rootpath import root_of
 from gateway.services import services_of
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ async def classify_batch(request: Request) -> dict[str, Any]:
             seconds=settings.body_timeout,
         )
         wanted = parameters.wanted([query, given], attested.classes)
-        results = await _classify_each(services, images, wanted.top_k)
+        results = await _classify_each(services, images, wanted.top_k, root_of(request.scope))
     models = [result.pop("model") for result in results if "model" in result]
     return {
         "request_id": request.state.request_id,
@@ -120,7 +122,9 @@ async def classify_batch(request: Request) -> dict[str, Any]:
     }
 
 
-async def _classify_each(services: Services, images: list[bytes | Problem], top_k: int) -> list[dict[str, Any]]:
+async def _classify_each(
+    services: Services, images: list[bytes | Problem], top_k: int, root: str
+) -> list[dict[str, Any]]:
     places = asyncio.Semaphore(_BATCH_PARALLEL)
 
     async def one(image: bytes | Problem) -> dict[str, Any]:
@@ -130,7 +134,7 @@ async def _classify_each(services: Services, images: list[bytes | Problem], top_
             async with places:
                 return (await services.exchange.classify(image, top_k)).content
         except Problem as problem:
-            return {"problem": problem.body()}
+            return {"problem": errors.document(problem, root)}
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(image)) for image in images]
