@@ -30,10 +30,13 @@ class Chosen:
     remark: str = ""
 
 
-def bundle(state: Path, model: Path | None, out: Path) -> Chosen:
-    """Find or build the model to serve and write its function bundle to `out`. Exits with one line if that fails."""
+def bundle(state: Path, model: Path | None, out: Path, formats: str | None = None) -> Chosen:
+    """Find or build the model to serve and write its function bundle to `out`; `formats` as for `directory`.
+
+    Exits with one line if that fails.
+    """
     chosen, remark = (model, "") if model is not None else _default(state)
-    with directory(chosen, scratch=state / "models") as folder:
+    with directory(chosen, scratch=state / "models", formats=formats) as folder:
         units.run("enclave_function", "bundle", "build", "--model", str(folder), "--out", str(out))
     with zipfile.ZipFile(out) as archive:
         return Chosen(strict_json.loads(archive.read(MANIFEST)), remark)
@@ -54,11 +57,14 @@ def _default(state: Path) -> tuple[Path, str]:
 
 def _build_pretrained(state: Path, folder: Path) -> bool:
     """Fetch the weights and export them; False, with the reason on screen, if that fails."""
-    python = sys.executable
+    python: Path | None = Path(sys.executable)
     if importlib.util.find_spec("torch") is None:
-        python = str(_build_environment(state))
+        python = _build_environment(state)
+    if python is None:
+        err.print("The packages for the export could not be installed; see above.", style="yellow")
+        return False
     try:
-        units.run("model_build", "build", "--out", str(folder), python=python)
+        units.run("model_build", "build", "--out", str(folder), python=str(python))
     except typer.Exit as ended:
         if ended.exit_code == interrupt.EXIT_STATUS:
             raise
@@ -67,8 +73,9 @@ def _build_pretrained(state: Path, folder: Path) -> bool:
     return True
 
 
-def _build_environment(state: Path) -> Path:
-    """An environment of its own for the export: torch is 200 MB that serving does not need."""
+def _build_environment(state: Path) -> Path | None:
+    """The Python of an environment of its own for the export: torch is 200 MB that serving does not need. None, with
+    the reason on screen, if it cannot be installed."""
     folder = state / "build-environment"
     python = folder / "bin" / "python"
     if importlib.util.find_spec("torch") is None and not (folder / "ready").exists():
@@ -82,10 +89,7 @@ def _build_environment(state: Path) -> Path:
             [*install, "--requirement", str(locked / "model-build.txt")],
         ):
             if subprocess.run(command, check=False, start_new_session=True).returncode:
-                fail(
-                    "the environment for the export could not be installed",
-                    "see above, or give MODEL=path/to/model.onnx",
-                )
+                return None
         (folder / "ready").touch()
     return python
 

@@ -42,8 +42,9 @@ class SourceOnlyLoader(SourceFileLoader):
         source = self.get_data(path)
         if self.kept is None:
             return self.source_to_code(source, path)
-        # By content: a file that changes meanwhile is not mistaken for what it was.
-        file = self.kept / hashlib.sha256(os.fsencode(path) + b"\0" + source).hexdigest()
+        # By content: a file that changes meanwhile is not mistaken for what it was. Under one name, also where it is
+        # found through a link.
+        file = self.kept / hashlib.sha256(os.fsencode(os.path.realpath(path)) + b"\0" + source).hexdigest()
         try:
             code: CodeType = marshal.loads(file.read_bytes())  # noqa: S302 -- this runtime's own
         except FileNotFoundError:

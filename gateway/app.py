@@ -25,10 +25,13 @@ from gateway.early import EarlyRefusal
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
 from gateway.enclave.exchange import EnclaveExchange
+from gateway.forwarded import FromProxies
+from gateway.head import HeadAsGet
 from gateway.hosts import KnownHosts
 from gateway.metrics import Metrics
 from gateway.middleware import OneSlash, RequestMiddleware
 from gateway.origins import OwnPagesOnly
+from gateway.rootpath import RootPath
 from gateway.services import Authenticator, Services, SignupAuthenticator
 from gateway.tokens import TokenStore
 
@@ -56,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="Blindsight",
         summary="Confidential image classification: a photo in, an attested top-5 out.",
+        description=openapi.DESCRIPTION,
         version=blindsight.__version__,
         lifespan=lifespan,
         docs_url=None,
@@ -73,11 +77,14 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     # The last one added is asked first.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(EarlyRefusal, admission=services.admission, authenticate=services.authenticate)
     app.add_middleware(OwnPagesOnly, trusted=settings.trusted_origins, metrics=services.metrics)
     app.add_middleware(KnownHosts, hosts=settings.known_hosts, metrics=services.metrics)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)
-    app.add_middleware(SharedWithPages)
+    app.add_middleware(SharedWithPages, trusted=settings.trusted_origins)
+    app.add_middleware(FromProxies, proxies=settings.known_proxies)
+    app.add_middleware(RootPath, root=settings.root_path)
     app.add_middleware(OneSlash)
     errors.install(app)
     for module in (classify, sealed, attestation, health, pages):

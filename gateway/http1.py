@@ -14,8 +14,10 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from blindsight.problems import Problem
+from gateway.connections import source_of
 from gateway.deadline import WriteDeadline
 from gateway.refusal import last_response
+from gateway.unread import AnswerTransport
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -42,6 +44,10 @@ LINGER_SECONDS: Final = 2.0
 """For which what a refused caller still sends is read and dropped. Closing at once would reset the connection, and take
 the refusal away from a caller that has not read it yet (RFC 9112, 9.6)."""
 
+MOST_DROPPED_BYTES = 256 * 1024 * 1024
+"""Of a body that goes on after its answer; how long it may is the body's own time. A larger one costs its sender the
+answer."""
+
 MAX_PIPELINED: Final = 64
 """Requests that a connection may send ahead of an answer. One read can bring ten thousand."""
 
@@ -67,6 +73,10 @@ class BoundedHttp(HttpToolsProtocol):
     _begun = False
     _stopping = False
     """Whether the parser is about to stop behind a head that asks for an upgrade."""
+    _dropped_bytes = 0
+    """Of the last request's body, after its answer."""
+    _ends_with_body = False
+    """Whether the last request is answered and the connection ends with its body."""
     _bytes_beside_body = 0
     """Since the head's end or the body's last piece."""
     _timer: asyncio.TimerHandle | None = None
@@ -80,6 +90,8 @@ class BoundedHttp(HttpToolsProtocol):
     """Set by the listener."""
     _writing: WriteDeadline
     _standing: Standing
+    """Of who is behind the current request: the connection's own, or that of a proxy's caller."""
+    _own_standing: Standing
     _current: RequestResponseCycle | None = None
     """What is at work, or was last; `cycle` is what came last."""
     _held: asyncio.TimerHandle | None = None
@@ -99,7 +111,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         limits = self.config.limits
         self._writing = WriteDeadline(transport, limits.response_seconds, lambda: limits.turned_away("slow_reader"))
-        self._standing = limits.pacing.take_over(self.place.source, self.loop.time())
+        self._own_standing = self._standing = limits.pacing.take_over(self.place.source, self.loop.time())
         self.place.wait(self)
         self._start_head()
 
@@ -108,7 +120,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self._held is not None:
             self._held.cancel()
         self._writing.stop()
-        self.config.limits.pacing.keep(self.place.source, self._standing, self.loop.time())
+        self.config.limits.pacing.keep(self.place.source, self._own_standing, self.loop.time())
         self.place.leave()
         super().connection_lost(exc)
 
@@ -138,6 +150,9 @@ class BoundedHttp(HttpToolsProtocol):
             self._parse(data)
         except httptools.HttpParserError as error:
             ours = error.__cause__ or error.__context__
+            if self._ends_with_body:
+                self._close()
+                return
             self._refuse(Problem("bad_request", str(ours) if isinstance(ours, _Faulty) else _MALFORMED))
             return
         # One read may bring a whole head and much of a body: only a head that is still open is too long.
@@ -166,6 +181,8 @@ class BoundedHttp(HttpToolsProtocol):
             data = self._head(without=b"upgrade") + rest
 
     def on_message_begin(self) -> None:
+        if self._ends_with_body:
+            raise _Faulty(_MALFORMED)  # Nothing is answered behind a last request.
         # Data alone is no sign of life: blank lines before a request would keep a connection open for ever.
         self._unset_keepalive_if_required()
         self._settle()
@@ -194,7 +211,9 @@ class BoundedHttp(HttpToolsProtocol):
             return
         self.place.work()
         super().on_headers_complete()
-        self._in_body = True
+        self._in_body, self._dropped_bytes = True, 0
+        cycle = self.cycle
+        cycle.transport = cast("asyncio.Transport", AnswerTransport(self.transport, lambda: self._end_behind(cycle)))
         if self.expect_100_continue:
             # If it is refused instead, its caller may send the body or the next request: nothing tells them apart.
             self.cycle.keep_alive = False
@@ -214,17 +233,25 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._bytes_beside_body = 0
+        if self.cycle.response_complete:
+            self._dropped_bytes += len(body)
+            if self._dropped_bytes > MOST_DROPPED_BYTES:
+                self._close()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_body = False
         if self._stopping:
             return
+        if self._ends_with_body:
+            self._close()
+            return
         super().on_message_complete()
         self._limit_silence()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._current = cycle
+        self._standing = self._standing_of(cycle)
         wait = self._standing.wait(self.loop.time())
         if not wait:
             super()._start_asgi_task(cycle, app)
@@ -232,6 +259,14 @@ class BoundedHttp(HttpToolsProtocol):
         # Nothing more is read meanwhile, so that its caller does not get rid of the body either.
         self.flow.pause_reading()
         self._held = self.loop.call_later(wait, self._let_in, cycle, app)
+
+    def _standing_of(self, cycle: RequestResponseCycle) -> Standing:
+        """A proxy's connection is not one caller's."""
+        limits, peer = self.config.limits, self.client[0] if self.client else ""
+        caller = limits.proxies.caller(peer, cycle.scope["headers"])
+        if caller is None or caller.address == peer:
+            return self._own_standing
+        return limits.pacing.shared(source_of(caller.address))
 
     def _let_in(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._held = None
@@ -274,6 +309,16 @@ class BoundedHttp(HttpToolsProtocol):
     def _close(self) -> None:
         self.transport.close()
         self._writing.look()
+
+    def _end_behind(self, cycle: RequestResponseCycle) -> None:
+        """End the connection behind the answer of `cycle`, once its body has come, or too much or too long of it."""
+        if not cycle.response_complete or cycle is not self.cycle or not self._in_body:
+            self.transport.close()
+            return
+        self._ends_with_body = True
+        # `_limit_silence` bounds the time. Over TLS there is no half of a connection to close.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def _opens_websocket(self) -> bool:
         """Whether the head that the parser stopped behind opens one, and nothing before it waits for its answer."""
@@ -360,7 +405,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _say(self, problem: Problem) -> None:
         self._unset_keepalive_if_required()
-        self.transport.write(last_response(problem))
+        self.transport.write(last_response(problem, self.config.limits.root_path))
         if not self.transport.can_write_eof():
             self._close()
             return

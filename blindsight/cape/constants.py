@@ -32,7 +32,8 @@ RESULT_KEY_BITS: Final = 2048
 USERNAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?")
 """GitHub's rule for logins. Two names that differ only in case are one."""
 
-FUNCTION_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+FUNCTION_NAME: Final = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]{1,100}")
+"""Not of dots alone, which URLs take for folders."""
 
 TOKEN_EXPIRED: Final = "token is expired"  # noqa: S105 -- a message
 """Cape's command line looks for this text and tells its user to log in again."""

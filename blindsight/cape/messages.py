@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-def error(text: str) -> str:
-    """An error frame."""
-    return json.dumps({"error": text})
+def error(text: str, **members: str) -> str:
+    """An error frame; `members` stand beside the text, and are unknown to Cape's own clients."""
+    return json.dumps({"error": text, **members})
 
 
 def attestation(document: bytes) -> str:

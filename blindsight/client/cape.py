@@ -35,7 +35,7 @@ from websockets.exceptions import (
 )
 
 from blindsight import strict_base64, strict_json
-from blindsight.cape import evidence, messages, tokens
+from blindsight.cape import evidence, messages, tokens, tracebacks
 from blindsight.cape.constants import OWNER_KEY_BYTES, PREFIX, RUNTIME_SUBPROTOCOL, TOKEN_EXPIRED
 from blindsight.client import routes, sockets
 from blindsight.errors import CapeError, OwnerError, ProxyError, TransportError
@@ -145,6 +145,8 @@ class Host:
     ) -> httpx2.Response:
         """Send one request; any status is an answer. Raises `TransportError` and `ProxyError`."""
         url = self._url(path, "http")
+        if token and not (token.isascii() and token.isprintable()):
+            raise _no_token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             with routes.blocking(
@@ -220,6 +222,22 @@ class Host:
         return context
 
 
+class RefusedFrame(CapeError):
+    """The host's error frame, as it came."""
+
+    def __init__(self, frame: Mapping[str, Any]) -> None:
+        super().__init__("refused", str(frame["error"]))
+        self.frame = frame
+
+
+class FunctionFailed(CapeError):
+    """Code that was tested could not be loaded or raised; `traceback` is empty where the enclave gives none."""
+
+    def __init__(self, text: str, traceback: str) -> None:
+        super().__init__("refused", text)
+        self.traceback = traceback
+
+
 class Connection:
     """An open socket whose evidence was accepted: `document` parsed, `raw_document` as it came."""
 
@@ -237,13 +255,16 @@ class Connection:
 
     def send_sealed(self, plaintext: bytes) -> bytes:
         """Send `plaintext` so that only the attested enclave can read it. Returns SHA-256 of what was sent."""
+        return self._send_sealed(plaintext)[0]
+
+    def _send_sealed(self, plaintext: bytes) -> tuple[bytes, hpke.SenderContext]:
         key = self.document.public_key
         if key is None or len(key) != X25519_BYTES:
             raise TransportError("unexpected_answer", "the evidence has no key to encrypt to")
         enc, context = hpke.setup_sender(key, b"", _INPUT_SUITE)
         sealed = enc + context.seal(plaintext)
         self._send(sealed)
-        return hashlib.sha256(sealed).digest()
+        return hashlib.sha256(sealed).digest(), context
 
     def run(self, plaintext: bytes) -> RunResult:
         """Have the function answer one input, and check what the host signed if its document says it signs."""
@@ -253,10 +274,14 @@ class Connection:
         return result
 
     def test(self, archive: bytes, plaintext: bytes) -> RunResult:
-        """Have the code in `archive` answer one input, likewise."""
+        """Have the code in `archive` answer one input, likewise. Raises `FunctionFailed` with its traceback, if any."""
         self.send_sealed(archive)
-        sealed = self.send_sealed(plaintext)
-        result = self.result()
+        sealed, context = self._send_sealed(plaintext)
+        try:
+            result = self.result()
+        except RefusedFrame as error:
+            traceback = tracebacks.opened(tracebacks.key_of(context), error.frame.get("traceback"))
+            raise FunctionFailed(str(error), traceback) from error
         _check_signed(result, self.document, plaintext, sealed, hashlib.sha256(archive).digest())
         return result
 
@@ -289,7 +314,7 @@ class Connection:
         except ValueError as error:
             raise TransportError("unexpected_answer", "the host's answer is not JSON") from error
         if isinstance(frame, dict) and frame.get("error"):
-            raise CapeError("refused", str(frame["error"]))
+            raise RefusedFrame(frame)
         message = frame.get("message") if isinstance(frame, dict) else None
         if not isinstance(message, dict):
             raise TransportError("unexpected_answer", "the host's answer has no message")
@@ -318,7 +343,7 @@ def _member(user_data: bytes | None, name: str) -> Any:  # noqa: ANN401 -- JSON
         return None
 
 
-def _text(user_data: bytes | None, name: str) -> str | None:
+def text_claim(user_data: bytes | None, name: str) -> str | None:
     """A text member of a document's `user_data`; None if there is none."""
     value = _member(user_data, name)
     return value if isinstance(value, str) else None
@@ -349,7 +374,7 @@ def _check_signed(
         checksums = messages.Checksums(**stated)
         key = cast("rsa.RSAPublicKey", serialization.load_der_public_key(signing_key))
         key.verify(_decoded(result.signature), checksums.preimage(), _PSS, hashes.SHA256())
-        if _text(document.user_data, "result_binding") == messages.RESULT_BINDING:
+        if text_claim(document.user_data, "result_binding") == messages.RESULT_BINDING:
             answered = messages.Answered(document.public_key or b"", sealed_input)
             key.verify(_decoded(result.bound_signature), answered.preimage(checksums), _PSS, hashes.SHA256())
     except (TransportError, ValueError, AttributeError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
@@ -376,8 +401,12 @@ def _not_base64() -> bytes:
 def _checked(token: str) -> str:
     """The token, if it can travel as a subprotocol."""
     if not token or not token.isascii() or not all(character.isalnum() or character in "-._~+" for character in token):
-        raise CapeError("token_invalid", "the token is empty or has characters that no token has")
+        raise _no_token()
     return token
+
+
+def _no_token() -> CapeError:
+    return CapeError("token_invalid", "the token is empty or has characters that no token has")
 
 
 def _refused_handshake(status: int, body: bytes) -> CapeError:

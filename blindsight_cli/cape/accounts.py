@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +10,7 @@ from blindsight.cape import tokens
 from blindsight.cape.constants import USERNAME
 from blindsight.cape.fingerprint import fingerprint
 from blindsight.errors import CapeError, TransportError
-from blindsight_cli.cape import device
+from blindsight_cli.cape import device, names
 from blindsight_cli.cape.console import CliError, arguments_error, log, out
 from blindsight_cli.cape.context import mint_login, refused
 from blindsight_cli.cape.store import Login, expiry_of
@@ -23,16 +22,15 @@ if TYPE_CHECKING:
     from blindsight_cli.cape.context import Context
 
 PROOF_LIFETIME: Final = timedelta(minutes=5)
-MAX_USERNAME: Final = 39
 
 
 def signup(context: Context) -> None:
     """Make the owner key if there is none, and an account for it."""
     if len(context.arguments) > 1:
         raise arguments_error("signup takes one username")
-    username = context.arguments[0] if context.arguments else clean_username(context.environ.get("USER", ""))
-    if not USERNAME.fullmatch(username):
-        raise CliError(f"signup failed: a username has 1 to {MAX_USERNAME} letters, digits and inner dashes")
+    if not context.arguments:
+        raise CliError("you must pass a username: cape signup NAME", usage=True)
+    username = names.username(context.arguments[0], "signup failed")
     host, store = context.host, context.store
     is_new = store.owner_key() is None
     key = store.make_owner_key()
@@ -59,6 +57,8 @@ def login(context: Context) -> None:
     """Log in with the owner key, or, without one, with the approval of the machine that has it."""
     if context.arguments:
         raise arguments_error("login does not take any arguments")
+    if wanted := context.text("username"):
+        names.username(wanted, "login failed")
     approve, deny = context.text("approve"), context.text("deny")
     if approve and deny:
         raise CliError("give either --approve or --deny", usage=True)
@@ -72,23 +72,19 @@ def login(context: Context) -> None:
         context.store.owners.keep(context.host.url, granted.username, fingerprint(owner))
         _finish(context, granted)
         return
-    username = context.text("username") or _last_username(context)
-    if not USERNAME.fullmatch(username):
-        raise CliError("no account to log in to: give its name with --username, or sign up with `cape signup`")
+    username = wanted or _last_username(context)
+    if not username:
+        raise CliError("no account to log in to: give its name with --username, or sign up with `cape signup NAME`")
     _finish(context, _owners_login(key, username))
     context.show_owner(username)
 
 
-def clean_username(text: str) -> str:
-    """What the name of a system's user becomes as a username; may be empty."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:MAX_USERNAME].strip("-")
-
-
 def _last_username(context: Context) -> str:
     try:
-        return context.store.login().username
+        username = context.store.login().username
     except CliError:
         return ""
+    return username if USERNAME.fullmatch(username) else ""
 
 
 def _owners_login(key: Ed25519PrivateKey, username: str) -> Login:

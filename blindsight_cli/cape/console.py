@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 
 class CliError(Exception):
-    """A command that failed; the text follows `Error: `. With `usage`, the command line was at fault."""
+    """A command that failed; the text follows `Error: `, and `step` says what to do, on a line of its own.
 
-    def __init__(self, text: str, *, usage: bool = False) -> None:
+    With `usage`, the command line was at fault.
+    """
+
+    def __init__(self, text: str, *, usage: bool = False, step: str = "") -> None:
         super().__init__(text)
         self.usage = usage
+        self.step = step
 
 
 def arguments_error(text: str) -> CliError:

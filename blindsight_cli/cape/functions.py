@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import sys
+import zipfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from typing import IO, TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import Progress
 
 from blindsight.cape import tokens
-from blindsight.cape.constants import FUNCTION_NAME, PREFIX
+from blindsight.cape.constants import PREFIX
 from blindsight.cape.envelope import Encryptor, load_public_key
 from blindsight.cape.messages import b64
-from blindsight.client.cape import claim
+from blindsight.client.cape import FunctionFailed, claim, text_claim
 from blindsight.errors import BlindsightError
+from blindsight_cli.cape import names, natives
 from blindsight_cli.cape.console import CliError, arguments_error, go_json, log, out, out_bytes
 from blindsight_cli.cape.context import read_input
 from blindsight_cli.cape.package import package
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 FRAGMENT_BYTES: Final = 64 * 1024
 """Of an upload: read, encrypted and sent at a time."""
 
+_TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
 PROGRESS_FROM_BYTES: Final = 4_000_000
 """Smaller uploads end before a progress bar could be read."""
 
@@ -46,16 +51,13 @@ def deploy(context: Context) -> None:
         raise arguments_error("you must specify a directory to upload")
     with package(context.arguments[0]) as archive:
         name, public = context.text("name") or archive.name, context.is_set("public")
-        if not FUNCTION_NAME.fullmatch(name):
-            raise CliError(
-                "unable to deploy function: its name has to be 1 to 100 letters, digits, dots, dashes and underscores"
-                " (see --name)"
-            )
+        names.function_name(name, "unable to deploy function", step="Give it one: cape deploy FOLDER --name NAME")
         token = context.text("token") or _deploy_token(context, archive, name, public=public)
         log("Deploying function to Cape ...")
         try:
             with context.host.connect("/v1/deploy", token, context.trust) as connection:
                 key = load_public_key(context.attested_key(connection, token))
+                _check_compiled(connection, archive.file, "unable to deploy function")
                 with _progress(archive.size) as advance:
                     function_id = connection.deploy(name, public=public, pieces=_encrypted(archive, key, advance))
         except (BlindsightError, OSError) as error:
@@ -75,6 +77,27 @@ def _deploy_token(context: Context, archive: Package, name: str, *, public: bool
         function_name=name,
         public=public,
     )
+
+
+def _check_compiled(connection: Connection, archive: IO[bytes], failed: str) -> None:
+    """Say which Python the enclave runs functions on, and refuse what was compiled for another.
+
+    Leaves `archive` at its start. Raises `CliError`.
+    """
+    tag = text_claim(connection.document.user_data, "python")
+    if tag is None or not _TAG.fullmatch(tag):
+        return
+    runs_on = natives.python_of(tag)
+    log(f"Functions run on {runs_on} ({tag}) there")
+    with zipfile.ZipFile(archive) as entries:
+        found = natives.foreign(entries, tag)
+    archive.seek(0)
+    if found:
+        others = f"; {len(found) - 1} more like it" if len(found) > 1 else ""
+        raise CliError(
+            f"{failed}: {found[0].name} is for {found[0].made_for}, and functions run on {runs_on} ({tag}){others}",
+            step=f"Install its packages anew with {runs_on}: pip install --target FOLDER PACKAGE",
+        )
 
 
 @contextmanager
@@ -124,7 +147,13 @@ def test(context: Context) -> None:
         raise CliError(f"unable to process user function input: {error}") from error
     plaintext = _input(context)
     with context.host.connect("/v1/test", context.token, context.trust) as connection:
-        out_bytes(connection.test(content, plaintext).output)
+        _check_compiled(connection, io.BytesIO(content), "unable to process user function input")
+        try:
+            out_bytes(connection.test(content, plaintext).output)
+        except FunctionFailed as error:
+            for line in error.traceback.splitlines():
+                log(printable(line))
+            raise
 
 
 def run(context: Context) -> None:
@@ -135,9 +164,8 @@ def run(context: Context) -> None:
         raise arguments_error("you must pass in only one input data (stdin, string or filename)")
     plaintext = _input(context)
     expected = {name: _checksum(context, name) for name in ("function-checksum", "key-policy-checksum")}
-    # No client escapes an id or a name; this leaves both as they are.
-    path = f"/v1/run/{quote(context.arguments[0])}"
     token = context.token
+    path = f"/v1/run/{names.function(context.arguments[0], 'run request failed')}"
     try:
         with context.host.connect(path, token, context.trust) as connection:
             user_data = connection.document.user_data

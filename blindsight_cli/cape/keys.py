@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from blindsight.cape import envelope
-from blindsight.cape.constants import USERNAME
 from blindsight.errors import BlindsightError, CapeError
+from blindsight_cli.cape import names
 from blindsight_cli.cape.console import CliError, arguments_error, go_json, log, out, out_bytes
 from blindsight_cli.cape.context import read_input
 from blindsight_cli.cape.functions import piped_input
@@ -46,9 +46,7 @@ def encrypt(context: Context) -> None:
     if not plaintext:
         raise CliError("unable to encrypt: input is empty")
     _ = context.host  # Without one, that is what has to be said first.
-    username = context.text("username") or _own_username(context)
-    if not USERNAME.fullmatch(username):
-        raise CliError("unable to encrypt: the username is not one")
+    username = names.username(context.text("username") or _own_username(context), "unable to encrypt")
     public_key = _load(context.user_key(username))
     out_bytes(envelope.encrypt(public_key, plaintext) + b"\n")
 

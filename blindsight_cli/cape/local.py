@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import blindsight
-from blindsight_cli.cape import settings
+from blindsight_cli.cape import names, settings
 from blindsight_cli.cape.console import CliError, arguments_error, log, out
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def function_create(context: Context) -> None:
     """Start a function: a folder with a handler that answers its input. Nothing that exists is overwritten."""
     if len(context.arguments) != 1:
         raise arguments_error("you must pass a function name")
-    folder = Path(context.text("location")) / context.arguments[0]
+    name = names.function_name(context.arguments[0], "unable to create function")
+    folder = Path(context.text("location")) / name
     try:
         folder.mkdir(mode=0o755, parents=True)
         (folder / "app.py").write_text(_APP, encoding="utf-8")

@@ -11,6 +11,7 @@ from blindsight_cli.cape import accounts, functions, keys, local, records, untru
 from blindsight_cli.cape.console import CliError, fail, log, out_bytes
 from blindsight_cli.cape.context import Context
 from blindsight_cli.cape.flags import Command, Flag, Parsed, UsageError, parse, usage
+from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +112,7 @@ ROOT: Final = Command(
             "signup",
             "Make an account with an owner key on this machine",
             accounts.signup,
-            "[USERNAME]",
+            "NAME",
             (Flag("api-token", "API token of the host, if it asks for one (BLINDSIGHT_API_TOKEN)"),),
         ),
         Command("test", "Run a function that is not deployed", functions.test, "DIRECTORY|ZIP [DATA]",
@@ -171,6 +172,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _report(error: CliError | BlindsightError, parsed: Parsed, advice: str) -> None:
     fail(f"{error}{advice}")
+    if isinstance(error, CliError) and error.step:
+        log(printable(error.step))
     if isinstance(error, CliError) and error.usage:
         log(usage(parsed.path))
     known = error if isinstance(error, BlindsightError) else error.__cause__

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
 from blindsight import strict_json
-from blindsight.cape import tokens
+from blindsight.cape import ids, tokens
 from blindsight.errors import TransportError
+from blindsight_cli.cape import names
 from blindsight_cli.cape.console import CliError, arguments_error, box_table, go_json, log, out
 from blindsight_cli.cape.context import refused
 from blindsight_cli.cape.durations import parse_duration
@@ -53,7 +54,8 @@ def delete(context: Context) -> None:
     function_id = context.arguments[0]
     response = _rest(context, "delete failed", "DELETE", f"/v1/functions/{quote(function_id, safe='')}")
     if response.status_code == 404:
-        raise CliError(f"delete failed: function ID not found: {function_id}")
+        step = "" if ids.is_id(function_id) else names.ID_STEP
+        raise CliError(f"delete failed: function ID not found: {function_id}", step=step)
     if response.status_code != 200:
         raise CliError(f"delete failed: {refused(response)}")
     log(f"Success! Function {function_id} deleted.\n")
@@ -67,8 +69,11 @@ def token_create(context: Context) -> None:
         raise CliError("token names must be alphanumeric", usage=True)
     lifetime = _lifetime(context.text("expiry"))
     account_token = context.token
-    key, username = context.owner
+    failure = "something went wrong, your token was not created"
     function_id = context.text("function")
+    if function_id:
+        names.function_id(function_id, failure)
+    key, username = context.owner
     token = tokens.mint(key, username, "run", lifetime=lifetime, function_id=function_id or None)
     minted = tokens.peek(token)
     body = {
@@ -81,7 +86,6 @@ def token_create(context: Context) -> None:
     expiry = minted.expires.strftime("%Y-%m-%dT%H:%M:%SZ") if minted.expires else None
     if expiry:
         body["expiry"] = expiry
-    failure = "something went wrong, your token was not created"
     response = _rest(context, failure, "POST", "/v1/token", token=account_token, body=body)
     if response.status_code != 201:
         _fail_with_reason(failure, refused(response))

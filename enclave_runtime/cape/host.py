@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from importlib.machinery import EXTENSION_SUFFIXES
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from enclave_runtime.evidence.producer import EvidenceProducer
 
 _KEY_NONCE_BYTES = 16
+
+PYTHON: Final = EXTENSION_SUFFIXES[0].strip(".").removesuffix(".so")
+"""What functions run on, as compiled modules are tagged for it (SOABI, PEP 3149): cpython-311-x86_64-linux-gnu."""
 
 
 class OwnerKeys:
@@ -156,6 +160,7 @@ class CapeHost:
     def run_document(self, key: bytes, checksum: bytes | None, nonce: bytes) -> bytes:
         """Evidence for a client of the function with `checksum`, if that is known, whose inputs are sealed to `key`."""
         user_data: dict[str, bytes | str] = {} if checksum is None else {"func_checksum": checksum}
+        user_data["python"] = PYTHON
         user_data["signature_verification_public_key"] = messages.pkcs1(self.result_key.public_key())
         user_data["result_binding"] = messages.RESULT_BINDING
         return self._attest(key, user_data, nonce)
@@ -167,6 +172,7 @@ class CapeHost:
             "key": public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo),
             "username": account.username,
             "owner": account.owner_public_key,
+            "python": PYTHON,
         }
         unused = X25519PrivateKey.generate().public_key().public_bytes_raw()  # No client takes a document without one.
         return self._attest(unused, user_data, secrets.token_bytes(_KEY_NONCE_BYTES) if nonce is None else nonce)
@@ -199,12 +205,16 @@ class CapeHost:
         return await self.spares.take(function.code, lambda: self._start(function.code, keys))
 
     async def test_process(self, function: LoadedFunction, owner: Account | None) -> HandlerProcess:
-        """A process of code that is not deployed; without any account's keys unless `owner` allowed it."""
-        keys = OwnerKeys(self.vault, owner) if owner else NoKeys()
-        return await self._start(function.code, keys)
+        """A process of code that is not deployed; without any account's keys unless `owner` allowed it.
 
-    async def _start(self, code: Path, keys: OwnerKeys | NoKeys) -> HandlerProcess:
-        return await HandlerProcess.start(code, warden=self._warden, limits=self._limits, rpc=keys)
+        Only without them it says how it failed: who has the token and another's ciphertext would else be told of that.
+        """
+        if owner is None:
+            return await self._start(function.code, NoKeys(), explain=True)
+        return await self._start(function.code, OwnerKeys(self.vault, owner))
+
+    async def _start(self, code: Path, keys: OwnerKeys | NoKeys, *, explain: bool = False) -> HandlerProcess:
+        return await HandlerProcess.start(code, warden=self._warden, limits=self._limits, rpc=keys, explain=explain)
 
     def _account(self, record: bytes, token: str) -> Account:
         account = self.vault.open(record)

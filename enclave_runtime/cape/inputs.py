@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from blindsight.cape import envelope
+from blindsight.cape import envelope, tracebacks
 from blindsight.cape.constants import HPKE_ENC_BYTES, PREFIX
 from blindsight.errors import CapeError, SealingError
 from blindsight.sealing import hpke
@@ -28,10 +28,14 @@ _OVERHEAD: Final = HPKE_ENC_BYTES + hpke.N_TAG
 
 @dataclass(frozen=True)
 class Input:
-    """An opened input, and SHA-256 of the sealed one: which message of its client's it is."""
+    """An opened input, and SHA-256 of the sealed one: which message of its client's it is.
+
+    `traceback_key` is for the words of code that fails on it in a test.
+    """
 
     value: bytes | memoryview = field(repr=False)
     sealed_sha256: bytes
+    traceback_key: bytes = field(repr=False)
 
 
 class Inputs:
@@ -68,13 +72,15 @@ class Inputs:
         self._taken.add(fingerprint)
 
     def _open_short(self, sealed: bytes | memoryview) -> Input:
-        value = self._context(sealed).open(sealed[HPKE_ENC_BYTES:])
-        return Input(value, hashlib.sha256(sealed).digest())
+        context = self._context(sealed)
+        value = context.open(sealed[HPKE_ENC_BYTES:])
+        return Input(value, hashlib.sha256(sealed).digest(), tracebacks.key_of(context))
 
     def _open_long(self, sealed: bytes | memoryview) -> Input:
         opened = Gathered(len(sealed) - _OVERHEAD)
-        self._context(sealed).open_into(sealed[HPKE_ENC_BYTES:], opened.reserve(len(sealed) - _OVERHEAD))
-        return Input(opened.content, hashlib.sha256(sealed).digest())
+        context = self._context(sealed)
+        context.open_into(sealed[HPKE_ENC_BYTES:], opened.reserve(len(sealed) - _OVERHEAD))
+        return Input(opened.content, hashlib.sha256(sealed).digest(), tracebacks.key_of(context))
 
     def _context(self, sealed: bytes | memoryview) -> hpke.RecipientContext:
         return hpke.setup_recipient(bytes(sealed[:HPKE_ENC_BYTES]), self._key, b"", _SUITE)

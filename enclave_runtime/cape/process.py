@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from blindsight.errors import CapeError
-from enclave_runtime.cape.handler import MAX_BODY_BYTES
+from enclave_runtime.cape.handler import EXPLAIN, MAX_BODY_BYTES
 from enclave_runtime.cape.rpc import SOCKET, RpcServer
 from enclave_runtime.confinement.layers import LayerUnavailable
 from enclave_runtime.confinement.plan import MAX_TASKS, Limits
@@ -45,30 +45,49 @@ class HandlerLimits:
     """That numerical libraries are told to use."""
 
 
+class ExplainedError(CapeError):
+    """A function that is being tested failed; `traceback` is in UTF-8, and as the function's process says."""
+
+    def __init__(self, code: str, message: str, traceback: bytes) -> None:
+        super().__init__(code, message)
+        self.traceback = traceback
+
+
 class HandlerProcess:
     """A started process with its folder and its socket. One call at a time, each seeing what the last one left.
 
     A call that is cancelled or late costs the process its life; `close` has to be called in any case.
     """
 
-    def __init__(self, limits: HandlerLimits) -> None:
+    def __init__(self, limits: HandlerLimits, *, explain: bool = False) -> None:
         self._limits = limits
+        self._explain = explain
         self._resources = AsyncExitStack()
         self._closing: asyncio.Task[None] | None = None
         self._process: ConfinedProcess
 
     @classmethod
     async def start(
-        cls, code: Path, *, warden: Warden, limits: HandlerLimits, rpc: Rpc, places: Path | None = None
+        cls,
+        code: Path,
+        *,
+        warden: Warden,
+        limits: HandlerLimits,
+        rpc: Rpc,
+        places: Path | None = None,
+        explain: bool = False,
     ) -> HandlerProcess:
         """Start a process on the function in `code` and wait until it is loaded.
+
+        With `explain`, `bad_bundle` and `function_failed` are an `ExplainedError`: for a test by the party that sent
+        the code and the input.
 
         `code` is an absolute path, and no other process writes there. The process's place is made in `places`, or
         beside `code`. Raises `CapeError`: `bad_bundle` if the function cannot be loaded, `function_lost` if it ends
         itself, `deadline_exceeded` if it takes too long, `overloaded` if there is no memory or process left,
         `enclave_unavailable` if it cannot be confined.
         """
-        self = cls(limits)
+        self = cls(limits, explain=explain)
         try:
             await self._open(code, warden, rpc, places or code.parent)
         except BaseException as error:
@@ -112,7 +131,7 @@ class HandlerProcess:
             case {"ok": True}:
                 return result
             case {"failure": str() as name}:
-                raise CapeError("function_failed", f"function raised {_known(name)}")
+                raise self._failure("function_failed", f"function raised {_known(name)}", result)
             case {"too_large": True}:
                 raise CapeError("function_failed", "result too large")
         await self._process.kill()
@@ -131,7 +150,7 @@ class HandlerProcess:
             place,
             Program(
                 "enclave_runtime.cape.handler",
-                [],
+                [EXPLAIN] if self._explain else [],
                 Limits(self._limits.memory_bytes, self._limits.file_bytes, self._limits.tasks, _NICE),
                 name=code.name if code.name not in {"", SOCKET, "root"} else "function",
                 copied=code,
@@ -150,10 +169,13 @@ class HandlerProcess:
         server.admit(self._process.pid)
         await self._wait_loaded()
 
+    def _failure(self, code: str, text: str, traceback: bytes | memoryview) -> CapeError:
+        return ExplainedError(code, text, bytes(traceback)) if self._explain else CapeError(code, text)
+
     async def _wait_loaded(self) -> None:
         try:
             async with asyncio.timeout(self._limits.start_seconds):
-                hello = await self._process.hello()
+                hello, body = await self._process.hello()
         except TimeoutError:
             raise CapeError("deadline_exceeded", "the function took too long to load") from None
         except LayerUnavailable as error:
@@ -163,7 +185,7 @@ class HandlerProcess:
             case {"ready": True}:
                 return
             case {"error": str() as text}:
-                raise CapeError("bad_bundle", text)
+                raise self._failure("bad_bundle", text, body)
         raise _lost()
 
 

@@ -7,7 +7,7 @@ import contextlib
 import select
 from typing import TYPE_CHECKING, Any
 
-from blindsight.cape import messages
+from blindsight.cape import messages, tracebacks
 from blindsight.cape.constants import MAX_INPUT_BYTES
 from blindsight.errors import CapeError, TransportError
 from blindsight.wire import cape as pieces
@@ -19,6 +19,7 @@ from enclave_runtime.cape import accounts
 from enclave_runtime.cape.functions import BundleReader, LoadedFunction
 from enclave_runtime.cape.inputs import Input, Inputs, decrypted, is_ciphertext
 from enclave_runtime.cape.line import Line
+from enclave_runtime.cape.process import ExplainedError
 
 if TYPE_CHECKING:
     from blindsight.cape.tokens import Token
@@ -177,11 +178,18 @@ class _Session:
             await self._result(opened, value, entry.checksum, output)
 
     async def _readable(self, opened: Input, owner: Account, share: Share) -> bytes | memoryview:
-        """The input as the handler gets it: a ciphertext for `owner` decrypted."""
+        """The input as the handler gets it: a ciphertext for `owner` decrypted.
+
+        One for the caller is not: who has seen a token of the caller's could read any with a function of its own.
+        """
         if not is_ciphertext(opened.value):
             return opened.value
         _take_if_large(share, opened.value)
-        return await decrypted(self._host.vault.cape_key(owner), opened.value)
+        try:
+            return await decrypted(self._host.vault.cape_key(owner), opened.value)
+        except CapeError as error:
+            text = f"a cape: value has to be encrypted for {owner.username}, whose function this is"
+            raise CapeError(error.code, f"the input cannot be decrypted: {text}") from error
 
     async def _start(self, owner: Account) -> None:
         assert self._function is not None  # noqa: S101 -- loaded before the first input is read
@@ -247,16 +255,26 @@ class _Session:
                 function = await self._unpack(bundle, bundles)
             bundles.give_back(len(archive))
             try:
-                self._process = await self._host.test_process(function, allowed)
                 opened = await self._input(share)
                 if is_ciphertext(opened.value) and allowed is None:
                     raise CapeError("forbidden", "only a deploy token for this very code may decrypt")
                 value = await self._readable(opened, caller, share)
-                output = await self._process.call(value)
+                try:
+                    self._process = await self._host.test_process(function, allowed)
+                    output = await self._process.call(value)
+                except ExplainedError as error:
+                    await self._explain(error, opened)
+                    return
                 _take_if_large(share, output)
             finally:
                 await threads.BUNDLES.run(function.remove)
             await self._result(opened, value, function.checksum, output)
+        await self._line.wait_for_end()
+
+    async def _explain(self, error: ExplainedError, opened: Input) -> None:
+        """Tell the client that sealed the input, and no other party, how its code failed on it."""
+        traceback = tracebacks.sealed(opened.traceback_key, error.traceback) if error.traceback else None
+        await self._line.text(messages.error(str(error), **({"traceback": traceback} if traceback else {})))
         await self._line.wait_for_end()
 
     async def _receive_bundle(self, bundle: BundleReader, kind: FrameKind, share: Share) -> None:

@@ -11,7 +11,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from enclave_runtime.confinement import hardening, messages, sandbox, system
+from enclave_runtime.confinement import hardening, messages, packages, sandbox, system
 from enclave_runtime.confinement.layers import LayerUnavailable
 from enclave_runtime.confinement.plan import Plan
 
@@ -46,12 +46,13 @@ def begin(descriptor: int) -> tuple[Channel, Plan]:
     plan = Plan.from_dict(opening[0]["plan"])
     hardening.silence()
     try:
-        sandbox.confine(plan)
+        found_in = sandbox.confine(plan)
     except LayerUnavailable as error:
         channel.send(messages.encode({"unavailable": error.layer, "reason": error.reason}))
         sys.exit(1)
     temporary = system.TEMPORARY if plan.layers.namespaces else plan.working
     os.environ.update(HOME=plan.working, TMPDIR=temporary, USER=system.USER, LOGNAME=system.USER)
+    packages.narrow(found_in)
     # Interpreters that the function starts believe no compiled file of the system either, only what they write.
     os.environ["PYTHONPYCACHEPREFIX"] = sys._xoptions["pycache_prefix"] = f"{temporary}/.bytecode"  # noqa: SLF001 -- there is no other way at run time
     return channel, plan
@@ -61,18 +62,19 @@ def serve(
     channel: Channel,
     plan: Plan,
     load: Callable[[], Callable[[dict[str, Any], bytes], bytes]],
-    load_error: Callable[[BaseException], str],
+    load_error: Callable[[BaseException], tuple[str, bytes]],
     *,
     max_body_bytes: int = messages.MAX_BODY_BYTES,
 ) -> int:
     """Load a function and answer calls with it until the runtime closes the channel.
 
-    `load` returns what makes a call's encoded answer; `load_error` puts what it raises into words.
+    `load` returns what makes a call's encoded answer; `load_error` makes the words and the body for what it raises.
     """
     try:
         answer = load()
     except BaseException as error:  # noqa: BLE001 -- whatever the function's import raises is reported, once
-        channel.send(messages.encode({"error": load_error(error)}))
+        text, body = load_error(error)
+        channel.send(messages.encode({"error": text}, body))
         return 1
     # From here on it yields to the runtime, and to a process that is being started in a lost one's place.
     os.nice(plan.limits.nice)

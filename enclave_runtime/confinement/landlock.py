@@ -29,6 +29,7 @@ _REFER, _TRUNCATE = 1 << 13, 1 << 14
 _FILE_RIGHTS = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 """Those that a rule on anything but a folder may give."""
 
+LIST: Final = _READ_DIR
 READ: Final = _READ_FILE | _READ_DIR
 RUN: Final = READ | _EXECUTE
 USE: Final = READ | _WRITE_FILE

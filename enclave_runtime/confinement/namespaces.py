@@ -25,6 +25,7 @@ _NEWNS, _NEWCGROUP, _NEWUTS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
 _ALWAYS: Final = _NEWNS | _NEWUTS | _NEWIPC | _NEWPID | _NEWNET
 
 _MAX_FILES: Final = 200_000
+_COVER_BYTES: Final = 1 << 16
 _ROOT: Final = "root"
 _HOST_NAME: Final = "function"
 
@@ -72,6 +73,7 @@ def _change_root(plan: Plan) -> None:
     libc.mount("tmpfs", str(root), "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, options)
     for path in _outermost(system.lent((*system.TO_RUN, *plan.read_only), plan.hidden)):
         _lend(root, path, libc.MS_RDONLY)
+    _lend_packages(root, plan)
     for path in plan.writable:
         _lend(root, path, 0)
     for path in (*system.TO_READ, *plan.sockets):
@@ -139,6 +141,18 @@ def _lend(root: Path, source: str, flags: int) -> None:
     given = os.statvfs(target).f_flag
     kept = sum(mount_flag for vfs_flag, mount_flag in _KEPT_FLAGS if given & vfs_flag)
     libc.mount(None, str(target), None, libc.MS_REMOUNT | libc.MS_BIND | flags | kept)
+
+
+def _lend_packages(root: Path, plan: Plan) -> None:
+    """Cover the folders of packages, and lend some of what is in them."""
+    flags = libc.MS_NOSUID | libc.MS_NODEV
+    covered = [target for folder in plan.package_folders if (target := _inside(root, folder)).is_dir()]
+    for target in covered:
+        libc.mount("tmpfs", str(target), "tmpfs", flags, f"mode=0755,size={_COVER_BYTES}")
+    for path in plan.packages:
+        _lend(root, path, libc.MS_RDONLY)
+    for target in covered:
+        libc.mount(None, str(target), None, libc.MS_REMOUNT | libc.MS_BIND | libc.MS_RDONLY | flags)
 
 
 def _make_proc(root: Path) -> None:

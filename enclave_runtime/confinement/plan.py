@@ -31,7 +31,7 @@ class Plan:
 
     `read_only` folders and `sockets` are lent to the process. `writable` folders are, too: what it writes there stays.
     `working` is made for it, filled from `copied` if that is given, and private to it. `hidden` folders are never lent,
-    not even with one that contains them.
+    not even with one that contains them. Of `package_folders`, those of installed packages, only `packages` are lent.
     """
 
     layers: Layers
@@ -42,6 +42,8 @@ class Plan:
     writable: tuple[str, ...] = ()
     sockets: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
+    package_folders: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     user: int | None = None
     """A user id of the process's own; None keeps the runtime's."""
 

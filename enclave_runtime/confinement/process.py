@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from blindsight import strict_json
 from blindsight.wire import bodies
 from enclave_runtime import boot
-from enclave_runtime.confinement import folder, messages, waiting
+from enclave_runtime.confinement import folder, messages, packages, waiting
 from enclave_runtime.confinement.layers import LayerUnavailable
 from enclave_runtime.confinement.plan import Limits, Plan
 
@@ -124,13 +124,13 @@ class ConfinedProcess:
     def ended(self) -> bool:
         return self._process.returncode is not None
 
-    async def hello(self) -> dict[str, Any]:
+    async def hello(self) -> tuple[dict[str, Any], bytes | memoryview]:
         """Its first message. Raises `LayerUnavailable` if it could not be confined, `ProcessLost`."""
-        hello, _ = await self.receive()
+        hello, body = await self.receive()
         match hello:
             case {"unavailable": str() as layer, "reason": str() as reason}:
                 raise LayerUnavailable(layer, reason)
-        return hello
+        return hello, body
 
     async def call(self, header: dict[str, Any], body: bytes | memoryview) -> tuple[dict[str, Any], bytes | memoryview]:
         """Send one call and wait for its answer. Raises `ProcessLost`."""
@@ -198,6 +198,8 @@ class ConfinedProcess:
             writable=tuple(map(str, program.writable)),
             sockets=tuple(map(str, program.sockets)),
             hidden=tuple(map(str, self._warden.hidden)),
+            package_folders=packages.folders(),
+            packages=packages.promised(),
             user=user,
         )
 

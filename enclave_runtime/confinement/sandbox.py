@@ -17,6 +17,7 @@ from enclave_runtime.confinement import (
     hardening,
     landlock,
     namespaces,
+    packages,
     privileges,
     seccomp,
     system,
@@ -38,8 +39,8 @@ _SHARED_TASKS: Final = 4096
 """Of the runtime's own user, whatever it runs, where confined processes share it and nothing counts theirs alone."""
 
 
-def confine(plan: Plan) -> None:
-    """Confine the calling process, which must have one thread only.
+def confine(plan: Plan) -> list[str]:
+    """Confine the calling process, which must have one thread only. Returns the folders in which its packages are.
 
     With namespaces it returns in another process; the calling one waits for that, and ends as it does. Raises
     `LayerUnavailable`: the process may then be confined in part.
@@ -51,6 +52,7 @@ def confine(plan: Plan) -> None:
         namespaces.enter(plan)
     working = Path(plan.working)
     folder.fill(working, Path(plan.copied) if plan.copied else None)
+    found_in = packages.reachable(plan.working, plan.packages, listed=plan.layers.namespaces)
     if plan.user is not None:
         with _refusals(IDS):
             for path in (working, *map(Path, plan.writable)):
@@ -71,6 +73,7 @@ def confine(plan: Plan) -> None:
             ruleset.restrict()
     if plan.layers.seccomp:
         _seccomp(plan)
+    return found_in
 
 
 def _limit(plan: Plan) -> None:
@@ -114,15 +117,19 @@ def _counts_tasks_by_namespace() -> bool:
 def _landlock(plan: Plan) -> landlock.Ruleset:
     private = plan.layers.namespaces
     own = landlock.PRIVATE if private else landlock.OWN
-    to_run = system.lent(map(os.path.realpath, system.TO_RUN), plan.hidden)
+    # A namespace covers folders of packages. Without one they are left out. Python looks for modules in listings.
+    hidden = plan.hidden if private else (*plan.hidden, *plan.package_folders)
+    to_run = system.lent(map(os.path.realpath, system.TO_RUN), hidden)
+    listed = {str(Path(path).parent) for path in (plan.packages if private else plan.package_folders)}
     # All of a process namespace's own /proc, of which the rest is covered.
     proc = ("/proc",) if private else (*system.PROC_OF_MACHINE, *system.PROC_OF_PROCESS)
     allowed: dict[Path, int] = {}
     for paths, rights in (
         (to_run, landlock.RUN),
+        (listed, landlock.LIST),
         ((*system.TO_READ, *system.ACCOUNTS, *proc), landlock.READ),
         (plan.devices, landlock.USE),
-        (plan.read_only, landlock.RUN),
+        ((*plan.read_only, *plan.packages, str(packages.own_folder(plan.working))), landlock.RUN),
         ((str(Path(path).parent) for path in plan.sockets), landlock.CONNECT),
         ((*plan.writable, plan.working), own),
         ((system.TEMPORARY, system.SHARED_MEMORY) if private else (), own),

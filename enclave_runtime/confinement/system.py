@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PACKAGES: Final = tuple(path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"})
-
-TO_RUN: Final = (sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", *PACKAGES)
+TO_RUN: Final = (sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
 
 ACCOUNTS: Final = ("/etc/passwd", "/etc/group")
 """A process with a root directory of its own is given others, with its own user alone."""

@@ -23,7 +23,7 @@ NICE: Final = 5
 _START_SECONDS = 120.0
 """In which a function must be loaded and warm; a large model on a busy machine takes some."""
 LIMITS: Final = Limits(memory_bytes=6 << 30, file_bytes=1 << 30, nice=NICE)
-"""Of one worker. ResNet50 and the largest photo take less than 1 GiB; larger models take more."""
+"""Of one worker. ResNet50 and the largest photo take less than 2 GiB (docs/photos.md); larger models take more."""
 
 
 class WorkerLost(Exception):
@@ -80,7 +80,7 @@ class WorkerProcess:
         try:
             await process.start()
             async with asyncio.timeout(_START_SECONDS):
-                hello = await process.hello()
+                hello, _ = await process.hello()
         except BaseException as error:
             await process.close()
             # No memory or no process left, or none that could be confined: not the function's fault.

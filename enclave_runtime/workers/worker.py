@@ -23,7 +23,7 @@ def main() -> int:
     descriptor, folder = int(sys.argv[1]), Path(sys.argv[2])
     channel, plan = child.begin(descriptor)
     os.chdir(folder)
-    return child.serve(channel, plan, lambda: _load(folder), lambda error: f"{type(error).__name__}: {error}")
+    return child.serve(channel, plan, lambda: _load(folder), lambda error: (f"{type(error).__name__}: {error}", b""))
 
 
 def _load(folder: Path) -> Callable[[dict[str, Any], bytes], bytes]:

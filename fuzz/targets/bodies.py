@@ -1,11 +1,14 @@
 """Bodies of HTTP requests, from which the gateway takes images: forms, raw bodies, JSON, ciphertexts.
 
-The first byte modulo 8 chooses the media type; the second, in how many bytes each piece comes.
+The first byte chooses the media type (modulo 8) and the coding (the next two bits); the second, in how many bytes each
+piece comes.
 """
 
 from __future__ import annotations
 
+import gzip
 import logging
+import zlib
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -24,6 +27,7 @@ _TYPES = (
     b"image/png", b"text/plain; charset=utf-8", b"message/ohttp-req",
     b'multipart/form-data; boundary="b b"; charset=x',
 )  # fmt: skip
+_CODINGS = (b"", b"gzip", b"deflate", b"br")
 
 
 # As the gateway does; the library names what it refuses.
@@ -33,7 +37,7 @@ logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 def run(data: bytes) -> None:
     """An image within the limit, or a problem that the caller can do something about."""
     kind, step, content = (data[0] % 8, data[1] or 1, data[2:]) if len(data) > 1 else (0, 1, b"")
-    request = _request(_TYPES[kind], content, step)
+    request = _request(_TYPES[kind], _CODINGS[data[0] // 8 % 4] if data else b"", content, step)
     try:
         driving.finished(_read(kind, request))
     except Problem as problem:
@@ -43,25 +47,29 @@ def run(data: bytes) -> None:
 
 async def _read(kind: int, request: Request) -> None:
     if kind == 1:
-        images = await body.read_images(request, limit=_LIMIT, most=3, total=2 * _LIMIT, seconds=60)
+        images, given = await body.read_images(request, limit=_LIMIT, most=3, total=2 * _LIMIT, seconds=60)
         assert 0 < len(images) <= 3
+        assert set(given.values) <= {"top_k"}
         assert all(isinstance(image, Problem) or 0 < len(image) <= _LIMIT for image in images)
     elif kind == 6:
         assert len(await body.read_sealed(request, limit=_LIMIT, seconds=60)) <= 1 << 16
     else:
-        image = await body.read_image(request, limit=_LIMIT, seconds=60)
+        upload = await body.read_image(request, limit=_LIMIT, seconds=60)
+        image = upload.image
         assert image
+        assert set(upload.given.values) <= {"top_k", "receipt"}
         assert image.startswith(b"cape:") or len(image) <= _LIMIT
 
 
-def _request(media_type: bytes, content: bytes, step: int) -> Request:
+def _request(media_type: bytes, coding: bytes, content: bytes, step: int) -> Request:
     pieces = [content[start : start + step] for start in range(0, len(content), step)]
 
     async def receive() -> Message:
         piece = pieces.pop(0) if pieces else b""
         return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
 
-    scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"content-type", media_type)]}
+    headers = [(b"content-type", media_type), (b"content-encoding", coding)]
+    scope = {"type": "http", "method": "POST", "path": "/classify", "headers": headers}
     return Request(scope, receive)
 
 
@@ -80,7 +88,10 @@ def seeds() -> dict[str, bytes]:
         "json": b'\x03\xff{"image": "QUJD"}',
         "json-ciphertext": b'\x03\xff{"ciphertext": "cape:QUJD"}',
         "json-long": b'\x03\xff{"image": "' + b"QUJD" * 300 + b'"}',
+        "json-data-url": b'\x03\xff{"image": "data:image/png;base64,QU\\nI-", "top_k": 3}',
         "image": b"\x04\xffimage",
+        "gzip": b"\x0c\x05" + gzip.compress(b"image", mtime=0),
+        "deflate": b"\x14\x05" + zlib.compress(b"image"),
         "text": b"\x05\xffcape:QUJD",
         "sealed": b"\x06\xffsealed",
     }

@@ -14,7 +14,7 @@ from blindsight import strict_json
 from blindsight.attestation import envelope, verifier
 from blindsight.errors import EvidenceError, PolicyError, TransportError
 from blindsight.problems import Problem
-from gateway.api import openapi
+from gateway.api import openapi, parameters
 from gateway.api.shapes import Attestation
 from gateway.services import services_of
 
@@ -31,6 +31,7 @@ _BASE64URL = "(?:[A-Za-z0-9_-]{4}){6,170}|(?:[A-Za-z0-9_-]{4}){5,170}(?:[A-Za-z0
     responses=openapi.problems(
         "invalid_parameter", "overloaded", "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal"
     ),
+    operation_id="getAttestation",
     summary="The enclave's evidence",
 )
 async def attestation(
@@ -49,6 +50,9 @@ async def attestation(
     `reading` is the gateway's, which you need not believe: `blindsight attest URL` verifies the document for you.
     """
     services = services_of(request)
+    # A misspelt nonce would get evidence that repeats none.
+    if len(parameters.in_query(request, ("nonce",)).values.get("nonce", ())) > 1:
+        raise Problem("invalid_parameter", "nonce must be there once.")
     wanted = _nonce(nonce)
     seconds = services.settings.deadline
     try:

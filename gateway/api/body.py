@@ -3,85 +3,119 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
-from typing import TYPE_CHECKING, Final
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-
-from blindsight import strict_base64
 from blindsight.cape.constants import PREFIX
 from blindsight.problems import Problem
 from blindsight.sealing import ohttp, padding
+from gateway import codings
+from gateway.api import base64text
+from gateway.api.form import Form, FormReader
 from gateway.api.longtext import MOST_BESIDE, BadJson, LongText, read_object
+from gateway.api.parameters import Given, check_names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from starlette.requests import Request
 
-IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/webp")
-TENSOR_TYPE: Final = "application/octet-stream"
+BYTES_TYPES: Final = ("application/octet-stream", "binary/octet-stream")
+"""Of bodies that are taken by their content, beside `image/*` and no type at all."""
 CIPHERTEXT_TYPE: Final = "text/plain"
 """Of a value that a Cape client encrypted for the account of the classifier."""
-_MULTIPART_ROOM: Final = 64 * 1024
+PARAMETERS: Final = ("top_k", "receipt")
+BATCH_PARAMETERS: Final = ("top_k",)
+_FIELDS, _BATCH_FIELDS = ("file", "image"), ("files", "images", "file", "image")
+_MEMBERS: Final = ("image", "ciphertext")
+_FORM_ROOM: Final = 64 * 1024
 """Bytes of a form beside its files: boundaries, part headers, other fields."""
 _ENVELOPE_ROOM: Final = 4096
 """Bytes of a sealed request beside its image, before it is padded: the request around it."""
+_SENT_BY_CURL: Final = "application/x-www-form-urlencoded"
+"""What curl calls a body that it is not told the type of."""
 
 
-async def read_image(request: Request, *, limit: int, seconds: float) -> bytes:
-    """Read the one image of a request: multipart field `file`, raw body, JSON `{"image": "<base64>"}`, or ciphertext.
+@dataclass(frozen=True)
+class Upload:
+    """The image of a request, or a Cape ciphertext, and the parameters beside it."""
+
+    image: bytes = field(repr=False)
+    given: Given
+
+
+async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
+    """Read the one image of a request: a field of a form, the raw body, JSON `{"image": "<base64>"}`, or ciphertext.
 
     `limit` is the largest image in bytes, `seconds` the time for the body to arrive. Raises `Problem`.
     """
-    media_type = media_type_of(request)
+    media_type = _one_media_type(request)
+    # Base64 writes three bytes as four characters.
+    in_base64 = limit * 4 // 3 + MOST_BESIDE
     async with _body_timeout(seconds):
         if media_type == "multipart/form-data":
-            files = await _read_form(request, "file", limit=limit + _MULTIPART_ROOM, told=limit, most=1)
-            if not files:
-                raise Problem("empty_body", "The form has no file in a field called 'file'.")
-            return _checked(files[0], limit)
+            form = await _read_form(
+                request, _FIELDS, PARAMETERS, limit=limit + _FORM_ROOM, told=limit, most=1,
+                hint=" Several images go to /classify/batch.",
+            )  # fmt: skip
+            if not form.images:
+                raise Problem("empty_body", "The form has no image in a field called 'file' or 'image'.")
+            return Upload(_checked(form.images[0], limit), Given("the form", form.texts))
         if media_type == "application/json":
-            # Base64 writes three bytes as four characters.
-            return _from_json(await _read_all(request, limit=limit * 4 // 3 + MOST_BESIDE, told=limit), limit)
-        if media_type in IMAGE_TYPES or media_type == TENSOR_TYPE:
-            return _checked(await _read_all(request, limit=limit, told=limit), limit)
+            return _from_json(await _read_all(request, limit=in_base64, told=limit), limit)
+        if _is_raw(media_type):
+            return Upload(_checked(await _read_all(request, limit=limit, told=limit), limit), _NOTHING)
         if media_type == CIPHERTEXT_TYPE:
-            # Base64, as in JSON; what it is of is counted in the enclave again.
-            return _ciphertext(await _read_all(request, limit=limit * 4 // 3 + _MULTIPART_ROOM, told=limit))
-    raise Problem(
-        "unsupported_media_type",
-        "Send multipart/form-data with a field 'file', image/jpeg, image/png, image/webp,"
-        " application/octet-stream, application/json, message/ohttp-req, or text/plain beginning with 'cape:'.",
-    )
+            # What it is of is counted in the enclave again.
+            return Upload(_ciphertext(await _read_all(request, limit=in_base64, told=limit)), _NOTHING)
+    raise Problem("unsupported_media_type", _TAKEN + (_HOW_WITH_CURL if media_type == _SENT_BY_CURL else ""))
 
 
 async def read_sealed(request: Request, *, limit: int, seconds: float) -> bytes:
     """Read a `message/ohttp-req` that may hold an image of `limit` bytes. Raises `Problem`."""
+    if request.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
+        # One message has one spelling.
+        detail = "A sealed message has no Content-Encoding: send it as it is."
+        raise Problem("unsupported_media_type", detail, accept_encoding="identity")
     async with _body_timeout(seconds):
         longest = padding.request_length(limit + _ENVELOPE_ROOM) + ohttp.MAX_REQUEST_OVERHEAD
         return await _read_all(request, limit=longest, told=limit)
 
 
-async def read_images(request: Request, *, limit: int, most: int, total: int, seconds: float) -> list[bytes | Problem]:
-    """Read the images of a multipart form's `files` fields, in order; one that is unusable is a problem in its place.
+async def read_images(
+    request: Request, *, limit: int, most: int, total: int, seconds: float
+) -> tuple[list[bytes | Problem], Given]:
+    """Read the images of a form, in order, one that is unusable as a problem in its place, and the form's parameters.
 
     Raises `Problem` for what concerns the whole form: no form, no image, more than `most`, more than `total` bytes.
     """
-    if media_type_of(request) != "multipart/form-data":
+    if _one_media_type(request) != "multipart/form-data":
         raise Problem("unsupported_media_type", "Send multipart/form-data with one or more fields called 'files'.")
     async with _body_timeout(seconds):
-        files = await _read_form(request, "files", limit=total, told=total, most=most)
-    if not files:
-        raise Problem("empty_body", "The form has no file in a field called 'files'.")
+        form = await _read_form(request, _BATCH_FIELDS, BATCH_PARAMETERS, limit=total, told=total, most=most)
+    if not form.images:
+        raise Problem("empty_body", "The form has no image in a field called 'files' or 'images'.")
     items: list[bytes | Problem] = []
-    for content in files:
+    for content in form.images:
         try:
             items.append(_checked(content, limit))
         except Problem as problem:
             items.append(problem)
-    return items
+    return items, Given("the form", form.texts)
+
+
+_NOTHING: Final = Given("the body", {})
+_TAKEN: Final = (
+    "Send the image itself (image/*, application/octet-stream, binary/octet-stream or no type), multipart/form-data"
+    " with a field 'file' or 'image', application/json with a member 'image' in base64, or message/ohttp-req; a Cape"
+    " ciphertext as text/plain."
+)
+_HOW_WITH_CURL: Final = " With curl's --data-binary add -H 'Content-Type: image/jpeg'."
+
+
+def _is_raw(media_type: str) -> bool:
+    return not media_type or media_type.startswith("image/") or media_type in BYTES_TYPES
 
 
 def _checked(image: bytes, limit: int) -> bytes:
@@ -101,6 +135,12 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def _one_media_type(request: Request) -> str:
+    if len(request.headers.getlist("content-type")) > 1:
+        raise Problem("bad_request", "A request has one header field Content-Type.")
+    return media_type_of(request)
+
+
 class _body_timeout:  # noqa: N801 -- used like a function
     """`asyncio.timeout` that raises a `Problem`."""
 
@@ -118,6 +158,28 @@ class _body_timeout:  # noqa: N801 -- used like a function
             raise Problem("request_timeout", f"The body did not arrive within {self._seconds:g} s.") from error
 
 
+async def _content(request: Request, limit: int, told: int) -> AsyncGenerator[bytes, None]:
+    """The body's content in pieces, out of its coding. Raises `Problem`, beyond `limit` as soon as that is known."""
+    try:
+        coding = codings.coding_of(request.headers)
+    except codings.UnknownCodingError as error:
+        raise Problem("unsupported_media_type", str(error), accept_encoding=codings.TAKEN) from error
+    if not coding:
+        pieces = _limited(request, limit, told)
+    else:
+        pieces = codings.opened(_limited(request, codings.room(limit), told), coding)
+    read = 0
+    async with aclosing(pieces):
+        try:
+            async for piece in pieces:
+                read += len(piece)
+                if read > limit:
+                    raise _too_large(told)
+                yield piece
+        except codings.BrokenCodingError as error:
+            raise Problem("bad_request", str(error)) from error
+
+
 async def _limited(request: Request, limit: int, told: int) -> AsyncGenerator[bytes, None]:
     """The body's chunks; refused by its announced length before the first, or by count at the first beyond `limit`."""
     announced = request.headers.get("content-length", "")
@@ -132,43 +194,18 @@ async def _limited(request: Request, limit: int, told: int) -> AsyncGenerator[by
 
 
 async def _read_all(request: Request, *, limit: int, told: int) -> bytes:
-    return b"".join([chunk async for chunk in _limited(request, limit, told)])
+    return b"".join([piece async for piece in _content(request, limit, told)])
 
 
-class _Form(MultiPartParser):
-    """Starlette's parser, which takes a form that was cut short for a whole one."""
-
-    complete = False
-
-    def on_end(self) -> None:
-        self.complete = True
-
-    def close(self) -> None:
-        """Give all files back, also one that was cut: a form closes only those that it has."""
-        for file in self._files_to_close_on_error:
-            file.close()
-
-
-async def _read_form(request: Request, field: str, *, limit: int, told: int, most: int) -> list[bytes]:
-    """The files in a form's fields called `field`, `most` at the most."""
-    parser = _Form(request.headers, _limited(request, limit, told), max_files=most, max_fields=8)
-    parser.spool_max_size = limit + 1  # Starlette would write larger files to disk, where no image belongs.
-    try:
-        form = await parser.parse()
-        if not parser.complete:
-            raise Problem("bad_multipart", "The multipart form ends before its last boundary.")
-        return [await value.read() for value in form.getlist(field) if isinstance(value, UploadFile)]
-    except MultiPartException as error:
-        if "files" in error.message.lower() and "maximum" in error.message.lower():
-            raise Problem(
-                "too_many_images", f"At most {most} image(s) fit in one request.", limit_images=most
-            ) from error
-        raise Problem("bad_multipart", "The multipart form is malformed.") from error
-    except (KeyError, ValueError, UnicodeError) as error:
-        raise Problem("bad_multipart", "The multipart form is malformed.") from error
-    finally:
-        # However it ended: in time, too late, or with its sender gone.
-        parser.close()
+async def _read_form(
+    request: Request, fields: Sequence[str], texts: Sequence[str], *, limit: int, told: int, most: int, hint: str = ""
+) -> Form:
+    content_type = request.headers.get("content-type", "")
+    reader = FormReader(content_type, images=fields, texts=texts, most=most, hint=hint)
+    async with aclosing(_content(request, limit, told)) as pieces:
+        async for piece in pieces:
+            reader.feed(piece)
+    return reader.finish()
 
 
 def _ciphertext(value: bytes) -> bytes:
@@ -179,26 +216,48 @@ def _ciphertext(value: bytes) -> bytes:
     return value
 
 
-def _from_json(body: bytes, limit: int) -> bytes:
+def _from_json(body: bytes, limit: int) -> Upload:
     try:
         fields = read_object(body)
-        if fields.keys() >= {"image", "ciphertext"}:
+        del body  # A large image is here several times otherwise.
+        check_names(fields, [*_MEMBERS, *PARAMETERS], "member")
+        # Generated clients write null for what their callers left out.
+        fields = {name: value for name, value in fields.items() if value is not None}
+        if fields.keys() >= set(_MEMBERS):
             raise BadJson("Send one of the members 'image' and 'ciphertext', not both.")
-        name = "image" if fields.get("image") is not None else "ciphertext"
-        text = fields.get(name)
-        if isinstance(text, LongText):
-            content = text.unescaped()
-        elif isinstance(text, str):
-            # JSON can escape half a surrogate pair, which is no character and no base64.
-            content = text.encode(errors="replace")
-        else:
+        given = Given("the JSON", {name: [_as_text(fields[name])] for name in PARAMETERS if name in fields})
+        if "ciphertext" in fields:
+            return Upload(_ciphertext(_long(fields.pop("ciphertext"))), given)
+        if "image" not in fields:
             raise BadJson('The body must be an object {"image": "<base64>"} or {"ciphertext": "cape:…"}.')
+        return Upload(_checked(_from_base64(_long(fields.pop("image"))), limit), given)
     except BadJson as error:
         raise Problem("bad_json", str(error)) from error
-    if name == "ciphertext":
-        return _ciphertext(content)
+
+
+def _long(value: Any) -> bytes:  # noqa: ANN401 -- a value of JSON
+    """The bytes of a text. Raises `BadJson`."""
+    if isinstance(value, LongText):
+        return value.unescaped()
+    if not isinstance(value, str):
+        raise BadJson("The members 'image' and 'ciphertext' are texts.")
+    # JSON can escape half a surrogate pair, which is no character.
+    return value.encode(errors="surrogatepass")
+
+
+def _from_base64(text: bytes) -> bytes:
+    """Raises `BadJson`, or `Problem` for a data URL of what is no image."""
     try:
-        image = strict_base64.decode(content)
-    except binascii.Error as error:
-        raise Problem("bad_json", "The member 'image' is not standard base64.") from error
-    return _checked(image, limit)
+        media_type, start = base64text.split(text)
+        if not _is_raw(media_type):
+            raise Problem("unsupported_media_type", "The data URL in 'image' is of another type than image/*.")
+        return base64text.decode(text, start)
+    except base64text.UnreadableError as error:
+        raise BadJson(f"The member 'image' cannot be read as base64: {error}.") from error
+
+
+def _as_text(value: Any) -> str:  # noqa: ANN401 -- a value of JSON
+    """A whole number or a truth value as a query would have it; nothing, which no parameter takes, for all else."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else ""

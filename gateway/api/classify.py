@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response
 
 from blindsight import receipts
-from blindsight.exchange import default_top_k
 from blindsight.problems import Problem
-from gateway.api import openapi, sealed
-from gateway.api.body import read_image, read_images
-from gateway.api.shapes import Answer, BatchAnswer
+from gateway import errors
+from gateway.api import openapi, parameters, sealed
+from gateway.api.body import BATCH_PARAMETERS, PARAMETERS, read_image, read_images
+from gateway.api.shapes import BatchClassification, Classification
+from gateway.rootpath import root_of
 from gateway.services import services_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _BATCH_PARALLEL = 8
 
 @router.post(
     "/classify",
-    response_model=Answer,
+    response_model=Classification,
     response_model_exclude_unset=True,
     openapi_extra=openapi.CLASSIFY,
     responses={
@@ -40,6 +41,7 @@ _BATCH_PARALLEL = 8
             "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
+    operation_id="classify",
     summary="Classify one image",
 )  # fmt: skip
 async def classify(request: Request) -> dict[str, Any] | Response:
@@ -47,10 +49,16 @@ async def classify(request: Request) -> dict[str, Any] | Response:
 
     `curl -F file=@dog.jpeg …/classify`, or `curl --data-binary @dog.jpeg -H 'Content-Type: image/jpeg' …/classify`.
 
-    The gateway seals the photo to the attested enclave; only that decodes it. 602112 bytes that do not begin like an
-    image are taken as an already normalised (1, 3, 224, 224) float32 tensor. A Cape client's ciphertext for the
-    classifier's account (`text/plain`, or JSON `{"ciphertext": "cape:…"}`) is passed on unread, and so is a request
-    that the caller sealed (`message/ohttp-req`), as at `/ohttp`; `top_k` is then inside.
+    Taken are JPEG, PNG and WebP unless the model was built for others: `model.formats` of `/info` lists them. Another
+    format is named in the 415. The gateway seals the photo to the attested enclave; only that decodes it. A raw body is
+    taken by its content under any `image/*`, `application/octet-stream`, `binary/octet-stream` or no type;
+    `Content-Encoding` may be gzip or deflate. 602112 bytes that do not begin like a JPEG, PNG, WebP or AVIF file are
+    taken as an already normalised (1, 3, 224, 224) float32 tensor. Parameters stand in the query, the form or the JSON;
+    unknown names are refused.
+
+    A Cape client's ciphertext for the classifier's account (`text/plain`, or JSON `{"ciphertext": "cape:…"}`) is passed
+    on unread, and so is a request that the caller sealed (`message/ohttp-req`), as at `/ohttp`; its parameters are
+    inside.
     """
     services = services_of(request)
     services.authenticate(request)
@@ -58,49 +66,53 @@ async def classify(request: Request) -> dict[str, Any] | Response:
         if sealed.is_sealed(request):
             # The enclave's own answer as it comes: only its caller can open it.
             return await sealed.relay(request, services)
-        attested = services.enclave.current
-        top_k = _top_k(request, attested)
-        settings = services.settings
-        receipt = _receipt(request)
-        image = await read_image(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
-        answer = await services.exchange.classify(image, top_k, receipt=receipt)
+        attested, settings = services.enclave.current, services.settings
+        query = parameters.in_query(request, PARAMETERS)
+        parameters.wanted([query], attested.classes)  # What is wrong with it is told before the body has come.
+        upload = await read_image(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
+        wanted = parameters.wanted([query, upload.given], attested.classes)
+        answer = await services.exchange.classify(upload.image, wanted.top_k, receipt=wanted.receipt)
     content, recipient = answer.content, answer.recipient
-    if receipt:
+    if wanted.receipt:
         content = receipts.archive(content, document=recipient.document, manifest=recipient.manifest)
     return {"request_id": request.state.request_id, **content, **_vouched(recipient)}
 
 
 @router.post(
     "/classify/batch",
-    response_model=BatchAnswer,
+    response_model=BatchClassification,
     response_model_exclude_unset=True,
     openapi_extra=openapi.BATCH,
     responses=openapi.problems(
-        "empty_body", "bad_multipart", "unauthenticated", "cross_origin", "request_timeout", "image_too_large",
-        "unsupported_media_type", "unknown_host", "too_many_images", "invalid_top_k", "overloaded", "draining",
-        "enclave_unavailable", "evidence_refused", "internal",
+        "bad_request", "empty_body", "bad_multipart", "unauthenticated", "cross_origin", "request_timeout",
+        "image_too_large", "unsupported_media_type", "unknown_host", "too_many_images", "invalid_top_k",
+        "invalid_parameter", "overloaded", "draining", "enclave_unavailable", "evidence_refused", "internal",
     ),
+    operation_id="classifyBatch",
     summary="Classify several images",
 )  # fmt: skip
 async def classify_batch(request: Request) -> dict[str, Any]:
-    """Send several photos as form fields `files`; get a list in the same order, each an answer or its own problem.
+    """Send several photos as form fields `files`, or all as `images`; get a list in the same order.
+
+    Each is an answer or its own problem.
 
     Every image is sealed and classified by itself: no other caller's image, nor another of the batch, shares its run.
     """
     services = services_of(request)
     services.authenticate(request)
     with services.admission.place():
-        attested = services.enclave.current
-        top_k = _top_k(request, attested)
-        settings = services.settings
-        images = await read_images(
+        attested, settings = services.enclave.current, services.settings
+        query = parameters.in_query(request, BATCH_PARAMETERS)
+        parameters.wanted([query], attested.classes)
+        images, given = await read_images(
             request,
             limit=settings.max_image_bytes,
             most=settings.max_batch_images,
             total=settings.max_batch_bytes,
             seconds=settings.body_timeout,
         )
-        results = await _classify_each(services, images, top_k)
+        wanted = parameters.wanted([query, given], attested.classes)
+        results = await _classify_each(services, images, wanted.top_k, root_of(request.scope))
     models = [result.pop("model") for result in results if "model" in result]
     return {
         "request_id": request.state.request_id,
@@ -110,7 +122,9 @@ async def classify_batch(request: Request) -> dict[str, Any]:
     }
 
 
-async def _classify_each(services: Services, images: list[bytes | Problem], top_k: int) -> list[dict[str, Any]]:
+async def _classify_each(
+    services: Services, images: list[bytes | Problem], top_k: int, root: str
+) -> list[dict[str, Any]]:
     places = asyncio.Semaphore(_BATCH_PARALLEL)
 
     async def one(image: bytes | Problem) -> dict[str, Any]:
@@ -120,37 +134,11 @@ async def _classify_each(services: Services, images: list[bytes | Problem], top_
             async with places:
                 return (await services.exchange.classify(image, top_k)).content
         except Problem as problem:
-            return {"problem": problem.body()}
+            return {"problem": errors.document(problem, root)}
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(image)) for image in images]
     return [task.result() for task in tasks]
-
-
-def _top_k(request: Request, attested: Recipient) -> int:
-    """The query parameter `top_k`, 1 to the model's number of classes."""
-    values = request.query_params.getlist("top_k")
-    if not values:
-        return default_top_k(attested.classes)
-    text = values[0]
-    if len(values) > 1 or not (
-        text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= attested.classes
-    ):
-        raise Problem(
-            "invalid_top_k",
-            f"top_k must be one whole number from 1 to {attested.classes}.",
-            minimum=1,
-            maximum=attested.classes,
-        )
-    return int(text)
-
-
-def _receipt(request: Request) -> bool:
-    """The query parameter `receipt`."""
-    values = request.query_params.getlist("receipt")
-    if values not in ([], ["true"], ["false"]):
-        raise Problem("invalid_parameter", "receipt must be true or false, once.")
-    return values == ["true"]
 
 
 def _vouched(recipient: Recipient) -> dict[str, Any]:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 
 import blindsight
 from gateway.api import openapi
 from gateway.api.shapes import Health, Info
+from gateway.rootpath import root_of
 from gateway.services import services_of
 
 router = APIRouter(tags=["operations"])
 
+_LINKS: Final = {
+    "classify": "/classify",
+    "batch": "/classify/batch",
+    "sealed": "/ohttp",
+    "keys": "/.well-known/ohttp-gateway",
+    "attestation": "/attestation",
+    "ready": "/readyz",
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+    "problems": "/problems",
+}
 
-@router.get("/livez", response_model=Health, summary="The process runs")
+
+@router.get("/livez", response_model=Health, operation_id="getLiveness", summary="The process runs")
 async def livez() -> dict[str, str]:
     """200 while the process runs, whatever the state of the enclave."""
     return {"status": "alive"}
@@ -24,6 +37,7 @@ async def livez() -> dict[str, str]:
     "/readyz",
     response_model=Health,
     responses=openapi.problems("enclave_unavailable", "evidence_refused", "draining"),
+    operation_id="getReadiness",
     summary="Requests will be answered",
 )
 async def readyz(request: Request) -> dict[str, str]:
@@ -36,17 +50,18 @@ async def readyz(request: Request) -> dict[str, str]:
 
 
 # The Open Inference Protocol's names for the same, for probes and tools that know those.
-router.add_api_route("/v2/health/live", livez, response_model=Health, summary="As /livez")
+router.add_api_route("/v2/health/live", livez, response_model=Health, operation_id="getServerLive", summary="As /livez")
 router.add_api_route(
     "/v2/health/ready",
     readyz,
     response_model=Health,
     responses=openapi.problems("enclave_unavailable", "evidence_refused", "draining"),
+    operation_id="getServerReady",
     summary="As /readyz",
 )
 
 
-@router.get("/info", response_model=Info, summary="What this service is and accepts")
+@router.get("/info", response_model=Info, operation_id="getInfo", summary="What this service is and accepts")
 async def info(request: Request) -> dict[str, Any]:
     """Versions, model, limits and links."""
     services = services_of(request)
@@ -64,16 +79,6 @@ async def info(request: Request) -> dict[str, Any]:
             "max_in_flight": settings.max_in_flight,
             "deadline_seconds": settings.deadline,
         },
-        "links": {
-            "classify": "/classify",
-            "batch": "/classify/batch",
-            "sealed": "/ohttp",
-            "keys": "/.well-known/ohttp-gateway",
-            "attestation": "/attestation",
-            "ready": "/readyz",
-            "docs": "/docs",
-            "openapi": "/openapi.json",
-            "problems": "/problems",
-        },
+        "links": {name: f"{root_of(request.scope)}{path}" for name, path in _LINKS.items()},
         "notices": [known.notice] if known and known.notice else [],
     }

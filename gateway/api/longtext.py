@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,6 +20,7 @@ _LONG: Final = 16 * 1024
 """Bytes from which on a text is long."""
 _WINDOW: Final = 64 * 1024
 """Bytes of a text that are unescaped at a time."""
+_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 _QUOTE, _BACKSLASH = b'"', ord("\\")
 
 
@@ -35,16 +37,21 @@ class LongText:
     def unescaped(self) -> bytes:
         """What it stands for, in ASCII. Raises `BadJson` if it has anything else, or an escape that is none."""
         text = self.escaped
-        if not text.isascii() or b"\\\\" in text:
-            raise BadJson("A long text is not in ASCII, or has a backslash.")
+        foreign = _NOT_ASCII.search(text)
+        if foreign is not None:
+            raise BadJson(f"A long text has a character that is not ASCII at position {foreign.start() + 1}.")
+        if b"\\\\" in text:
+            raise BadJson("A long text has a backslash in it.")
         if b"\\" not in text:
             return text
         found, start = bytearray(), 0
         try:
             while start < len(text):
                 end = _window_end(text, start)
-                found += json.loads(f'"{text[start:end].decode("ascii")}"').encode("ascii")
+                found += json.loads(f'"{text[start:end].decode("ascii")}"', strict=False).encode("ascii")
                 start = end
+        except UnicodeEncodeError as error:
+            raise BadJson("A long text has an escape of a character that is not ASCII.") from error
         except ValueError as error:
             raise BadJson("A long text has an escape that is none.") from error
         return bytes(found)
@@ -62,7 +69,8 @@ def _window_end(text: bytes, start: int) -> int:
 def read_object(body: bytes) -> dict[str, Any]:
     """The members of the JSON object (RFC 8259, UTF-8) in `body`; a text of 16 KiB and more is a `LongText`.
 
-    There may be one such, as a member's value. Raises `BadJson`.
+    There may be one such, as a member's value. Line breaks and tabs in texts need no escapes: shells put base64's there
+    as they are. Raises `BadJson`.
     """
     marker = secrets.token_hex(16)
     rest, long_text = _without_long_text(body, marker)
@@ -88,13 +96,15 @@ def _without_long_text(body: bytes, marker: str) -> tuple[bytes, LongText | None
         is_long = end - start > _LONG
         if is_long and long_text is not None:
             raise BadJson("There is more than one long text.")
-        _keep(rest, body, position, start + 1 if is_long else end)
+        _keep(rest, memoryview(body)[position : start + 1])
         if is_long:
             long_text = LongText(body[start + 1 : end])
             rest += marker.encode()
+        else:
+            _keep(rest, _with_lines_escaped(body[start + 1 : end]))
         rest += _QUOTE
         position = end + 1
-    _keep(rest, body, position, len(body))
+    _keep(rest, memoryview(body)[position:])
     return bytes(rest), long_text
 
 
@@ -115,7 +125,11 @@ def _end_of_text(body: bytes, start: int) -> int:
         position = end + 1
 
 
-def _keep(rest: bytearray, body: bytes, start: int, end: int) -> None:
-    if len(rest) + end - start > MOST_BESIDE:
+def _with_lines_escaped(text: bytes) -> bytes:
+    return text.replace(b"\r", rb"\r").replace(b"\n", rb"\n").replace(b"\t", rb"\t")
+
+
+def _keep(rest: bytearray, piece: bytes | memoryview) -> None:
+    if len(rest) + len(piece) > MOST_BESIDE:
         raise BadJson(f"The body has more than {MOST_BESIDE} bytes beside the image.")
-    rest += body[start:end]
+    rest += piece

@@ -6,7 +6,8 @@ from typing import Any
 
 from blindsight.problems import CATALOGUE, MEDIA_TYPE
 from blindsight.sealing import ohttp
-from gateway.api.shapes import ProblemDocument
+from gateway.api import examples
+from gateway.api.shapes import ProblemDetails
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 
@@ -14,7 +15,7 @@ SEALED_ANSWER = {ohttp.RESPONSE_MEDIA_TYPE: BINARY}
 
 OHTTP: dict[str, Any] = {"requestBody": {"required": True, "content": {ohttp.REQUEST_MEDIA_TYPE: BINARY}}}
 
-_TOP_K = {
+_TOP_K: dict[str, Any] = {
     "name": "top_k",
     "in": "query",
     "required": False,
@@ -22,13 +23,73 @@ _TOP_K = {
     "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 5},
 }
 
-_RECEIPT = {
+_RECEIPT: dict[str, Any] = {
     "name": "receipt",
     "in": "query",
     "required": False,
     "description": "Answer with a receipt that the enclave signed, and the evidence to verify it by.",
     "schema": {"type": "boolean", "default": False},
 }
+
+_PARAMETERS = {
+    "top_k": {**_TOP_K["schema"], "description": "As in the query; if it is in both, the same."},
+    "receipt": {**_RECEIPT["schema"], "description": "As in the query; if it is in both, the same."},
+}
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _in_json(name: str, schema: dict[str, Any], other: str) -> dict[str, Any]:
+    """An object with the member `name`. Any other is as good as absent if it is null."""
+    optional = {name: _nullable(parameter) for name, parameter in _PARAMETERS.items()}
+    return {
+        "type": "object",
+        "required": [name],
+        "properties": {name: {"type": "string", **schema}, other: {"type": "null"}, **optional},
+        "additionalProperties": False,
+    }
+
+
+BODIES: dict[str, Any] = {
+    # A field `image` is taken, too; to say so would take a `oneOf`, which no generator makes a usable form of.
+    "ImageForm": {
+        "type": "object",
+        "required": ["file"],
+        "properties": {
+            "file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP; or in a field `image`."},
+            **_PARAMETERS,
+        },
+        "additionalProperties": False,
+    },
+    "ImagesForm": {
+        "type": "object",
+        "required": ["files"],
+        "properties": {
+            # `format: binary` is what Swagger UI shows a file picker for (swagger-ui issue 10825).
+            "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1},
+            "top_k": _PARAMETERS["top_k"],
+        },
+    },
+    "EncodedImage": _in_json(
+        "image",
+        {
+            "format": "byte",
+            "description": "Base64 of either alphabet, with or without line breaks and padding; or a data URL.",
+        },
+        "ciphertext",
+    ),
+    "CapeCiphertext": _in_json(
+        "ciphertext", {"pattern": "^cape:", "description": "Ciphertext of any Cape client."}, "image"
+    ),
+}
+"""Schemas of bodies, by the names that generators of clients give to them."""
+
+
+def _named(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
 
 # A 1 x 1 grey PNG: small enough to read, real enough to be tried from the page.
 _TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
@@ -38,30 +99,19 @@ CLASSIFY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP."}},
-                }
-            },
+            "multipart/form-data": {"schema": _named("ImageForm")},
             "image/jpeg": BINARY,
             "image/png": BINARY,
             "image/webp": BINARY,
+            "image/*": BINARY,
             "application/octet-stream": BINARY,
+            "binary/octet-stream": BINARY,
             ohttp.REQUEST_MEDIA_TYPE: BINARY,
             "text/plain": {
                 "schema": {"type": "string", "pattern": "^cape:", "description": "Ciphertext of any Cape client."}
             },
             "application/json": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "image": {"type": "string", "format": "byte", "description": "Standard base64."},
-                        "ciphertext": {"type": "string", "pattern": "^cape:", "description": "Instead of an image."},
-                    },
-                    "oneOf": [{"required": ["image"]}, {"required": ["ciphertext"]}],
-                },
+                "schema": {"oneOf": [_named("EncodedImage"), _named("CapeCiphertext")]},
                 "examples": {"tiny": {"summary": "A one-pixel PNG", "value": {"image": _TINY_PNG}}},
             },
         },
@@ -72,18 +122,7 @@ BATCH: dict[str, Any] = {
     "parameters": [_TOP_K],
     "requestBody": {
         "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "properties": {
-                        # `format: binary` is what Swagger UI shows a file picker for (swagger-ui issue 10825).
-                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
-                    },
-                }
-            }
-        },
+        "content": {"multipart/form-data": {"schema": _named("ImagesForm")}},
     },
 }
 
@@ -97,11 +136,11 @@ def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 def _response(status: int, codes: list[str]) -> dict[str, Any]:
-    examples = {code: {"summary": CATALOGUE[code].title, "value": _example(code)} for code in codes}
+    refusals = {code: examples.refusal(code) for code in codes}
     response: dict[str, Any] = {
-        "description": "; ".join(f"`{code}`: {CATALOGUE[code].title.lower()}" for code in codes),
-        "model": ProblemDocument,
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}, "examples": examples}},
+        "description": "; ".join(f"`{code}`: {_within(CATALOGUE[code].title)}" for code in codes),
+        "model": ProblemDetails,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "examples": refusals}},
     }
     if status == 503:
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
@@ -110,14 +149,6 @@ def _response(status: int, codes: list[str]) -> dict[str, Any]:
     return response
 
 
-def _example(code: str) -> dict[str, Any]:
-    kind = CATALOGUE[code]
-    return {
-        "type": kind.type,
-        "title": kind.title,
-        "status": kind.status,
-        "detail": "What exactly, and what to do.",
-        "code": code,
-        "retryable": kind.retry,
-        "instance": "urn:uuid:0190a1b2-0000-7000-8000-000000000000",
-    }
+def _within(title: str) -> str:
+    """The title within a sentence."""
+    return title[0].lower() + title[1:]

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from blindsight.problems import CATALOGUE
+from gateway.rootpath import lacks_slash, root_of
 from gateway.services import services_of
 
 STATIC: Final = Path(__file__).parents[1] / "static"
@@ -20,12 +21,24 @@ _PAGE_POLICY: Final = (
     " require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
+_PROBLEMS: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Problem codes</title><link rel="stylesheet" href="static/style.css"></head>
+<body><main><h1>Problem codes</h1>
+<p>What the <code>code</code> of a problem document means, with its HTTP status. The requests are described in the
+<a href="docs">API documentation</a>.</p>
+<dl>{rows}</dl>
+</main></body></html>
+"""
+
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/")
-async def index() -> FileResponse:
+@router.get("/", response_model=None)
+async def index(request: Request) -> FileResponse | RedirectResponse:
     """The page that verifies the enclave, seals a photo to it and opens the answer, all in the browser."""
+    if lacks_slash(request):
+        return RedirectResponse(f"{root_of(request.scope)}/")
     headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"}
     return FileResponse(STATIC / "app" / "index.html", headers=headers)
 
@@ -54,12 +67,8 @@ async def docs() -> FileResponse:
 async def problems() -> HTMLResponse:
     """What each problem code means; the target of every `type` that no standard has registered."""
     rows = "".join(
-        f'<dt id="{kind.code}">{kind.code} ({kind.status})</dt><dd>{html.escape(kind.title)}.'
+        f'<dt id="{kind.code}"><code>{kind.code}</code> ({kind.status})</dt><dd>{html.escape(kind.title)}.'
         f"{' The same request may succeed later.' if kind.retry else ''}</dd>"
         for kind in CATALOGUE.values()
     )
-    return HTMLResponse(
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Problem codes</title>'
-        '<link rel="stylesheet" href="/static/style.css"></head>'
-        f"<body><main><h1>Problem codes</h1><dl>{rows}</dl></main></body></html>"
-    )
+    return HTMLResponse(_PROBLEMS.format(rows=rows))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from blindsight.problems import Problem
 from blindsight.sealing import keyconfig, ohttp
-from gateway.api import openapi
+from gateway.api import openapi, parameters
 from gateway.api.body import media_type_of, read_sealed
 from gateway.services import services_of
 
@@ -31,12 +31,14 @@ class _Sealed(Response):
     response_class=_Keys,
     responses={
         200: {"description": "The enclave's key configurations", "content": {keyconfig.MEDIA_TYPE: openapi.BINARY}},
-        **openapi.problems("enclave_unavailable", "evidence_refused", "internal"),
+        **openapi.problems("invalid_parameter", "enclave_unavailable", "evidence_refused", "internal"),
     },
+    operation_id="getKeyConfigurations",
     summary="The enclave's key configurations",
 )
 async def key_configurations(request: Request) -> Response:
     """The list whose digest the evidence claims. Seal to nothing that you have not verified: see `/attestation`."""
+    parameters.in_query(request, ())
     return _Keys(services_of(request).enclave.current.key_configs, headers={"Cache-Control": "no-store"})
 
 
@@ -48,10 +50,11 @@ async def key_configurations(request: Request) -> Response:
         200: {"description": "The enclave's answer, or its problem, sealed", "content": openapi.SEALED_ANSWER},
         **openapi.problems(
             "bad_request", "unauthenticated", "cross_origin", "request_timeout", "image_too_large",
-            "unsupported_media_type", "unknown_host", "ohttp_key", "overloaded", "draining", "enclave_unavailable",
-            "evidence_refused", "deadline_exceeded", "internal",
+            "unsupported_media_type", "unknown_host", "ohttp_key", "invalid_parameter", "overloaded", "draining",
+            "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
+    operation_id="sendSealed",
     summary="Pass a sealed request on to the enclave",
 )  # fmt: skip
 async def ohttp_request(request: Request) -> Response:
@@ -69,11 +72,13 @@ async def ohttp_request(request: Request) -> Response:
 
 def is_sealed(request: Request) -> bool:
     """Whether the caller says that the body is an encapsulated request."""
-    return media_type_of(request) == ohttp.REQUEST_MEDIA_TYPE
+    one = len(request.headers.getlist("content-type")) == 1
+    return one and media_type_of(request) == ohttp.REQUEST_MEDIA_TYPE
 
 
 async def relay(request: Request, services: Services) -> Response:
     """Pass the body on; the caller has a place. Raises `Problem`."""
+    parameters.no_query(request)
     if services.enclave.known is None:
         raise services.enclave.refusal
     settings = services.settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from blindsight.attestation import EvidenceKind
 
@@ -49,7 +49,7 @@ class EnclaveInfo(_Shape):
     measurements: dict[str, str] = Field(description="PCR index to SHA-384, hex.")
 
 
-class Answer(_Shape):
+class Classification(_Shape):
     """The classes of one image, best first."""
 
     request_id: str
@@ -65,7 +65,7 @@ class Answer(_Shape):
     evidence: dict[str, Any] | None = Field(default=None, description="With it: the document and the model manifest.")
 
 
-class ProblemDocument(_Shape):
+class ProblemDetails(_Shape):
     """RFC 9457 problem details."""
 
     type: str = Field(examples=["/problems#not_an_image"])
@@ -74,14 +74,36 @@ class ProblemDocument(_Shape):
     detail: str
     code: str = Field(description="Stable; for programs.", examples=["not_an_image"])
     retryable: bool = Field(description="The same request may succeed later.")
-    instance: str = Field(description="`urn:uuid:` of the request.")
+    instance: str | None = Field(
+        default=None, description="`urn:uuid:` of the request; absent in a batch, which has one `request_id`."
+    )
 
 
-class BatchAnswer(_Shape):
-    """The answers to several images, in their order."""
+class ImageClassification(_Shape):
+    """The classes of one image of a batch, best first."""
+
+    predictions: list[Prediction]
+    image: Annotated[ImageSize | None, Field(description="Upright size in pixels; null for a tensor.")]
+    timings_ms: dict[str, float] = Field(
+        description="decode, preprocess, run: in the worker; enclave: the sealed exchange."
+    )
+
+
+class ImageProblem(_Shape):
+    """Why one image of a batch was not classified."""
+
+    problem: ProblemDetails
+
+
+class ImageResult(RootModel[ImageClassification | ImageProblem]):
+    """The answer to one image of a batch, or why there is none."""
+
+
+class BatchClassification(_Shape):
+    """The results of several images, in their order."""
 
     request_id: str
-    results: list[Annotated[dict[str, Any], Field(description="An answer without `enclave`, or `{problem: …}`.")]]
+    results: list[ImageResult]
     model: ModelInfo | None
     enclave: EnclaveInfo
     notice: str | None = None
@@ -107,14 +129,27 @@ class Confinement(_Shape):
     gaps: list[str] = Field(description="The parts of the promise that are not kept; empty if all are.")
 
 
+class Limits(_Shape):
+    """What one request may have."""
+
+    max_image_bytes: int = Field(description="Of one file.")
+    max_batch_images: int
+    max_batch_bytes: int = Field(description="Of all files of a batch together.")
+    max_in_flight: int = Field(description="Requests that are answered at once; more are refused with `overloaded`.")
+    deadline_seconds: float = Field(description="After which a request is given up, with `deadline_exceeded`.")
+
+
 class Info(_Shape):
     """What this service is and accepts."""
 
     name: str
     version: str
-    model: dict[str, Any] | None
+    model: dict[str, Any] | None = Field(
+        description="The attested manifest and its digest; null until the enclave has been reached. `formats` are the"
+        " image formats that are taken; a manifest without them means jpeg, png and webp."
+    )
     confinement: Confinement | None = Field(description="Null until the enclave has been reached.")
-    limits: dict[str, float]
+    limits: Limits
     links: dict[str, str]
     notices: list[str]
 

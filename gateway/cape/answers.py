@@ -15,11 +15,13 @@ from starlette.exceptions import HTTPException
 
 from blindsight import strict_json
 from blindsight.errors import CapeError
+from gateway import codings
+from gateway.cape import examples
 from gateway.cape.guesses import WINDOW_SECONDS
 from gateway.errors import RETRY_AFTER_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from datetime import datetime
 
     from starlette.requests import HTTPConnection, Request
@@ -79,6 +81,8 @@ def refusal(request: HTTPConnection, error: CapeError) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if error.code == "too_many_guesses":
         headers["Retry-After"] = str(WINDOW_SECONDS)
+    if isinstance(error.__cause__, codings.UnknownCodingError):
+        headers["Accept-Encoding"] = codings.TAKEN
     if error.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     text = str(error).encode()[:_MAX_TEXT_BYTES].decode(errors="ignore")
@@ -91,23 +95,47 @@ def failures(*codes: str) -> dict[int | str, dict[str, Any]]:
     for code in codes:
         by_status.setdefault(CapeError(code, "").status, []).append(code)
     return {
-        status: {"model": Failure, "description": ", ".join(f"`{code}`" for code in found)}
+        status: {
+            "model": Failure,
+            "description": ", ".join(f"`{code}`" for code in found),
+            "content": {"application/json": {"examples": examples.refusals(found)}},
+        }
         for status, found in sorted(by_status.items(), key=str)
     }
 
 
 async def read_body(request: Request) -> bytes:
-    """The body. Raises `CapeError` (`too_large`; `malformed_request` if it does not arrive in time)."""
+    """The body, out of its coding. Raises `CapeError`: `too_large`, `unsupported_media_type` for the coding,
+    `malformed_request` if it does not arrive in time."""
     body = bytearray()
     try:
+        coding = codings.coding_of(request.headers)
+        pieces = codings.opened(_bounded(request.stream()), coding) if coding else request.stream()
         async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
+            async for piece in pieces:
+                body += piece
                 if len(body) > MAX_BODY_BYTES:
-                    raise CapeError("too_large", f"the body has more than {MAX_BODY_BYTES} bytes")
+                    raise _too_large()
     except TimeoutError as error:
         raise CapeError("malformed_request", f"the body did not arrive within {BODY_SECONDS:g} s") from error
+    except codings.UnknownCodingError as error:
+        raise CapeError("unsupported_media_type", str(error)) from error
+    except codings.BrokenCodingError as error:
+        raise CapeError("malformed_request", str(error)) from error
     return bytes(body)
+
+
+async def _bounded(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    read = 0
+    async for chunk in chunks:
+        read += len(chunk)
+        if read > codings.room(MAX_BODY_BYTES):
+            raise _too_large()
+        yield chunk
+
+
+def _too_large() -> CapeError:
+    return CapeError("too_large", f"the body has more than {MAX_BODY_BYTES} bytes")
 
 
 async def read_json(request: Request) -> dict[str, Any]:

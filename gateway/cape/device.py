@@ -16,12 +16,13 @@ from starlette.exceptions import HTTPException
 from blindsight.cape import tokens
 from blindsight.cape.constants import USERNAME
 from blindsight.errors import CapeError
-from gateway.cape import shapes
+from gateway.cape import examples, shapes
 from gateway.cape.answers import CapeRoute, failures, moment, read_body, read_json, text_member
 from gateway.cape.bearer import bearer_account
 from gateway.cape.device_codes import INTERVAL, LIFETIME, Device, unknown_code
 from gateway.cape.services import cape_of
 from gateway.cape.store import TokenRow, unknown_account
+from gateway.rootpath import link
 
 if TYPE_CHECKING:
     from starlette.types import Message
@@ -51,6 +52,7 @@ _DEVICE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
     response_model=shapes.DeviceCode,
     responses=failures("malformed_request", "unknown_account", "too_large", "overloaded"),
     openapi_extra=shapes.DEVICE_CODE,
+    operation_id="requestDeviceCode",
     summary="Begin to log in on a device",
 )
 async def device_code(request: Request) -> dict[str, Any]:
@@ -63,7 +65,7 @@ async def device_code(request: Request) -> dict[str, Any]:
         raise CapeError("malformed_request", "the body is not a form")
     cape = cape_of(request)
     new = await cape.store.device_codes.create(await _device(request, dict(form), cape.store))
-    page = f"{request.base_url}device"
+    page = link(request, "/device")
     return {
         "device_code": new.device_code,
         "user_code": new.user_code,
@@ -78,10 +80,15 @@ async def device_code(request: Request) -> dict[str, Any]:
     "/oauth/token",
     response_model=shapes.DeviceTokens,
     responses={
-        400: {"model": shapes.DeviceFailure, "description": "Not yet, or never; RFC 8628, 3.5."},
+        400: {
+            "model": shapes.DeviceFailure,
+            "description": "Not yet, or never; RFC 8628, 3.5.",
+            "content": {"application/json": {"examples": examples.PENDING}},
+        },
         **failures("too_large", "overloaded"),
     },
     openapi_extra=shapes.DEVICE_TOKEN,
+    operation_id="pollDeviceLogin",
     summary="Ask whether the login was approved",
 )
 async def device_token(request: Request) -> JSONResponse:
@@ -119,6 +126,7 @@ async def device_token(request: Request) -> JSONResponse:
     ),
     openapi_extra=shapes.DEVICE_DECISION,
     dependencies=[Depends(HTTPBearer(auto_error=False, scheme_name="cape"))],
+    operation_id="decideDeviceLogin",
     summary="Approve or deny a login on a device",
 )  # fmt: skip
 async def device_decision(request: Request) -> dict[str, str]:
@@ -169,6 +177,7 @@ async def device_decision(request: Request) -> dict[str, str]:
         "token_invalid", "token_expired", "token_revoked", "forbidden", "unknown_code", "too_many_guesses", "overloaded"
     ),
     dependencies=[Depends(HTTPBearer(auto_error=False, scheme_name="cape"))],
+    operation_id="getDeviceLogin",
     summary="Which device waits to be let in",
 )
 async def waiting_device(request: Request) -> dict[str, Any]:

@@ -39,7 +39,12 @@ _BEARER: Final = [Depends(HTTPBearer(auto_error=False, scheme_name="cape", descr
 
 _REFUSED: Final = ("token_invalid", "token_expired", "token_revoked", "forbidden")
 _BUSY: Final = ("overloaded", "enclave_unavailable")
-_NO_SIGNUP_TOKEN: Final = {"content": openapi.problems("unauthenticated")[401]["content"]}
+_NO_TOKEN: Final = failures("token_invalid", "token_expired")[401]
+# The signup token is the service's own, and so is the refusal; the proof is Cape's.
+_NO_SIGNUP: Final = {
+    **_NO_TOKEN,
+    "content": {**_NO_TOKEN["content"], **openapi.problems("unauthenticated")[401]["content"]},
+}
 _MAX_NAME: Final = 100
 _MAX_DESCRIPTION: Final = 1000
 _EXPIRY_ROOM: Final = timedelta(seconds=1)
@@ -54,9 +59,10 @@ _EXPIRY_ROOM: Final = timedelta(seconds=1)
         **failures(
             "malformed_request", "bad_name", "forbidden", "name_taken", "too_large", "unsupported_media_type", *_BUSY
         ),
-        401: {**failures("token_invalid", "token_expired")[401], **_NO_SIGNUP_TOKEN},
+        401: _NO_SIGNUP,
     },
     openapi_extra=shapes.NEW_ACCOUNT,
+    operation_id="createAccount",
     summary="Make an account",
 )
 async def create_account(request: Request) -> dict[str, str]:
@@ -88,6 +94,7 @@ async def create_account(request: Request) -> dict[str, str]:
     response_model=shapes.Done,
     responses=failures(*_REFUSED, "overloaded"),
     dependencies=_BEARER,
+    operation_id="deleteAccount",
     summary="Delete the account",
 )
 async def delete_account(request: Request) -> dict[str, str]:
@@ -102,6 +109,7 @@ async def delete_account(request: Request) -> dict[str, str]:
     "/v1/user/{username}/key",
     response_model=shapes.UserKey,
     responses=failures("unknown_account", *_BUSY),
+    operation_id="getUserKey",
     summary="An account's Cape Key",
 )
 async def user_key(request: Request, username: str) -> JSONResponse:
@@ -124,6 +132,7 @@ async def user_key(request: Request, username: str) -> JSONResponse:
     response_model=list[shapes.ListedFunction],
     responses=failures("malformed_request", *_REFUSED, "overloaded"),
     dependencies=_BEARER,
+    operation_id="listFunctions",
     summary="The account's functions",
 )
 async def list_functions(
@@ -142,6 +151,7 @@ async def list_functions(
     response_model=shapes.Function,
     responses=failures(*_REFUSED, "unknown_function", "overloaded"),
     dependencies=_BEARER,
+    operation_id="getFunction",
     summary="One of the account's functions",
 )
 async def get_function(request: Request, function_id: str) -> dict[str, Any]:
@@ -157,6 +167,7 @@ async def get_function(request: Request, function_id: str) -> dict[str, Any]:
     response_model=shapes.Done,
     responses=failures(*_REFUSED, "unknown_function", "stale_record", *_BUSY),
     dependencies=_BEARER,
+    operation_id="deleteFunction",
     summary="Delete a function",
 )
 async def delete_function(request: Request, function_id: str) -> dict[str, str]:
@@ -182,6 +193,7 @@ async def delete_function(request: Request, function_id: str) -> dict[str, str]:
     responses=failures("malformed_request", *_REFUSED, "too_large", "unsupported_media_type", "overloaded"),
     openapi_extra=shapes.NEW_TOKEN,
     dependencies=_BEARER,
+    operation_id="registerToken",
     summary="Register a token",
 )
 async def create_token(request: Request) -> dict[str, str]:
@@ -221,6 +233,7 @@ async def create_token(request: Request) -> dict[str, str]:
     response_model=list[shapes.ListedToken],
     responses=failures(*_REFUSED, "overloaded"),
     dependencies=_BEARER,
+    operation_id="listTokens",
     summary="The account's tokens",
 )
 async def list_tokens(request: Request) -> list[dict[str, Any]]:
@@ -246,6 +259,7 @@ async def list_tokens(request: Request) -> list[dict[str, Any]]:
     response_model=shapes.Done,
     responses=failures(*_REFUSED, "unknown_token", "stale_record", *_BUSY),
     dependencies=_BEARER,
+    operation_id="revokeToken",
     summary="Revoke a token",
 )
 async def delete_token(request: Request, token_id: str) -> dict[str, str]:

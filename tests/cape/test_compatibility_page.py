@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from tests.support import facilities_table
 from tests.support.conformance_table import PAGE, generated, statements, table
 
 
@@ -20,3 +21,8 @@ def test_the_page_lists_them() -> None:
 def test_the_files_it_names_exist() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", PAGE.read_text(encoding="utf-8")):
         assert (PAGE.parent / target).exists() or target.startswith("http"), target
+
+
+def test_the_page_lists_what_functions_find() -> None:
+    shown = facilities_table.generated(PAGE.read_text(encoding="utf-8"))
+    assert shown == facilities_table.table(), "run python -m tests.support.facilities_table"

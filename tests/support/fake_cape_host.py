@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 PCRS = {index: bytes([0xA0 + index]) * 48 for index in range(3)}
 
 
+PYTHON = "cpython-311-x86_64-linux-gnu"
+
+
 @functools.cache
 def rsa_key(name: str, bits: int = 2048) -> rsa.RSAPrivateKey:
     """The RSA key with this name, the same all through a test run: making one takes a while."""
@@ -92,6 +95,7 @@ class FakeCapeHost:
     sockets: list[str] = field(default_factory=list)
     fragments: list[int] = field(default_factory=list)
     port: int = 0
+    python: str | None = PYTHON
 
     def __post_init__(self) -> None:
         self.producer = SimulatedProducer(self.state, PCRS)
@@ -130,7 +134,8 @@ class FakeCapeHost:
         if "unbound" in self.faults:
             return {}
         signing = messages.pkcs1(rsa_key("results").public_key())
-        return {"result_binding": messages.RESULT_BINDING, "signature_verification_public_key": signing}
+        stated: dict[str, bytes | str] = {"python": self.python} if self.python else {}
+        return stated | {"result_binding": messages.RESULT_BINDING, "signature_verification_public_key": signing}
 
     def key_document(self, username: str) -> bytes:
         return self.attest(bytes(16), self.key_data(username))
@@ -140,6 +145,7 @@ class FakeCapeHost:
         name = username.lower()
         owner = self.accounts.get(name) or owner_key(f"{self.state.name}/{name}").public_key().public_bytes_raw()
         stated = {"key": self.cape_key_der(name), "username": name, "owner": owner}
+        stated |= {"python": self.python} if self.python else {}
         stated |= {member: self.faults[member] for member in ("key", "owner") if member in self.faults}
         return self.faults.get("key data", lambda stated: stated)(stated)
 

@@ -75,7 +75,7 @@ def cape(
 @pytest.fixture
 def ada(cape: Callable[..., Outcome]) -> Callable[..., Outcome]:
     """`cape` of a user who has signed up."""
-    assert cape("signup").status == 0
+    assert cape("signup", "ada").status == 0
     return cape
 
 

@@ -14,7 +14,7 @@ import pytest
 from blindsight.cape import tokens
 from blindsight_cli.cape import functions
 from blindsight_cli.cape.package import package
-from tests.support.fake_cape_host import PCRS, running_cape_host
+from tests.support.fake_cape_host import PCRS, PYTHON, running_cape_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.support.fake_cape_host import FakeCapeHost
 
 SAYS = "Deploying function to Cape ...\n"
+RUNS = f"Functions run on Python 3.11 on x86_64 Linux ({PYTHON}) there\n"
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def key_file(home: Path) -> Path:
 
 def test_a_folder_is_deployed(ada: Callable[..., Any], host: FakeCapeHost, echo: Path) -> None:
     outcome = ada("deploy", str(echo))
-    assert (outcome.status, outcome.err, outcome.warned) == (0, SAYS, True)
+    assert (outcome.status, outcome.err, outcome.warned) == (0, SAYS + RUNS, True)
     [function] = host.functions.values()
     assert outcome.out == (
         f"Function ID       ➜  {function.id}\n"
@@ -180,7 +181,7 @@ def test_what_the_host_says_before_it_hangs_up_is_shown(
     (big / "app.py").write_bytes(os.urandom(20_000_000))
     host.faults["hang up"] = "the store is full"
     outcome = ada("deploy", str(big))
-    assert outcome.err == f"{SAYS}Error: unable to deploy function: the store is full\n"
+    assert outcome.err == f"{SAYS}{RUNS}Error: unable to deploy function: the store is full\n"
 
 
 @pytest.mark.parametrize(
@@ -211,9 +212,12 @@ def test_what_cannot_be_deployed(ada: Callable[..., Any], tmp_path: Path) -> Non
 
 def test_a_name_that_no_function_can_have(ada: Callable[..., Any], echo: Path, tmp_path: Path) -> None:
     for argv in (["-n", "a/b"], ["-n", "x" * 101], ["-n", "ä"]):
-        assert "Error: unable to deploy function: its name has to be" in ada("deploy", str(echo), *argv).err
+        assert (
+            "Error: unable to deploy function: the name of a function has 1 to 100"
+            in ada("deploy", str(echo), *argv).err
+        )
     hidden = echo.rename(tmp_path / ".echo")
-    assert "Error: unable to deploy function: its name has to be" in ada("deploy", str(hidden)).err
+    assert "Error: unable to deploy function: the name of a function has 1 to 100" in ada("deploy", str(hidden)).err
     assert ada("deploy", str(hidden), "-n", "echo").status == 0
 
 

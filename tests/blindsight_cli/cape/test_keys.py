@@ -94,7 +94,7 @@ def test_what_cannot_be_encrypted(cape: Callable[..., Any], home: Path, host: Fa
     assert cape("encrypt", "x").err == (
         f"Error: couldn't get username from {auth} id token, are you logged in? (run `cape login`)\n"
     )
-    assert cape("encrypt", "x", "--username", "../a").err == "Error: unable to encrypt: the username is not one\n"
+    assert cape("encrypt", "x", "--username", "../a").err.startswith("Error: unable to encrypt: a username has 1 to 39")
 
 
 def test_nothing_is_not_encrypted(ada: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

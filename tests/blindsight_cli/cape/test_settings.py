@@ -53,8 +53,8 @@ def test_there_is_no_default_host(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "argv",
-    [["list"], ["run", "id", "x"], ["key"], ["encrypt", "x"], ["signup"], ["login"], ["token", "list"], ["get-pcrs"],
-     ["delete", "id"], ["token", "create", "-n", "n"], ["token", "delete", "id"]],
+    [["list"], ["run", "id", "x"], ["key"], ["encrypt", "x"], ["signup", "ada"], ["login"], ["token", "list"],
+     ["get-pcrs"], ["delete", "id"], ["token", "create", "-n", "n"], ["token", "delete", "id"]],
 )  # fmt: skip
 def test_every_command_says_so(argv: list[str], offline: Callable[..., Any]) -> None:
     outcome = offline(*argv)

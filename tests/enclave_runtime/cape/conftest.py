@@ -9,14 +9,15 @@ import pytest
 
 from enclave_runtime import archive as archives
 from enclave_runtime.cape.process import HandlerLimits, HandlerProcess
+from enclave_runtime.confinement.layers import CGROUP, IDS, NAMESPACES, SOCKETS_ABI
+from enclave_runtime.confinement.warden import Warden
 from tests.enclave_runtime.cape.handler_sources import ReversingRpc, within
 from tests.enclave_runtime.cape.session_runtime import running_host
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
-    from enclave_runtime.confinement.warden import Warden
     from tests.enclave_runtime.cape.session_runtime import Runtime
 
 
@@ -33,6 +34,14 @@ async def runtime(
     monkeypatch.setattr(archives, "memory", lambda: tmp_path)
     async with running_host(state, tmp_path, warden) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def bare_warden() -> Iterator[Warden]:
+    """As in a container without privileges."""
+    found = Warden.appoint(total_bytes=8 << 30, without=(IDS, NAMESPACES, CGROUP), landlock_abi=SOCKETS_ABI - 1)
+    yield found
+    found.close()
 
 
 @pytest.fixture

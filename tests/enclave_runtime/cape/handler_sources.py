@@ -117,7 +117,7 @@ class ReversingRpc:
 def write(folder: Path, source: str, name: str = "function", **files: bytes) -> Path:
     """Write a function's folder."""
     code = folder / "loaded" / name
-    code.mkdir(parents=True)
+    code.mkdir(parents=True, exist_ok=True)
     (code / "app.py").write_text(source)
     for file, content in files.items():
         (code / file).write_bytes(content)

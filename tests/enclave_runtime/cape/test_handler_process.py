@@ -290,6 +290,8 @@ async def test_a_function_sees_nothing_of_the_runtime(
     process = await start_handler(sources.write(tmp_path, sources.PROBE), threads=3)
     seen = json.loads(await run(process, "import json, os; result = json.dumps([dict(os.environ), os.getcwd()])"))
     temporary = "/tmp" if warden.layers.namespaces else seen[1]
+    # Where the promised packages lie in no folder of the interpreter's own.
+    assert seen[0].pop("PYTHONPATH", "/site-packages").endswith("/site-packages")
     assert seen[0] == {
         "PATH": os.defpath,
         "LANG": "C.UTF-8",
@@ -328,12 +330,14 @@ async def test_limits(start_handler: Start, tmp_path: Path):
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("raise RuntimeError('no model.onnx')", "app.py cannot be loaded: RuntimeError: no model.onnx"),
+        ("raise RuntimeError('no model.onnx')", "app.py cannot be loaded: RuntimeError"),
         ("import missing", "app.py cannot be loaded: ModuleNotFoundError: No module named 'missing'"),
-        ("def broken(:", "app.py cannot be loaded: SyntaxError: invalid syntax (app.py, line 1)"),
-        ("import sys; sys.exit(3)", "app.py cannot be loaded: SystemExit: 3"),
-        ("raise type('E', (Exception,), {'__str__': lambda _: 1})", "app.py cannot be loaded: E: "),
-        ("raise ValueError('x' * 10000)", "app.py cannot be loaded: ValueError: " + "x" * 263),
+        ("import missing.below", "app.py cannot be loaded: ModuleNotFoundError: No module named 'missing'"),
+        ("raise ModuleNotFoundError('other words')", "app.py cannot be loaded: ModuleNotFoundError"),
+        ("def broken(:", "app.py cannot be loaded: SyntaxError"),
+        ("import sys; sys.exit(3)", "app.py cannot be loaded: SystemExit"),
+        ("raise type('E', (Exception,), {'__str__': lambda _: 1})", "app.py cannot be loaded: Exception"),
+        ("raise ValueError('x' * 10000)", "app.py cannot be loaded: ValueError"),
         ("def handler(x): return x", "app.py defines no function cape_handler"),
         ("cape_handler = 5", "app.py defines no function cape_handler"),
     ],

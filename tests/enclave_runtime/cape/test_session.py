@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import sysconfig
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,7 +65,7 @@ async def test_the_document_names_the_function_and_each_session_has_a_key_of_its
         document = await peer.attested(b"n" * 512)
         claims = json.loads(document.user_data or b"")
         assert base64.b64decode(claims["func_checksum"]) == CHECKSUM
-        assert claims.keys() == {"func_checksum", "signature_verification_public_key", "result_binding"}
+        assert claims.keys() == {"func_checksum", "python", "signature_verification_public_key", "result_binding"}
 
 
 async def _again(peer: Peer) -> bytes:
@@ -284,6 +285,7 @@ async def test_code_that_nobody_signed_runs_without_keys(runtime: Runtime, token
             assert not await peer.wanted()
             claims = json.loads((await peer.attested()).user_data or b"")
             assert "func_checksum" not in claims
+            assert claims["python"] == sysconfig.get_config_var("SOABI")
             await peer.invoke(ARCHIVE)
             await peer.invoke(value)
             if isinstance(outcome, bytes):
@@ -317,6 +319,7 @@ async def deployed(runtime: Runtime, token: str, message: dict[str, Any], upload
         await peer.wanted()
         claims = json.loads((await peer.attested()).user_data or b"")
         assert (claims["username"], base64.b64decode(claims["key"])) == ("ada", key_of(ADA))
+        assert claims["python"] == sysconfig.get_config_var("SOABI")
         await peer.send(FrameKind.CAPE_DEPLOYMENT, json.dumps({"message": message}).encode())
         await peer.send_long(FrameKind.CAPE_INPUT, upload)
         return frames.unpack(await peer.receive(FrameKind.CAPE_DEPLOYED))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from enclave_runtime.confinement import folder
+from enclave_runtime.confinement import folder, packages
 from enclave_runtime.confinement.plan import Limits, Plan
 from tests.support import ordinary_user
 from tests.support.ordinary_user import USER
@@ -31,12 +31,12 @@ _PROGRAM = """
 import json, os, sys
 order = json.loads(sys.stdin.readline())
 sys.path.insert(0, order["repository"])
-from enclave_runtime.confinement import sandbox
+from enclave_runtime.confinement import packages, sandbox
 from enclave_runtime.confinement.plan import Plan
 plan = Plan.from_dict(order["plan"])
 scope = {"__name__": "confined", "place": order["place"], "plan": plan}
 exec(compile(order["before"], "before", "exec"), scope)
-sandbox.confine(plan)
+packages.narrow(sandbox.confine(plan))
 os.chdir(plan.working)
 exec(compile(order["source"], "source", "exec"), scope)
 """
@@ -82,7 +82,8 @@ class Machine:
                 for name, value in options.items()
                 if isinstance(value, tuple)
             }
-            plan = Plan(layers, limits, working=str(place / "working"), user=user, **{**options, **given})
+            lent = {"package_folders": packages.folders(), "packages": packages.promised(), **options, **given}
+            plan = Plan(layers, limits, working=str(place / "working"), user=user, **lent)
             order = {
                 "repository": str(REPOSITORY),
                 "place": str(place),

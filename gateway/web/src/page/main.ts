@@ -64,7 +64,7 @@ async function attempt(mine: number): Promise<void> {
       return;
     }
     view.policySource(policy);
-    const client = new Client(single ? gateway.value.trim() : location.origin, {
+    const client = new Client(single ? gateway.value.trim() : location.origin + policies.BASE, {
       policy: policy.text,
       apiToken: byId<HTMLInputElement>("token").value.trim(),
       // However long a gateway holds evidence back: what is verified by a policy that was replaced gets no photo.
@@ -229,7 +229,7 @@ function arrange(): void {
   byId("trust-file").hidden = !single;
   byId("trust-served").hidden = single;
   byId("links").hidden = single;
-  byId("curl").textContent = `curl -F file=@photo.jpg ${location.origin}/classify`;
+  byId("curl").textContent = `curl -F file=@photo.jpg ${location.origin}${policies.BASE}/classify`;
 }
 
 arrange();

@@ -1,0 +1,31 @@
+"""The end of a connection whose last request is answered before its body has come.
+
+Closing at once would reset the connection, which takes the answer away from a caller that sends on without looking
+(RFC 9112, 9.6). So the body is read and dropped first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+
+class AnswerTransport:
+    """A connection's transport as one answer uses it: to write, and to end the connection behind the answer."""
+
+    def __init__(self, transport: asyncio.Transport, end: Callable[[], None]) -> None:
+        """`end` is called instead of closing the transport."""
+        self._transport = transport
+        self._end = end
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        self._end()

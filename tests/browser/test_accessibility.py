@@ -1,0 +1,150 @@
+"""Every page without serious faults of accessibility, by axe-core: in light and dark, with everything opened."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from blindsight.cape.messages import b64
+from tests.support.cape_front import owner
+from tests.support.images import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+    from tests.support.processes import Gateway
+    from tests.support.stack import Stack
+
+AXE = Path(__file__).parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
+
+SERIOUS = {"serious", "critical"}
+
+SWAGGER_UIS_OWN = {
+    ("label", "input[type=file]"): "its form fields have their names beside them, in a cell and not in a label",
+    ("label", "textarea"): "the same",
+    ("label", ".json-schema-form-item input"): "the same",
+    ("select-name", "select"): "the same",
+    ("nested-interactive", ".opblock-summary-control"): "a link to the operation lies inside the button that opens it",
+    ("scrollable-region-focusable", ".microlight"): "long examples scroll, and cannot be reached by keyboard alone",
+}
+"""Faults of its markup, by rule and where, each with what it is. Nothing of colour: that is ours to set."""
+
+
+@pytest.fixture(scope="module")
+def host(tiny_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that is a Cape host, too: with everything that /docs can describe."""
+    folder = tmp_path_factory.mktemp("accessibility")
+    cape = {"database": f"sqlite:///{folder / 'cape.sqlite'}", "bundles": folder / "bundles", "open_signup": True}
+    with tiny_stack.another_gateway(**cape) as gateway:
+        yield gateway
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    # Without movement: a colour on its way to another has neither's contrast.
+    context = browser.new_context(
+        viewport={"width": 1100, "height": 900}, color_scheme=request.param, reduced_motion="reduce"
+    )
+    context.set_default_timeout(120_000)
+    yield context.new_page()
+    context.close()
+
+
+def faults(page: Page, excepted: dict[tuple[str, str], str] | None = None) -> list[str]:
+    """What axe-core calls serious or critical, without what is excepted."""
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: npm ci in tests/browser/js")
+    page.evaluate(AXE.read_text())
+    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    faulty = [
+        (violation["id"], node)
+        for violation in found["violations"]
+        if violation["impact"] in SERIOUS
+        for node in violation["nodes"]
+    ]
+    return [
+        f"{rule} at {node['target'][0]}: {(node['any'] or [{}])[0].get('message')}"
+        for rule, node in faulty
+        if not any(
+            rule == where and page.evaluate("([at, kind]) => document.querySelector(at).matches(kind)", [at, kind])
+            for (where, kind) in excepted or {}
+            for at in node["target"][:1]
+        )
+    ]
+
+
+def test_the_documentation_with_everything_opened(host: Gateway, page: Page) -> None:
+    page.goto(f"{host.url}/docs")
+    expect(page.locator(".opblock")).to_have_count(23)
+    # Swagger UI opens one at a time for a person; all at once from here.
+    page.evaluate("document.querySelectorAll('.opblock-summary-control[aria-expanded=false]').forEach(b => b.click())")
+    expect(page.locator(".opblock .responses-inner")).to_have_count(23)
+    page.evaluate(
+        "document.querySelectorAll('.models .json-schema-2020-12-expand-deep-button').forEach(b => b.click())"
+    )
+    expect(page.locator(".models").get_by_text("Expand all", exact=True)).to_have_count(0)
+    assert faults(page, SWAGGER_UIS_OWN) == []
+
+
+def test_an_answer_in_the_documentation(host: Gateway, page: Page) -> None:
+    page.goto(f"{host.url}/docs")
+    operation = page.locator("#operations-operations-getInfo")
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table")).to_contain_text("max_image_bytes")
+    assert faults(page, SWAGGER_UIS_OWN) == []
+
+
+@pytest.mark.parametrize("target", ["/problems", "/problems#overloaded", "/device"])
+def test_the_small_pages(host: Gateway, page: Page, target: str) -> None:
+    page.goto(f"{host.url}{target}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert faults(page) == []
+    _has_a_background(page)
+
+
+def test_a_device_that_waits(host: Gateway, page: Page) -> None:
+    dana = owner(f"dana-{secrets.token_hex(4)}")
+    body = {"username": dana.username, "owner_public_key": b64(dana.public), "proof": dana.token()}
+    assert host.client.post("/v1/accounts", json=body).status_code == 201
+    asked = host.client.post("/oauth/device/code", data={"device_name": "laptop", "login_hint": dana.username}).json()
+    page.goto(asked["verification_uri_complete"])
+    expect(page.locator("dl")).to_contain_text("laptop")
+    assert faults(page) == []
+    _has_a_background(page)
+
+
+def test_the_page_with_an_answer(tiny_stack: Stack, page: Page, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(plain(905))
+    page.goto(f"{tiny_stack.gateway.url}/")
+    page.locator("#file").set_input_files(photo)
+    expect(page.get_by_label("Classes, most likely first").get_by_role("listitem")).to_have_count(5)
+    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+    assert faults(page) == []
+
+
+def test_the_page_with_refusals(tiny_stack: Stack, page: Page, tmp_path: Path) -> None:
+    policy = json.loads(tiny_stack.policy.to_json())
+    policy["releases"][0]["pcrs"]["2"] = ["ab" * 48]
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(policy))
+    page.goto(f"{tiny_stack.gateway.url}/")
+    page.locator("#policy-file").set_input_files(file)
+    expect(page.locator("#refusal")).to_have_attribute("data-refusal-code", "pcr_mismatch")
+    page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+    assert faults(page) == []
+
+
+def _has_a_background(page: Page) -> None:
+    """That of the scheme: in the browser's own, text is legible on either, and the page was not made for it."""
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert colour == ("rgb(18, 22, 27)" if dark else "rgb(244, 246, 248)")
