@@ -36,7 +36,7 @@ SHOWN_BY = {
 names by itself: `blindsight up`, and so `make run`, has few of `model_build`'s."""
 
 FOREIGN = {"--bypass-policy-lockout-safety-check", "--data-binary", "--debug-mode", "--require"}
-"""Options of other programs, outside a command that is written out: `aws kms put-key-policy`, curl, `nitro-cli`, Node.js."""
+"""Options of other programs, outside a command that is written out: of AWS's command lines, curl and Node.js."""
 
 _COMMAND = re.compile(
     r"[`'>]((?:[\w.${}/]*/)?(?:blindsight|cape|make|python3? -m)(?: [^`'<]*)?)[`'<]|(\bpython3? -m \w+[\w -]*)"
