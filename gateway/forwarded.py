@@ -1,4 +1,4 @@
-"""Whom a request comes from, as proxies say in `X-Forwarded-For` and `-Proto`, or in `Forwarded` (RFC 7239).
+"""Where a request comes from, as proxies say in `X-Forwarded-For` and `-Proto`, or in `Forwarded` (RFC 7239).
 
 Only the proxies that the operator names are heeded, and of what they say only what no caller can have written: the last
 address that is none of theirs. Where both notations are there they have to agree, since a proxy that writes one of them
@@ -70,7 +70,7 @@ class Proxies:
         return any(address in network for network in self._networks)
 
     def caller(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
-        """Whom `peer`, who is connected, passes a request on for; None if that is not known, or `peer` no proxy."""
+        """The caller whose request `peer`, the other end, passes on; None if that is not told, or `peer` is no proxy."""
         if peer not in self:
             return None
         stated = [hops for hops in (_by_x_forwarded(headers), _by_forwarded(headers)) if hops is not None]
@@ -86,7 +86,7 @@ class Proxies:
         address, scheme = "", None
         for hop in reversed(hops[-_MOST_HOPS:]):
             if hop.address is None:
-                # What it hides may be anyone; who stands before it is then a caller's word.
+                # The hidden hop may be the caller itself, which then wrote all that stands before it.
                 return Caller("", hop.scheme or scheme)
             address, scheme = str(hop.address), hop.scheme or scheme
             if not self._knows(hop.address):

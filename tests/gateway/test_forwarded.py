@@ -1,4 +1,4 @@
-"""What proxies say of their callers: heeded from those that the operator names, from nobody else."""
+"""What proxies say of their callers: heeded from those that the operator names, and from no other sender."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ FORWARDED: dict[str, tuple[list[tuple[str, str]], str]] = {
 def test_a_known_proxys_caller_is_the_caller(gateway: Gateway, alone: Gateway, how: str) -> None:
     fields, expected = FORWARDED[how]
     assert seen(gateway, fields)[0] == expected
-    assert seen(alone, fields)[0] == "127.0.0.1", "nobody may say so to a gateway that knows no proxy"
+    assert seen(alone, fields)[0] == "127.0.0.1", "a gateway that knows no proxy heeds none"
 
 
 UNCLEAR = {
