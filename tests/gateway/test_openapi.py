@@ -41,7 +41,7 @@ OPERATIONS = {
     "decideDeviceLogin": "POST /oauth/device/decision",
     "getDeviceLogin": "GET /oauth/device/login",
 }
-"""What generators name methods and modules by: whoever changes one breaks every generated client."""
+"""What generators name methods and modules by: a change of one breaks the clients that were generated."""
 
 CLASS = 905
 
@@ -217,7 +217,7 @@ def test_examples_look_like_what_is_answered(tiny_stack: Stack, description: dic
     ("code", "target", "request_"),
     [
         ("not_an_image", "/classify", {"content": b"no photo", "headers": {"content-type": "image/jpeg"}}),
-        ("empty_body", "/classify", {"files": {"other": b""}}),
+        ("empty_body", "/classify", {"files": {"file": b""}}),
         ("bad_json", "/classify", {"content": b"{", "headers": {"content-type": "application/json"}}),
         ("unsupported_media_type", "/classify", {"content": b"x", "headers": {"content-type": "video/mp4"}}),
         ("invalid_top_k", "/classify?top_k=0", {"files": {"file": b"x"}}),
