@@ -41,7 +41,17 @@ _PLUGINS: Final = {
     AVIF.name: ("PIL.AvifImagePlugin", "AvifImageFile"),
 }
 
-_UNDECODABLE: Final = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
+_UNDECODABLE: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,  # AVIF's
+    struct.error,
+)
 """What Pillow raises on damaged pictures."""
 
 _MISSING_GREY: Final = frozenset({127, 128})

@@ -29,6 +29,7 @@ _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """First column and row, and the steps to the next, of each pass (8.1)."""
 _PIECE_BYTES: Final = 1 << 20
+_ZLIB_HEADER: Final = 2
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,13 @@ def has_all_rows(reduced: Reduced) -> bool:
         columns, rows = -(-(width - left) // across), -(-(height - top) // down)
         if columns > 0 and rows > 0:
             expected += rows * (1 + (columns * bits + 7) // 8)
-    stream, rest = zlib.decompressobj(), bytes(pixels.body)
+    # Without zlib's header and checksum: the decoder has refused a wrong one, and one that is cut off costs nothing.
+    stream, rest = zlib.decompressobj(-zlib.MAX_WBITS), bytes(pixels.body[_ZLIB_HEADER:])
     while expected > 0 and not stream.eof:
-        piece = stream.decompress(rest, _PIECE_BYTES)
+        try:
+            piece = stream.decompress(rest, _PIECE_BYTES)
+        except zlib.error:
+            return False
         if not piece:
             break
         expected -= len(piece)

@@ -131,6 +131,18 @@ def test_avif_that_is_cut_off(photo, encode):
         assert refusal(data[:length], taken=("avif",)).code == problems.TRUNCATED_IMAGE
 
 
+def test_avif_that_is_damaged_is_a_problem_and_no_failure(photo, encode):
+    data = encode(photo.resize((16, 16)), "AVIF")
+    found = set()
+    for position in range(len(data)):
+        damaged = data[:position] + bytes([data[position] ^ 0x42]) + data[position + 1 :]
+        try:
+            found.add(decode(damaged, taken=("avif",)).mode)
+        except InputProblem as problem:
+            found.add(problem.code)
+    assert {"RGB", problems.TRUNCATED_IMAGE} <= found
+
+
 def refusal(data: bytes, **options) -> InputProblem:
     with pytest.raises(InputProblem) as caught:
         decode(data, **options)

@@ -183,6 +183,25 @@ def test_an_interlaced_png_with_fewer_rows(size):
     assert refusal(with_pixels(chunks, rows[: -last - 1])).code == problems.TRUNCATED_IMAGE
 
 
+@pytest.mark.parametrize("damage", ["checksum", "cut checksum", "deflate"])
+def test_a_black_picture_whose_stream_is_damaged_behind_sound_chunks(encode, damage):
+    """A black end is what makes the rows be counted; whatever is found there is an answer and no failure."""
+    chunks = dict(png_chunks(encode(Image.new("L", (300, 200)))))
+    stream = chunks[b"IDAT"]
+    stream = {
+        "checksum": stream[:-4] + b"\x12\x34\x56\x78",
+        "cut checksum": stream[:-4],
+        "deflate": stream[: len(stream) // 2] + b"\xff" * 20,
+    }[damage]
+    data = PNG_SIGNATURE + b"".join(
+        png_chunk(name, stream if name == b"IDAT" else body) for name, body in chunks.items()
+    )
+    if damage == "cut checksum":
+        assert decode(data).size == (300, 200)
+    else:
+        assert refusal(data).code == problems.TRUNCATED_IMAGE
+
+
 def test_black_pictures_are_whole(encode):
     for mode in ("RGB", "RGBA", "L", "1", "P"):
         assert decode(encode(Image.new(mode, (33, 21)))).size == (33, 21)
