@@ -25,6 +25,8 @@ PYCAPE_VENV := .venv-pycape
 # Its hybrid_pke has no wheel for a newer one.
 PYCAPE_PYTHONS := python3.12 python3.11 python3
 PYCAPE_PINS := tests/cape/pycape-requirements.txt
+# axe-core, and what drives Firefox and WebKit.
+BROWSER_TOOLS := tests/browser/js/node_modules
 # Tools that make mutants, in an environment of their own, beside our packages.
 MUTANTS := .venv-mutants
 # A value as one word of the shell, whatever it holds. Values are never expanded: `$` is a character like others.
@@ -51,7 +53,7 @@ run: $(VENV)/installed-run ## build what is missing, start everything, serve unt
 		$(call option,--metrics-port,METRICS_PORT) $(call option,--state,STATE) $(call option,--variant,VARIANT) \
 		$(call option,--model,MODEL) $(call option,--formats,FORMATS)
 
-test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed check ## lint, types, import rules and all tests
+test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(BROWSER_TOOLS)/installed check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TESTS)
 
 # One file, folder or test in seconds: `make quick T='tests/gateway -k gzip'`.
@@ -126,6 +128,10 @@ $(MUTANTS)/installed: Makefile
 		"$$($(MUTANTS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ours.pth"
 	@$(NPM) install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix $(MUTANTS) @stryker-mutator/instrumenter@9.5.1
 	@touch $@
+
+# Without npm, the tests that need these are skipped.
+$(BROWSER_TOOLS)/installed: tests/browser/js/package-lock.json
+	@! command -v npm >/dev/null || { $(NPM) ci --silent --no-audit --no-fund --ignore-scripts --prefix tests/browser/js && touch $@; }
 
 $(PYCAPE_VENV)/installed: $(PYCAPE_PINS)
 	@test -x $(PYCAPE_VENV)/bin/python || { python=$$(PYTHON= tools/environment.sh python $(PYCAPE_PYTHONS)) && "$$python" -m venv $(PYCAPE_VENV); }

@@ -70,7 +70,7 @@ class Proxies:
         return any(address in network for network in self._networks)
 
     def caller(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
-        """The caller whose request `peer` passes on; None if that is not told, or `peer` is no proxy."""
+        """The caller whose request `peer`, the other end, passes on; None if none is told, or `peer` is no proxy."""
         if peer not in self:
             return None
         stated = [hops for hops in (_by_x_forwarded(headers), _by_forwarded(headers)) if hops is not None]

@@ -121,7 +121,7 @@ def copy(out: Path, source: Path, taken: tuple[Format, ...] | None) -> Manifest:
     """
     described = manifest.read(source)
     if out.resolve() == source.resolve():
-        raise ContractError(f"{out} is the model directory itself", "give another folder with --out DIR")
+        raise ContractError(f"{out} is the model directory itself", "give another folder to write to")
     with _staging(out) as staging:
         for part in (described.onnx, described.labels):
             path = Path(shutil.copyfile(source / part.file, staging / part.file))

@@ -31,10 +31,14 @@ _RECEIPT: dict[str, Any] = {
     "schema": {"type": "boolean", "default": False},
 }
 
-_PARAMETERS = {
-    "top_k": {**_TOP_K["schema"], "description": "As in the query; if it is in both, the same."},
-    "receipt": {**_RECEIPT["schema"], "description": "As in the query; if it is in both, the same."},
-}
+
+def _in_body(parameter: dict[str, Any]) -> dict[str, Any]:
+    """Without its default, which generated clients would send beside what the query says."""
+    schema = {name: value for name, value in parameter["schema"].items() if name != "default"}
+    return {**schema, "description": "As in the query; if it is in both, the same."}
+
+
+_PARAMETERS = {parameter["name"]: _in_body(parameter) for parameter in (_TOP_K, _RECEIPT)}
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def test_the_documentation_with_everything_opened(host: Gateway, page: Page) -> 
     page.evaluate(
         "document.querySelectorAll('.models .json-schema-2020-12-expand-deep-button').forEach(b => b.click())"
     )
-    expect(page.locator(".models").get_by_text("Expand all", exact=True)).to_have_count(0)
+    expect(page.locator(".models")).to_contain_text("Collapse all")
     assert faults(page, SWAGGER_UIS_OWN) == []
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 TOOLS = ("sh", "dirname", "grep", "rm", "tail", "touch", "cp", "mkdir", "cat", "sleep", "chmod")
+ENV = str(shutil.which("env"))
 FAKE = """#!/bin/sh
 case "$*" in
     "-m venv "*)
@@ -64,7 +65,9 @@ class Project:
 
     def start(self, group: str = "run", **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["sh", "tools/environment.sh", group], cwd=self.folder, env={"PATH": str(self.path), **variables},
+            # Where the tests run in the background, SIGINT is ignored.
+            [ENV, "--default-signal=INT", "sh", "tools/environment.sh", group],
+            cwd=self.folder, env={"PATH": str(self.path), **variables},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
 

@@ -65,6 +65,14 @@ def test_exactly_those_are_taken(up: Up) -> None:
         assert "this model takes JPEG and AVIF" in answer.json()["detail"]
 
 
+def test_the_command_sends_what_is_taken_as_it_is(up: Up, tmp_path: Path) -> None:
+    (tmp_path / "photo.avif").write_bytes(encode(PHOTO, "AVIF"))
+    for more in ([], ["--sealed", "--policy", str(up.state / "policy.json")]):
+        done = blindsight(tmp_path, "classify", *more, "--url", up.url, "photo.avif")
+        assert done.returncode == 0, done.stderr
+        assert "turned from" not in done.stderr
+
+
 def test_the_description_says_where_the_formats_stand(up: Up) -> None:
     text = httpx2.get(f"{up.url}/openapi.json", trust_env=False).text
     assert "JPEG, PNG and WebP unless" in text
