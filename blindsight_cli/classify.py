@@ -44,7 +44,7 @@ class _Lane:
 
 def classify(  # noqa: PLR0917 -- typer passes them by name
     files: Annotated[
-        list[Path], typer.Argument(help="JPEG, PNG or WebP files; HEIC with the extra blindsight-classify[heic].")
+        list[Path], typer.Argument(help=r"JPEG, PNG or WebP files; HEIC with the extra blindsight-classify\[heic].")
     ],
     context: typer.Context,
     url: Url = DEFAULT_URL,
