@@ -2,7 +2,7 @@
 
 What a token is good for is its `scope`:
 
-- `run`: run functions; all of the owner's, and public ones of all accounts, or only `function_id`. A personal access token.
+- `run`: run functions; all of the owner's, and public ones of others, or only `function_id`. A personal access token.
 - `account`: that, and see, delete and revoke what is the account's. What `cape login` stores.
 - `deploy`: deploy the one bundle whose checksum, name and visibility it states, and soon. Made for each deploy, so that
   a host that keeps tokens it has seen can deploy nothing of its own with them.

@@ -44,7 +44,10 @@ class Reader:
             script += [self.here(command.typed), f"echo; echo '{mark}'"]
         (self.folder / "script.sh").write_text("\n".join(script) + "\n", "utf-8")
         # For the commands that name no gateway: README's is at port 8000, their default.
-        variables = environment(self.folder) | {"BLINDSIGHT_URL": f"http://localhost:{self.port}"}
+        variables = environment(self.folder) | {
+            "BLINDSIGHT_URL": f"http://localhost:{self.port}",
+            "COLUMNS": "160",
+        }
         done = subprocess.run(
             ["bash", "script.sh"], cwd=self.folder, env=variables, capture_output=True, text=True, check=False,
             timeout=550,

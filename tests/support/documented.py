@@ -17,14 +17,14 @@ class Command:
     shown: tuple[str, ...]
 
     def missing(self, output: str) -> list[str]:
-        """The shown lines that are in no line of `output`, in their order. JSON may be laid out otherwise."""
+        """The shown lines that are in no line of `output`, in their order. Spaces and the layout of JSON may differ."""
         if self.shown and self.shown[0].startswith("{"):
             form = ".*".join(map(re.escape, "".join("".join(self.shown).split()).split("…")))
             return [] if re.fullmatch(form, "".join(output.split())) else list(self.shown)
-        lines, missing = iter(output.splitlines()), []
+        lines, missing = (" ".join(line.split()) for line in output.splitlines()), []
         for shown in self.shown:
-            form = ".*".join(map(re.escape, shown.rstrip().split("…")))
-            if shown.strip() != "…" and not any(re.fullmatch(form, line.rstrip()) for line in lines):
+            form = ".*".join(map(re.escape, " ".join(shown.split()).split("…")))
+            if shown.strip() != "…" and not any(re.fullmatch(form, line) for line in lines):
                 missing.append(shown)
         return missing
 
