@@ -1,7 +1,7 @@
 /** Codes, texts and problems are those of the Python side, read from its source. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -9,7 +9,8 @@ import { nextSteps, refusal } from "../src/protocol/errors.ts";
 import { GATEWAYS_OWN, titles } from "../src/protocol/problems.ts";
 import { at } from "./support.ts";
 
-const source = (name: string): string => readFileSync(join(process.cwd(), "..", "..", "blindsight", name), "utf8");
+const python = join(process.cwd(), "..", "..", "blindsight");
+const source = (name: string): string => readFileSync(join(python, name), "utf8");
 
 /** The source of these classes: from `class Name` to the next class. */
 function classes(text: string, names: readonly string[]): string[] {
@@ -34,8 +35,11 @@ const WITH_TEXTS = [
 const PYTHONS_OWN = ["bad_frame", "access_refused", "unsupported_protocol"];
 const OURS = ["no_webcrypto", "unsupported_platform"];
 
-test("the codes and their next steps are those of blindsight/errors.py", () => {
-  const text = source("errors.py");
+test("the codes and their next steps are those of blindsight/errors", () => {
+  const text = readdirSync(join(python, "errors"))
+    .filter((name) => name.endsWith(".py"))
+    .map((name) => source(join("errors", name)))
+    .join("\n");
   const constants = new Map([...text.matchAll(/^(_\w+) = "(.*)"$/gm)].map(([, name, value]) => [name, value]));
   const expected: Record<string, string | undefined> = {};
   for (const [, code] of at(classes(text, [FORMAT]), 0).matchAll(/^ +"(\w+)",$/gm)) {
