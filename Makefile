@@ -56,7 +56,7 @@ run: $(VENV)/installed-run ## build what is missing, start everything, serve unt
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(BROWSER_TOOLS)/installed check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TESTS)
 
-# One file, folder or test in seconds: `make quick T='tests/gateway -k gzip'`.
+# One file, folder or test in seconds: `make quick T='tests/gateway -k base64'`.
 quick: $(VENV)/installed-dev ## only the tests that T names (any arguments of pytest), without lint and types
 	$(BIN)/python -m pytest -q $(T)
 

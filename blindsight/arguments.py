@@ -13,6 +13,13 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A port of TCP, 0 to 65535; 0 is a free one. Raises `argparse.ArgumentTypeError`."""
+    if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
+    return int(text)
+
+
 def seconds(text: str) -> float:
     """A finite time above 0, in seconds. Raises `argparse.ArgumentTypeError`."""
     try:

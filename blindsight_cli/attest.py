@@ -82,7 +82,7 @@ def verify(
         sealed.stop(error)
     if save and enclave:
         try:
-            files.write(save, enclave.document)
+            files.write(save, enclave.document, sources=(policy,))
         except OSError as error:
             fail(f"{save} cannot be written: {error.strerror}", "give a file in a folder that you may write to")
     if as_json:

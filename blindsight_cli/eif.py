@@ -141,7 +141,7 @@ def policy_command(  # noqa: PLR0917 -- typer gives them by name
     else:
         statelock.require_not_in_use(out_file)
         try:
-            files.write(out_file, policy.encode())
+            files.write(out_file, policy.encode(), sources=(image,))
         except OSError as error:
             fail(f"{out_file} cannot be written: {error.strerror}", "give a file that you may write to")
     if chosen == "qemu":
@@ -161,7 +161,7 @@ def sign_command(
 ) -> None:
     """Sign an image, as nitro-cli does: PCR 8 then names the certificate. PCR 0, 1 and 2 stay the same."""
     pems = {"key_pem": _read(key, "the key"), "certificate_pem": _read(certificate, "the certificate")}
-    with _opened(image) as file, _replacing(out_file) as target, _refused(image):
+    with _opened(image) as file, _replacing(out_file, key, certificate) as target, _refused(image):
         found = sign_image(file, target, **pems)
     for name, value in registers(found).items():
         typer.echo(f"{name}: {value}")
@@ -196,10 +196,10 @@ def _refused(image: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
+def _replacing(target: Path, *sources: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `target` when all went well; else nothing is left of it."""
     try:
-        with files.replacing(target) as file:
+        with files.replacing(target, sources=sources) as file:
             yield file
     except OSError as error:
         fail(f"{target} cannot be written: {error.strerror}", "give a file in a folder that you may write to")

@@ -57,6 +57,6 @@ def policy(  # noqa: PLR0917 -- typer passes them by name
         typer.echo(keypolicy.rendered(written), nl=False)
         return
     try:
-        files.write(out, keypolicy.rendered(written).encode())
+        files.write(out, keypolicy.rendered(written).encode(), sources=measurements or ())
     except OSError as error:
         fail(f"{out} cannot be written: {error.strerror}", "choose another file")

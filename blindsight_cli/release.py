@@ -15,7 +15,7 @@ from blindsight_cli.console import err, fail, out
 from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from blindsight.release_file import ReleaseFile
 
@@ -67,7 +67,8 @@ def verify(
             ],
         )
         if policy_out is not None:
-            _write_policy(release, policy_out)
+            read = [file, key, wheel, sbom, *(bundle or []), *(eif or []), *(page or []), *(artifact or [])]
+            _write_policy(release, policy_out, read)
     except BlindsightError as error:
         _stop(error)
     # A file of the page may be an artifact of the release, too.
@@ -99,7 +100,7 @@ def sign(
     try:
         envelope = dsse.open_envelope(reader.read(file))
         release_file.parse(envelope.payload)
-        _write(into, dsse.sign(envelope.payload, dsse.load_private_key(key)))
+        _write(into, dsse.sign(envelope.payload, dsse.load_private_key(key)), [file, key])
     except BlindsightError as error:
         _stop(error)
 
@@ -145,15 +146,15 @@ def _page(release: ReleaseFile, path: Path) -> tuple[str, str]:
     return f"page {name}", f"sha256 {release.page[name]}"
 
 
-def _write_policy(release: ReleaseFile, path: Path) -> None:
+def _write_policy(release: ReleaseFile, path: Path, sources: list[Path | None]) -> None:
     if release.policy is None:
         raise ReleaseError("no_policy", "The release file holds no policy.")
-    _write(path, release.policy.to_json().encode())
+    _write(path, release.policy.to_json().encode(), sources)
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, sources: Iterable[Path | None]) -> None:
     try:
-        files.write(path, content)
+        files.write(path, content, sources=sources)
     except OSError as error:
         fail(f"{path} cannot be written: {error.strerror}", "give a file in a folder that you may write to")
 

@@ -43,7 +43,7 @@ def _encrypt(options: argparse.Namespace) -> SealedBundle:
             key = read_key(file)
     except OSError as error:
         raise BundleError(f"{options.key} cannot be read: {error.strerror}.", "Check the path.") from error
-    return encrypt(options.file, options.out, key)
+    return encrypt(options.file, options.out, key, key_file=options.key)
 
 
 def _text(info: BundleInfo) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blindsight import files
 from blindsight.arguments import seconds, whole
@@ -16,6 +16,9 @@ from blindsight.errors import BlindsightError
 from enclave_image import application, kernel, locking, packages, requirements, trusted_set, wheels
 from enclave_image.build import Inputs, build
 from enclave_image.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MAX_SMALL_BYTES = 1 << 20
 """Of a key, a certificate or a file of settings."""
@@ -52,8 +55,18 @@ def _build(options: argparse.Namespace) -> None:
         application.check_bundle(options.bundle, configured)
     key = _read(options.sign) if options.sign else None
     certificate = _read(options.certificate) if options.certificate else None
+    if not options.out.name:
+        raise ImageError(f"{options.out} cannot be written: it is a folder.", "Give --out a file, such as enclave.eif.")
     beside = options.out.with_name(f"{options.out.name}.json")
-    _require_writable(options.out, beside)  # Before the long work.
+    read = (
+        options.bundle,
+        options.sign,
+        options.certificate,
+        options.kernel_image,
+        options.nsm_module,
+        *options.config,
+    )
+    _require_writable(options.out, beside, sources=read)  # Before the long work.
     cache = options.cache
     loaded = kernel.load(options.kernel, cache=cache, image=options.kernel_image, module=options.nsm_module)
     description = build(
@@ -145,11 +158,11 @@ def _write(file: Path, content: bytes) -> None:
         raise _unwritable(file, error) from error
 
 
-def _require_writable(*targets: Path) -> None:
-    """Raises `ImageError` unless each can be written and is not there, or is a regular file."""
+def _require_writable(*targets: Path, sources: Iterable[Path | None]) -> None:
+    """Raises `ImageError` unless each can be written and is not there, or is a regular file, and none of `sources`."""
     for target in targets:
         try:
-            files.require_replaceable(target)
+            files.require_replaceable(target, sources=sources)
         except OSError as error:
             raise _unwritable(target, error) from error
 

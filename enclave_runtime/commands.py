@@ -201,6 +201,8 @@ def main() -> int:
         if arguments.command == "policy":
             policy = _policy(arguments.bundle, arguments.state, arguments.variant).to_json()
             if arguments.out:
+                if arguments.out.exists() and arguments.out.samefile(arguments.bundle):
+                    return _fail(f"{arguments.out} cannot be written: it is read, too; give --out another file")
                 arguments.out.write_text(policy, encoding="utf-8")
             else:
                 print(policy)

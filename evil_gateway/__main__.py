@@ -11,7 +11,7 @@ from typing import Final
 
 import httpx2
 
-from blindsight import files, interrupt
+from blindsight import arguments, files, interrupt
 from blindsight.attestation import Policy
 from blindsight.client import routes
 from blindsight.errors import BlindsightError
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trick", choices=list(TRICKS), metavar="NAME", help="this one only; see --list")
     parser.add_argument("--list", action="store_true", help="name the tricks and end")
     parser.add_argument("--serve", action="store_true", help="serve --trick, to open in a browser, until Ctrl-C")
-    parser.add_argument("--port", type=int, help=f"of --serve (default {_PORT})")
+    parser.add_argument("--port", type=arguments.port, help=f"of --serve (default {_PORT})")
     return parser
 
 
@@ -72,7 +72,7 @@ def main() -> int:
             client.get("/livez").raise_for_status()
         evil = EvilGateway(url, state)
         if options.serve:
-            return _serve(evil, options.trick, options.port or _PORT)
+            return _serve(evil, options.trick, _PORT if options.port is None else options.port)
         played = [trick for trick in tricks if state is not None or not trick.needs_root]
         photo = files.read(options.photo, _MAX_PHOTO_BYTES) if options.photo else demo.PHOTO
         if options.trick and not any(trick.code is not None for trick in played):

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from blindsight import files, interrupt
-from blindsight.arguments import whole
+from blindsight.arguments import port, whole
 from kms_standin import NAME, NOTICE, authority
 from kms_standin.attested import MAX_AGE_SECONDS, Verifier
 from kms_standin.keypolicy import KeyPolicy
@@ -122,8 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     option("--root", type=Path, required=True, metavar="PEM", help="certificate of the simulated root that is accepted")
     option("--role", required=True, metavar="ARN", help="role whose credentials the metadata service gives")
     option("--principal", action="append", default=[], metavar="ARN", help="another principal with an access key")
-    option("--port", type=int, default=0, help="of the service, over TLS on localhost (default: a free one)")
-    option("--metadata-port", type=int, default=0, help="of the metadata service (default: a free one)")
+    option("--port", type=port, default=0, help="of the service, over TLS on localhost (default: a free one)")
+    option("--metadata-port", type=port, default=0, help="of the metadata service (default: a free one)")
     option("--max-document-age", type=whole, default=MAX_AGE_SECONDS, metavar="SECONDS", help="(default %(default)s)")
     return parser
 

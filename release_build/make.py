@@ -136,6 +136,8 @@ def _bundles(out: Path, inputs: Inputs) -> list[Path]:
         return [bundle]
     bundles = []
     for path in inputs.bundles:
+        if not path.is_file():
+            raise ReleaseBuildError(f"{path} cannot be copied: it is no file.", "Give --bundle a function bundle.")
         bundle = out / path.name
         if bundle.exists():
             raise ReleaseBuildError(f"Two bundles are called {path.name}.", "Rename one of them.")

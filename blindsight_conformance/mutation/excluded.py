@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 _ENCODER = "writes documents, for producers and tests: no check is in it"
 FUNCTIONS: Final = {
@@ -32,6 +35,14 @@ EQUIVALENT: Final = {
 """By function, and a part of the line as it is changed."""
 
 
-def is_excluded(function: str, added: str) -> bool:
-    """Whether a mutant of `function`, whose changed lines are `added`, is one of these."""
-    return function in FUNCTIONS or any(name == function and part in added for name, part in EQUIVALENT)
+def entry(function: str, added: str) -> str | tuple[str, str] | None:
+    """The entry for a mutant of `function` whose changed lines are `added`; None if it is not excluded."""
+    if function in FUNCTIONS:
+        return function
+    return next((each for each in EQUIVALENT if each[0] == function and each[1] in added), None)
+
+
+def stale(used: Container[object]) -> list[object]:
+    """Entries that no mutant used: what they were about has changed."""
+    listed: list[object] = [*FUNCTIONS, *EQUIVALENT]
+    return [each for each in listed if each not in used]

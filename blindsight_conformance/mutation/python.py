@@ -52,18 +52,23 @@ WORKERS = 2
 
 
 def main(only: Sequence[str] = ()) -> int:
-    """Make and try mutants: all, or those of functions whose names begin so. 1 if one survives that is not excluded."""
+    """Make and try mutants: all, or those of functions whose names begin so.
+
+    Returns 1 if one survives that is not excluded, or if all were tried and an exclusion fits none.
+    """
     found = {name: is_text for name, is_text in _made().items() if not only or name.startswith(tuple(only))}
     sys.path.insert(0, str(MUTANTS))
     judges = _judges()
     hits = _hits(judges)
     outcomes: dict[str, str] = {}
+    used: set[object] = set()
     todo = []
     for name, is_text in found.items():
         if is_text:
             outcomes[name] = "text"
-        elif excluded.is_excluded(_function(name), ""):
+        elif (entry := excluded.entry(_function(name), "")) is not None:
             outcomes[name] = "excluded"
+            used.add(entry)
         elif not hits.get(_function(name)):
             outcomes[name] = "survived"
         else:
@@ -80,14 +85,18 @@ def main(only: Sequence[str] = ()) -> int:
     with ThreadPoolExecutor(WORKERS) as pool:
         outcomes |= zip(left, pool.map(_unit_tested, left), strict=True)
     for name, outcome in outcomes.items():
-        if outcome == "survived" and excluded.is_excluded(_function(name), _added(name)):
+        if outcome == "survived" and (entry := excluded.entry(_function(name), _added(name))) is not None:
             outcomes[name] = "excluded"
+            used.add(entry)
     survived = [name for name, outcome in outcomes.items() if outcome == "survived"]
     counts = {outcome: list(outcomes.values()).count(outcome) for outcome in sorted(set(outcomes.values()))}
     print(f"{len(outcomes)} mutants: {counts}")
     for name in survived:
         print(_difference(name))
-    return 1 if survived else 0
+    stale = [] if only else excluded.stale(used)
+    for each in stale:
+        print(f"excluded, and not found any more: {each}")
+    return 1 if survived or stale else 0
 
 
 def _made() -> dict[str, bool]:

@@ -44,7 +44,7 @@ def build(model: Path, out: Path, *, vendor: VendorTarget | None = None) -> Bund
         contents |= part
     _log.info("packing %d files, %d bytes", len(contents), sum(map(len, contents.values())))
     try:
-        with replacing(out) as file:
+        with replacing(out, sources=(model if model.is_dir() else model.parent).iterdir()) as file:
             archive.write(file, contents)
     except OSError as error:
         raise BundleError(

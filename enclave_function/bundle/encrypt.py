@@ -60,11 +60,14 @@ def read_key(source: IO[bytes]) -> DataKey:
     return DataKey.parse(source.read(_MAX_KEY_FILE_BYTES))
 
 
-def encrypt(bundle: Path, out: Path, key: DataKey) -> SealedBundle:
-    """Write `bundle`, which must be one, encrypted to `out`, replacing it in one step. Raises `BundleError`."""
+def encrypt(bundle: Path, out: Path, key: DataKey, *, key_file: Path | None = None) -> SealedBundle:
+    """Write `bundle`, which must be one, encrypted to `out`, replacing it in one step. Raises `BundleError`.
+
+    `out` must not be `bundle` or `key_file`, in which `key` is.
+    """
     checksum = inspect(bundle).checksum
     try:
-        sha256, size = _write(bundle, out, key, checksum)
+        sha256, size = _write(bundle, out, key, checksum, key_file)
     except OSError as error:
         raise BundleError(
             f"{out} cannot be written: {error.strerror}.", "Check the folder and its free space."
@@ -85,8 +88,8 @@ class _Hashing:
         self.size += len(data)
 
 
-def _write(bundle: Path, out: Path, key: DataKey, checksum: str) -> tuple[str, int]:
-    with replacing(out) as file, opened(bundle) as source:
+def _write(bundle: Path, out: Path, key: DataKey, checksum: str, key_file: Path | None) -> tuple[str, int]:
+    with replacing(out, sources=(bundle, key_file)) as file, opened(bundle) as source:
         sink = _Hashing(file)
         try:
             sealed = stream.seal(source.read, sink, key.plaintext)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.processes import environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SERVE = ("enclave_runtime", "serve", "--bundle", "none.zip", "--state", "none")
 BUILD = ("enclave_image", "build", "--bundle", "none.zip", "--out", "none.eif")
@@ -13,6 +19,7 @@ FORWARD = ("gateway", "forward", "--listen", "tcp://127.0.0.1:0", "--to", "examp
 STAND_IN = (
     "kms_standin", "serve", "--state", "none", "--key", "k", "--policy", "none", "--root", "none", "--role", "r"
 )  # fmt: skip
+EVIL = ("evil_gateway", "--serve", "--trick", "other-code")
 CASES = [
     (BUILD, "--workers", ("0", "-1", "x")),
     (BUILD, "--call-seconds", ("0", "-5", "nan", "inf", "x")),
@@ -27,6 +34,9 @@ CASES = [
     (FORWARD, "--connections", ("0",)),
     (FORWARD, "--idle-seconds", ("-1", "nan")),
     (STAND_IN, "--max-document-age", ("0",)),
+    (STAND_IN, "--port", ("65536", "-1", "x")),
+    (STAND_IN, "--metadata-port", ("65536",)),
+    (EVIL, "--port", ("65536", "99999", "-1", "x")),
 ]
 
 
@@ -34,9 +44,12 @@ CASES = [
     ("command", "option", "value"),
     [(command, option, value) for command, option, values in CASES for value in values],
 )
-def test_a_number_that_makes_no_sense_is_refused(command: tuple[str, ...], option: str, value: str) -> None:
+def test_a_number_that_makes_no_sense_is_refused(
+    command: tuple[str, ...], option: str, value: str, tmp_path: Path
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", *command, f"{option}={value}"], capture_output=True, text=True, check=False, timeout=60
-    )
+        [sys.executable, "-m", *command, f"{option}={value}"],
+        cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert f"argument {option}: {value} is not" in done.stderr

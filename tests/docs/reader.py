@@ -28,9 +28,8 @@ class Reader:
     folder: Path
     port: int
     tls_port: int
-    banner: str
 
-    def types(self, page: str, extra: str = "") -> list[str]:
+    def types(self, page: str) -> list[str]:
         """Each command of `page` in one shell, one after the other; what a page shows and the output lacks."""
         found = commands(page)
         assert found
@@ -38,7 +37,7 @@ class Reader:
         script = [
             # What the reader has set up: aliases count as in a terminal, a command that fails ends it.
             "shopt -s expand_aliases; set -eo pipefail",
-            f'curl() {{ command curl --silent --show-error "$@"; }}\n{extra}',
+            'curl() { command curl --silent --show-error "$@"; }',
         ]
         for command, mark in zip(found, marks, strict=True):
             script += [self.here(command.typed), f"echo; echo '{mark}'"]
@@ -96,7 +95,7 @@ def reading(folder: Path, assets: Path) -> Iterator[Reader]:
 
     try:
         wait_until("the banner", serves, seconds=START_SECONDS)
-        yield Reader(folder, port, tls_port, output.read_text())
+        yield Reader(folder, port, tls_port)
     finally:
         # As Ctrl-C in a terminal: to all of the foreground's processes.
         os.killpg(process.pid, signal.SIGINT)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 -- the base class's name
         pass
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from blindsight.release_file import dsse
 from enclave_function.bundle import build
@@ -40,6 +43,17 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "release.json").write_bytes(releases.release(folder).encode())
     (folder / "key.pem").write_bytes(KEY_PEM)
     (folder / "crt.pem").write_bytes(CERTIFICATE.public_bytes(dsse.Encoding.PEM))
+    (folder / "signed.eif").write_bytes(SIGNED.read_bytes())
+    (folder / "measured.json").write_text(
+        json.dumps({"Measurements": {f"PCR{index}": "ab" * 48 for index in (0, 1, 2)}})
+    )
+    (folder / "kms.json").write_text("{}")
+    signer = Ed25519PrivateKey.generate()
+    (folder / "release.pem").write_bytes(signer.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    envelope = dsse.sign((folder / "release.json").read_bytes(), signer)
+    (folder / "release.dsse.json").write_bytes(envelope)
+    public = signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (folder / "release.pub").write_bytes(public)
     (folder / "model").mkdir()
     write_colour_model(folder / "model")
     build(folder / "model", folder / "bundle.zip")
@@ -82,6 +96,46 @@ def test_a_file_that_cannot_be_written_whole_is_not_written_at_all(inputs: Path,
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
+READ: dict[str, tuple[str, ...]] = {
+    "eif sign": ("key.pem", "crt.pem"),
+    "eif policy": ("signed.eif",),
+    "kms policy": ("measured.json",),
+    "release verify --policy-out": ("release.dsse.json", "release.pub"),
+    "release sign": ("release.json", "release.pem"),
+    "bundle encrypt": ("bundle.zip", "data-key.json"),
+    "bundle build": ("model/model.json",),
+    "eif build": ("bundle.zip", "key.pem", "crt.pem", "kms.json"),
+    "enclave_runtime policy": ("bundle.zip",),
+}
+READING: dict[str, tuple[object, ...]] = {
+    "eif policy": (CLI, "eif", "policy", "signed.eif", *COMMANDS["eif policy"][4:]),
+    "kms policy": (CLI, "kms", "policy", "--role", f"{ACCOUNT}/a", "--admin", f"{ACCOUNT}/b", "--measurements",
+                   "measured.json", "--out", "OUT"),
+    "release verify --policy-out": (CLI, "release", "verify", "release.dsse.json", "--key", "release.pub",
+                                    "--policy-out", "OUT"),
+    "release sign": (CLI, "release", "sign", "release.json", "--key", "release.pem", "--out", "OUT"),
+    "eif build": (*COMMANDS["eif build"], "--sign", "key.pem", "--certificate", "crt.pem", "--config", "kms.json"),
+    "enclave_runtime policy": ("enclave_runtime", "policy", "--bundle", "bundle.zip", "--state", "state",
+                               "--out", "OUT"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["name", "another name"])
+@pytest.mark.parametrize(("name", "source"), [(name, source) for name, sources in READ.items() for source in sources])
+def test_what_a_command_reads_is_not_written_over(
+    inputs: Path, tmp_path: Path, name: str, source: str, way: str
+) -> None:
+    folder = shutil.copytree(inputs, tmp_path / "inputs")
+    out = folder / source
+    before = out.read_bytes()
+    if way == "another name":
+        os.link(out, out := tmp_path / "other")
+    command = tuple(out if part == "OUT" else part for part in (COMMANDS | READING)[name])
+    said = userfiles.refused(userfiles.run(folder, *command))
+    assert f"{out} cannot be written: it is read, too" in said
+    assert (folder / source).read_bytes() == out.read_bytes() == before
+
+
 def test_a_cache_that_is_no_folder_is_said(inputs: Path, tmp_path: Path) -> None:
     done = userfiles.run(inputs, "enclave_image", "build", "--cache", "/dev/null", "--out", tmp_path / "out",
                          "--bundle", "bundle.zip")  # fmt: skip
@@ -89,7 +143,13 @@ def test_a_cache_that_is_no_folder_is_said(inputs: Path, tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("file", ["missing.zip", "/dev/zero"])
+@pytest.mark.parametrize("out", [".", "/", ""])
+def test_an_image_needs_a_name(inputs: Path, tmp_path: Path, out: str) -> None:
+    done = userfiles.run(inputs, "enclave_image", "build", "--cache", tmp_path, "--out", out, "--bundle", "bundle.zip")
+    assert "cannot be written: it is a folder" in userfiles.refused(done)
+
+
+@pytest.mark.parametrize("file", ["missing.zip", "/dev/zero", "."])
 def test_a_release_that_could_not_be_made_leaves_no_folder(inputs: Path, tmp_path: Path, file: str) -> None:
     out = tmp_path / "out"
     done = userfiles.run(inputs, "release_build", "make", "--out", out, "--bundle", file)

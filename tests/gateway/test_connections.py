@@ -154,7 +154,7 @@ def test_a_newcomer_takes_the_place_of_the_longest_waiting(tiny_stack: Stack, be
                 assert answer(waiting[-1]) == 200
             else:
                 waiting[-1].sendall(begun)
-            wait_until("it is accepted", lambda: open_connections(gateway) == min(count, 8))  # noqa: B023
+            wait_until("it is accepted", lambda: open_connections(gateway) == min(count, 8))  # noqa: B023 -- called before the next turn
         with connect(gateway.port) as newcomer:
             assert answer(newcomer) == 200
             assert open_connections(gateway) <= 8

@@ -99,7 +99,7 @@ class Trace:
             paths = [(match["folder"], match["path"]) for match in _PATH.finditer(call.arguments)]
             # A symbolic link's target is a text, not a file that is touched.
             for folder_named, path in paths[1:] if call.name.startswith("symlink") else paths:
-                found.add(os.path.normpath(os.path.join(folder_named or current.get(call.pid, "?"), path)))  # noqa: PTH118
+                found.add(os.path.normpath(os.path.join(folder_named or current.get(call.pid, "?"), path)))  # noqa: PTH118 -- as the call states it
         return found
 
     def families(self) -> set[str]:

@@ -38,7 +38,7 @@ def certificate(key: Any, *, valid: tuple[datetime, datetime] = VALID, extension
     return builder.sign(KEY, SHA384()).public_bytes(Encoding.PEM)
 
 
-def pem(key: Any, encryption: Any = NoEncryption()) -> bytes:  # noqa: B008
+def pem(key: Any, encryption: Any = NoEncryption()) -> bytes:  # noqa: B008 -- it has no state
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 

@@ -148,6 +148,14 @@ def test_two_documents_of_one_enclave(tiny_stack: Stack, tmp_path: Path) -> None
     assert changes.keys() <= {"made", "module"}
 
 
+def test_a_document_does_not_replace_the_policy_that_it_was_checked_under(tiny_stack: Stack, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.json"
+    policy.write_bytes(tiny_stack.policy_file.read_bytes())
+    done = blindsight(tmp_path, "attest", tiny_stack.gateway.url, "--policy", policy, "--save", policy)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, f"error: {policy} cannot be written: it is read, too")
+    assert policy.read_bytes() == tiny_stack.policy_file.read_bytes()
+
+
 def test_documents_that_differ(tmp_path: Path) -> None:
     from enclave_runtime.evidence.simulated import SimulatedProducer
 

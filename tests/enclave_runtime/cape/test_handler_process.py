@@ -44,7 +44,7 @@ def waiting(folder: Path, name: str = "function") -> str:
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- a count
 
 
 async def test_echo(start_handler: Start, tmp_path: Path):

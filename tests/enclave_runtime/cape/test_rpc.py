@@ -278,7 +278,7 @@ def test_a_socket_that_cannot_be_made_leaves_nothing_open(tmp_path: Path):
     async def make() -> None:
         RpcServer(tmp_path / "missing", ReversingRpc())
 
-    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- a count
     with pytest.raises(FileNotFoundError):
         asyncio.run(make())
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 -- a count

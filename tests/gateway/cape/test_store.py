@@ -369,7 +369,7 @@ async def test_a_deleted_account_leaves_nothing(store: Store) -> None:
 async def test_times_need_a_zone(store: Store) -> None:
     await _ada(store)
     with pytest.raises(StatementError, match="needs a zone"):
-        await store.add_token(_token(created_at=datetime(2030, 1, 1)))  # noqa: DTZ001
+        await store.add_token(_token(created_at=datetime(2030, 1, 1)))  # noqa: DTZ001 -- that is what is refused
     assert await store.tokens("Ada") == []
 
 
