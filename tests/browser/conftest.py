@@ -28,6 +28,12 @@ def screenshot(page: Page, name: str, *, full: bool = False) -> None:
         page.screenshot(path=Path(folder) / name, full_page=full)
 
 
+def open_details(page: Page) -> None:
+    """Open what the page at / says of the verification: in words, then for experts."""
+    page.get_by_text("What was checked", exact=True).click()
+    page.get_by_text("For experts: every step and measurement").click()
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """For one module only: while Playwright runs, no other event loop can run in this thread."""
