@@ -109,8 +109,9 @@ class _Decoder:
             raise CBORDecodeError("malformed_cbor", "A reserved length encoding.")
         size = 1 << (info - 24)
         argument = int.from_bytes(self._take(size), "big")
-        if major == 7 or argument < (24 if size == 1 else 1 << (4 * size)):
-            raise CBORDecodeError("malformed_cbor", "A number not in its shortest form, or a floating-point number.")
+        # Floating-point numbers and simple values above 23 pass here, and are refused by `value`.
+        if argument < (24 if size == 1 else 1 << (4 * size)):
+            raise CBORDecodeError("malformed_cbor", "A number not in its shortest form.")
         return major, argument
 
     def _take(self, count: int) -> bytes:

@@ -7,7 +7,8 @@ import errno
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations
 from typing import Annotated, Any
 
@@ -17,8 +18,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from blindsight import files, strict_json
-from blindsight.client import routes
-from blindsight.errors import ProxyError
+from blindsight.client import photos, routes
+from blindsight.errors import ConversionError, ProxyError
 from blindsight_cli import given, receipt
 from blindsight_cli import sealed as sealed_lane
 from blindsight_cli.console import err, fail, out
@@ -33,8 +34,18 @@ _Ask = Callable[[bytes, int | None], dict[str, Any]]
 """The answer to an image and a number of classes, or `{"problem": …}`."""
 
 
+@dataclass(frozen=True)
+class _Lane:
+    """How photos are asked about, and which formats are taken there."""
+
+    ask: _Ask
+    taken: Callable[[], Collection[str]]
+
+
 def classify(  # noqa: PLR0917 -- typer passes them by name
-    files: Annotated[list[Path], typer.Argument(help="JPEG, PNG or WebP files.")],
+    files: Annotated[
+        list[Path], typer.Argument(help=r"JPEG, PNG or WebP files; HEIC with the extra blindsight-classify\[heic].")
+    ],
     context: typer.Context,
     url: Url = DEFAULT_URL,
     top_k: Annotated[int | None, typer.Option(min=1, help="Classes per photo; default: five.")] = None,
@@ -55,6 +66,7 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
 ) -> None:
     """Classify photos through a gateway, which seals each to its enclave; or, with --sealed, only passes them on.
 
+    HEIC, and AVIF where it is not taken, is turned into JPEG on this machine first, without its metadata.
     An API token is read from BLINDSIGHT_TOKEN. Exit status: 0 if every photo was answered, 1 if not.
     """
     # The environment's policy is for the commands that use one; on the command line it is for this very photo.
@@ -62,7 +74,7 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
         fail("--policy has no effect without --sealed", "add --sealed, or leave --policy out")
     token = os.environ.get("BLINDSIGHT_TOKEN")
     with_receipt = receipts is not None
-    lane = (
+    opening = (
         _sealed_lane(url, token, policy, proxy, with_receipt=with_receipt)
         if sealed
         else _plain_lane(url, token, proxy, with_receipt=with_receipt)
@@ -72,11 +84,11 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
     failed = not_kept = 0
     notices: set[str] = set()
     with (
-        lane as ask,
+        opening as lane,
         Progress(console=err, transient=True, disable=not err.is_terminal) as progress,
     ):
         for file in progress.track(files, description="Classifying"):
-            answer = _ask_file(ask, file, top_k)
+            answer, converted = _ask_file(lane, file, top_k)
             failed += "problem" in answer
             if answer.get("notice"):
                 notices.add(answer["notice"])
@@ -85,7 +97,7 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
             else:
                 _show(file, answer)
             if receipts and "receipt" in answer:
-                not_kept += not receipt.save(receipts, file, answer)
+                not_kept += not receipt.save(receipts, file, answer, sent=converted)
     for notice in sorted(notices):
         err.print(printable(notice), style="bold yellow", markup=False)
     if failed:
@@ -94,31 +106,48 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
         fail(f"{not_kept} receipts could not be kept", "look at the folder of --receipts, and send those photos again")
 
 
-def _ask_file(ask: _Ask, file: Path, top_k: int | None) -> dict[str, Any]:
+def _ask_file(lane: _Lane, file: Path, top_k: int | None) -> tuple[dict[str, Any], bytes | None]:
+    """The answer, and what was sent if it is not what the file has."""
     try:
         content = files.read(file, MAX_PHOTO_BYTES)
     except OSError as error:
         if error.errno == errno.EFBIG:
-            detail = f"It has more than {MAX_PHOTO_BYTES >> 20} MiB."
-            return {"problem": {"title": "The file is no photo", "detail": detail}}
+            return _no_photo("The file is no photo", f"It has more than {MAX_PHOTO_BYTES >> 20} MiB."), None
         if error.errno == errno.EINVAL:
-            return {"problem": {"title": "The file is no photo", "detail": "It is no regular file."}}
-        return {"problem": {"title": "The file cannot be read", "detail": f"{error.strerror}."}}
-    return ask(content, top_k)
+            return _no_photo("The file is no photo", "It is no regular file."), None
+        return _no_photo("The file cannot be read", f"{error.strerror}."), None
+    found = photos.kind(content)
+    if found is None:
+        return lane.ask(content, top_k), None
+    try:
+        jpeg = photos.as_jpeg(content, formats=lane.taken())
+    except ConversionError as error:
+        return _no_photo(f"The photo was not sent. {error}".rstrip("."), error.next_step), None
+    if jpeg is content:
+        return lane.ask(content, top_k), None
+    err.print(f"{file}: turned from {found} into JPEG on this machine, upright, without place, time and other metadata")
+    return lane.ask(jpeg, top_k), jpeg
+
+
+def _no_photo(title: str, detail: str) -> dict[str, Any]:
+    return {"problem": {"title": title, "detail": detail}}
 
 
 @contextlib.contextmanager
 def _sealed_lane(
     url: str, token: str | None, policy: Path | None, proxy: str | None, *, with_receipt: bool
-) -> Iterator[_Ask]:
+) -> Iterator[_Lane]:
     with sealed_lane.connect(url, policy=policy, token=token, proxy=proxy, timeout=TIMEOUT_SECONDS) as client:
         if token:
             _warn_of_cleartext(url, "the API token", sealed=True)
-        yield functools.partial(sealed_lane.ask, client, with_receipt=with_receipt)
+        yield _Lane(
+            functools.partial(sealed_lane.ask, client, with_receipt=with_receipt),
+            lambda: photos.taken(client.recipient.manifest if client.recipient else {}),
+        )
 
 
 @contextlib.contextmanager
-def _plain_lane(url: str, token: str | None, proxy: str | None, *, with_receipt: bool) -> Iterator[_Ask]:
+def _plain_lane(url: str, token: str | None, proxy: str | None, *, with_receipt: bool) -> Iterator[_Lane]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         client = routes.blocking(url, timeout=TIMEOUT_SECONDS, proxy=proxy, readable="the photos", headers=headers)
@@ -128,7 +157,7 @@ def _plain_lane(url: str, token: str | None, proxy: str | None, *, with_receipt:
         fail(f"{url} is no address", "check --url")
     with client:
         _warn_of_cleartext(url, "the photos", sealed=False)
-        yield functools.partial(_ask, client, with_receipt=with_receipt)
+        yield _Lane(functools.partial(_ask, client, with_receipt=with_receipt), functools.partial(_taken, client))
 
 
 def _warn_of_cleartext(url: str, readable: str, *, sealed: bool) -> None:
@@ -165,6 +194,15 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
     except ValueError:
         fail(f"{client.base_url} answers, but is no Blindsight gateway", "check --url")
     return body if response.status_code == 200 else {"problem": body}
+
+
+def _taken(client: httpx2.Client) -> Collection[str]:
+    """What a gateway says that its model takes. One that says nothing of use is asked about the photo all the same."""
+    try:
+        model = strict_json.loads(client.get("/info").content).get("model")
+    except (httpx2.HTTPError, ValueError, AttributeError):
+        model = None
+    return photos.taken(model if isinstance(model, dict) else {})
 
 
 def _show(file: Path, answer: dict[str, Any]) -> None:

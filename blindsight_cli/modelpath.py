@@ -38,12 +38,13 @@ def release_make(context: typer.Context) -> None:
 
 
 @contextlib.contextmanager
-def directory(model: Path, *, scratch: Path | None = None) -> Iterator[Path]:
+def directory(model: Path, *, scratch: Path | None = None, formats: str | None = None) -> Iterator[Path]:
     """What the bundle builder takes for `model`: a model directory, or a file in one.
 
     An ONNX file with `model.json` beside it is in one. Any other is imported anew each time, because its labels may
     have changed: into a folder that lasts until the block ends, in `scratch` or among the temporary files. `scratch` is
-    for one process at a time. Exits with one line where there is no model, or where `model_build` refuses it.
+    for one process at a time. With `formats`, a list such as `jpeg,avif`, it is always such a folder: what a model
+    takes is a part of it. Exits with one line where there is no model, or where `model_build` refuses it.
     """
     try:
         mode = model.stat().st_mode
@@ -56,15 +57,18 @@ def directory(model: Path, *, scratch: Path | None = None) -> Iterator[Path]:
             found = sorted(model.glob("*.onnx"))
             step = f"give the ONNX file in it: {found[0]}" if found else _GIVE
             fail(f"{model} is no model directory: it has no {MANIFEST}", step)
-        yield model
+        source = ("--directory", model)
     elif not stat.S_ISREG(mode):
         fail(f"{model} is neither a file nor a folder", _GIVE)
-    elif os.path.lexists(model.with_name(MANIFEST)):
-        yield model
     else:
-        with _scratch(scratch) as folder:
-            units.run("model_build", "build", "--onnx", str(model), "--out", str(folder / "model"))
-            yield folder / "model"
+        source = ("--directory", model.parent) if model.name == MANIFEST else ("--onnx", model)
+    if formats is None and (source[0] == "--directory" or os.path.lexists(model.with_name(MANIFEST))):
+        yield model
+        return
+    with _scratch(scratch) as folder:
+        taken = () if formats is None else ("--formats", formats)
+        units.run("model_build", "build", source[0], str(source[1]), *taken, "--out", str(folder / "model"))
+        yield folder / "model"
 
 
 @contextlib.contextmanager

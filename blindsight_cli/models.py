@@ -30,10 +30,13 @@ class Chosen:
     remark: str = ""
 
 
-def bundle(state: Path, model: Path | None, out: Path) -> Chosen:
-    """Find or build the model to serve and write its function bundle to `out`. Exits with one line if that fails."""
+def bundle(state: Path, model: Path | None, out: Path, formats: str | None = None) -> Chosen:
+    """Find or build the model to serve and write its function bundle to `out`; `formats` as for `directory`.
+
+    Exits with one line if that fails.
+    """
     chosen, remark = (model, "") if model is not None else _default(state)
-    with directory(chosen, scratch=state / "models") as folder:
+    with directory(chosen, scratch=state / "models", formats=formats) as folder:
         units.run("enclave_function", "bundle", "build", "--model", str(folder), "--out", str(out))
     with zipfile.ZipFile(out) as archive:
         return Chosen(strict_json.loads(archive.read(MANIFEST)), remark)

@@ -87,10 +87,11 @@ def prepare(folder: Path) -> None:
         fail(f"{folder} cannot hold receipts: {reason}", "give a folder that you may write to")
 
 
-def save(folder: Path, photo: Path, archive: dict[str, Any]) -> bool:
+def save(folder: Path, photo: Path, archive: dict[str, Any], *, sent: bytes | None = None) -> bool:
     """Keep an answer that has a receipt: `NAME.receipt.json` in `folder`, `NAME.2.receipt.json` if that is taken.
 
-    False, and a line on standard error, if it could not be kept.
+    `sent` is what was sent in place of the photo's own bytes; the receipt is for it, so it is kept as `NAME.sent.jpg`.
+    False, and a line on standard error, if they could not be kept.
     """
     text = json.dumps(archive) + "\n"
     for count in itertools.count(1):
@@ -99,6 +100,8 @@ def save(folder: Path, photo: Path, archive: dict[str, Any]) -> bool:
         try:
             with kept.open("x", encoding="utf-8") as file:
                 file.write(text)
+            if sent is not None:
+                (folder / f"{photo.name}{number}.sent.jpg").write_bytes(sent)
         except FileExistsError:
             continue
         except OSError as error:

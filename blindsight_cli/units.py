@@ -94,10 +94,11 @@ def run(module: str, *arguments: str, python: str = sys.executable) -> None:
             if not interrupted:
                 process.send_signal(signal.SIGINT)
             interrupted = True
-    if interrupted and process.returncode != interrupt.EXIT_STATUS:
-        raise KeyboardInterrupt  # It had ended of itself.
+    if interrupted and process.returncode in {0, -signal.SIGINT}:
+        raise KeyboardInterrupt  # It was done before it came, and has said nothing.
     if process.returncode:
-        raise typer.Exit(process.returncode)
+        # Otherwise it has said so, however it ended then: half-loaded libraries may crash at the end of Python.
+        raise typer.Exit(interrupt.EXIT_STATUS if interrupted else process.returncode)
 
 
 async def run_beside(arguments: list[str]) -> int:

@@ -31,6 +31,7 @@ _START_SECONDS = 120.0
 _POLL_SECONDS = 0.1
 _PROBE_SECONDS = 5.0
 _RENEW_SECONDS = 6 * 3600.0
+_UNITS = ("model_build", "enclave_function", "enclave_runtime", "gateway")
 _TLS_NAMES = ["localhost", "127.0.0.1", "::1"]
 
 
@@ -45,6 +46,12 @@ def up(  # noqa: PLR0917 -- typer makes options of them
     model: Annotated[
         Path | None, typer.Option(help="ONNX classifier or model directory; default: pretrained ResNet50.")
     ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Image formats to take, such as jpeg,png,webp,avif; default: the model's own."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; default: one for each processor.", min=1)] = (
         os.cpu_count() or 1
     ),
@@ -54,6 +61,8 @@ def up(  # noqa: PLR0917 -- typer makes options of them
 ) -> None:
     """Build what is missing, start an enclave (simulated) and its gateway on this machine, and serve until Ctrl-C."""
     began = time.monotonic()
+    for unit in _UNITS:
+        units.require(unit)
     # Until the stack runs and stops in order: what is being built ends as it does at Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -61,17 +70,26 @@ def up(  # noqa: PLR0917 -- typer makes options of them
         # Before the ports: a stack in this folder has them.
         statelock.require_none(state)
         with ports.reserved(port, tls_port, metrics_port) as taken, statelock.alone_in(state):
-            status = _up(state, model and _expanded(model), workers, variant, taken, began=began)
+            status = _up(state, model and _expanded(model), workers, variant, taken, formats=formats, began=began)
     except OSError as error:
         place = f"{error.filename} cannot be used" if error.filename else "the stack could not be started"
         fail(f"{place}: {error.strerror or error}", f"look at the free space of {state}, and at your rights there")
     raise typer.Exit(status)
 
 
-def _up(state: Path, model: Path | None, workers: int, variant: str, ports: Ports, *, began: float) -> int:
+def _up(
+    state: Path,
+    model: Path | None,
+    workers: int,
+    variant: str,
+    ports: Ports,
+    *,
+    formats: str | None,
+    began: float,
+) -> int:
     """The exit status. Raises `OSError` where the state cannot be written."""
     bundle = state / "function.zip"
-    chosen = models.bundle(state, model, bundle)
+    chosen = models.bundle(state, model, bundle, formats)
     policy = state / "policy.json"
     enclave, gateway = _units(state, bundle, policy, ports, workers=workers, variant=variant)
     # Accept exactly what was just built here, under this machine's own simulated root.

@@ -7,6 +7,7 @@ there. Environment:
     BLINDSIGHT_THREADS         numbers of threads that calls will ask for, such as 1,2 (default: 1)
     BLINDSIGHT_SHARED_WEIGHTS  folder through which workers share weights (default: none; see `model.load`)
 
+The image formats that are taken are those of the manifest, which is attested; nothing in the environment adds one.
 Inputs are limited before they are decoded, by `MAX_BYTES` and `MAX_PIXELS` in `photo_classifier.decode`; wall time is
 the runtime's to limit, by ending the worker, because a decoder in C cannot be interrupted from within.
 """
@@ -27,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from photo_classifier import answer, manifest, model, problems
-from photo_classifier.decode import decode, looks_encoded
+from photo_classifier.decode import decode, looks_encoded, prepare
 from photo_classifier.manifest import ModelError
 from photo_classifier.problems import InputProblem
 
@@ -50,6 +51,7 @@ def _thread_counts() -> list[int]:
 
 _shared = os.environ.get("BLINDSIGHT_SHARED_WEIGHTS")
 _files = manifest.read(Path(__file__).resolve().parent)
+prepare(_files.formats)
 _model = model.load(_files, thread_counts=_thread_counts(), shared=Path(_shared) if _shared else None)
 
 MODEL: dict[str, Any] = _files.manifest
@@ -63,10 +65,11 @@ TENSOR_BYTES = 4 * 3 * _files.preprocessing.crop**2
 
 
 def ready() -> dict[str, Any]:
-    """What was loaded: name, version and training of the model, number of classes, thread counts of the sessions."""
+    """What was loaded: the model's name, version and training, its classes and formats, the sessions' thread counts."""
     return {
         "model": {key: MODEL[key] for key in ("name", "version", "trained")},
         "classes": len(_files.labels),
+        "formats": list(_files.formats),
         "threads": list(_model.thread_counts),
     }
 
@@ -160,7 +163,7 @@ def _prepare(data: bytes) -> _Prepared:
             raise InputProblem(problems.INVALID_TENSOR, "The tensor contains values that are not finite numbers.")
         decoded, image = started, None
     else:
-        picture = decode(data)
+        picture = decode(data, taken=_files.formats)
         decoded = time.perf_counter()
         tensor = _files.preprocessing.tensor(picture)
         image = {"width": picture.width, "height": picture.height}

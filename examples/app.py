@@ -4,6 +4,9 @@ The tensor is normalised float32 (1, 3, 224, 224), 602112 bytes; `preprocess.py`
 function's folder lie `onnx_model/resnet50.onnx`, `imagenet_classes.txt` and the packages that it imports.
 """
 
+import os
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import json
 from pathlib import Path
 

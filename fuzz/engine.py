@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fuzz.target import Target
 
 _INSTRUMENTED: Final = [
-    "blindsight", "gateway", "enclave_runtime", "fuzz.targets", "jwt", "rfc8785", "json", "zipfile",
+    "blindsight", "gateway", "enclave_runtime", "photo_classifier", "fuzz.targets", "jwt", "rfc8785", "json", "zipfile",
     "starlette.formparsers", "python_multipart",
 ]  # fmt: skip
 """Whose branches count as coverage: ours, and libraries in Python that parse what strangers send."""

@@ -25,11 +25,13 @@ from gateway.early import EarlyRefusal
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
 from gateway.enclave.exchange import EnclaveExchange
+from gateway.forwarded import FromProxies
 from gateway.head import HeadAsGet
 from gateway.hosts import KnownHosts
 from gateway.metrics import Metrics
 from gateway.middleware import OneSlash, RequestMiddleware
 from gateway.origins import OwnPagesOnly
+from gateway.rootpath import RootPath
 from gateway.services import Authenticator, Services, SignupAuthenticator
 from gateway.tokens import TokenStore
 
@@ -80,7 +82,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(OwnPagesOnly, trusted=settings.trusted_origins, metrics=services.metrics)
     app.add_middleware(KnownHosts, hosts=settings.known_hosts, metrics=services.metrics)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)
-    app.add_middleware(SharedWithPages)
+    app.add_middleware(SharedWithPages, trusted=settings.trusted_origins)
+    app.add_middleware(FromProxies, proxies=settings.known_proxies)
+    app.add_middleware(RootPath, root=settings.root_path)
     app.add_middleware(OneSlash)
     errors.install(app)
     for module in (classify, sealed, attestation, health, pages):

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
 MOST: Final = 1024
 MOST_FROM_ONE_ADDRESS: Final = 512
@@ -62,7 +62,11 @@ class Place:
 class Connections:
     """The places of some listeners. Where all are taken, the connection that has waited longest gives way."""
 
-    def __init__(self, most: int = MOST, most_from_one_address: int = MOST_FROM_ONE_ADDRESS) -> None:
+    def __init__(
+        self, most: int = MOST, most_from_one_address: int = MOST_FROM_ONE_ADDRESS, proxies: Container[str] = ()
+    ) -> None:
+        """`proxies`: addresses that stand for many callers, and may have all connections."""
+        self._proxies = proxies
         self._most = most
         self._most_from_one = most_from_one_address
         self._open = 0
@@ -78,7 +82,7 @@ class Connections:
     def enter(self, address: str) -> Place | None:
         """A place for a connection from `address`; None if that has as many as it may."""
         source = source_of(address)
-        if self._by_source[source] >= self._most_from_one:
+        if self._by_source[source] >= self._most_from_one and address not in self._proxies:
             return None
         self._open += 1
         self._by_source[source] += 1

@@ -1,53 +1,88 @@
-"""Which of the gateway's resources a page of another origin may use, above all the single file opened from disk."""
+"""Which of the gateway's resources a page of another origin may use, and what it may read of the answers.
+
+All of them, for the origins that the operator lists; the sealed lane for any, above all for the single file opened from
+disk. Nothing here goes by cookies or other credentials of a browser's, so none are ever allowed (Fetch standard, 3.2).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from gateway.api.sealed import is_sealed
+from gateway.hosts import parse_origin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SEALED: Final = frozenset({"/ohttp", "/classify"})
 """Where callers' own sealed messages are passed on."""
 
 SHARED: Final = frozenset({"/attestation", "/.well-known/ohttp-gateway", "/ohttp"})
-"""The sealed lane. What is sealed is no page's to misuse, and nothing here goes by cookies or other credentials of a
-browser's."""
+"""The sealed lane. What is sealed is no page's to misuse."""
 
-_ANY_ORIGIN = [(b"access-control-allow-origin", b"*"), (b"cross-origin-resource-policy", b"cross-origin")]
-_PREFLIGHT = [
-    (b"access-control-allow-methods", b"GET, POST"),
-    (b"access-control-allow-headers", b"authorization, content-type"),
+_EXPOSED: Final = (
+    b"access-control-expose-headers",
+    b"accept-encoding, allow, retry-after, www-authenticate, x-request-id",
+)
+"""What a client decides by beside the body; `Content-Type` and `Content-Length` may be read anyway."""
+_PREFLIGHT: Final = [
+    (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
+    (b"access-control-allow-headers", b"authorization, content-type, content-encoding, x-request-id"),
     (b"access-control-max-age", b"600"),
 ]
+_BY_ORIGIN: Final = (b"vary", b"Origin")
+"""For caches: another page gets another answer."""
 
 
 class SharedWithPages:
-    """Adds the headers of the Fetch standard's CORS protocol to `SHARED`, and answers its preflight requests there."""
+    """Adds the headers of the Fetch standard's CORS protocol, and answers its preflight requests."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, trusted: Iterable[str] = ()) -> None:
+        """`trusted`: origins of other sites whose pages may use everything."""
         self._app = app
+        self._trusted = {parse_origin(text) for text in trusted} - {None}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in SHARED:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        allowed = b"*" if scope["path"] in SHARED else self._trusted_origin(scope)
 
         async def shared(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [header for header in message["headers"] if header[0] != b"cross-origin-resource-policy"]
-                message["headers"] = [*own, *_ANY_ORIGIN]
+                message = {**message, "headers": self._headers(message["headers"], allowed, scope["path"])}
             await send(message)
 
-        if scope["method"] == "OPTIONS" and _asks_beforehand(scope):
+        if allowed and scope["method"] == "OPTIONS" and _asks_beforehand(scope):
             await shared({"type": "http.response.start", "status": 204, "headers": _PREFLIGHT})
             await shared({"type": "http.response.body", "body": b""})
         else:
             await self._app(scope, receive, shared)
+
+    def _trusted_origin(self, scope: Scope) -> bytes:
+        """The origin of the page that asks, if it is listed; else nothing."""
+        origins = Headers(scope=scope).getlist("origin")
+        is_trusted = len(origins) == 1 and parse_origin(origins[0]) in self._trusted
+        return origins[0].encode("latin-1") if is_trusted else b""
+
+    def _headers(self, headers: Iterable[tuple[bytes, bytes]], allowed: bytes, path: str) -> list[tuple[bytes, bytes]]:
+        given = list(headers)
+        if self._trusted and path not in SHARED:
+            given.append(_BY_ORIGIN)
+        if not allowed:
+            return given
+        own = [header for header in given if header[0] != b"cross-origin-resource-policy"]
+        return [
+            *own,
+            (b"access-control-allow-origin", allowed),
+            (b"cross-origin-resource-policy", b"cross-origin"),
+            _EXPOSED,
+        ]
 
 
 def is_open_to_all_pages(scope: Scope) -> bool:

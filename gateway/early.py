@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from blindsight.problems import Problem
 from gateway import errors
+from gateway.rootpath import root_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,7 @@ class EarlyRefusal:
         except Problem as refusal:
             problem = refusal
         state["problem_code"] = problem.kind.code
-        await errors.response(problem, state["request_id"])(scope, receive, send)
+        await errors.response(problem, state["request_id"], root_of(scope))(scope, receive, send)
 
 
 class RefusalLog:

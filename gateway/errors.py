@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from blindsight.problems import MEDIA_TYPE, Problem
+from gateway.rootpath import root_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -24,8 +25,8 @@ _CAPE_PATHS: Final = ("/v1/", "/oauth/")
 _BY_STATUS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "image_too_large"}
 
 
-def response(problem: Problem, request_id: str) -> JSONResponse:
-    """The HTTP response for `problem`."""
+def response(problem: Problem, request_id: str, root: str = "") -> JSONResponse:
+    """The HTTP response for `problem` of a gateway that is shown under the path `root`."""
     headers = {}
     if problem.kind.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -33,8 +34,14 @@ def response(problem: Problem, request_id: str) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if "accept_encoding" in problem.extra:
         headers["Accept-Encoding"] = problem.extra["accept_encoding"]  # RFC 9110, 15.5.16.
-    body: dict[str, Any] = {**problem.body(), "instance": f"urn:uuid:{request_id}"}
+    body: dict[str, Any] = {**document(problem, root), "instance": f"urn:uuid:{request_id}"}
     return JSONResponse(body, problem.kind.status, headers, MEDIA_TYPE)
+
+
+def document(problem: Problem, root: str) -> dict[str, Any]:
+    """The members of `problem`, of which `type` leads to the gateway's page of them."""
+    body = problem.body()
+    return {**body, "type": f"{root}{body['type']}"} if body["type"].startswith("/") else body
 
 
 async def refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +53,8 @@ async def refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -
         problem.extra = {**problem.extra, "error": problem.detail, "message": problem.detail}
     state = scope.setdefault("state", {})
     state["problem_code"] = problem.kind.code
-    await response(problem, state.get("request_id") or str(uuid.uuid4()))(scope, receive, send)
+    request_id = state.get("request_id") or str(uuid.uuid4())
+    await response(problem, request_id, root_of(scope))(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:
@@ -55,7 +63,7 @@ def install(app: FastAPI) -> None:
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)  # noqa: S101 -- registered for it below
         request.state.problem_code = error.kind.code
-        return response(error, request.state.request_id)
+        return response(error, request.state.request_id, root_of(request.scope))
 
     async def on_validation(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 -- it is registered for these
@@ -66,7 +74,8 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 -- it is registered for these
         code = _BY_STATUS.get(error.status_code, "internal" if error.status_code >= 500 else "bad_request")
-        answer = await on_problem(request, Problem(code, "See /docs for what this service answers."))
+        text = f"See {root_of(request.scope)}/docs for what this service answers."
+        answer = await on_problem(request, Problem(code, text))
         answer.headers.update(error.headers or {})
         return answer
 

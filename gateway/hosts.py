@@ -25,6 +25,11 @@ _ANY: Final = "*"
 # RFC 3986, 3.2.2 and 3.2.3, without what no name that is looked up can hold: percent-encoding, sub-delims, zones.
 _HOST: Final = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._~-]+))(?::(?P<port>[0-9]{0,5}))?")
 _MAX_PORT: Final = 65535
+_ORIGIN: Final = re.compile(r"(https?)://(.+)", re.IGNORECASE)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+Origin = tuple[str, str, int]
+"""Of a web page: scheme, host, port."""
 
 
 class Host(NamedTuple):
@@ -52,6 +57,18 @@ def parse_host(text: str) -> Host | None:
     except ValueError:
         return None
     return Host(str(address.ipv4_mapped or address), port)
+
+
+def parse_origin(text: str) -> Origin | None:
+    """A web page's origin; None for `null` and other kinds of pages."""
+    match = _ORIGIN.fullmatch(text)
+    host = parse_host(match[2]) if match else None
+    return None if match is None or host is None else origin_of(match[1].lower(), host)
+
+
+def origin_of(scheme: str, host: Host) -> Origin:
+    """The origin of pages that `host` serves by `scheme`."""
+    return scheme, host.name, _DEFAULT_PORTS[scheme] if host.port is None else host.port
 
 
 class Hosts:

@@ -14,6 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from blindsight.problems import Problem
+from gateway.connections import source_of
 from gateway.deadline import WriteDeadline
 from gateway.refusal import last_response
 from gateway.unread import AnswerTransport
@@ -89,6 +90,8 @@ class BoundedHttp(HttpToolsProtocol):
     """Set by the listener."""
     _writing: WriteDeadline
     _standing: Standing
+    """Of who is behind the current request: the connection's own, or that of a proxy's caller."""
+    _own_standing: Standing
     _current: RequestResponseCycle | None = None
     """What is at work, or was last; `cycle` is what came last."""
     _held: asyncio.TimerHandle | None = None
@@ -108,7 +111,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         limits = self.config.limits
         self._writing = WriteDeadline(transport, limits.response_seconds, lambda: limits.turned_away("slow_reader"))
-        self._standing = limits.pacing.take_over(self.place.source, self.loop.time())
+        self._own_standing = self._standing = limits.pacing.take_over(self.place.source, self.loop.time())
         self.place.wait(self)
         self._start_head()
 
@@ -117,7 +120,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self._held is not None:
             self._held.cancel()
         self._writing.stop()
-        self.config.limits.pacing.keep(self.place.source, self._standing, self.loop.time())
+        self.config.limits.pacing.keep(self.place.source, self._own_standing, self.loop.time())
         self.place.leave()
         super().connection_lost(exc)
 
@@ -248,6 +251,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._current = cycle
+        self._standing = self._standing_of(cycle)
         wait = self._standing.wait(self.loop.time())
         if not wait:
             super()._start_asgi_task(cycle, app)
@@ -255,6 +259,14 @@ class BoundedHttp(HttpToolsProtocol):
         # Nothing more is read meanwhile, so that its caller does not get rid of the body either.
         self.flow.pause_reading()
         self._held = self.loop.call_later(wait, self._let_in, cycle, app)
+
+    def _standing_of(self, cycle: RequestResponseCycle) -> Standing:
+        """A proxy's connection is not one caller's."""
+        limits, peer = self.config.limits, self.client[0] if self.client else ""
+        caller = limits.proxies.caller(peer, cycle.scope["headers"])
+        if caller is None or caller.address == peer:
+            return self._own_standing
+        return limits.pacing.shared(source_of(caller.address))
 
     def _let_in(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._held = None
@@ -393,7 +405,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _say(self, problem: Problem) -> None:
         self._unset_keepalive_if_required()
-        self.transport.write(last_response(problem))
+        self.transport.write(last_response(problem, self.config.limits.root_path))
         if not self.transport.can_write_eof():
             self._close()
             return

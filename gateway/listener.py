@@ -19,7 +19,9 @@ from starlette.routing import Match, Mount
 from uvicorn.config import STARTUP_FAILURE
 
 from gateway.connections import Connections
+from gateway.forwarded import Proxies
 from gateway.pacing import Pacing
+from gateway.rootpath import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +56,9 @@ class Limits:
     response_seconds: float = 60
     """In which a whole answer must have been taken."""
     pacing: Pacing = field(default_factory=Pacing)
+    root_path: str = ""
+    """Under which a proxy shows the gateway."""
+    proxies: Proxies = field(default_factory=Proxies)
     turned_away: Callable[[str], None] = field(default=lambda _: None)
     """Told why a connection was refused or cut."""
 
@@ -71,7 +76,8 @@ class ListenerConfig(uvicorn.Config):
         app = self._application
         if not isinstance(app, Starlette):
             return True
-        scope = {"type": "websocket", "path": one_slash(path), "root_path": "", "headers": []}
+        below = without(self.limits.root_path, one_slash(path))
+        scope = {"type": "websocket", "path": below, "root_path": "", "headers": []}
         # Mounted applications, which serve files, would match by their prefix alone.
         return any(route.matches(scope)[0] is Match.FULL for route in app.routes if not isinstance(route, Mount))
 

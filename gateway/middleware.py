@@ -13,6 +13,7 @@ from blindsight.problems import Problem
 from gateway import errors
 from gateway.early import RefusalLog
 from gateway.listener import one_slash
+from gateway.rootpath import root_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -107,7 +108,7 @@ class RequestMiddleware:
                 raise  # Only cutting the answer short can still tell the caller.
             state["problem_code"] = "internal"
             problem = Problem("internal", "This is our fault; the request id names it in our logs.")
-            await errors.response(problem, request_id)(scope, receive, send_with_headers)
+            await errors.response(problem, request_id, root_of(scope))(scope, receive, send_with_headers)
         finally:
             self._record(scope, status, time.perf_counter() - started)
 

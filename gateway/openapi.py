@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION: Final = """\
 Send a photo to `POST /classify`; get its most likely classes. The gateway seals it to an enclave whose evidence it has
-verified; to leave the gateway out, verify and seal yourself: the page at [/](/) and `blindsight classify --sealed` do.
+verified; to leave the gateway out, verify and seal yourself: [the page](./) and `blindsight classify --sealed` do.
 
 A refusal is a problem document (RFC 9457, `application/problem+json`) whose `code` is stable and
-[explained](/problems); `retryable` says whether the same request may succeed later.
+[explained](problems); `retryable` says whether the same request may succeed later.
 """
 
 _TAGS: Final = {
@@ -58,9 +58,19 @@ def describe(app: FastAPI, services: Services) -> None:
         components["schemas"] = {name: schemas[name] for name in sorted(used)}
         tags = {tag for _, operation in operations for tag in operation["tags"]}
         schema["tags"] = [{"name": name, "description": text} for name, text in _TAGS.items() if name in tags]
-        return schema
+        root = services.settings.root_path
+        return {**_shown_under(root, schema), "servers": [{"url": root}]} if root else schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+
+
+def _shown_under(root: str, node: Any) -> Any:  # noqa: ANN401 -- any part of the description
+    """`node` whose examples of problems name the page that is there."""
+    if isinstance(node, dict):
+        return {key: _shown_under(root, value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_shown_under(root, value) for value in node]
+    return f"{root}{node}" if isinstance(node, str) and node.startswith("/problems#") else node
 
 
 def _correct(operation: dict[str, Any], services: Services, *, classifies: bool) -> None:

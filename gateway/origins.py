@@ -6,14 +6,13 @@ Metadata) or, where that is missing, `Origin` (Fetch standard, 3.2). What sends 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers
 
 from blindsight.problems import Problem
 from gateway import cors, errors
-from gateway.hosts import Host, parse_host
+from gateway.hosts import origin_of, parse_host, parse_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,18 +25,6 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """These change nothing here, and a foreign page cannot read their answers."""
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
 """`none` is the person: an address typed, a bookmark. `same-site` is another port or subdomain, which is foreign."""
-_ORIGIN: Final = re.compile(r"(https?)://(.+)", re.IGNORECASE)
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-_Origin = tuple[str, str, int]
-"""Scheme, host, port."""
-
-
-def parse_origin(text: str) -> _Origin | None:
-    """A web page's origin; None for `null` and other kinds of pages."""
-    match = _ORIGIN.fullmatch(text)
-    host = parse_host(match[2]) if match else None
-    return None if match is None or host is None else _origin(match[1].lower(), host)
 
 
 class OwnPagesOnly:
@@ -81,8 +68,4 @@ def _is_own(text: str, asked: str, scheme: str) -> bool:
     if origin is None or host is None:
         return False
     # A secure page before a plain listener is a proxy's that speaks TLS. The reverse would be a page that was changed.
-    return origin == _origin(origin[0], host) and (origin[0] == "https" or scheme not in {"https", "wss"})
-
-
-def _origin(scheme: str, host: Host) -> _Origin:
-    return scheme, host.name, _DEFAULT_PORTS[scheme] if host.port is None else host.port
+    return origin == origin_of(origin[0], host) and (origin[0] == "https" or scheme not in {"https", "wss"})

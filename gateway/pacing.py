@@ -72,6 +72,7 @@ class Pacing:
     """
 
     def __init__(self) -> None:
+        self._shared: OrderedDict[str, Standing] = OrderedDict()
         self._kept: OrderedDict[str, deque[Standing]] = OrderedDict()
         self._count = 0
 
@@ -84,6 +85,14 @@ class Pacing:
         self._count += 1
         while self._count > _MOST_KEPT:
             self._take(next(iter(self._kept)))
+
+    def shared(self, source: str) -> Standing:
+        """The standing of a caller behind a proxy. Its requests come on any of the proxy's connections."""
+        standing = self._shared.setdefault(source, Standing())
+        self._shared.move_to_end(source)
+        if len(self._shared) > _MOST_KEPT:
+            self._shared.popitem(last=False)
+        return standing
 
     def take_over(self, source: str, now: float) -> Standing:
         """The standing of a new connection."""

@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from blindsight.problems import Problem
 
 
-def last_response(problem: Problem) -> bytes:
-    """The response that tells `problem` and ends the connection."""
-    status, fields, body = _last(problem)
+def last_response(problem: Problem, root: str = "") -> bytes:
+    """The response that tells `problem` and ends the connection, of a gateway that is shown under the path `root`."""
+    status, fields, body = _last(problem, root)
     return STATUS_LINE[status] + b"".join(name + b": " + value + b"\r\n" for name, value in fields) + b"\r\n" + body
 
 
-def last_handshake(problem: Problem) -> Response:
+def last_handshake(problem: Problem, root: str = "") -> Response:
     """The same in answer to a WebSocket handshake."""
-    status, fields, body = _last(problem)
+    status, fields, body = _last(problem, root)
     headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields])
     return Response(status, STATUS_LINE[status].split(b" ", 2)[2].strip().decode(), headers, body)
 
 
-def _last(problem: Problem) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+def _last(problem: Problem, root: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     request_id = str(uuid.uuid4())
-    response = errors.response(problem, request_id)
+    response = errors.response(problem, request_id, root)
     fields = [
         (b"date", formatdate(usegmt=True).encode()),
         *response.raw_headers,

@@ -71,7 +71,9 @@ async def serve(settings: Settings) -> int:
 def _limits(settings: Settings, services: Services) -> Limits:
     """The bounds that all public listeners share."""
     return Limits(
-        connections=Connections(settings.max_connections, settings.max_connections_per_address),
+        connections=Connections(settings.max_connections, settings.max_connections_per_address, settings.known_proxies),
+        root_path=settings.root_path,
+        proxies=settings.known_proxies,
         keepalive_seconds=settings.keepalive_timeout,
         body_seconds=settings.body_timeout,
         response_seconds=settings.response_timeout,

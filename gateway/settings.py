@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -13,12 +14,14 @@ from blindsight.errors import AddressError
 from blindsight.wire.address import ANY_CID, Address
 from blindsight.wire.protocol import MAX_FRAME_BYTES
 from gateway.connections import MOST, MOST_FROM_ONE_ADDRESS
-from gateway.hosts import Hosts
-from gateway.origins import parse_origin
+from gateway.forwarded import Proxies
+from gateway.hosts import Hosts, parse_origin
+from gateway.rootpath import OWN_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_ROOT_PATH: Final = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)+")
 _RETIRED: Final = ("BLINDSIGHT_ENCLAVE_HOST", "BLINDSIGHT_ENCLAVE_PORT")
 """Variables of earlier releases, which BLINDSIGHT_ENCLAVE took the place of."""
 
@@ -30,7 +33,9 @@ class RetiredSetting(Exception):
 class Settings(BaseSettings):
     """Everything an operator can set. Durations in seconds, sizes in bytes."""
 
-    model_config = SettingsConfigDict(env_prefix="BLINDSIGHT_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BLINDSIGHT_", env_file=".env", extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     hosts: str | None = Field(
@@ -40,7 +45,16 @@ class Settings(BaseSettings):
     )
     origins: str | None = Field(
         default=None,
-        description="Origins of other sites' pages that may do what the gateway's own may, with commas between.",
+        description="Origins of other sites' pages that may do what the gateway's own may, and read the answers, with"
+        " commas between.",
+    )
+    proxies: str | None = Field(
+        default=None,
+        description="Addresses and networks of proxies, with commas between: what they say of their callers"
+        " (`X-Forwarded-For`, `X-Forwarded-Proto`, `Forwarded`) counts.",
+    )
+    root_path: str = Field(
+        default="", description="Path under which a proxy shows the gateway, such as `/ml`; the proxy may take it off."
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
     tls_port: int | None = Field(default=None, ge=0, le=65535, description="HTTPS port, beside the other.")
@@ -67,7 +81,9 @@ class Settings(BaseSettings):
     bundles: Path | None = Field(default=None, description="Folder of the Cape host's function ciphertexts.")
     max_sessions: int = Field(default=512, gt=0, description="Cape clients connected at once; further ones get 503.")
     idle_seconds: float = Field(
-        default=60, gt=0, description="Seconds of silence after which a Cape client's connection is closed."
+        default=60,
+        gt=0,
+        description="Seconds of silence after which a Cape client's connection is closed.",
     )
     classifier_grant: Path | None = Field(
         default=None, description="File of a deploy token: whose ciphertexts `/classify` takes."
@@ -99,10 +115,12 @@ class Settings(BaseSettings):
     max_connections_per_address: int = Field(
         default=MOST_FROM_ONE_ADDRESS,
         gt=0,
-        description="Connections at once from one address (IPv6: one /64 network); behind a proxy, as many as in all.",
+        description="Connections at once from one address (IPv6: one /64 network) that is no proxy's.",
     )
     keepalive_timeout: float = Field(
-        default=5, gt=0, description="Seconds without a request after which a connection is closed."
+        default=5,
+        gt=0,
+        description="Seconds without a request after which a connection is closed.",
     )
     response_timeout: float = Field(
         default=60,
@@ -149,6 +167,21 @@ class Settings(BaseSettings):
         """The origins of other sites' pages that are trusted."""
         return [text.strip() for text in (self.origins or "").split(",") if text.strip()]
 
+    @property
+    def known_proxies(self) -> Proxies:
+        """Whose word about callers counts."""
+        return Proxies(text.strip() for text in (self.proxies or "").split(",") if text.strip())
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_path(cls, text: str) -> str:
+        path = text.rstrip("/")
+        if path and not _ROOT_PATH.fullmatch(path):
+            raise ValueError(f"{text!r} is no path; write it as /NAME or /NAME/NAME")
+        if path.partition("/")[2].partition("/")[0] in OWN_NAMES:
+            raise ValueError(f"{text!r} begins as one of the gateway's own paths does; choose another")
+        return path
+
     @field_validator("enclave")
     @classmethod
     def _is_an_address(cls, url: str) -> str:
@@ -162,7 +195,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _names_are_names(self) -> Self:
-        _ = self.known_hosts
+        _ = self.known_hosts, self.known_proxies
         for text in self.trusted_origins:
             if parse_origin(text) is None:
                 raise ValueError(

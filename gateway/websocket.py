@@ -45,10 +45,12 @@ class _Handshake(ServerProtocol):
     Cape's command line offers an empty one where it has no token, and could not read websockets' own refusal.
     """
 
+    root_path = ""
+
     def accept(self, request: Request) -> Response:
         response = super().accept(request)
         # websockets' own refusal would quote the caller.
-        return response if response.status_code == 101 else last_handshake(_NO_HANDSHAKE)
+        return response if response.status_code == 101 else last_handshake(_NO_HANDSHAKE, self.root_path)
 
     def process_subprotocol(self, _: Headers) -> None:
         return None
@@ -66,6 +68,7 @@ class StreamingWebSocket(WebSocketsSansIOProtocol):
         super().__init__(*arguments, **options)
         # Clients may offer compression; sealed bytes do not compress.
         self.conn = _Handshake(max_size=(None, MAX_FRAME_BYTES), logger=self.logger)
+        self.conn.root_path = self.config.limits.root_path
         self._gathered = 0
 
     def connection_made(self, transport: BaseTransport) -> None:
@@ -92,7 +95,7 @@ class StreamingWebSocket(WebSocketsSansIOProtocol):
         super().data_received(data)
         # The head comes whole. What websockets finds no request in, it would leave unanswered and open.
         if not self.handshake_initiated and not self.transport.is_closing():
-            self.transport.write(last_response(_NO_HANDSHAKE))
+            self.transport.write(last_response(_NO_HANDSHAKE, self.config.limits.root_path))
             self.transport.close()
             self._writing.look()
 

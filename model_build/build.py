@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from model_build import labels, manifest, onnx_file
+from model_build import formats, labels, manifest, onnx_file
 from model_build.contract import check_contract
 from model_build.errors import ContractError, ModelBuildError
 from model_build.manifest import Manifest
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_build.export import Network
+    from model_build.manifest import Format
 
 RESNET50_FILE = "resnet50.onnx"
 
@@ -111,6 +112,25 @@ def import_onnx(
         shutil.copyfile(source, staging / onnx_name)
         labels.write(staging / label_name, labels.read(label_file))
         return _write_manifest(staging, onnx=onnx_name, label_file=label_name, said=said)
+
+
+def copy(out: Path, source: Path, taken: tuple[Format, ...] | None) -> Manifest:
+    """Write the model directory `out`: `source` with `taken` as its formats.
+
+    Raises `ContractError`, and then writes nothing.
+    """
+    described = manifest.read(source)
+    if out.resolve() == source.resolve():
+        raise ContractError(f"{out} is the model directory itself", "give another folder to write to")
+    with _staging(out) as staging:
+        for part in (described.onnx, described.labels):
+            path = Path(shutil.copyfile(source / part.file, staging / part.file))
+            if manifest.file_sha256(path) != part.sha256:
+                raise ContractError(
+                    f"{source / part.file} is not the file that its manifest names", "build the model again"
+                )
+        shutil.copyfile(source / manifest.FILE_NAME, staging / manifest.FILE_NAME)
+        return formats.settle(staging, taken)
 
 
 def _plain(name: str) -> str:

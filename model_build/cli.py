@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from model_build import build, weights
+from model_build import build, formats, weights
 from model_build.errors import ModelBuildError
 from model_build.manifest import file_sha256
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_build.export import Network
-    from model_build.manifest import Manifest
+    from model_build.manifest import Format, Manifest
 
 _INSTALL = "install requirements/torch.txt and requirements/model-build.txt: see docs/operations.md"
 
@@ -59,9 +59,12 @@ def _failed(console: Console, message: str, next_step: str, *, status: int = 1) 
 
 
 def _build(options: argparse.Namespace, console: Console) -> int:
+    if options.directory:
+        _print_model(options.out, build.copy(options.out, options.directory, options.formats))
+        return 0
     if options.onnx:
         console.print(f"Checking {options.onnx}", markup=False)
-        made = build.import_onnx(
+        build.import_onnx(
             options.out,
             options.onnx,
             label_file=options.labels,
@@ -74,13 +77,14 @@ def _build(options: argparse.Namespace, console: Console) -> int:
         file = None if options.untrained else options.weights or _fetch(options.cache, console)
         network = _network(file, options.seed)
         pictures = _pictures(options.check_images)
-        made = build.build_resnet50(
+        build.build_resnet50(
             options.out,
             network,
             plain=options.plain,
             pictures=pictures,
             say=lambda line: console.print(line, markup=False),
         )
+    made = formats.settle(options.out, options.formats)
     if not made.trained:
         console.print("NOTE: this model is not trained; its answers mean nothing", style="bold yellow")
     _print_model(options.out, made)
@@ -164,6 +168,9 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
     )
     source.add_argument("--untrained", action="store_true", help="random weights, for machines without network")
     source.add_argument("--onnx", type=Path, metavar="FILE", help="an ONNX classifier of the same contract")
+    source.add_argument(
+        "--directory", type=Path, metavar="DIR", help="a model directory, to copy it with other --formats"
+    )
     command.add_argument("--seed", type=int, metavar="N", help="seed of --untrained (default 0)")
     command.add_argument("--plain", action="store_true", help="keep torch's export as it is, without optimisation")
     command.add_argument(
@@ -173,6 +180,13 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
     command.add_argument("--version", help="version of --onnx in the manifest (default from its SHA-256)")
     command.add_argument(
         "--untrained-model", action="store_true", help="say in the manifest that --onnx is not trained"
+    )
+    command.add_argument(
+        "--formats",
+        type=_formats,
+        metavar="LIST",
+        help="image formats that the function takes, some of jpeg,png,webp,avif; the manifest, and so the evidence,"
+        " states them (default jpeg,png,webp)",
     )
     _add_cache(command)
     _add_check_images(command)
@@ -194,6 +208,13 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
         train.add_arguments(command)
         command.set_defaults(run=lambda options, _console: train.run(options))
     return parser
+
+
+def _formats(text: str) -> tuple[Format, ...]:
+    try:
+        return formats.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _add_cache(command: argparse.ArgumentParser) -> None:
@@ -222,8 +243,10 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
         for option in ("labels", "name", "version", "untrained_model"):
             if getattr(options, option):
                 parser.error(f"--{option.replace('_', '-')} needs --onnx")
-    elif options.plain or options.check_images:
-        parser.error("--plain and --check-images are for ResNet50, not for --onnx")
+    if (options.onnx or options.directory) and (options.plain or options.check_images):
+        parser.error("--plain and --check-images are for ResNet50, not for --onnx or --directory")
+    if options.directory and not options.formats:
+        parser.error("--directory needs --formats")
     if options.seed is not None and not options.untrained:
         parser.error("--seed needs --untrained")
     options.seed = options.seed or 0

@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 from importlib import metadata
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from model_build import lfs
 from model_build.errors import ContractError
@@ -26,7 +26,24 @@ PlainFileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
 """A file beside the manifest: no folders, nothing hidden, nothing a shell or a zip reader could take amiss."""
 
 Text = Annotated[str, Field(min_length=1)]
+
+Format = Literal["jpeg", "png", "webp", "avif"]
+"""An image format that the function can decode."""
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+"""All of them, in the order in which a manifest lists those that are taken."""
+
+DEFAULT_FORMATS: tuple[Format, ...] = ("jpeg", "png", "webp")
+"""What the models made here take unless others are asked for, and what a manifest without `formats` takes."""
+
 Triple = tuple[float, float, float]
+
+
+def _in_order(formats: tuple[Format, ...]) -> tuple[Format, ...]:
+    """Two manifests that take the same have the same digest. Raises `ValueError`."""
+    if formats != tuple(each for each in FORMATS if each in formats):
+        raise ValueError(f"the formats are not in the order {', '.join(FORMATS)}, or one comes twice")
+    return formats
 
 
 class _Part(BaseModel):
@@ -100,6 +117,8 @@ class Manifest(_Part):
     output: Output
     preprocessing: Preprocessing = Preprocessing()
     labels: Labels
+    formats: Annotated[tuple[Format, ...], Field(min_length=1), AfterValidator(_in_order)] | None = None
+    """The image formats that are taken; absent from manifests made before there was a choice."""
     versions: dict[str, str]
     notice: Text | None = None
     """What everyone who gets an answer of this model must know; absent where there is nothing to say."""

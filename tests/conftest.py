@@ -51,6 +51,15 @@ def assets() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases(assets: Path) -> Path:
+    """The folder of inputs made after people's complaints; its README says what each should give."""
+    folder = assets.parent / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there: no inputs after people's complaints")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def colour_model(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     """A model directory whose right answer for any picture is the grid colour next to its mean."""
     return write_colour_model(tmp_path_factory.mktemp("colour-model"))

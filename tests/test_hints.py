@@ -28,13 +28,15 @@ SHOWN_BY = {
     "model_build/": _MODEL,
     "enclave_function/bundle/builder.py": _BUNDLE,
     "enclave_function/bundle/vendor.py": [("enclave_function", "bundle", "build")],
+    # It tells a caller how the model would have to be built.
+    "enclave_function/photo_classifier/formats.py": [("model_build", "build")],
     "blindsight_cli/modelpath.py": _BUNDLE,
 }
 """Which commands show the messages of a file; the first prefix counts. All of them must have an option that a message
 names by itself: `blindsight up`, and so `make run`, has few of `model_build`'s."""
 
-FOREIGN = {"--bypass-policy-lockout-safety-check", "--debug-mode", "--require"}
-"""Options of other programs, outside a command that is written out: `aws kms put-key-policy`, `nitro-cli`, Node.js."""
+FOREIGN = {"--bypass-policy-lockout-safety-check", "--data-binary", "--debug-mode", "--require"}
+"""Options of other programs, outside a command that is written out: of AWS's command lines, curl and Node.js."""
 
 _COMMAND = re.compile(
     r"[`'>]((?:[\w.${}/]*/)?(?:blindsight|cape|make|python3? -m)(?: [^`'<]*)?)[`'<]|(\bpython3? -m \w+[\w -]*)"

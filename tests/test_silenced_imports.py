@@ -43,6 +43,8 @@ def guard(path: Path) -> Path:
     """What runs before anything else of this file's package; of tests, what pytest loads first."""
     if path.parts[0] == TESTS.name:
         return TESTS / "conftest.py"
+    if path.parts[0] == "examples":
+        return path  # Each is a program of its own.
     # What `enclave_function` holds is at the root of a bundle.
     depth = 2 if path.parts[0] == "enclave_function" else 1
     return Path(*path.parts[:depth], "__init__.py")

@@ -81,6 +81,8 @@ class AsyncClient:
     ) -> Classification:
         """Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which.
 
+        HEIC is not taken: `blindsight.client.photos.as_jpeg` turns it into JPEG here.
+
         `top_k` None asks for five classes, or all that the model has.
 
         With `with_receipt` the answer's `archive` is what to keep; its receipt has been checked.

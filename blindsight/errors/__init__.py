@@ -19,6 +19,7 @@
     ├── ReceiptError                a receipt that proves nothing
     ├── ReleaseError                a release file that says nothing, or an artifact that is not the released one
     ├── EifError                    an enclave image that is not well-formed, or not signed as it says
+    ├── ConversionError             a photo that was not turned into a format that an enclave takes; nothing was sent
     ├── ProxyError                  a proxy that must not be used so; nothing was sent
     ├── AddressError                an address of a service that cannot be used
     ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
@@ -46,12 +47,14 @@ from blindsight.errors.evidence import (
     PolicyError,
 )
 from blindsight.errors.messages import ReceiptError, SealingError
+from blindsight.errors.photos import ConversionError
 from blindsight.errors.transport import AddressError, ProxyError, TransportError
 
 __all__ = [
     "AddressError",
     "BlindsightError",
     "CapeError",
+    "ConversionError",
     "EifError",
     "EvidenceChainError",
     "EvidenceClaimsError",

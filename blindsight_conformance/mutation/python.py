@@ -18,8 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from blindsight_conformance.mutation import excluded
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from blindsight_conformance.book import Case
 
@@ -33,15 +35,25 @@ MODULES = (
     "attestation/steps", "attestation/verifier", "cbor",
 )  # fmt: skip
 UNIT_TESTS = "tests/blindsight/attestation"
-FAST = ("test_steps", "test_report", "test_policy_ends", "test_policy", "test_emulated", "test_claims", "test_shapes")
+FAST = (
+    "test_steps",
+    "test_report",
+    "test_policy_ends",
+    "test_policy",
+    "test_emulated",
+    "test_claims",
+    "test_shapes",
+    "test_verdicts",
+    "../test_cbor",
+)
 SECONDS = 30
 """Of processor time."""
 WORKERS = 2
 
 
-def main() -> int:
-    """Make and try all mutants; returns 1 if one survives that is not excluded."""
-    found = _made()
+def main(only: Sequence[str] = ()) -> int:
+    """Make and try mutants: all, or those of functions whose names begin so. 1 if one survives that is not excluded."""
+    found = {name: is_text for name, is_text in _made().items() if not only or name.startswith(tuple(only))}
     sys.path.insert(0, str(MUTANTS))
     judges = _judges()
     hits = _hits(judges)
@@ -50,6 +62,8 @@ def main() -> int:
     for name, is_text in found.items():
         if is_text:
             outcomes[name] = "text"
+        elif excluded.is_excluded(_function(name), ""):
+            outcomes[name] = "excluded"
         elif not hits.get(_function(name)):
             outcomes[name] = "survived"
         else:
@@ -65,6 +79,9 @@ def main() -> int:
     print(f"{len(left)} survive the cases", file=sys.stderr)
     with ThreadPoolExecutor(WORKERS) as pool:
         outcomes |= zip(left, pool.map(_unit_tested, left), strict=True)
+    for name, outcome in outcomes.items():
+        if outcome == "survived" and excluded.is_excluded(_function(name), _added(name)):
+            outcomes[name] = "excluded"
     survived = [name for name, outcome in outcomes.items() if outcome == "survived"]
     counts = {outcome: list(outcomes.values()).count(outcome) for outcome in sorted(set(outcomes.values()))}
     print(f"{len(outcomes)} mutants: {counts}")
@@ -193,6 +210,11 @@ def _unit_tested(name: str) -> str:
     return "killed" if os.waitpid(pid, 0)[1] else "survived"
 
 
+def _added(name: str) -> str:
+    """The changed lines of a mutant."""
+    return "\n".join(line[1:] for line in _difference(name).splitlines() if line.startswith("+"))
+
+
 def _difference(name: str) -> str:
     from mutmut.mutation.diff_apply import get_diff_for_mutant  # noqa: PLC0415 -- likewise
 
@@ -200,8 +222,8 @@ def _difference(name: str) -> str:
     path = MUTANTS / f"{module.replace('.', '/')}.py"
     difference = get_diff_for_mutant(mutant, source=path.read_text("utf-8"), path=path)
     changed = [line for line in difference.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
-    return "\n".join([name, *(line for line in changed if "def " not in line), ""])
+    return "\n".join([name, *(line for line in changed if "__mutmut_" not in line), ""])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 
 _REPORTING = {"passed", "asked", "step"}
+_NAMES_THE_PLACE = {"_list", "hash_of", "version_key", "whole_seconds", "_check_seconds", "_hashes", "_text"}
+"""Functions whose last of several arguments is the name that their message gives to the place of a fault."""
+
+_NAMES_THE_PLACE_FIRST = {"_certificate", "_claim"}
 
 
 def only_texts(original: ast.AST, mutant: ast.AST) -> bool:
@@ -22,8 +26,23 @@ class _Blind(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         kept = 1 if name.endswith(("Error", "_error")) or name in {"asked", "step"} else 0
-        if kept or name in _REPORTING:
+        if name == "ValueError" or (name == "__init__" and ast.unparse(node.func) == "super().__init__"):
+            node.args = [_text() for _ in node.args]
+        elif name in _NAMES_THE_PLACE and len(node.args) > 1:
+            node.args[-1] = _text()
+        elif name in _NAMES_THE_PLACE_FIRST and len(node.args) > 1:
+            node.args[0] = _text()
+        elif name == "Step":
+            node.args[2:4] = [_text() for _ in node.args[2:4]]
+        elif kept or name in _REPORTING:
             node.args = [*node.args[:kept], *(_text() for _ in node.args[kept:])]
+        self.generic_visit(node)
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        """A message that is put together before it is raised."""
+        if ast.unparse(node.targets[0]) == "text" and isinstance(node.value, ast.JoinedStr | ast.Constant):
+            node.value = _text()
         self.generic_visit(node)
         return node
 

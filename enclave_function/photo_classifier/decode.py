@@ -1,47 +1,89 @@
 """Encoded image bytes to an upright RGB picture, within stated limits.
 
-The limits are checked on the header, before any pixel is decoded: a 40 KB PNG can announce 10 gigapixels.
+The limits are checked on the header, before any pixel is decoded: a 40 KB PNG can announce 10 gigapixels. Decoders are
+used by name, never found by a library's own search: only those of the formats that the manifest lists are imported.
 """
 
 from __future__ import annotations
 
+import importlib
 import io
 import struct
 import warnings
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from photo_classifier import problems
+from photo_classifier import exif, formats, jpeg, png, problems, webp
+from photo_classifier.formats import AVIF, JPEG, PNG, WEBP, Format, FormatNotTaken
 from photo_classifier.problems import InputProblem
 
-MAX_BYTES = 20 * 1024 * 1024
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+MAX_BYTES: Final = 20 * 1024 * 1024
 """Largest encoded image, bytes. A 48-megapixel phone JPEG is about 12 MB."""
 
-MAX_PIXELS = 50_000_000
-"""Largest picture, width x height. Decoded RGB takes 4 bytes a pixel in Pillow, so 200 MB at the limit."""
+MAX_PIXELS: Final = 64 * 1024 * 1024
+"""Largest picture, width x height: 8192 x 8192, so that a "50 MP" phone's 8192 x 6144 fits.
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+Decoded RGB takes 4 bytes a pixel in Pillow, 256 MiB at the limit.
+"""
 
 # Pillow's own bomb check only warns up to twice its limit; ours replaces it.
 Image.MAX_IMAGE_PIXELS = None
 
-_OTHER_IMAGE_SIGNATURES = (
-    b"GIF87a", b"GIF89a", b"BM", b"II*\x00", b"MM\x00*", b"\x00\x00\x01\x00", b"\xff\x0a", b"\x00\x00\x00\x0cJXL ",
-)  # fmt: skip
-_OTHER_IMAGE_BRANDS = (b"ftypavif", b"ftypheic", b"ftypheix", b"ftypmif1")
+_PLUGINS: Final = {
+    JPEG.name: ("PIL.JpegImagePlugin", "JpegImageFile"),
+    PNG.name: ("PIL.PngImagePlugin", "PngImageFile"),
+    WEBP.name: ("PIL.WebPImagePlugin", "WebPImageFile"),
+    AVIF.name: ("PIL.AvifImagePlugin", "AvifImageFile"),
+}
+
+_UNDECODABLE: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,  # AVIF's
+    struct.error,
+)
+"""What Pillow raises on damaged pictures."""
+
+_MISSING_GREY: Final = frozenset({127, 128})
+"""What a JPEG decoder fills in for missing pixels: coefficients of zero, which are 127 in inverted CMYK."""
+
+_STRIP_ROWS: Final = 256
+"""Rows that are worked on at once, where that needs memory beside the picture."""
 
 
 def looks_encoded(data: bytes) -> bool:
-    """Say whether `data` begins like a JPEG, PNG or WebP file."""
-    return data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+    """Say whether `data` begins like a JPEG, PNG, WebP or AVIF file."""
+    found = formats.identify(data)
+    return found is not None and found.name in formats.DECODABLE
 
 
-def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def prepare(taken: Collection[str]) -> None:
+    """Import the decoders of the formats `taken`, some of `formats.DECODABLE`."""
+    for name in taken:
+        importlib.import_module(_PLUGINS[name][0])
+
+
+def decode(
+    data: bytes,
+    *,
+    taken: Sequence[str] = formats.DEFAULT,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
     """Decode `data` to an RGB image turned as its EXIF orientation says; an animation gives its first frame.
 
-    Grey, CMYK, palette and 16-bit pictures are converted, transparency is dropped (as `Image.convert("RGB")` does).
-    Raises `InputProblem`.
+    `taken` are the formats that are decoded, some of `formats.DECODABLE`. Grey, CMYK, palette and 16-bit pictures are
+    converted, transparency is dropped (as `Image.convert("RGB")` does). Raises `InputProblem`.
     """
     if not data:
         raise InputProblem(problems.EMPTY_BODY, "The image is empty.")
@@ -49,54 +91,138 @@ def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIX
         raise InputProblem(
             problems.IMAGE_TOO_LARGE, f"The image has more than {max_bytes} bytes.", limit_bytes=max_bytes
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's warnings quote metadata of the image.
-        image = _open(data)
-        width, height = image.size
-        if width * height > max_pixels:
-            raise InputProblem(
-                problems.TOO_MANY_PIXELS,
-                f"The image has {width}x{height} pixels, more than {max_pixels}.",
-                limit_pixels=max_pixels,
-            )
-        try:
-            image.load()
-            rgb = _to_rgb(image)
-            turn = _turn(image)
-            return rgb if turn is None else rgb.transpose(turn)
-        except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
-            raise InputProblem(
-                problems.TRUNCATED_IMAGE, "The image is truncated or damaged: its pixels cannot be decoded."
-            ) from error
-
-
-def _open(data: bytes) -> Image.Image:
+    found = formats.identify(data)
+    if found is None:
+        raise InputProblem(problems.NOT_AN_IMAGE, f"These bytes are not a {formats.listed(taken, 'or')} image.")
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        if looks_encoded(data):
-            raise InputProblem(
-                problems.TRUNCATED_IMAGE, "The image ends before its header is complete, or the header is damaged."
-            ) from error
-        if data.startswith(_OTHER_IMAGE_SIGNATURES) or data[4:12] in _OTHER_IMAGE_BRANDS:
-            raise InputProblem(
-                problems.UNSUPPORTED_MEDIA_TYPE, "This image format is not supported: send JPEG, PNG or WebP."
-            ) from error
-        raise InputProblem(problems.NOT_AN_IMAGE, "These bytes are not a JPEG, PNG or WebP image.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
-        raise InputProblem(problems.TRUNCATED_IMAGE, "The image's header is damaged.") from error
+        if found.name not in taken:
+            raise FormatNotTaken(found)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's warnings quote metadata of the image.
+            return _upright(found, data, max_pixels)
+    except FormatNotTaken as refused:
+        raise InputProblem(
+            problems.UNSUPPORTED_MEDIA_TYPE,
+            f"This is {refused.format.title}; this model takes {formats.listed(taken, 'and')}: {refused.format.hint}.",
+        ) from refused
+
+
+def _upright(found: Format, data: bytes, max_pixels: int) -> Image.Image:
+    if found is JPEG:
+        image = _jpeg(data, max_pixels)
+        block = image.info.get("exif")
+    elif found is AVIF:
+        # Its own boxes turn a picture; Pillow gives what they say as an EXIF orientation, in place of a real one.
+        image = _loaded(found, data, max_pixels)
+        block = image.info.get("exif")
+    else:
+        reduced = png.reduce(data) if found is PNG else webp.reduce(data)
+        image = _loaded(found, reduced.data, max_pixels)
+        block = reduced.exif
+        if found is PNG and _ends_in_nothing(image) and not png.has_all_rows(reduced):
+            raise _truncated(PNG, "some of its pixels are missing")
+    turn = _TURNS.get(exif.orientation(block))
+    image = _to_rgb(image)
+    return image if turn is None else image.transpose(turn)
+
+
+def _loaded(found: Format, data: bytes, max_pixels: int) -> Image.Image:
+    """The picture with its pixels. Raises `InputProblem`."""
+    module, name = _PLUGINS[found.name]
+    plugin: Any = getattr(importlib.import_module(module), name)
+    try:
+        image: Image.Image = plugin(io.BytesIO(data))
+    except _UNDECODABLE as error:
+        raise _truncated(found, "its header is incomplete or wrong") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        raise InputProblem(
+            problems.TOO_MANY_PIXELS,
+            f"The image has {width}x{height} pixels, more than {max_pixels}.",
+            limit_pixels=max_pixels,
+        )
+    try:
+        image.load()
+    except _UNDECODABLE as error:
+        raise _truncated(found, "its pixels are incomplete or cannot be decoded") from error
+    return image
+
+
+def _jpeg(data: bytes, max_pixels: int) -> Image.Image:
+    """A JPEG's picture, whether or not its end marker is there. Raises `InputProblem`, `FormatNotTaken`."""
+    structure = None if data.endswith(jpeg.END) else jpeg.structure(data)
+    if structure is not None and not structure.has_end:
+        return _endless_jpeg(data, structure, max_pixels)
+    try:
+        image = _loaded(JPEG, data, max_pixels)
+    except InputProblem:
+        if not (structure or jpeg.structure(data)).plain:
+            raise FormatNotTaken(formats.JPEG_LOSSLESS) from None
+        raise
+    if _ends_in_grey(image):
+        structure = structure or jpeg.structure(data)
+        if structure.pixels_end is not None:
+            _require_all_pixels(data, structure, max_pixels)
+    return image
+
+
+def _endless_jpeg(data: bytes, structure: jpeg.Structure, max_pixels: int) -> Image.Image:
+    if not structure.plain:
+        raise FormatNotTaken(formats.JPEG_LOSSLESS)
+    if structure.pixels_end is None:
+        raise _truncated(JPEG, "it ends before its pixels begin")
+    if not structure.complete:
+        raise _truncated(JPEG, "it ends before the last of its scans")
+    return _require_all_pixels(data, structure, max_pixels)
+
+
+def _require_all_pixels(data: bytes, structure: jpeg.Structure, max_pixels: int) -> Image.Image:
+    """The picture of `data`, if no pixel of it depends on what follows its scans. Raises `InputProblem`."""
+    first, *others = jpeg.continued(data, structure)
+    image = _loaded(JPEG, first, max_pixels)
+    for each in others:
+        if not _equal(image, _loaded(JPEG, each, max_pixels)):
+            raise _truncated(JPEG, "some of its pixels are missing")
+    return image
+
+
+def _equal(image: Image.Image, other: Image.Image) -> bool:
+    """Whether two pictures of one size have the same pixels."""
+    strips = [
+        (0, top, image.width, min(top + _STRIP_ROWS, image.height)) for top in range(0, image.height, _STRIP_ROWS)
+    ]
+    return all(image.crop(strip).tobytes() == other.crop(strip).tobytes() for strip in strips)
+
+
+def _ends_in_grey(image: Image.Image) -> bool:
+    """Whether the last pixel is what decoders put in place of missing ones."""
+    last: Any = image.getpixel((image.width - 1, image.height - 1))
+    return _MISSING_GREY.issuperset(last if isinstance(last, tuple) else (last,))
+
+
+def _ends_in_nothing(image: Image.Image) -> bool:
+    """Whether one of the last two rows is all zeros: the rows of an interlaced picture's last pass are every second."""
+    tops = range(max(image.height - 2, 0), image.height)
+    return not all(any(image.crop((0, top, image.width, top + 1)).tobytes()) for top in tops)
+
+
+def _truncated(found: Format, what: str) -> InputProblem:
+    return InputProblem(problems.TRUNCATED_IMAGE, f"The {found.title} is truncated or damaged: {what}.")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # 16-bit grey. Pillow's own conversion clips at 255 instead of scaling, which turns the picture white.
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
-        image = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
-    return image if image.mode == "RGB" else image.convert("RGB")
+    if not image.mode.startswith("I"):
+        return image if image.mode == "RGB" else image.convert("RGB")
+    # 16-bit grey. Pillow's own conversion clips at 255 instead of scaling, which turns the picture white.
+    rgb = Image.new("RGB", image.size)
+    for top in range(0, image.height, _STRIP_ROWS):
+        strip = image.crop((0, top, image.width, min(top + _STRIP_ROWS, image.height)))
+        grey = np.asarray(strip).astype(np.int64).clip(0, 65535)
+        rgb.paste(Image.fromarray(((grey + 128) // 257).astype(np.uint8)), (0, top))
+    return rgb
 
 
-_EXIF_ORIENTATION = 0x0112
-_TURNS = {
+_TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -105,11 +231,3 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """The turn that `image`'s metadata asks for; a damaged EXIF block asks for none."""
-    try:
-        return _TURNS.get(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, struct.error):
-        return None

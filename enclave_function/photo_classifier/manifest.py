@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from photo_classifier import formats
 from photo_classifier.transform import Preprocessing
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class ModelFiles:
     onnx: Path
     labels: tuple[str, ...]
     preprocessing: Preprocessing
+    formats: tuple[str, ...]
+    """The image formats that are taken, some of `formats.DECODABLE`, in its order."""
 
 
 def read(folder: Path) -> ModelFiles:
@@ -37,6 +40,7 @@ def read(folder: Path) -> ModelFiles:
     manifest = _manifest(folder / FILE_NAME)
     try:
         preprocessing = _preprocessing(manifest["preprocessing"])
+        taken = _formats(manifest.get("formats", list(formats.DEFAULT)))
         if manifest["output"]["activation"] != "softmax":
             raise ModelError("model.json asks for another activation than softmax over the output")
         if manifest["input"]["shape"][1:] != [3, preprocessing.crop, preprocessing.crop]:
@@ -49,7 +53,7 @@ def read(folder: Path) -> ModelFiles:
         raise ModelError(f"model.json is incomplete or malformed: {type(error).__name__} {error}") from error
     except OSError as error:
         raise ModelError(f"a file that model.json names cannot be read: {error}") from error
-    return ModelFiles(manifest, onnx, labels, preprocessing)
+    return ModelFiles(manifest, onnx, labels, preprocessing, taken)
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -97,3 +101,11 @@ def _preprocessing(entry: dict[str, Any]) -> Preprocessing:
     return Preprocessing(
         resize, crop, (float(mean[0]), float(mean[1]), float(mean[2])), (float(std[0]), float(std[1]), float(std[2]))
     )
+
+
+def _formats(entry: object) -> tuple[str, ...]:
+    if not isinstance(entry, list) or not entry or not all(isinstance(name, str) for name in entry):
+        raise ModelError("model.json does not list the image formats that are taken as names")
+    if unknown := sorted(set(entry) - set(formats.DECODABLE)):
+        raise ModelError(f"model.json lists image formats that this function does not decode: {', '.join(unknown)}")
+    return tuple(name for name in formats.DECODABLE if name in entry)

@@ -23,7 +23,7 @@ NICE: Final = 5
 _START_SECONDS = 120.0
 """In which a function must be loaded and warm; a large model on a busy machine takes some."""
 LIMITS: Final = Limits(memory_bytes=6 << 30, file_bytes=1 << 30, nice=NICE)
-"""Of one worker. ResNet50 and the largest photo take less than 1 GiB; larger models take more."""
+"""Of one worker. ResNet50 and the largest photo take less than 2 GiB (docs/photos.md); larger models take more."""
 
 
 class WorkerLost(Exception):

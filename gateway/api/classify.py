@@ -9,9 +9,11 @@ from fastapi import APIRouter, Request, Response
 
 from blindsight import receipts
 from blindsight.problems import Problem
+from gateway import errors
 from gateway.api import openapi, parameters, sealed
 from gateway.api.body import BATCH_PARAMETERS, PARAMETERS, read_image, read_images
 from gateway.api.shapes import BatchClassification, Classification
+from gateway.rootpath import root_of
 from gateway.services import services_of
 
 if TYPE_CHECKING:
@@ -47,10 +49,12 @@ async def classify(request: Request) -> dict[str, Any] | Response:
 
     `curl -F file=@dog.jpeg …/classify`, or `curl --data-binary @dog.jpeg -H 'Content-Type: image/jpeg' …/classify`.
 
-    The gateway seals the photo to the attested enclave; only that decodes it. A raw body is taken by its content under
-    any `image/*`, `application/octet-stream`, `binary/octet-stream` or no type; `Content-Encoding` may be gzip or
-    deflate. 602112 bytes that do not begin like a JPEG, PNG or WebP file are taken as an already normalised
-    (1, 3, 224, 224) float32 tensor. Parameters stand in the query, the form or the JSON; unknown names are refused.
+    Taken are JPEG, PNG and WebP unless the model was built for others: `model.formats` of `/info` lists them. Another
+    format is named in the 415. The gateway seals the photo to the attested enclave; only that decodes it. A raw body is
+    taken by its content under any `image/*`, `application/octet-stream`, `binary/octet-stream` or no type;
+    `Content-Encoding` may be gzip or deflate. 602112 bytes that do not begin like a JPEG, PNG, WebP or AVIF file are
+    taken as an already normalised (1, 3, 224, 224) float32 tensor. Parameters stand in the query, the form or the JSON;
+    unknown names are refused.
 
     A Cape client's ciphertext for the classifier's account (`text/plain`, or JSON `{"ciphertext": "cape:…"}`) is passed
     on unread, and so is a request that the caller sealed (`message/ohttp-req`), as at `/ohttp`; its parameters are
@@ -108,7 +112,7 @@ async def classify_batch(request: Request) -> dict[str, Any]:
             seconds=settings.body_timeout,
         )
         wanted = parameters.wanted([query, given], attested.classes)
-        results = await _classify_each(services, images, wanted.top_k)
+        results = await _classify_each(services, images, wanted.top_k, root_of(request.scope))
     models = [result.pop("model") for result in results if "model" in result]
     return {
         "request_id": request.state.request_id,
@@ -118,7 +122,9 @@ async def classify_batch(request: Request) -> dict[str, Any]:
     }
 
 
-async def _classify_each(services: Services, images: list[bytes | Problem], top_k: int) -> list[dict[str, Any]]:
+async def _classify_each(
+    services: Services, images: list[bytes | Problem], top_k: int, root: str
+) -> list[dict[str, Any]]:
     places = asyncio.Semaphore(_BATCH_PARALLEL)
 
     async def one(image: bytes | Problem) -> dict[str, Any]:
@@ -128,7 +134,7 @@ async def _classify_each(services: Services, images: list[bytes | Problem], top_
             async with places:
                 return (await services.exchange.classify(image, top_k)).content
         except Problem as problem:
-            return {"problem": problem.body()}
+            return {"problem": errors.document(problem, root)}
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(image)) for image in images]

@@ -192,7 +192,7 @@ ANSWERS: Final[Mapping[str, Mapping[str, tuple[str, Any]]]] = {
 
 _REFUSALS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "bad_request": ("The request's head has more than 65536 bytes.", {}),
-    "empty_body": ("The form has no file in a field called 'file'.", {}),
+    "empty_body": ("The form has no image in a field called 'file' or 'image'.", {}),
     "bad_multipart": ("The multipart form ends before its last boundary.", {}),
     "bad_json": ("The body is not JSON.", {}),
     "unauthenticated": ("Send an API token: `Authorization: Bearer bs_…`.", {}),

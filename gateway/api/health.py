@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 
 import blindsight
 from gateway.api import openapi
 from gateway.api.shapes import Health, Info
+from gateway.rootpath import root_of
 from gateway.services import services_of
 
 router = APIRouter(tags=["operations"])
+
+_LINKS: Final = {
+    "classify": "/classify",
+    "batch": "/classify/batch",
+    "sealed": "/ohttp",
+    "keys": "/.well-known/ohttp-gateway",
+    "attestation": "/attestation",
+    "ready": "/readyz",
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+    "problems": "/problems",
+}
 
 
 @router.get("/livez", response_model=Health, operation_id="getLiveness", summary="The process runs")
@@ -66,16 +79,6 @@ async def info(request: Request) -> dict[str, Any]:
             "max_in_flight": settings.max_in_flight,
             "deadline_seconds": settings.deadline,
         },
-        "links": {
-            "classify": "/classify",
-            "batch": "/classify/batch",
-            "sealed": "/ohttp",
-            "keys": "/.well-known/ohttp-gateway",
-            "attestation": "/attestation",
-            "ready": "/readyz",
-            "docs": "/docs",
-            "openapi": "/openapi.json",
-            "problems": "/problems",
-        },
+        "links": {name: f"{root_of(request.scope)}{path}" for name, path in _LINKS.items()},
         "notices": [known.notice] if known and known.notice else [],
     }

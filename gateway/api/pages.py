@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from blindsight.problems import CATALOGUE
+from gateway.rootpath import lacks_slash, root_of
 from gateway.services import services_of
 
 STATIC: Final = Path(__file__).parents[1] / "static"
@@ -22,10 +23,10 @@ _PAGE_POLICY: Final = (
 
 _PROBLEMS: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Problem codes</title><link rel="stylesheet" href="/static/style.css"></head>
+<title>Problem codes</title><link rel="stylesheet" href="static/style.css"></head>
 <body><main><h1>Problem codes</h1>
 <p>What the <code>code</code> of a problem document means, with its HTTP status. The requests are described in the
-<a href="/docs">API documentation</a>.</p>
+<a href="docs">API documentation</a>.</p>
 <dl>{rows}</dl>
 </main></body></html>
 """
@@ -33,9 +34,11 @@ _PROBLEMS: Final = """<!doctype html>
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/")
-async def index() -> FileResponse:
+@router.get("/", response_model=None)
+async def index(request: Request) -> FileResponse | RedirectResponse:
     """The page that verifies the enclave, seals a photo to it and opens the answer, all in the browser."""
+    if lacks_slash(request):
+        return RedirectResponse(f"{root_of(request.scope)}/")
     headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"}
     return FileResponse(STATIC / "app" / "index.html", headers=headers)
 

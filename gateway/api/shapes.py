@@ -144,7 +144,10 @@ class Info(_Shape):
 
     name: str
     version: str
-    model: dict[str, Any] | None
+    model: dict[str, Any] | None = Field(
+        description="The attested manifest and its digest; null until the enclave has been reached. `formats` are the"
+        " image formats that are taken; a manifest without them means jpeg, png and webp."
+    )
     confinement: Confinement | None = Field(description="Null until the enclave has been reached.")
     limits: Limits
     links: dict[str, str]

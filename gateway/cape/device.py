@@ -22,6 +22,7 @@ from gateway.cape.bearer import bearer_account
 from gateway.cape.device_codes import INTERVAL, LIFETIME, Device, unknown_code
 from gateway.cape.services import cape_of
 from gateway.cape.store import TokenRow, unknown_account
+from gateway.rootpath import link
 
 if TYPE_CHECKING:
     from starlette.types import Message
@@ -64,7 +65,7 @@ async def device_code(request: Request) -> dict[str, Any]:
         raise CapeError("malformed_request", "the body is not a form")
     cape = cape_of(request)
     new = await cape.store.device_codes.create(await _device(request, dict(form), cape.store))
-    page = f"{request.base_url}device"
+    page = link(request, "/device")
     return {
         "device_code": new.device_code,
         "user_code": new.user_code,

@@ -4,7 +4,7 @@ async function showNotice() {
   const notice = document.getElementById("notice");
   const say = (text) => { notice.textContent = text; notice.hidden = false; };
   try {
-    const info = await (await fetch("/info")).json();
+    const info = await (await fetch("info")).json();
     if (!info.model) say("The enclave is not verified: nothing is answered until its evidence is accepted.");
     else if (info.notices.length) say(info.notices.join(" "));
     return info;

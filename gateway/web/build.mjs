@@ -25,7 +25,7 @@ if (/<\/script|<!--/i.test(script) || /<\/style/i.test(style)) throw new Error("
 const sha256 = (text, encoding) => createHash("sha256").update(text).digest(encoding);
 const source = (text) => `'sha256-${sha256(text, "base64")}'`;
 // A browser may keep what it fetched: parts of two releases must never meet.
-const address = (name, text) => `/static/app/${name}?${sha256(text, "hex").slice(0, 16)}`;
+const address = (name, text) => `static/app/${name}?${sha256(text, "hex").slice(0, 16)}`;
 const policy = [
   "default-src 'none'",
   `script-src ${source(script)}`,
@@ -53,7 +53,7 @@ const files = {
   "index.html": page({
     mode: "served",
     csp: "",
-    style: `<link rel="icon" href="/static/swagger-ui/favicon-32x32.png">\n<link rel="stylesheet" href="${address("app.css", style)}">`,
+    style: `<link rel="icon" href="static/swagger-ui/favicon-32x32.png">\n<link rel="stylesheet" href="${address("app.css", style)}">`,
     script: `<script src="${address("app.js", script)}"></script>`,
   }),
 };

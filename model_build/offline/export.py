@@ -15,7 +15,17 @@ from model_build.check import compare
 from model_build.contract import Classifier, check_contract
 from model_build.errors import ContractError
 from model_build.export import export_onnx
-from model_build.manifest import FILE_NAME, Labels, Manifest, Onnx, Output, Weights, file_sha256, installed_versions
+from model_build.manifest import (
+    DEFAULT_FORMATS,
+    FILE_NAME,
+    Labels,
+    Manifest,
+    Onnx,
+    Output,
+    Weights,
+    file_sha256,
+    installed_versions,
+)
 from model_build.offline.data import PREPROCESSING
 from model_build.offline.network import OfflineModel, eight_bits
 
@@ -69,6 +79,7 @@ def export(networks: Sequence[Network], classes: tuple[str, ...], seed: int, out
         output=Output(shape=("N", len(classes))),
         preprocessing=PREPROCESSING,
         labels=Labels(file=LABEL_FILE, count=len(classes), sha256=file_sha256(out / LABEL_FILE)),
+        formats=DEFAULT_FORMATS,
         versions=installed_versions("onnx", "onnxruntime", "onnxscript", "torch"),
         notice=NOTICE,
     )

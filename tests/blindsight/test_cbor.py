@@ -109,3 +109,10 @@ def test_hostile_forms_of_the_indefinite_map(encoded: str, code: str) -> None:
     with pytest.raises(cbor.CBORDecodeError) as caught:
         cbor.decode(bytes.fromhex(encoded), indefinite_map=True)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(("encoded", "items"), [("83010203", 4), ("a10102", 3), ("8183010203", 5), ("00", 1)])
+def test_values_are_counted(encoded: str, items: int) -> None:
+    cbor.decode(bytes.fromhex(encoded), max_items=items)
+    with pytest.raises(cbor.CBORDecodeError):
+        cbor.decode(bytes.fromhex(encoded), max_items=items - 1)

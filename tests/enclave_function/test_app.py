@@ -172,7 +172,12 @@ def test_ten_classes_and_a_name_that_repeats(make_model, load_app):
 
 
 def test_what_is_ready(app):
-    assert app.ready() == {"model": {"name": "tiny", "version": "1", "trained": True}, "classes": 1000, "threads": [1]}
+    assert app.ready() == {
+        "model": {"name": "tiny", "version": "1", "trained": True},
+        "classes": 1000,
+        "formats": ["jpeg", "png", "webp"],
+        "threads": [1],
+    }
     assert app.MODEL["format"] == "blindsight-model/1"
 
 

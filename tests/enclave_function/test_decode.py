@@ -136,17 +136,7 @@ def test_too_many_bytes_are_refused_unread():
     assert refusal(b"\xff\xd8\xff" + bytes(MAX_BYTES)).code == problems.IMAGE_TOO_LARGE
 
 
-@pytest.mark.parametrize("image_format", ["GIF", "BMP", "TIFF", "ICO"])
-def test_other_formats_are_unsupported(photo, encode, image_format):
-    assert refusal(encode(photo, image_format)).code == problems.UNSUPPORTED_MEDIA_TYPE
-
-
-@pytest.mark.parametrize("brand", [b"avif", b"heic", b"heix", b"mif1"])
-def test_isobmff_images_are_unsupported(brand):
-    assert refusal(struct.pack(">I", 32) + b"ftyp" + brand + bytes(64)).code == problems.UNSUPPORTED_MEDIA_TYPE
-
-
-@pytest.mark.parametrize("data", [b"hello", b"%PDF-1.7\n", b"PK\x03\x04" + bytes(100), bytes(1000), b"<svg></svg>"])
+@pytest.mark.parametrize("data", [b"hello", b"PK\x03\x04" + bytes(100), bytes(1000), b"BM", b"P", b"<html></html>"])
 def test_what_is_no_image_is_called_so(data):
     assert refusal(data).code == problems.NOT_AN_IMAGE
 

@@ -137,7 +137,7 @@ def test_long_nonsense_is_cheap(tiny_stack: Stack, piece: str) -> None:
 
 
 def test_the_sealed_protocols_stay_strict() -> None:
-    """Two spellings of one message would be two messages to whoever compares them."""
+    """Two spellings of one message would be two messages to a reader that compares them."""
     import binascii
 
     from blindsight import strict_base64

@@ -97,7 +97,7 @@ def test_another_type_is_not_a_matter_of_coding(tiny_stack: Stack) -> None:
 
 @pytest.mark.parametrize("path", ["/ohttp", "/classify"])
 def test_a_sealed_message_has_no_coding(tiny_stack: Stack, path: str) -> None:
-    """It would be another message to whoever compares the bytes."""
+    """It would be another message to a reader that compares the bytes."""
     headers = {"content-type": "message/ohttp-req", "content-encoding": "gzip"}
     response = tiny_stack.client.post(path, content=gzip.compress(bytes(100)), headers=headers)
     check(response, "unsupported_media_type")

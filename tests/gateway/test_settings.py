@@ -37,6 +37,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path, monkeypatch: py
         name: f"/{name}" if "Path" in str(field.annotation) else "7" for name, field in Settings.model_fields.items()
     }
     values |= {"host": "localhost", "metrics_host": "::1", "enclave": "unix:///run/enclave.sock", "open_signup": "True"}
+    values |= {"root_path": "/ml", "proxies": "10.0.0.0/8,::1"}
     values |= {"hosts": "classify.example,*.example", "origins": "https://app.example"}
     for name, value in values.items():
         monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
@@ -97,6 +98,24 @@ def _fails(
         ({"policy": "p", "origins": "app.example"}, "BLINDSIGHT_ORIGINS: 'app.example'"),
         ({"policy": "p", "origins": "null"}, "BLINDSIGHT_ORIGINS: 'null'"),
         ({"policy": "p", "origins": "https://app.example/"}, "BLINDSIGHT_ORIGINS: 'https://app.example/'"),
+        ({"policy": "p", "origins": "*"}, "BLINDSIGHT_ORIGINS: '*'"),
+        ({"policy": "p", "origins": "https://a.example,*"}, "BLINDSIGHT_ORIGINS: '*'"),
+        ({"policy": "p", "proxies": "*"}, "BLINDSIGHT_PROXIES: '*'"),
+        ({"policy": "p", "proxies": "10.0.0.1, proxy.example"}, "BLINDSIGHT_PROXIES: 'proxy.example'"),
+        ({"policy": "p", "proxies": "10.0.0.1/8"}, "BLINDSIGHT_PROXIES: '10.0.0.1/8'"),
+        ({"policy": "p", "proxies": "0.0.0.0/0"}, "BLINDSIGHT_PROXIES: '0.0.0.0/0'"),
+        ({"policy": "p", "proxies": "::/0"}, "BLINDSIGHT_PROXIES: '::/0'"),
+        ({"policy": "p", "root_path": "ml"}, "BLINDSIGHT_ROOT_PATH: 'ml'"),
+        ({"policy": "p", "root_path": "https://a.example/ml"}, "BLINDSIGHT_ROOT_PATH: 'https://a.example/ml'"),
+        ({"policy": "p", "root_path": "/a//b"}, "BLINDSIGHT_ROOT_PATH: '/a//b'"),
+        ({"policy": "p", "root_path": "/../ml"}, "BLINDSIGHT_ROOT_PATH: '/../ml'"),
+        ({"policy": "p", "root_path": "/ml?x"}, "BLINDSIGHT_ROOT_PATH: '/ml?x'"),
+        ({"policy": "p", "root_path": "/m\u00fcll"}, "BLINDSIGHT_ROOT_PATH: '/m\u00fcll'"),
+        ({"policy": "p", "keepalive_timeout": "0"}, "BLINDSIGHT_KEEPALIVE_TIMEOUT: "),
+        ({"policy": "p", "keepalive_timeout": "-1"}, "BLINDSIGHT_KEEPALIVE_TIMEOUT: "),
+        ({"policy": "p", "keepalive_timeout": "inf"}, "BLINDSIGHT_KEEPALIVE_TIMEOUT: "),
+        ({"policy": "p", "keepalive_timeout": "nan"}, "BLINDSIGHT_KEEPALIVE_TIMEOUT: "),
+        ({"policy": "p", "deadline": "inf"}, "BLINDSIGHT_DEADLINE: "),
         ({"policy": "missing.json"}, "missing.json"),
         ({"policy": "p", "enclave": "enclave:7500"}, "BLINDSIGHT_ENCLAVE: 'enclave:7500' is no address"),
         ({"policy": "p", "enclave": "vsock://*:7500"}, "BLINDSIGHT_ENCLAVE: the enclave is one machine: give its CID"),
@@ -121,6 +140,22 @@ def test_a_variable_of_an_earlier_release_in_dot_env(
     said = _fails(monkeypatch, capsys, policy="p")
     assert "BLINDSIGHT_ENCLAVE_HOST and BLINDSIGHT_ENCLAVE_PORT" in said
     assert "set BLINDSIGHT_ENCLAVE=tcp://enclave:7501 instead" in said
+
+
+@pytest.mark.parametrize("root_path", ["/classify", "/v1", "/v1/ml", "/static", "/docs", "/.well-known/ml", "/oauth"])
+def test_a_root_path_that_is_the_gateways_own_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], root_path: str
+) -> None:
+    """It could not be told whether a request has it or lacks it."""
+    said = _fails(monkeypatch, capsys, policy=str(_policy(tmp_path)), root_path=root_path)
+    assert f"BLINDSIGHT_ROOT_PATH: '{root_path}'" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "used"), [("", ""), ("/", ""), ("/ml", "/ml"), ("/ml/", "/ml"), ("/a/b-c_d.e~f", "/a/b-c_d.e~f")]
+)
+def test_a_root_path_in_either_spelling(given: str, used: str) -> None:
+    assert Settings(policy=Path("p"), root_path=given).root_path == used
 
 
 def _policy(folder: Path) -> Path:

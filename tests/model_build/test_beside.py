@@ -19,7 +19,11 @@ def directory(tiny, tmp_path):
     made = build.import_onnx(
         folder, source, label_file=source.with_name("labels.txt"), name="Birds", version="7", trained=False
     )
-    said = {"preprocessing": manifest.Preprocessing(resize=256), "notice": "Garden birds only."}
+    said = {
+        "preprocessing": manifest.Preprocessing(resize=256),
+        "notice": "Garden birds only.",
+        "formats": ("jpeg", "avif"),
+    }
     (folder / "model.json").write_bytes(made.model_copy(update=said).canonical())
     return folder
 
@@ -49,7 +53,7 @@ def test_changed_labels_are_taken_by_writing_the_directory_anew(directory):
     made = build.import_onnx(directory, directory / "birds.onnx")
     assert check.check_directory(directory) == made
     assert labels.read(directory / made.labels.file)[3] == "bird 3"
-    assert (made.name, made.trained) == ("Birds", False)
+    assert (made.name, made.trained, made.formats) == ("Birds", False, ("jpeg", "avif"))
 
 
 def test_other_weights_are_another_model(directory, tmp_path):

@@ -20,6 +20,7 @@ from PIL import Image
 from blindsight import AsyncClient, Classification, Problem, receipts
 from blindsight.wire.protocol import FrameKind
 from tests.support import images
+from tests.support.containers import isobmff
 from tests.support.models import BROKEN_CLASS
 from tests.support.wire import Recorder, loopback
 
@@ -195,6 +196,7 @@ PROBLEMS: dict[str, list[Asked]] = {
     "not_an_image": [(b"no image", {}), (PHOTO[1:], {})],
     "truncated_image": [(PHOTO[:-20], {}), (images.truncated(b"marker"), {})],
     "too_many_pixels": [(images.huge(), {})],
+    "unsupported_media_type": [(isobmff(b"heic"), {}), (b"GIF89a" + bytes(40), {})],
     "cannot_decrypt": [(b"cape:" + bytes(40), {})],
     "invalid_top_k": [(PHOTO, {"top_k": top_k}) for top_k in (0, -1, 1001, 999_999_999)],
 }

@@ -45,8 +45,8 @@ def truncated(marker: bytes) -> bytes:
 
 
 def huge() -> bytes:
-    """A picture of 64 megapixels in some kilobytes."""
-    return encode(Image.new("1", (8000, 8000)))
+    """A picture of 67 megapixels, more than are taken, in some kilobytes."""
+    return encode(Image.new("1", (8200, 8200)))
 
 
 def padded(class_id: int, total: int) -> bytes:

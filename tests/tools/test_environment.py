@@ -1,6 +1,7 @@
 """tools/environment.sh: which Python is taken, what of an old environment is kept, and how it fails.
 
-The interpreters are scripts that say they are of some version, and whose pip does as a test wants.
+The interpreters are scripts that say they are of some version, and whose pip does as a test wants. What waits has taken
+the place of its shell (`exec`): dash loses a SIGINT that comes while it starts a process.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 TOOLS = ("sh", "dirname", "grep", "rm", "tail", "touch", "cp", "mkdir", "cat", "sleep", "chmod")
+ENV = str(shutil.which("env"))
 FAKE = """#!/bin/sh
 case "$*" in
     "-m venv "*)
         mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && echo "#!$PWD/$3/bin/python" >"$3/bin/blindsight"
-        if [ -e venv-waits ]; then touch started; sleep 60; fi ;;
+        if [ -e venv-waits ]; then : >started; exec sleep 60; fi ;;
     "-m pip "*)
         echo "$@" >>pip.log
-        if [ -e pip-waits ]; then touch started; sleep 60; fi
+        if [ -e pip-waits ]; then : >started; exec sleep 60; fi
         if [ -e pip-fails ]; then echo "ERROR: the index is out of reach" >&2; exit 1; fi ;;
     "-I -c "*)
         exec '{python}' -I -c 'import sys; sys.version_info = {version}; exec(sys.argv[1])' "$3" ;;
@@ -64,7 +66,9 @@ class Project:
 
     def start(self, group: str = "run", **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["sh", "tools/environment.sh", group], cwd=self.folder, env={"PATH": str(self.path), **variables},
+            # Where the tests run in the background, SIGINT is ignored.
+            [ENV, "--default-signal=INT", "sh", "tools/environment.sh", group],
+            cwd=self.folder, env={"PATH": str(self.path), **variables},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
 

@@ -41,6 +41,14 @@ def test_it_holds_client_and_commands_and_nothing_else(wheel: Path):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+def test_what_turns_heic_into_jpeg_is_an_extra(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        lines = archive.read(metadata).decode().splitlines()
+    assert "Provides-Extra: heic" in lines
+    assert [line for line in lines if "pillow" in line and "extra == 'heic'" not in line] == []
+
+
 @pytest.mark.parametrize("unit", ["gateway", "enclave_runtime", "enclave_function", "model_build", "evil_gateway"])
 def test_no_unit_is_in_a_callers_environment(environment: Path, tmp_path: Path, unit: str):
     done = run(environment, "python", "-c", f"import {unit}", folder=tmp_path, status=1)

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { concat } from "../src/bytes.ts";
 import { byteStringHead, CborError, decode, type CborValue } from "../src/cbor.ts";
 import { cbor, type Encodable } from "./forge.ts";
 import { chance, outcome, unhex } from "./support.ts";
@@ -169,8 +170,9 @@ test("what is encoded is decoded", () => {
     [new Map([["a", [null, true]]])],
   ];
   for (const value of values) assert.deepEqual(decode(cbor(value)), value);
-  for (const length of [0, 23, 24, 255, 256, 65_535]) {
-    assert.deepEqual(byteStringHead(length), cbor(new Uint8Array(length)).subarray(0, byteStringHead(length).length));
+  for (const length of [0, 23, 24, 25, 255, 256, 65_535]) {
+    const content = new Uint8Array(length);
+    assert.deepEqual(concat(byteStringHead(length), content), cbor(content), `${length} bytes`);
   }
   assert.throws(() => byteStringHead(65_536), RangeError);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { concat, utf8 } from "../src/bytes.ts";
+import { concat, utf8, type Bytes } from "../src/bytes.ts";
 import * as chains from "../src/chain.ts";
 import {
   chainOf,
@@ -156,6 +156,35 @@ test("a bundle that is made to be searched for long", async () => {
   const leaf = await party(root, "leaf", { ca: false, pair: good.leaf.pair });
   const error = await outcome(() => verify({ root, intermediates: same, leaf }));
   assert.ok(error instanceof BlindsightError && ["invalid_chain", "chain_order"].includes(error.code));
+});
+
+test("thirty-two signatures are checked for a document, and no more", async () => {
+  // Certificates with the name of the leaf's issuer, and other keys: one check each. One more for the issuer itself,
+  // which comes last, and one for its own signature.
+  const decoy = await party(root, "issuer");
+  const issuer = await party(root, "issuer");
+  const leaf = await party(issuer, "leaf", { ca: false });
+  const searched = (decoys: number): Promise<CryptoKey> =>
+    verify({ root, intermediates: [...new Array<Party>(decoys).fill(decoy), issuer], leaf });
+  await verify({ root, intermediates: [issuer], leaf });
+  await refused(() => searched(30), "chain_order", STEP);
+  await refused(() => searched(31), "invalid_chain", STEP);
+});
+
+test("a serial number of 20 bytes with a zero before it", async () => {
+  await verify(await with_(1, { serial: integer(new Uint8Array(20).fill(0xff)) }));
+});
+
+test("a programmer's mistake is not taken for a bad certificate", async () => {
+  const missing = null as unknown as Bytes;
+  assert.throws(() => chains.parse([root.der], missing, 3), TypeError);
+  const leaf = await party(root, "leaf", { ca: false });
+  const chain = chains.parse([root.der], leaf.der, 3);
+  const [first, last] = [at(chain.certificates, 0), at(chain.certificates, 1)];
+  const extensions = new Map(last.extensions).set("551d13", { critical: true, value: missing });
+  for (const broken of [{ ...last, signature: missing }, { ...last, extensions }]) {
+    await assert.rejects(chains.verify({ ...chain, certificates: [first, broken] }, NOW, STEP), TypeError);
+  }
 });
 
 test("a root that calls itself simulated is noticed", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { utf8, type Bytes } from "../src/bytes.ts";
+import { concat, utf8, type Bytes } from "../src/bytes.ts";
 import * as der from "../src/der.ts";
 import { DerError, DerReader, TAG } from "../src/der.ts";
 import { rawSignature } from "../src/certificate.ts";
@@ -21,6 +21,17 @@ test("lengths in their shortest form, and no others", () => {
   for (const text of ["", "04", "0401", "0480", "04810100", "04817f", "04820080", "0482", "048300000100", "1f0100"]) {
     fails(() => read(text));
   }
+  // With all their content, so that nothing but the length's form is wrong.
+  for (const [head, length] of [["04817f", 0x7f], ["0482007f", 0x7f], ["04820080", 0x80], ["048200ff", 0xff]] as const) {
+    fails(() => new DerReader(concat(unhex(head), new Uint8Array(length))).element());
+  }
+  fails(() => new DerReader(concat(unhex("0483010000"), new Uint8Array(0x10000))).element());
+  fails(() => new DerReader(unhex("04800000")).element());
+});
+
+test("tags of one context", () => {
+  assert.deepEqual([der.implicit(1), der.implicit(2)], [0x81, 0x82]);
+  assert.deepEqual([der.explicit(0), der.explicit(3)], [0xa0, 0xa3]);
 });
 
 test("integers", () => {
@@ -28,13 +39,14 @@ test("integers", () => {
   assert.equal(der.small(unhex("00ff")), 255);
   assert.equal(der.small(unhex("7fffffff")), 2 ** 31 - 1);
   for (const text of ["", "0000", "007f", "ff80", "80", "ff", "0100000000"]) fails(() => der.small(unhex(text)));
+  for (const text of ["ff7f", "0080", "80", "ff"]) assert.deepEqual(der.integer(unhex(text)), unhex(text));
   assert.deepEqual(der.unsigned(unhex("01"), 3), Uint8Array.of(0, 0, 1));
   assert.deepEqual(der.unsigned(unhex("00ff"), 1), Uint8Array.of(255));
 });
 
 test("object identifiers", () => {
-  for (const text of ["550403", "2a8648ce3d040303", "2b81040022"]) assert.equal(der.oid(unhex(text)), text);
-  for (const text of ["", "5580", "558003", "2a86"]) fails(() => der.oid(unhex(text)));
+  for (const text of ["550403", "2a8648ce3d040303", "2b81040022", "2a81808001"]) assert.equal(der.oid(unhex(text)), text);
+  for (const text of ["", "5580", "558003", "2a86", "2a8180"]) fails(() => der.oid(unhex(text)));
 });
 
 test("booleans that default to false", () => {
@@ -48,7 +60,7 @@ test("bit strings", () => {
   assert.deepEqual([...der.namedBits(unhex("0204"))], [5]);
   assert.deepEqual([...der.namedBits(unhex("070080"))], [8]);
   assert.deepEqual([...der.namedBits(unhex("00"))], []);
-  for (const text of ["", "01", "0880", "0781"]) fails(() => der.namedBits(unhex(text)));
+  for (const text of ["", "01", "0880", "0800", "0801", "2000", "0781"]) fails(() => der.namedBits(unhex(text)));
   assert.deepEqual(der.octets(unhex("00ab")), Uint8Array.of(0xab));
   for (const text of ["", "01ab"]) fails(() => der.octets(unhex(text)));
 });
@@ -67,13 +79,16 @@ test("times", () => {
     "190101240000Z",
     "190101000060Z",
     "x91028132805Z",
+    "191028132805Z0",
+    "0191028132805Z",
     "",
   ]) {
     fails(() => time(TAG.UTC_TIME, text));
   }
-  for (const text of ["20530101000000", "20530101000000.5Z", "530101000000Z"])
+  for (const text of ["20530101000000", "20530101000000.5Z", "530101000000Z", "x20530101000000Z", "20530101000000Zx"])
     fails(() => time(TAG.GENERALIZED_TIME, text));
   fails(() => time(TAG.OCTET_STRING, "191028132805Z"));
+  fails(() => time(TAG.OCTET_STRING, "20530101000000Z"));
 });
 
 test("signatures: coordinates with zeros before them, and none too long", () => {

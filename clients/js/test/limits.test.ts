@@ -44,9 +44,9 @@ test("policies that must not be used, and pages without cryptography", async (co
   await refused(() => new Gateway().client(), "no_webcrypto");
 });
 
-test("a caller ends its call, and gets its own reason", async () => {
+test("a caller ends its call, and gets its own reason", { timeout: 10_000 }, async () => {
   const gateway = new Gateway();
-  const client = gateway.client();
+  const client = gateway.client({ timeout: 30_000 });
   await client.verify();
   const ending = new AbortController();
   const reason = new Error("the user closed the window");

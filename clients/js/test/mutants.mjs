@@ -1,14 +1,17 @@
-// Mutants of the verifier in TypeScript: `node clients/js/test/mutants.mjs TOOLS`, where TOOLS/node_modules has
-// @stryker-mutator/instrumenter. It puts all mutants into one bundle, which chooses one by a number. Each is tried on
-// the cases that reach it, in a worker process; what survives those is tried on the unit tests.
+// Mutants of the verifier in TypeScript: `node clients/js/test/mutants.mjs TOOLS [--only FILE[:LINE]...]`, where
+// TOOLS/node_modules has @stryker-mutator/instrumenter. It puts all mutants into one bundle, which chooses one by a
+// number. Each is tried on the cases that reach it, in a worker process; what survives those is tried on the unit tests.
+// mutants-excluded.json lists those that change no check, with reasons; they are not tried. --only takes names such as
+// `chain` or `chain.ts:137`. The exit status is 0 if nothing survives.
 
 import { spawn, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
 
 import { build } from "esbuild";
 
@@ -23,7 +26,9 @@ const FILES = [
   "cbor", "certificate", "chain", "claims", "cose", "der", "document", "emulated", "matching", "policy", "policyjson",
   "release", "roots", "verify",
 ];
-const UNIT_TESTS = ["cbor", "chain", "der", "policy", "verify"];
+const UNIT_TESTS = ["cbor", "certificate", "chain", "cose", "der", "matching", "policy", "verify"];
+/** Of processor time for the tests of one file, which take 20 at most. */
+const UNIT_TEST_SECONDS = 120;
 
 /** In a worker: answer the numbers of mutants that come in, one a line. */
 async function work(bundle) {
@@ -65,6 +70,7 @@ async function cover(bundle) {
 /** Try all mutants; a worker that hangs is replaced. */
 async function tryAll(bundle, mutants, outcomes) {
   const queue = [...mutants];
+  let tried = 0;
   const one = async () => {
     let worker;
     while (queue.length) {
@@ -73,7 +79,7 @@ async function tryAll(bundle, mutants, outcomes) {
       worker.process.stdin.write(`${id}\n`);
       const answer = await answered(worker);
       outcomes.set(id, answer ?? "timed out");
-      if (outcomes.size % 100 === 0) console.error(`${outcomes.size} of ${mutants.length}`);
+      if (++tried % 100 === 0) console.error(`${tried} of ${mutants.length}`);
       if (answer === undefined) {
         worker.process.kill("SIGKILL");
         worker = undefined;
@@ -124,7 +130,90 @@ async function bundled(entry, outfile) {
   await build({ entryPoints: [entry], outfile, nodePaths: [join(client, "node_modules")], alias, ...common });
 }
 
-async function main(tools) {
+/** Try on the unit tests what has survived the cases. `units`: bundles by name of their test. */
+async function tryUnits(units, survivors, outcomes) {
+  const queue = [...survivors];
+  const one = async () => {
+    while (queue.length) {
+      const mutant = queue.shift();
+      outcomes.set(mutant.id, await unitOutcome(units, mutant));
+    }
+  };
+  await Promise.all(Array.from({ length: WORKERS }, one));
+}
+
+/** What the unit tests say of this mutant, or of none. The tests of its own file come first. */
+async function unitOutcome(units, mutant) {
+  const env = { ...process.env, ...(mutant && { __STRYKER_ACTIVE_MUTANT__: mutant.id }) };
+  const isOwn = (name) => mutant?.described.file === `${name}.ts`;
+  const ordered = [...units].sort(([one], [other]) => Number(isOwn(other)) - Number(isOwn(one)));
+  for (const [, bundle] of ordered) {
+    const outcome = await bundleOutcome(bundle, env);
+    if (outcome !== "survived") return outcome;
+  }
+  return "survived";
+}
+
+/** The same of the tests of one bundle; they end with the first one that fails. */
+async function bundleOutcome(bundle, env) {
+  const child = spawn(process.execPath, ["--test-reporter=tap", bundle], {
+    cwd: client,
+    env,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  let outcome;
+  const end = (why) => {
+    outcome ??= why;
+    child.kill("SIGKILL");
+  };
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    if (/^\s*not ok /.test(line)) end("killed");
+  });
+  const watch = setInterval(() => {
+    const spent = processorSeconds(child.pid);
+    if (UNIT_TEST_SECONDS < spent && spent < Infinity) end("timed out");
+  }, 500);
+  const status = await new Promise((done, failed) => child.on("error", failed).on("close", done));
+  clearInterval(watch);
+  return outcome ?? (status === 0 ? "survived" : "killed");
+}
+
+/** What an entry of mutants-excluded.json says of a mutant, and finds it by; line numbers change too often. */
+function described({ fileName, location: { start, end }, mutatorName, replacement }, sources) {
+  const lines = sources.get(fileName).split("\n").slice(start.line, end.line + 1);
+  const line = lines[0].trim();
+  lines.push(lines.pop().slice(0, end.column));
+  lines.unshift(lines.shift().slice(start.column));
+  const original = lines.map((part) => part.trim()).join(" ");
+  return { file: basename(fileName), line, original, mutator: mutatorName, replacement };
+}
+
+function keyOf({ file, line, original, mutator, replacement }) {
+  return JSON.stringify([file, line, original, mutator, replacement]);
+}
+
+/** The entries by what finds them. Several mutants may be one entry's, if they are the same text in several places. */
+function exclusions() {
+  const entries = JSON.parse(readFileSync(join(here, "mutants-excluded.json"), "utf8"));
+  const found = new Map();
+  for (const entry of entries) {
+    if (!entry.reason || found.has(keyOf(entry))) throw new Error(`no reason, or listed twice: ${keyOf(entry)}`);
+    found.set(keyOf(entry), entry);
+  }
+  return found;
+}
+
+/** Whether a mutant is one of `places`, each FILE or FILE:LINE; every one is if there are none. */
+function isWanted({ fileName, location }, places) {
+  if (!places.length) return true;
+  return places.some((place) => {
+    const [name, line] = place.split(":");
+    const ofFile = basename(fileName, ".ts") === basename(name, ".ts");
+    return ofFile && (line === undefined || Number(line) === location.start.line + 1);
+  });
+}
+
+async function main(tools, places) {
   const require = createRequire(join(resolve(tools), "package.json"));
   const { Instrumenter } = await import(pathToFileURL(require.resolve("@stryker-mutator/instrumenter")).href);
   const logger = new Proxy({}, { get: () => () => false });
@@ -135,46 +224,59 @@ async function main(tools) {
       const file = join(folder, "src", `${name}.ts`);
       return { name: file, content: readFileSync(file, "utf8"), mutate: true };
     });
+    const sources = new Map(files.map(({ name, content }) => [name, content]));
     const options = { plugins: null, excludedMutations: ["StringLiteral"], ignorers: [], noHeader: false };
     const { files: made, mutants: all } = await new Instrumenter(logger).instrument(files, options);
-    // What is excluded is listed, too, but in no bundle.
-    const mutants = all.filter(({ status }) => status !== "Ignored");
+    // What is ignored is listed, too, but in no bundle.
+    const mutants = all.filter((mutant) => mutant.status !== "Ignored" && isWanted(mutant, places));
+    if (!mutants.length) throw new Error(`there are no mutants of ${places.join(", ")}`);
+    const excluded = exclusions();
+    const unused = new Set(excluded.keys());
+    const outcomes = new Map();
+    for (const mutant of mutants) {
+      mutant.described = described(mutant, sources);
+      const key = keyOf(mutant.described);
+      unused.delete(key);
+      if (excluded.has(key)) outcomes.set(mutant.id, "excluded");
+    }
     for (const { name, content } of made) writeFileSync(name, content);
     const bundle = join(folder, "judges.mjs");
     await bundled(join(folder, "test", "mutants.ts"), bundle);
     const covered = spawnSync(process.execPath, [fileURLToPath(import.meta.url), "--cover", bundle], { stdio: "inherit" });
     if (covered.status !== 0) throw new Error("the cases do not pass without a mutant");
-    const outcomes = new Map();
-    await tryAll(bundle, mutants, outcomes);
-    const tests = readdirSync(join(folder, "test")).filter((name) => UNIT_TESTS.some((part) => name === `${part}.test.ts`));
-    const units = [];
-    for (const name of tests) {
-      units.push(join(folder, `${name}.mjs`));
-      await bundled(join(folder, "test", name), units.at(-1));
+    await tryAll(bundle, mutants.filter(({ id }) => !outcomes.has(id)), outcomes);
+    const units = new Map(UNIT_TESTS.map((name) => [name, join(folder, `${name}.test.mjs`)]));
+    for (const [name, file] of units) await bundled(join(folder, "test", `${name}.test.ts`), file);
+    const survivors = mutants.filter(({ id }) => outcomes.get(id) === "survived");
+    if (survivors.length && (await unitOutcome(units)) !== "survived") {
+      throw new Error("the unit tests do not pass without a mutant");
     }
-    for (const { id } of mutants.filter((mutant) => outcomes.get(mutant.id) === "survived")) {
-      const env = { ...process.env, __STRYKER_ACTIVE_MUTANT__: id };
-      const run = spawnSync(process.execPath, ["--test", ...units], { cwd: client, env, stdio: "ignore", timeout: 120_000 });
-      if (run.status !== 0) outcomes.set(id, "killed");
-    }
-    return report(mutants, outcomes, folder);
+    await tryUnits(units, survivors, outcomes);
+    return report(mutants, outcomes, places.length ? new Set() : unused);
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-function report(mutants, outcomes, folder) {
+function report(mutants, outcomes, unused) {
   const counts = {};
   for (const outcome of outcomes.values()) counts[outcome] = (counts[outcome] ?? 0) + 1;
   console.log(`${mutants.length} mutants:`, counts);
   const survived = mutants.filter(({ id }) => outcomes.get(id) === "survived");
-  for (const { fileName, location, mutatorName, replacement } of survived) {
-    const name = fileName.slice(folder.length + 1);
-    console.log(`${name}:${location.start.line + 1}:${location.start.column + 1} ${mutatorName}: ${replacement}`);
+  for (const { location: { start }, described: what } of survived) {
+    console.log(`survived: ${what.file}:${start.line + 1}:${start.column + 1} ${JSON.stringify(what)}`);
   }
-  return survived.length ? 1 : 0;
+  for (const key of unused) console.log(`listed as excluded, and there is no such mutant: ${key}`);
+  return survived.length || unused.size ? 1 : 0;
 }
 
 if (process.argv[2] === "--worker") await work(process.argv[3]);
 else if (process.argv[2] === "--cover") await cover(process.argv[3]);
-else process.exitCode = await main(process.argv[2]);
+else {
+  const { values, positionals } = parseArgs({
+    options: { only: { type: "string", multiple: true, default: [] } },
+    allowPositionals: true,
+  });
+  const [tools, ...places] = positionals;
+  process.exitCode = await main(tools, [...values.only, ...places]);
+}

@@ -123,6 +123,39 @@ test("the first format is refused where it does not say enough", async () => {
   }
 });
 
+test("roots of the first format", async () => {
+  const read = (...roots: unknown[]): unknown => Policy.fromJson(JSON.stringify({ ...FIRST, roots }));
+  // In this order: what lacks a member is not looked at further.
+  for (const entry of [null, 5, "x", [], {}, { kind: "simulated", extra: 1 }, { sha256: ROOT, extra: 1 }]) {
+    await refused(() => read(entry), "invalid_policy");
+  }
+  await refused(() => read({ kind: "simulated", sha256: ROOT, extra: 1 }), "unknown_policy_key");
+  await refused(() => read({ kind: "simulated", sha256: ROOT }, { kind: "nitro", sha256: ROOT }), "invalid_policy");
+});
+
+test("what is refused by name is a text", async () => {
+  for (const value of [null, 5, [], {}]) {
+    await refused(() => Policy.fromJson(policyOf({}, { refuse: [value] })), "invalid_policy");
+  }
+});
+
+test("the lowest version is looked at when the policy is read", async () => {
+  await refused(() => Policy.fromJson(policyOf({}, { minimum_version: "one" })), "invalid_policy");
+});
+
+test("times have four digits of the year, and nothing around them", async () => {
+  for (const expires of [
+    "+012027-01-01T00:00:00Z",
+    "-000001-01-01T00:00:00Z",
+    "x2027-01-01T00:00:00Z",
+    "2027-01-01T00:00:00Zx",
+    "2027-01-01T00:00:00Z\n",
+    "2027-01-01",
+  ]) {
+    await refused(() => Policy.fromJson(policyOf({}, { expires })), "invalid_policy");
+  }
+});
+
 test("a refusal names the release that it is for", async () => {
   const releases = [RELEASE, { ...RELEASE, pcrs: { 0: [] } }];
   const error = await refused(() => Policy.fromJson(policyOf({}, { releases })), "empty_allow_list");

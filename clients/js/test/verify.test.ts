@@ -65,6 +65,41 @@ test("what the policy does not ask for is recorded as not asked", async () => {
   }
 });
 
+test("what of freshness was asked", async () => {
+  const { steps } = (await verified(good, { nonce: null })).report;
+  assert.deepEqual([steps[9]?.checked, steps[9]?.against], ["age", "300 s at most"]);
+  const archived = await verifyArchived(good, policy, NONCE);
+  assert.deepEqual([archived.report.steps[9]?.checked, archived.report.steps[9]?.against], ["nonce", "the caller's nonce"]);
+});
+
+test("the report lists PCRs in ascending order, whatever the release's", async () => {
+  const [release] = policy.releases;
+  assert.ok(release);
+  for (const order of [[2, 1, 0], [1, 2, 0], [0, 1, 2]]) {
+    const pcrs = new Map(order.map((index) => [index, release.pcrs.get(index) ?? new Set<string>()] as const));
+    const ordered = { ...policy, releases: [{ ...release, pcrs }] };
+    const { report } = await verified(good, { policy: ordered });
+    assert.equal(report.steps[6]?.checked, "PCR 0, 1, 2");
+  }
+});
+
+test("steps of unsigned evidence that ask nothing say so", async () => {
+  const ofQemu = await forge.policyFor(root, { kind: "qemu-nitro-enclave", roots: undefined });
+  const { steps } = (await verified(await forge.emulated(attesting), { policy: ofQemu })).report;
+  const nothing = { checked: "nothing: the evidence is unsigned", against: "nothing", result: "not asked" };
+  assert.deepEqual(
+    steps.slice(2, 5),
+    ["Root", "Chain", "Signature"].map((name, index) => ({ number: index + 3, name, ...nothing })),
+  );
+});
+
+test("a live document is judged by a policy that is in force now, though the document's clock is ahead", async () => {
+  const ahead = await forge.documentOf(attesting, { timestamp: NOW.getTime() + 30_000 });
+  const ending = await forge.policyFor(root, {}, { expires: "2026-11-01T12:00:10Z" });
+  await verified(ahead, { policy: ending });
+  await refused(() => verifyArchived(ahead, ending), "policy_expired");
+});
+
 test("tag 18 may be there, and only that", async () => {
   await verified(concat(Uint8Array.of(0xd2), good));
   await refused(() => verified(concat(Uint8Array.of(0xd2, 0xd2), good)), "unexpected_tag", 1);

@@ -47,12 +47,12 @@ START_SECONDS = 90
 class Up:
     """A running `blindsight up`."""
 
-    def __init__(self, model: Path, folder: Path) -> None:
+    def __init__(self, model: Path, folder: Path, *more: str) -> None:
         self.state = folder / "a stack's [state]"
         self.port, self.tls_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         arguments = ["--port", self.port, "--tls-port", self.tls_port]
-        arguments += ["--state", self.state, "--model", model, "--workers", 1]
+        arguments += ["--state", self.state, "--model", model, "--workers", 1, *more]
         self._output = folder / "output"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(

@@ -65,7 +65,7 @@ async function attempt(mine: number): Promise<void> {
       return;
     }
     view.policySource(policy);
-    const client = clientFor(single ? gateway.value.trim() : location.origin, policy, replaced);
+    const client = clientFor(single ? gateway.value.trim() : location.origin + policies.BASE, policy, replaced);
     await client.verify();
     const { recipient } = client;
     if (replaced()) return;

@@ -9,6 +9,7 @@ import { byId } from "./dom.ts";
 import * as enclave from "./enclave.ts";
 import { formatOf, LOOKED_AT, takes } from "./formats.ts";
 import * as preview from "./photo.ts";
+import * as policies from "./policies.ts";
 import * as progress from "./progress.ts";
 import * as view from "./view.ts";
 
@@ -212,7 +213,7 @@ function arrange(): void {
   byId("trust-file").hidden = !enclave.single;
   byId("trust-served").hidden = enclave.single;
   byId("links").hidden = enclave.single;
-  byId("curl").textContent = `curl -F file=@photo.jpg ${location.origin}/classify`;
+  byId("curl").textContent = `curl -F file=@photo.jpg ${location.origin}${policies.BASE}/classify`;
 }
 
 arrange();

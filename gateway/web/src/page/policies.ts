@@ -4,6 +4,9 @@ import { BlindsightError, Policy, TransportError } from "blindsight-client";
 
 import { sha256 } from "./bytes.ts";
 
+/** The path that the gateway which served this page is shown under; empty, or without a slash at its end. */
+export const BASE = location.pathname.replace(/\/[^/]*$/, "");
+
 const OWN = "blindsight.policy";
 const SEEN = "blindsight.seen-policy:";
 
@@ -52,15 +55,15 @@ export function forgetOwn(): void {
 export async function stated(): Promise<Chosen> {
   const text = await fetched();
   const digest = await sha256(text);
-  const seen = kept(SEEN + location.origin);
+  const seen = kept(SEEN + location.origin + BASE);
   if (seen !== null && seen !== digest) throw new PolicyChanged(digest);
-  keep(SEEN + location.origin, digest);
+  keep(SEEN + location.origin + BASE, digest);
   return { text, digest, source: "gateway" };
 }
 
 async function fetched(): Promise<string> {
   try {
-    const response = await fetch("/policy", {
+    const response = await fetch(`${BASE}/policy`, {
       credentials: "omit",
       cache: "no-store",
       redirect: "error",
@@ -76,7 +79,7 @@ async function fetched(): Promise<string> {
 
 /** Take the gateway's changed policy for good from now on. */
 export function accept({ digest }: PolicyChanged): void {
-  keep(SEEN + location.origin, digest);
+  keep(SEEN + location.origin + BASE, digest);
 }
 
 function kept(key: string): string | null {

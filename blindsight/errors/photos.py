@@ -1,0 +1,18 @@
+"""Photos that cannot be sent as they are."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from blindsight.errors.base import BlindsightError
+
+
+class ConversionError(BlindsightError):
+    """A photo of a format that is not taken was not converted; nothing was sent. Not retryable with the same file."""
+
+    NEXT_STEPS = MappingProxyType(
+        {
+            "converter_missing": "Install it on this machine: pip install 'blindsight-classify[heic]', or pillow-heif.",
+            "not_convertible": "Open the photo in a viewer; if it is whole there, save it as JPEG and send that.",
+        }
+    )

@@ -1,0 +1,37 @@
+"""Mutants of the verifier in Python that change no check, each with the reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_ENCODER = "writes documents, for producers and tests: no check is in it"
+FUNCTIONS: Final = {
+    "blindsight.attestation.cose.x_sign": _ENCODER,
+    "blindsight.attestation.cose.x_assemble": _ENCODER,
+    "blindsight.attestation.cose.x_raw_signature": _ENCODER,
+    "blindsight.attestation.document.x_encode": _ENCODER,
+}
+
+_NO_JSON = "bytes that are no JSON either: the same refusal"
+_NO_BYTES = "4 bytes, of which a digest has 32: the same refusal"
+_DEFAULT = "the default of Python 3.11 and newer"
+_LENGTHS = "the second list is made from the first: their lengths are equal"
+EQUIVALENT: Final = {
+    ("blindsight.attestation.claims.xǁClaimsǁparse", 'user_data or b"XXXX"'): _NO_JSON,
+    ("blindsight.attestation.claims.x__claim", 'else b"XXXX"'): _NO_BYTES,
+    ("blindsight.attestation.claims.x__claim", 'value = b"XXXX"'): _NO_BYTES,
+    ("blindsight.attestation.cose.x_verify", "int.from_bytes(half, )"): _DEFAULT,
+    ("blindsight.attestation.matching.x__kept", "strict=None"): _LENGTHS,
+    ("blindsight.attestation.matching.x__kept", "zip(releases, refusals, )"): _LENGTHS,
+    ("blindsight.attestation.matching.x__kept", "strict=False"): _LENGTHS,
+    ("blindsight.attestation.release.x_hash_of", 'else "XXXX"'): "no hexadecimal digits either: the same refusal",
+    ("blindsight.attestation.release.x_hash_of", 'strip("XX0XX")'): "only hexadecimal digits are left, and X is none",
+    ("blindsight.cbor.xǁ_Decoderǁvalue", 'decode("UTF-8")'): "another spelling of the codec's name",
+    ("blindsight.cbor.xǁ_Decoderǁ_head", "int.from_bytes(self._take(size), )"): _DEFAULT,
+}
+"""By function, and a part of the line as it is changed."""
+
+
+def is_excluded(function: str, added: str) -> bool:
+    """Whether a mutant of `function`, whose changed lines are `added`, is one of these."""
+    return function in FUNCTIONS or any(name == function and part in added for name, part in EQUIVALENT)

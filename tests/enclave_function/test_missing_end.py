@@ -1,0 +1,131 @@
+"""JPEGs that end too early: with all their pixels they are classified, without some of them they are refused."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from photo_classifier import problems
+from photo_classifier.decode import decode
+from photo_classifier.problems import InputProblem
+
+END = b"\xff\xd9"
+
+
+def noise(width: int = 45, height: int = 37, mode: str = "RGB") -> Image.Image:
+    levels = np.random.default_rng(7).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(levels).convert(mode)
+
+
+def smooth() -> Image.Image:
+    y, x = np.mgrid[0:90, 0:120]
+    return Image.fromarray(np.stack([x * 2, y * 2, x + y], axis=2).astype(np.uint8))
+
+
+KINDS = {
+    "baseline": lambda: encoded(noise()),
+    "baseline, smooth": lambda: encoded(smooth()),
+    "baseline, best": lambda: encoded(noise(), quality=100, subsampling=0),
+    "baseline, own tables": lambda: encoded(smooth(), optimize=True),
+    "baseline, restarts": lambda: encoded(noise(), restart_marker_blocks=2),
+    "baseline, dark": lambda: encoded(Image.new("RGB", (256, 192), (3, 4, 5))),
+    "baseline, black": lambda: encoded(Image.new("RGB", (256, 192))),
+    "grey": lambda: encoded(noise(mode="L")),
+    "CMYK": lambda: encoded(noise(mode="CMYK")),
+    "progressive": lambda: encoded(noise(), progressive=True),
+    "progressive, smooth": lambda: encoded(smooth(), progressive=True, quality=90),
+    "progressive, grey": lambda: encoded(noise(mode="L"), progressive=True),
+}
+
+
+def encoded(image: Image.Image, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(params=KINDS)
+def jpeg(request) -> bytes:
+    data = KINDS[request.param]()
+    assert data.endswith(END)
+    return data
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [b"", b"\xff", bytes(1), bytes(3000), b"\xff" * 3000, b"\xff\xfe\x00\x20cut off"],
+    ids=["nothing", "half of it", "a zero", "zeros", "erased flash", "a comment that is cut off"],
+)
+def test_without_its_end_marker(jpeg, rest):
+    assert np.array_equal(np.asarray(decode(jpeg[:-2] + rest)), np.asarray(decode(jpeg)))
+
+
+def test_exif_still_turns_it(photo):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(photo, exif=exif)
+    assert np.array_equal(np.asarray(decode(data[:-2])), np.asarray(decode(data)))
+    assert decode(data[:-2]).size == (60, 90)
+
+
+@pytest.mark.parametrize("ending", [b"", bytes(3000)], ids=["cut", "filled with zeros"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.98])
+def test_missing_pixels_are_named(jpeg, share, ending):
+    """98 % of a file is most of a photo: what would be guessed of the rest is not said in an answer."""
+    found = outcome(cut_short(jpeg, share) + ending, whole=jpeg)
+    assert found in {problems.TRUNCATED_IMAGE, "the same picture"}
+    if len(jpeg) > 2000:
+        assert found == problems.TRUNCATED_IMAGE
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.startswith("progressive")])
+def test_missing_pixels_before_an_end_marker_are_named(kind, share):
+    """A camera's or a tool's end marker behind a part of the pixels does not make them whole."""
+    data = KINDS[kind]()
+    found = outcome(cut_short(data, share) + END, whole=data)
+    assert found in {problems.TRUNCATED_IMAGE, "the same picture"}
+    if len(data) > 2000:
+        assert found == problems.TRUNCATED_IMAGE
+
+
+def cut_short(data: bytes, share: float) -> bytes:
+    """A JPEG with a share of its last scan's data, and without its end marker."""
+    start = data.rindex(b"\xff\xda")
+    header = 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+    return data[: start + header + int((len(data) - 2 - start - header) * share)]
+
+
+def test_a_progressive_jpeg_whose_last_scans_are_missing():
+    """Each scan of it is whole; what is missing are the scans that would have made it sharp."""
+    data = encoded(noise(), progressive=True, quality=95)
+    starts = [position for position in range(len(data)) if data.startswith(b"\xff\xda", position)]
+    assert len(starts) > 5
+    for start in starts[1:]:
+        tables = data.rfind(b"\xff\xc4", 0, start)  # A scan's tables stand before it.
+        assert outcome(data[:start], whole=data) == problems.TRUNCATED_IMAGE
+        assert outcome(data[:tables], whole=data) == problems.TRUNCATED_IMAGE
+
+
+def test_every_cut_gives_the_whole_picture_or_a_problem(jpeg):
+    found = {length: outcome(jpeg[:length], whole=jpeg) for length in range(max(4, len(jpeg) - 150), len(jpeg))}
+    assert set(found.values()) == {"the same picture", problems.TRUNCATED_IMAGE}
+    assert found[len(jpeg) - 2] == "the same picture"
+
+
+def outcome(data: bytes, *, whole: bytes) -> str:
+    try:
+        found = decode(data)
+    except InputProblem as problem:
+        return problem.code
+    return "the same picture" if np.array_equal(np.asarray(found), np.asarray(decode(whole))) else "another picture"
+
+
+def test_a_grey_picture_is_no_damage():
+    """What a decoder puts in place of missing pixels is this very grey."""
+    grey = Image.new("RGB", (64, 48), (128, 128, 128))
+    for options in ({}, {"progressive": True}, {"optimize": True}):
+        assert decode(encoded(grey, **options)).getpixel((63, 47)) == (128, 128, 128)

@@ -1,0 +1,75 @@
+"""The largest photos that are taken, in the real workers: answered, and in the memory that the documentation states."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from tests.support.images import encode
+from tests.support.models import colour_of
+
+if TYPE_CHECKING:
+    from tests.support.stack import Stack
+
+SIDE = 8192
+"""Of a square of 64 x 1024 x 1024 pixels, the limit."""
+MIB = 1 << 20
+STATED = 1200 * MIB
+"""docs/photos.md: of one worker, for one photo at the limit."""
+
+
+def grown(stack: Stack) -> int:
+    """The most memory, in bytes, that one of the workers has had beside what it has at rest."""
+    found = []
+    for worker in stack.enclave.workers():
+        status = Path(f"/proc/{worker.pid}/status").read_text("ascii")
+        peak, resting = (int(status.split(f"{name}:")[1].split()[0]) * 1024 for name in ("VmHWM", "VmRSS"))
+        found.append(peak - resting)
+    return max(found)
+
+
+def photo(kind: str) -> bytes:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    colour = colour_of(427)
+    image = Image.new("RGB", (SIDE, SIDE), colour)
+    match kind:
+        case "JPEG without its end":
+            return encode(image, "JPEG", quality=90, exif=turned)[:-2]
+        case "PNG":
+            return encode(image.convert("RGBA"), "PNG", compress_level=1, exif=turned)
+        case "progressive JPEG":
+            return encode(image, "JPEG", quality=90, progressive=True, subsampling=0, exif=turned)
+        case "deep PNG":
+            return encode(image.convert("L").convert("I;16"), "PNG", compress_level=1)
+        case _:
+            return encode(image.convert("RGBA"), "WEBP", lossless=True, method=0, exif=turned)
+
+
+@pytest.mark.parametrize("kind", ["JPEG without its end", "progressive JPEG", "PNG", "deep PNG", "WebP"])
+def test_a_photo_at_the_limit(tiny_stack: Stack, kind: str) -> None:
+    data = photo(kind)
+    answer = tiny_stack.client.post("/classify", content=data, headers={"content-type": "image/png"}).json()
+    assert answer.get("image") == {"width": SIDE, "height": SIDE}, answer
+    if kind != "deep PNG":
+        assert answer["predictions"][0]["class_id"] == 427
+    most = grown(tiny_stack)
+    print(f"\n{kind}, and those before: {most // MIB} MiB, {answer['timings_ms']}")
+    assert most < STATED
+
+
+@pytest.mark.parametrize("size", [(8160, 6144), (8192, 6144)])
+def test_phones_of_50_megapixels(tiny_stack: Stack, size: tuple[int, int]) -> None:
+    data = encode(Image.new("1", size), "PNG", compress_level=1)
+    answer = tiny_stack.client.post("/classify", content=data, headers={"content-type": "image/png"}).json()
+    assert answer.get("image") == {"width": size[0], "height": size[1]}, answer
+
+
+@pytest.mark.parametrize("size", [(8193, 8192), (65535, 1025)])
+def test_one_row_more_is_refused(tiny_stack: Stack, size: tuple[int, int]) -> None:
+    data = encode(Image.new("1", size), "PNG", compress_level=1)
+    problem = tiny_stack.client.post("/classify", content=data, headers={"content-type": "image/png"}).json()
+    assert (problem["code"], problem["limit_pixels"]) == ("too_many_pixels", SIDE * SIDE)
