@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,13 +17,6 @@ FLAGS = [
     # Nothing but this machine has a name: what a page would fetch from elsewhere fails, as with the network cut.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]  # fmt: skip
-
-
-def screenshot(page: Page, name: str, *, full: bool = False) -> None:
-    """Keep a picture of the page, if BLINDSIGHT_SCREENSHOTS names a folder."""
-    folder = os.environ.get("BLINDSIGHT_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / name, full_page=full)
 
 
 def open_details(page: Page) -> None:

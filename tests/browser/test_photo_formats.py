@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from blindsight import receipts
 from tests.support.images import encode, plain
 from tests.support.models import colour_of, label_of
 
@@ -96,6 +98,25 @@ def test_heic_is_turned_into_jpeg_where_the_browser_reads_it(tiny_stack: Stack, 
     assert label_of(CLASS) in first_bar(page)
     expect(page.locator("#converted")).to_contain_text("This HEIC photo was turned into JPEG here")
     expect(page.locator("#preview")).to_be_visible()
+
+
+def test_the_receipt_is_for_the_jpeg_that_can_be_saved(tiny_stack: Stack, page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "photo.gif"
+    file.write_bytes(plain(CLASS, "GIF"))
+    page.goto(f"{tiny_stack.gateway.url}/")
+    page.locator("#file").set_input_files(file)
+    assert label_of(CLASS) in first_bar(page)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save the receipt").click()
+    answer = json.loads(saved.value.path().read_bytes())
+    with page.expect_download() as sent:
+        page.get_by_role("button", name="Save the JPEG that was sent").click()
+    assert sent.value.suggested_filename == "photo.gif.sent.jpg"
+    assert receipts.verify(answer, policy=tiny_stack.policy, image=sent.value.path().read_bytes()).image_checked
+    file.write_bytes(plain(CLASS))
+    page.locator("#file").set_input_files(file)
+    expect(page.locator("#converted")).to_be_hidden()
+    expect(page.get_by_role("button", name="Save the JPEG that was sent")).to_be_hidden()
 
 
 def test_large_photos_are_made_smaller_for_the_canvas(tiny_stack: Stack, page: Page, tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""The page at /, used as a person would: verified, sealed and opened in a real browser.
-
-With BLINDSIGHT_SCREENSHOTS=folder the pictures for the README are taken.
-"""
+"""The page at /, used as a person would: verified, sealed and opened in a real browser."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from playwright.sync_api import expect
 
 from blindsight import receipts
 from gateway.api.pages import STATIC
-from tests.browser.conftest import open_details, screenshot
+from tests.browser.conftest import open_details
 from tests.support.images import plain
 from tests.support.models import label_of
 
@@ -345,7 +342,6 @@ def test_on_a_phone(tiny_stack: Stack, page: Page, photo: Path, width: int) -> N
     open_details(page)
     page.locator("#file").set_input_files(photo)
     expect(bars(page)).to_have_count(5)
-    screenshot(page, f"phone-{width}.png", full=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

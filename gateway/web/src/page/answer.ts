@@ -15,6 +15,7 @@ export function clear(): void {
   byId("seen").hidden = true;
   byId("bars").replaceChildren();
   byId("traffic").replaceChildren();
+  byId("receipt").textContent = "";
   clearRefusal("problem");
 }
 
@@ -30,7 +31,7 @@ export function show(classified: Classification, converted?: string): void {
   byId("tags").hidden = tags.length === 0;
   byId("answer").dataset["trained"] = String(!untrained);
   byId("noise").hidden = !untrained;
-  byId("converted").textContent = converted ?? "";
+  byId("conversion").textContent = converted ?? "";
   byId("converted").hidden = converted === undefined;
   byId("bars").replaceChildren(...classified.predictions.map(({ label, score }) => bar(label, score)));
   showTraffic(classified.traffic);

@@ -16,6 +16,8 @@ import * as view from "./view.ts";
 const MAX_IMAGE_BYTES = 20 * 1024 * 1024;
 
 let archive: string | undefined;
+/** The JPEG that was sent in the photo's place. */
+let jpeg: File | undefined;
 /** The newest photo: an answer to one that was replaced meanwhile is not shown. */
 let photo: Blob | undefined;
 /** Ends the call that is about it. */
@@ -48,6 +50,7 @@ async function classify(chosen: Blob): Promise<void> {
     const classified = await ready.client.classify(image, { withReceipt: true, signal });
     if (signal.aborted) return;
     archive = classified.archive ?? undefined;
+    if (sent.converted !== undefined) jpeg = new File([image], `${nameOf(chosen)}.sent.jpg`, { type: "image/jpeg" });
     // It may have been verified anew meanwhile.
     view.enclave(classified.recipient, ready.policy);
     answer.show(classified, sent.converted);
@@ -74,13 +77,13 @@ async function readable(chosen: Blob, { recipient }: Client): Promise<{ content:
   const format = formatOf(new Uint8Array(await chosen.slice(0, LOOKED_AT).arrayBuffer()));
   // What is of no known format is the enclave's to refuse.
   if (!format || !recipient || takes(recipient.manifest, format)) return { content: chosen };
-  const jpeg = await toJpeg(chosen);
-  if (!jpeg) {
+  const decoded = await toJpeg(chosen);
+  if (!decoded) {
     const message = `This is a file of format ${format.title}, which neither the enclave nor this browser can read.`;
     const next = "Save it as JPEG, PNG or WebP, or open this page in Safari, which reads HEIC.";
     throw new BlindsightError("unsupported_format", message, next);
   }
-  const { content, width, height } = jpeg;
+  const { content, width, height } = decoded;
   const size = `${width} × ${height}, ${preview.sizeOf(content)}`;
   const converted = `This ${format.title} photo was turned into JPEG here (${size}), and that was sealed. The receipt is for the JPEG.`;
   return { content, converted };
@@ -103,7 +106,7 @@ function renew(chosen?: Blob): AbortController {
   call.abort();
   call = new AbortController();
   photo = chosen;
-  archive = undefined;
+  archive = jpeg = undefined;
   lost = false;
   answer.clear();
   progress.clear();
@@ -130,13 +133,21 @@ function retry(): void {
   else restart();
 }
 
-function save(): void {
-  if (archive === undefined) return;
+function save(file: File | undefined): void {
+  if (!file) return;
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([archive], { type: "application/json" }));
-  link.download = "blindsight-receipt.json";
+  link.href = URL.createObjectURL(file);
+  link.download = file.name;
   link.click();
   URL.revokeObjectURL(link.href);
+}
+
+function receipt(): File | undefined {
+  return archive === undefined ? undefined : new File([archive], "blindsight-receipt.json", { type: "application/json" });
+}
+
+function nameOf(chosen: Blob): string {
+  return chosen instanceof File ? chosen.name : "photo";
 }
 
 async function loadPolicy(file: Blob): Promise<void> {
@@ -165,7 +176,8 @@ function listen(): void {
     if (pasted) void classify(pasted);
   });
   listenToDrops();
-  byId("save").addEventListener("click", save);
+  byId("save").addEventListener("click", () => save(receipt()));
+  byId("save-sent").addEventListener("click", () => save(jpeg));
   byId("cancel").addEventListener("click", cancel);
   byId("retry").addEventListener("click", retry);
   byId("again").addEventListener("click", restart);
