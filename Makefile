@@ -43,7 +43,7 @@ RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick test-enclave lint types imports check bench conformance conformance-foreign mutants fuzz web lock clean FORCE
+.PHONY: help run test quick test-enclave lint types imports check bench conformance conformance-foreign mutants fuzz web screenshots lock clean FORCE
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -101,6 +101,9 @@ web: ## build the JavaScript client, and the page with it into gateway/static/ap
 	$(NPM) run --silent --prefix clients/js build
 	$(NPM_CI) --prefix gateway/web
 	$(NPM) run --silent --prefix gateway/web build
+
+screenshots: $(VENV)/installed-dev ## take README's pictures anew, into docs/images; needs chromium and BLINDSIGHT_ASSETS
+	$(BIN)/python -m tests.browser.screenshots
 
 lock: ## resolve the dependency groups of pyproject.toml anew, with hashes; needs uv, and network
 	for unit in client $(UNITS); do \

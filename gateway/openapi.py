@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION: Final = """\
 Send a photo to `POST /classify`; get its most likely classes. The gateway seals it to an enclave whose evidence it has
-verified; to leave the gateway out, verify and seal yourself: the page at [/](/) and `blindsight classify --sealed` do.
+verified; to leave the gateway out, verify and seal yourself: [the page](./) and `blindsight classify --sealed` do.
 
 A refusal is a problem document (RFC 9457, `application/problem+json`) whose `code` is stable and
-[explained](/problems); `retryable` says whether the same request may succeed later.
+[explained](problems); `retryable` says whether the same request may succeed later.
 """
 
 _TAGS: Final = {

@@ -57,23 +57,25 @@ def _in_json(name: str, schema: dict[str, Any], other: str) -> dict[str, Any]:
 
 
 BODIES: dict[str, Any] = {
-    # A field `image` is taken, too; to say so would take a `oneOf`, which no generator makes a usable form of.
+    # What else a form may have is said in words only. A field `image` would take a `oneOf`, which no generator makes a
+    # usable form of; and Swagger UI sends every field that it knows, so that parameters would contradict the query's.
     "ImageForm": {
         "type": "object",
         "required": ["file"],
         "properties": {
-            "file": {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP; or in a field `image`."},
-            **_PARAMETERS,
+            "file": {
+                "type": "string",
+                "format": "binary",
+                "description": "JPEG, PNG or WebP. A field `image` is as good; so are fields `top_k` and `receipt`.",
+            },
         },
-        "additionalProperties": False,
     },
     "ImagesForm": {
         "type": "object",
         "required": ["files"],
         "properties": {
             # `format: binary` is what Swagger UI shows a file picker for (swagger-ui issue 10825).
-            "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1},
-            "top_k": _PARAMETERS["top_k"],
+            "files": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}
         },
     },
     "EncodedImage": _in_json(

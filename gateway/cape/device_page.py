@@ -26,7 +26,7 @@ _USER_CODE: Final = re.compile(r"[A-Z0-9-]{9}")
 
 _PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Approve a login</title><link rel="stylesheet" href="/static/style.css"></head>
+<title>Approve a login</title><link rel="stylesheet" href="static/style.css"></head>
 <body><main><h1>Approve a login</h1>
 {waiting}
 <p>This page cannot approve it: only the owner key can, which never leaves the machine on which the account was made. On

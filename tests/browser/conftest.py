@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,11 +19,10 @@ FLAGS = [
 ]  # fmt: skip
 
 
-def screenshot(page: Page, name: str, *, full: bool = False) -> None:
-    """Keep a picture of the page, if BLINDSIGHT_SCREENSHOTS names a folder."""
-    folder = os.environ.get("BLINDSIGHT_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / name, full_page=full)
+def open_details(page: Page) -> None:
+    """Open what the page at / says of the verification: in words, then for experts."""
+    page.get_by_text("What was checked", exact=True).click()
+    page.get_by_text("For experts: every step and measurement").click()
 
 
 @pytest.fixture(scope="module")

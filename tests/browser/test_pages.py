@@ -1,4 +1,4 @@
-"""The documentation, used as a person would; BLINDSIGHT_SCREENSHOTS=folder takes the pictures for the README."""
+"""The documentation, used as a person would."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import screenshot
 from tests.support.images import plain
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ def test_an_upload_is_tried_through_the_docs(tiny_stack: Stack, page: Page, requ
     answer = operation.locator(".live-responses-table td.response-col_description").last
     expect(answer).to_contain_text(f'"class_id": {CLASS}', timeout=15_000)
     answer.scroll_into_view_if_needed()
-    screenshot(page, "docs-test.png")
     assert all(address.startswith(tiny_stack.gateway.url) for address in requested)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import open_details
 from tests.support.images import plain
 from tests.support.models import label_of
 from tests.support.stack import root_fingerprint
@@ -63,7 +64,7 @@ def load(page: Page, stack: Stack, policy: Path) -> None:
 def test_the_release_is_named(tiny_stack: Stack, page: Page, policy_file: Callable[..., Path]) -> None:
     load(page, tiny_stack, policy_file(name='<b>1.0</b> & "so on"'))
     expect(page.locator("#verdict")).to_contain_text('release “<b>1.0</b> & "so on"” of your policy')
-    page.locator("#evidence").get_by_text("What was checked, step by step").click()
+    open_details(page)
     expect(page.locator("#facts")).to_contain_text("<b>1.0</b>")
     expect(page.locator("#notice")).not_to_contain_text("LEAVES OPEN")
 
@@ -124,7 +125,7 @@ def test_the_end_of_policy_or_release_takes_the_verdict_and_the_answer_away(
     load(page, tiny_stack, ending)
     page.locator("#file").set_input_files(photo)
     expect(page.get_by_label("Classes, most likely first")).to_contain_text(label_of(CLASS))
-    page.locator("#evidence").get_by_text("What was checked, step by step").click()
+    open_details(page)
     expect(page.locator("#facts")).to_contain_text("Accepted until")
     # Less than the two minutes for which evidence is relied on.
     page.clock.fast_forward(100_000)

@@ -1,7 +1,4 @@
-"""The page at /, used as a person would: verified, sealed and opened in a real browser.
-
-With BLINDSIGHT_SCREENSHOTS=folder the pictures for the README are taken.
-"""
+"""The page at /, used as a person would: verified, sealed and opened in a real browser."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from playwright.sync_api import expect
 
 from blindsight import receipts
 from gateway.api.pages import STATIC
-from tests.browser.conftest import screenshot
+from tests.browser.conftest import open_details
 from tests.support.images import plain
 from tests.support.models import label_of
 
@@ -96,7 +93,7 @@ def test_from_the_page_to_five_bars(tiny_stack: Stack, page: Page, requested: li
     expect(bars(page).first).to_contain_text(label_of(CLASS))
     expect(page.locator("#receipt")).to_contain_text("Receipt: verified")
     expect(page.locator("#traffic")).to_contain_text("bytes")
-    page.locator("#evidence").get_by_text("What was checked, step by step").click()
+    open_details(page)
     expect(page.locator("#steps li")).to_have_count(11)
     expect(page.locator("#facts")).to_contain_text("post-quantum")
     assert all(address.startswith((tiny_stack.gateway.url, "blob:")) for address in requested)
@@ -342,10 +339,9 @@ def test_by_keyboard_alone(tiny_stack: Stack, page: Page, photo: Path) -> None:
 def test_on_a_phone(tiny_stack: Stack, page: Page, photo: Path, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 740})
     page.goto(f"{tiny_stack.gateway.url}/")
-    page.locator("#evidence").get_by_text("What was checked, step by step").click()
+    open_details(page)
     page.locator("#file").set_input_files(photo)
     expect(bars(page)).to_have_count(5)
-    screenshot(page, f"phone-{width}.png", full=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import expect
 
 from evil_gateway.tricks import TRICKS
-from tests.browser.conftest import screenshot
 from tests.support.images import plain
 from tests.support.models import label_of
 
@@ -63,8 +62,6 @@ def test_the_trick_is_refused_on_the_page(
     page.locator("#file").set_input_files(photo)
     expect(page.locator("#status")).to_have_text(re.compile(r"No answer\.|Not sent: the enclave is not verified\."))
     assert page.get_by_label("Classes, most likely first").get_by_role("listitem").count() == 0
-    if trick.name == "own-enclave":
-        screenshot(page, "refusal-test.png")
 
 
 def test_without_a_trick_the_page_shows_bars(

@@ -1,6 +1,6 @@
 /** Which policy the page verifies by, and where it came from. */
 
-import { BlindsightError, Policy } from "blindsight-client";
+import { BlindsightError, Policy, TransportError } from "blindsight-client";
 
 import { sha256 } from "./bytes.ts";
 
@@ -74,7 +74,7 @@ async function fetched(): Promise<string> {
     // Not reached, or not whole: said below like any other answer that is no policy.
   }
   const message = "The gateway does not state its policy: load your own, or try again.";
-  throw new BlindsightError("unreachable", message, "Check the address and that the service runs, then try again.");
+  throw new TransportError("unreachable", message, "Check the address and that the service runs, then try again.");
 }
 
 /** Take the gateway's changed policy for good from now on. */

@@ -1,40 +1,36 @@
-/** What the page shows. Everything that came from elsewhere goes in as text. */
+/** What the page shows of the enclave, and every refusal. All that came from elsewhere goes in as text. */
 
-import { BlindsightError, EvidenceError, GatewayProblem, Problem } from "blindsight-client";
-import type { Classification, Recipient, Step } from "blindsight-client";
+import { BlindsightError, EvidenceError, GatewayProblem, Problem, TransportError } from "blindsight-client";
+import type { Recipient, Step } from "blindsight-client";
 
-import { hex } from "./bytes.ts";
+import * as checks from "./checks.ts";
 import { byId, define, make } from "./dom.ts";
 import type { Chosen } from "./policies.ts";
-
-const percent = new Intl.NumberFormat(undefined, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const bytes = new Intl.NumberFormat();
 
 const OWN_POLICY = "The list of accepted measurements is the policy that you loaded, which this browser keeps.";
 const GATEWAYS_POLICY =
   "The list of accepted measurements came from the very gateway that is being checked, and is the one that this browser " +
   "saw there first. To check against what you trust, load your own policy.";
 
+const OFFLINE = "This device is offline.";
+const ONLINE_AGAIN = "Nothing to do: the page tries again by itself once there is a connection.";
+
 type Verdict = "waiting" | "verified" | "caution" | "refused";
 
-/** Say that something is being done, or done. */
-export function status(text: string): void {
-  byId("status").textContent = text;
-}
-
-/** Nothing of an earlier photo's answer stays. */
-export function clearAnswer(): void {
-  byId("answer").hidden = true;
-  byId("bars").replaceChildren();
-  byId("traffic").replaceChildren();
-  clearRefusal("problem");
-}
+const MARKS: Readonly<Record<checks.State, string>> = {
+  passed: "passed",
+  caution: "careful",
+  failed: "failed",
+  open: "not asked",
+  pending: "not checked",
+};
 
 /** Nothing of what was said of an enclave stays. */
 export function clearEnclave(): void {
   byId("evidence").hidden = true;
   byId("notice").hidden = true;
   byId("policy-accept").hidden = true;
+  listChecks([]);
   clearRefusal("refusal");
 }
 
@@ -54,20 +50,38 @@ export function refuse(place: Place, error: unknown): void {
   const code = known ? error.code : "internal";
   const says = error instanceof GatewayProblem ? "The gateway says: " : error instanceof Problem ? "The enclave says: " : "";
   const step = error instanceof EvidenceError ? `, step ${error.step}` : "";
-  const message = known ? error.message : "This page failed.";
-  const next = known ? error.nextStep : "Reload it; if it happens again, tell the operator.";
+  const offline = isOffline(error);
+  const message = offline ? OFFLINE : known ? error.message : "This page failed.";
+  const next = offline ? ONLINE_AGAIN : known ? error.nextStep : "Reload it; if it happens again, tell the operator.";
+  const lost = error instanceof TransportError;
+  const failed = error instanceof EvidenceError ? checks.refusedAt(error.step).find(({ state }) => state === "failed") : undefined;
   const element = byId(place);
   element.replaceChildren(
-    make("p", make("strong", says ? "Not answered. " : "Refused. "), says, message),
+    make("p", make("strong", says ? "Not answered. " : lost ? "No connection. " : "Refused. "), failed ? `${failed.name}.` : says + message),
     make("p", make("strong", "What to do: "), next),
-    make("p", "Code: ", make("code", code), step),
+    make("p", ...(failed ? [message, " "] : []), "Code: ", make("code", code), step, "."),
   );
   element.dataset["refusalCode"] = code;
+  element.dataset["kind"] = lost ? "lost" : "refused";
   element.hidden = false;
 }
 
-/** The verdict on the enclave: verified, refused, or being looked at. */
-export function verdict(state: Verdict, text: string): void {
+/** Whether it was the connection that failed, of a device that has none. A gateway on the same machine needs none. */
+export function isOffline(error: unknown): boolean {
+  return error instanceof TransportError && !navigator.onLine;
+}
+
+const BADGES: Readonly<Record<Verdict, string>> = {
+  waiting: "checking",
+  verified: "verified",
+  caution: "simulated",
+  refused: "refused",
+};
+
+/** The verdict on the enclave, in a word and in a sentence: verified, refused, or being looked at. */
+export function verdict(state: Verdict, text: string, badge = BADGES[state]): void {
+  byId("finding").dataset["state"] = state;
+  byId("badge").textContent = badge;
   const element = byId("verdict");
   element.dataset["state"] = state;
   element.textContent = text;
@@ -82,7 +96,9 @@ export function policySource(policy?: Chosen): void {
 /** An enclave that the policy accepts. */
 export function enclave(shown: Recipient, policy: Chosen): void {
   const { report, manifest, verified, config } = shown;
-  verdict(report.kind === "nitro" && !report.leftOpen.length ? "verified" : "caution", found(report, policy));
+  const whole = report.kind === "nitro" && !report.leftOpen.length;
+  verdict(whole ? "verified" : "caution", found(report, policy), badgeOf(report));
+  listChecks(checks.found(shown), report.notice === null ? "" : checks.UNPROVEN);
   byId("steps").replaceChildren(...stepItems(report.steps));
   define(byId("facts"), [
     ["Kind of enclave", report.kind],
@@ -102,6 +118,34 @@ export function enclave(shown: Recipient, policy: Chosen): void {
   notice.hidden = shown.notices.length === 0;
 }
 
+/** The enclave is refused: at which of the checks, if it was one of them. */
+export function refusedEnclave(error: unknown): void {
+  const lost = error instanceof TransportError;
+  verdict("refused", "Not verified: no photo is sent to this enclave.", lost ? "not reached" : "refused");
+  refuse("refusal", error);
+  if (error instanceof EvidenceError && error.step > 0) listChecks(checks.refusedAt(error.step));
+}
+
+function listChecks(found: readonly checks.Check[], note = ""): void {
+  const list = byId("checks");
+  list.replaceChildren(
+    ...found.map(({ state, name, says }) => {
+      const mark = make("span", MARKS[state]);
+      mark.className = "mark";
+      const item = make("li", mark, make("strong", name), make("span", says));
+      item.dataset["state"] = state;
+      return item;
+    }),
+  );
+  const part = byId<HTMLDetailsElement>("checked");
+  part.hidden = found.length === 0;
+  // Which of them failed is what a refusal is about.
+  if (found.some(({ state }) => state === "failed")) part.open = true;
+  const below = byId("checks-note");
+  below.textContent = note;
+  below.hidden = note === "";
+}
+
 /** The items of a list of steps. */
 export function stepItems(steps: readonly Step[]): HTMLLIElement[] {
   return steps.map(({ number, name, checked, against, result }) => {
@@ -109,6 +153,11 @@ export function stepItems(steps: readonly Step[]): HTMLLIElement[] {
     if (result === "passed") item.append(make("span", `against: ${against}`));
     return item;
   });
+}
+
+function badgeOf({ kind, leftOpen }: Recipient["report"]): string {
+  if (kind === "nitro") return leftOpen.length ? "in part" : "verified";
+  return kind === "simulated" ? "simulated" : "emulated";
 }
 
 /** What was verified, and what was not. */
@@ -124,45 +173,4 @@ function found({ kind, release, leftOpen }: Recipient["report"], { source }: Cho
   }
   if (leftOpen.length) return `Verified only in part: a genuine Nitro enclave, by ${of}, ${open}.`;
   return `Verified: a genuine Nitro enclave that runs exactly the code and model of ${of}.`;
-}
-
-export function preview(photo: Blob): void {
-  clearPreview();
-  const image = byId<HTMLImageElement>("preview");
-  image.src = URL.createObjectURL(photo);
-  image.hidden = false;
-  // What this browser cannot show, the enclave may still know.
-  image.onerror = () => (image.hidden = true);
-}
-
-export function clearPreview(): void {
-  const image = byId<HTMLImageElement>("preview");
-  image.hidden = true;
-  if (image.src) URL.revokeObjectURL(image.src);
-  image.removeAttribute("src");
-}
-
-export function answer(classified: Classification): void {
-  const bars = classified.predictions.map(({ label, score }) => {
-    const bar = make("meter");
-    bar.value = score;
-    bar.setAttribute("aria-hidden", "true");
-    const names = make("span", make("span", label), make("span", percent.format(score)));
-    names.className = "names";
-    return make("li", names, bar);
-  });
-  byId("bars").replaceChildren(...bars);
-  const { sentBytes, sentStart, receivedBytes, receivedStart, url } = classified.traffic;
-  define(byId("traffic"), [
-    ["Where to", new URL(url, location.href).href],
-    ["Sealed request", `${bytes.format(sentBytes)} bytes: ${spaced(hex(sentStart))} …`],
-    ["Sealed answer", `${bytes.format(receivedBytes)} bytes: ${spaced(hex(receivedStart))} …`],
-  ]);
-  const when = classified.receipt && new Date(classified.receipt.iat * 1000).toLocaleString();
-  byId("receipt").textContent = when ? `Receipt: verified. Signed by this enclave ${when}, for this photo and answer.` : "";
-  byId("answer").hidden = false;
-}
-
-function spaced(digits: string): string {
-  return digits.replace(/(.{8})(?=.)/g, "$1 ");
 }
