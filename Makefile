@@ -14,7 +14,7 @@ PYTHON ?=
 SECONDS ?= 60
 TARGET ?=
 # Processes that run the tests, which wait more than they compute. 0: all in one, for a debugger.
-JOBS ?= 2
+JOBS ?= 3
 # What `make quick` runs.
 T ?= tests/blindsight
 
@@ -54,7 +54,7 @@ run: $(VENV)/installed-run ## build what is missing, start everything, serve unt
 		$(call option,--model,MODEL) $(call option,--formats,FORMATS)
 
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(BROWSER_TOOLS)/installed check ## lint, types, import rules and all tests
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # One file, folder or test in seconds: `make quick T='tests/gateway -k base64'`.
 quick: $(VENV)/installed-dev ## only the tests that T names (any arguments of pytest), without lint and types

@@ -28,6 +28,9 @@ _NEEDS = {
 }
 """Markers by the fixtures that make them true: `-m "not browser"` leaves out what needs one."""
 
+_SLOW = {"stack", "browser", "cape_host", "docs", "js", "model_build", "cape", "commands", "evil_gateway", "tools"}
+"""Folders whose tests start stacks, browsers or builds."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
@@ -40,6 +43,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, names in _NEEDS.items():
             if fixtures.intersection(names):
                 item.add_marker(marker)
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        # Files that start processes first: a long one that came last would leave the other workers without work.
+        items.sort(key=lambda item: item.path.parent.name not in _SLOW)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,15 +76,17 @@ def test_a_visit(tiny_stack: Stack, tmp_path: Path, browser: Any) -> None:
     (tmp_path / "profile").mkdir()
     given = {name: str(tmp_path / name) for name in (*files, "profile")} | {"url": f"{tiny_stack.gateway.url}/"}
     command = [*prefix, node.node(), "everywhere.mjs", browser.__name__, json.dumps(given)]
-    done = subprocess.run(
-        command,
-        cwd=JS,
-        env=environment(tmp_path) | {"HOME": str(tmp_path / "profile")} | variables,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=170,
-    )
+    # Chromium makes a socket in it, whose path has room for 107 bytes.
+    with tempfile.TemporaryDirectory() as short:
+        done = subprocess.run(
+            command,
+            cwd=JS,
+            env=environment(tmp_path) | {"HOME": str(tmp_path / "profile"), "TMPDIR": short} | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=170,
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     shown = json.loads(done.stdout.splitlines()[-1])
 

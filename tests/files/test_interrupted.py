@@ -49,3 +49,23 @@ def test_a_command_that_waits_for_a_key_ends(tmp_path: Path, module: str) -> Non
         process.kill()
     assert (process.returncode, said.strip()) == (130, "error: interrupted.")
     assert [path.name for path in tmp_path.iterdir()] == ["tmp"]
+
+
+def test_a_library_that_makes_an_error_of_its_own_of_ctrl_c(tmp_path: Path) -> None:
+    """As those in C do whose loading is interrupted."""
+    (tmp_path / "library.py").write_text(
+        "import os, signal\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    signal.pause()\n"
+        "except KeyboardInterrupt as error:\n    raise ImportError('initialization failed') from error\n"
+    )
+    program = "import sys; from blindsight import interrupt; sys.exit(interrupt.run('library'))"
+    variables = environment(tmp_path)
+    variables["PYTHONPATH"] += f":{tmp_path}"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=False, timeout=20
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (done.returncode, done.stderr) == (130, "error: interrupted.\n")
