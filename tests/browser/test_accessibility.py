@@ -62,6 +62,11 @@ def faults(page: Page, excepted: dict[tuple[str, str], str] | None = None) -> li
     if not AXE.exists():
         pytest.skip("axe-core is not installed: npm ci in tests/browser/js")
     page.evaluate(AXE.read_text())
+    # Colours that are on their way are neither the old nor the new ones.
+    page.evaluate(
+        "Promise.all(document.getAnimations()"
+        ".filter((each) => each.effect.getComputedTiming().endTime !== Infinity).map((each) => each.finished))"
+    )
     found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     faulty = [
         (violation["id"], node)
@@ -90,6 +95,12 @@ def test_the_documentation_with_everything_opened(host: Gateway, page: Page) -> 
         "document.querySelectorAll('.models .json-schema-2020-12-expand-deep-button').forEach(b => b.click())"
     )
     expect(page.locator(".models")).to_contain_text("Collapse all")
+    # It draws them one after the other: until there are no more of them than half a second before.
+    page.wait_for_function(
+        "() => { const before = window.drawn; window.drawn = document.querySelectorAll('.models *').length;"
+        " return window.drawn === before; }",
+        polling=500,
+    )
     assert faults(page, SWAGGER_UIS_OWN) == []
 
 
