@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from photo_classifier import answer, manifest, model, problems
-from photo_classifier.decode import decode, looks_encoded, prepare
+from photo_classifier.decode import looks_encoded, picture, prepare
 from photo_classifier.manifest import ModelError
 from photo_classifier.problems import InputProblem
 
@@ -131,7 +131,7 @@ def _classify(items: list[bytes], *, top_k: int = TOP_K, threads: int = 1) -> li
     prepared: list[_Prepared | InputProblem] = []
     for data in items:
         try:
-            prepared.append(_prepare(data))
+            prepared.append(_prepare(data, threads))
         except InputProblem as problem:
             prepared.append(problem)
     tensors = [each.tensor for each in prepared if isinstance(each, _Prepared)]
@@ -150,7 +150,7 @@ class _Prepared:
     timings_ms: dict[str, float]
 
 
-def _prepare(data: bytes) -> _Prepared:
+def _prepare(data: bytes, threads: int) -> _Prepared:
     """Raises `InputProblem`."""
     started = time.perf_counter()
     count = _tensor_count(data)
@@ -163,10 +163,10 @@ def _prepare(data: bytes) -> _Prepared:
             raise InputProblem(problems.INVALID_TENSOR, "The tensor contains values that are not finite numbers.")
         decoded, image = started, None
     else:
-        picture = decode(data, taken=_files.formats)
+        upright = picture(data, taken=_files.formats, least_side=_files.least_side)
         decoded = time.perf_counter()
-        tensor = _files.preprocessing.tensor(picture)
-        image = {"width": picture.width, "height": picture.height}
+        tensor = _files.preprocessing.tensor(upright.image, size=upright.size, threads=threads)
+        image = dict(zip(("width", "height"), upright.size, strict=True))
     timings = {"decode": _ms(decoded - started), "preprocess": _ms(time.perf_counter() - decoded)}
     return _Prepared(tensor, image, timings)
 

@@ -96,6 +96,15 @@ class Preprocessing(_Part):
     std: Triple = (0.229, 0.224, 0.225)
 
 
+class Decoding(_Part):
+    """`dct_scaling`: large JPEGs are decoded at a half, a quarter or an eighth of their width and height.
+
+    As long as the shorter side stays at least twice `Preprocessing.resize`.
+    """
+
+    dct_scaling: bool
+
+
 class Labels(_Part):
     """The labels' file: UTF-8, one class a line, in class order."""
 
@@ -119,6 +128,8 @@ class Manifest(_Part):
     labels: Labels
     formats: Annotated[tuple[Format, ...], Field(min_length=1), AfterValidator(_in_order)] | None = None
     """The image formats that are taken; absent from manifests made before there was a choice."""
+    decoding: Decoding | None = None
+    """Absent from manifests made before there was a choice: every JPEG is decoded whole."""
     versions: dict[str, str]
     notice: Text | None = None
     """What everyone who gets an answer of this model must know; absent where there is nothing to say."""

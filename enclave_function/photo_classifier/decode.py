@@ -10,6 +10,7 @@ import importlib
 import io
 import struct
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -73,6 +74,14 @@ def prepare(taken: Collection[str]) -> None:
         importlib.import_module(_PLUGINS[name][0])
 
 
+@dataclass(frozen=True)
+class Picture:
+    """An upright RGB image. `size`: width and height in pixels of the picture that it is a whole or a smaller form of."""
+
+    image: Image.Image
+    size: tuple[int, int]
+
+
 def decode(
     data: bytes,
     *,
@@ -80,10 +89,24 @@ def decode(
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
+    """All pixels of `data`, as `picture` says. Raises `InputProblem`."""
+    return picture(data, taken=taken, max_bytes=max_bytes, max_pixels=max_pixels).image
+
+
+def picture(
+    data: bytes,
+    *,
+    taken: Sequence[str] = formats.DEFAULT,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+    least_side: int | None = None,
+) -> Picture:
     """Decode `data` to an RGB image turned as its EXIF orientation says; an animation gives its first frame.
 
     `taken` are the formats that are decoded, some of `formats.DECODABLE`. Grey, CMYK, palette and 16-bit pictures are
-    converted, transparency is dropped (as `Image.convert("RGB")` does). Raises `InputProblem`.
+    converted, transparency is dropped (as `Image.convert("RGB")` does). `least_side`: a JPEG may be decoded at a half,
+    a quarter or an eighth of its width and height (ITU-T T.81's DCT of fewer coefficients), as long as neither becomes
+    less than this. Raises `InputProblem`.
     """
     if not data:
         raise InputProblem(problems.EMPTY_BODY, "The image is empty.")
@@ -99,7 +122,7 @@ def decode(
             raise FormatNotTaken(found)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's warnings quote metadata of the image.
-            return _upright(found, data, max_pixels)
+            return _upright(found, data, max_pixels, least_side)
     except FormatNotTaken as refused:
         raise InputProblem(
             problems.UNSUPPORTED_MEDIA_TYPE,
@@ -107,9 +130,10 @@ def decode(
         ) from refused
 
 
-def _upright(found: Format, data: bytes, max_pixels: int) -> Image.Image:
+def _upright(found: Format, data: bytes, max_pixels: int, least_side: int | None) -> Picture:
+    size: tuple[int, int] | None = None
     if found is JPEG:
-        image = _jpeg(data, max_pixels)
+        image, size = _jpeg(data, max_pixels, least_side)
         block = image.info.get("exif")
     elif found is AVIF:
         # Its own boxes turn a picture; Pillow gives what they say as an EXIF orientation, in place of a real one.
@@ -121,13 +145,33 @@ def _upright(found: Format, data: bytes, max_pixels: int) -> Image.Image:
         block = reduced.exif
         if found is PNG and _ends_in_nothing(image) and not png.has_all_rows(reduced):
             raise _truncated(PNG, "some of its pixels are missing")
-    turn = _TURNS.get(exif.orientation(block))
+    width, height = size or image.size
     image = _to_rgb(image)
-    return image if turn is None else image.transpose(turn)
+    turn = _TURNS.get(exif.orientation(block))
+    if turn is None:
+        return Picture(image, (width, height))
+    return Picture(image.transpose(turn), (height, width) if turn in _SIDEWAYS else (width, height))
 
 
 def _loaded(found: Format, data: bytes, max_pixels: int) -> Image.Image:
     """The picture with its pixels. Raises `InputProblem`."""
+    image = _opened(found, data, max_pixels)
+    _load(found, image)
+    return image
+
+
+def _load(found: Format, image: Image.Image, least_side: int | None = None) -> None:
+    """Decode the pixels of an opened `image`, a JPEG's smaller if `decode` may. Raises `InputProblem`."""
+    try:
+        if least_side is not None:
+            image.draft(None, (least_side, least_side))
+        image.load()
+    except _UNDECODABLE as error:
+        raise _truncated(found, "its pixels are incomplete or cannot be decoded") from error
+
+
+def _opened(found: Format, data: bytes, max_pixels: int) -> Image.Image:
+    """The picture without its pixels. Raises `InputProblem`."""
     module, name = _PLUGINS[found.name]
     plugin: Any = getattr(importlib.import_module(module), name)
     try:
@@ -141,20 +185,22 @@ def _loaded(found: Format, data: bytes, max_pixels: int) -> Image.Image:
             f"The image has {width}x{height} pixels, more than {max_pixels}.",
             limit_pixels=max_pixels,
         )
-    try:
-        image.load()
-    except _UNDECODABLE as error:
-        raise _truncated(found, "its pixels are incomplete or cannot be decoded") from error
     return image
 
 
-def _jpeg(data: bytes, max_pixels: int) -> Image.Image:
-    """A JPEG's picture, whether or not its end marker is there. Raises `InputProblem`, `FormatNotTaken`."""
+def _jpeg(data: bytes, max_pixels: int, least_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
+    """A JPEG's picture, whether or not its end marker is there, and its whole size.
+
+    Raises `InputProblem`, `FormatNotTaken`.
+    """
     structure = None if data.endswith(jpeg.END) else jpeg.structure(data)
     if structure is not None and not structure.has_end:
-        return _endless_jpeg(data, structure, max_pixels)
+        image = _endless_jpeg(data, structure, max_pixels)
+        return image, image.size
     try:
-        image = _loaded(JPEG, data, max_pixels)
+        image = _opened(JPEG, data, max_pixels)
+        size = image.size
+        _load(JPEG, image, least_side)
     except InputProblem:
         if not (structure or jpeg.structure(data)).plain:
             raise FormatNotTaken(formats.JPEG_LOSSLESS) from None
@@ -162,8 +208,8 @@ def _jpeg(data: bytes, max_pixels: int) -> Image.Image:
     if _ends_in_grey(image):
         structure = structure or jpeg.structure(data)
         if structure.pixels_end is not None:
-            _require_all_pixels(data, structure, max_pixels)
-    return image
+            image = _require_all_pixels(data, structure, max_pixels)
+    return image, size
 
 
 def _endless_jpeg(data: bytes, structure: jpeg.Structure, max_pixels: int) -> Image.Image:
@@ -231,3 +277,13 @@ _TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+_SIDEWAYS: Final = frozenset(
+    {
+        Image.Transpose.TRANSPOSE,
+        Image.Transpose.ROTATE_270,
+        Image.Transpose.TRANSVERSE,
+        Image.Transpose.ROTATE_90,
+    }
+)
+"""Turns that exchange width and height."""

@@ -17,6 +17,9 @@ FILE_NAME = "model.json"
 FORMAT = "blindsight-model/1"
 
 _READ_BYTES = 1 << 20
+_SCALED_TO = 2
+"""Times the resized picture's shorter side that a decoder may scale a JPEG down to: what it leaves out, the resampling
+would smooth away."""
 
 
 class ModelError(Exception):
@@ -33,6 +36,8 @@ class ModelFiles:
     preprocessing: Preprocessing
     formats: tuple[str, ...]
     """The image formats that are taken, some of `formats.DECODABLE`, in its order."""
+    least_side: int | None
+    """The width or height in pixels below which a JPEG is not decoded smaller than it is; None: none ever is."""
 
 
 def read(folder: Path) -> ModelFiles:
@@ -41,6 +46,7 @@ def read(folder: Path) -> ModelFiles:
     try:
         preprocessing = _preprocessing(manifest["preprocessing"])
         taken = _formats(manifest.get("formats", list(formats.DEFAULT)))
+        least_side = _least_side(manifest.get("decoding", {"dct_scaling": False}), preprocessing)
         if manifest["output"]["activation"] != "softmax":
             raise ModelError("model.json asks for another activation than softmax over the output")
         if manifest["input"]["shape"][1:] != [3, preprocessing.crop, preprocessing.crop]:
@@ -53,7 +59,7 @@ def read(folder: Path) -> ModelFiles:
         raise ModelError(f"model.json is incomplete or malformed: {type(error).__name__} {error}") from error
     except OSError as error:
         raise ModelError(f"a file that model.json names cannot be read: {error}") from error
-    return ModelFiles(manifest, onnx, labels, preprocessing, taken)
+    return ModelFiles(manifest, onnx, labels, preprocessing, taken, least_side)
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -101,6 +107,12 @@ def _preprocessing(entry: dict[str, Any]) -> Preprocessing:
     return Preprocessing(
         resize, crop, (float(mean[0]), float(mean[1]), float(mean[2])), (float(std[0]), float(std[1]), float(std[2]))
     )
+
+
+def _least_side(entry: object, preprocessing: Preprocessing) -> int | None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("dct_scaling"), bool) or len(entry) != 1:
+        raise ModelError("model.json does not say of decoding whether it uses DCT scaling")
+    return _SCALED_TO * preprocessing.resize if entry["dct_scaling"] else None
 
 
 def _formats(entry: object) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ and for extreme aspect ratios, where Pillow would first build a picture of gigab
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,11 @@ Tensor = npt.NDArray[np.float32]
 
 _LARGEST_RESIZED = 4_000_000
 """Pixels of the resized picture above which only the cropped window is computed."""
+
+_ROWS_FOR_TWO = 256
+"""Rows below which a second thread costs more than it saves."""
+
+_SECOND = ThreadPoolExecutor(1, thread_name_prefix="resize")
 
 _PRECISION_BITS = 32 - 8 - 2
 """Fixed-point fraction bits of Pillow's 8-bit resampler (`PRECISION_BITS` in its Resample.c)."""
@@ -33,14 +39,20 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
-    def tensor(self, image: Image.Image) -> Tensor:
-        """Preprocess an RGB `image` to a float32 tensor (1, 3, crop, crop)."""
-        return normalise(crop_pixels(image, self.resize, self.crop), self.mean, self.std)
+    def tensor(self, image: Image.Image, *, size: tuple[int, int] | None = None, threads: int = 1) -> Tensor:
+        """Preprocess an RGB `image` to a float32 tensor (1, 3, crop, crop). `size`, `threads`: as `crop_pixels`."""
+        pixels = crop_pixels(image, self.resize, self.crop, size=size, threads=threads)
+        return normalise(pixels, self.mean, self.std)
 
 
-def crop_pixels(image: Image.Image, resize: int, crop: int) -> Pixels:
-    """Resize and centre-crop an RGB `image` to uint8 pixels (crop, crop, 3)."""
-    width, height = image.size
+def crop_pixels(
+    image: Image.Image, resize: int, crop: int, *, size: tuple[int, int] | None = None, threads: int = 1
+) -> Pixels:
+    """Resize and centre-crop an RGB `image` to uint8 pixels (crop, crop, 3), on at most two `threads`.
+
+    `size`: width and height of the picture that `image` is a smaller decoding of (default: its own).
+    """
+    width, height = size or image.size
     # torchvision truncates the longer side (`_compute_resized_image_output_size`) and rounds half to even for the
     # crop's corner (`center_crop`).
     resized = (resize, int(resize * height / width)) if width <= height else (int(resize * width / height), resize)
@@ -49,7 +61,11 @@ def crop_pixels(image: Image.Image, resize: int, crop: int) -> Pixels:
     if resized[0] * resized[1] > _LARGEST_RESIZED:
         return _resample_window(image, resized, left, top, crop)
     if resized != image.size:
-        image = image.resize(resized, Image.Resampling.BILINEAR)
+        if image.width == resized[0] or image.height > 2 * image.width:
+            # Pillow has one pass, or begins with the vertical one.
+            image = image.resize(resized, Image.Resampling.BILINEAR)
+        else:
+            return _resample_crop(image, resized, left, top, crop, threads)
     return np.asarray(image.crop((left, top, left + crop, top + crop)))
 
 
@@ -64,6 +80,43 @@ def normalise(pixels: Pixels, mean: tuple[float, ...], std: tuple[float, ...]) -
         table = (levels - np.float32(mean[channel])) / np.float32(std[channel])
         np.take(table, pixels[:, :, channel], out=tensor[0, channel])
     return tensor
+
+
+def _resample_crop(
+    image: Image.Image, resized: tuple[int, int], left: int, top: int, crop: int, threads: int
+) -> Pixels:
+    """The `crop` x `crop` window at (`left`, `top`) of `image` resized to `resized` by Pillow, in its two passes.
+
+    The horizontal one for the rows that the window depends on, the vertical one for the window's columns: the rest
+    would be thrown away. Pillow lets other threads run meanwhile.
+    """
+    first, last = _span(image.height, resized[1], top, crop)
+    if threads > 1 and last - first >= _ROWS_FOR_TWO:
+        half = (first + last) // 2
+    else:
+        half = last
+        if 10 * (last - first) >= 9 * image.height:  # A copy of the rows would cost what the others do.
+            first, half, last = 0, image.height, image.height
+    narrow = Image.new("RGB", (crop, image.height))
+
+    def horizontally(start: int, end: int) -> None:
+        strip = image if end - start == image.height else image.crop((0, start, image.width, end))
+        strip = strip.resize((resized[0], strip.height), Image.Resampling.BILINEAR)
+        narrow.paste(strip.crop((left, 0, left + crop, strip.height)), (0, start))
+
+    beside = _SECOND.submit(horizontally, half, last) if half < last else None
+    horizontally(first, half)
+    if beside is not None:
+        beside.result()
+    upright = narrow.resize((crop, resized[1]), Image.Resampling.BILINEAR) if image.height != resized[1] else narrow
+    return np.asarray(upright.crop((0, top, crop, top + crop)))
+
+
+def _span(size: int, resized: int, first: int, count: int) -> tuple[int, int]:
+    """From which to before which source position resized positions `first`..`first + count` depend on, or a few more."""
+    scale = size / resized
+    reach = max(scale, 1.0) + 1
+    return max(int(first * scale - reach), 0), min(int((first + count) * scale + reach) + 1, size)
 
 
 def _resample_window(image: Image.Image, resized: tuple[int, int], left: int, top: int, crop: int) -> Pixels:
