@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from model_build import build, formats, weights
+from model_build import build, formats, told, weights
+from model_build.answers import Expected
 from model_build.errors import ModelBuildError
 from model_build.manifest import file_sha256
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_build.export import Network
-    from model_build.manifest import Format, Manifest
+    from model_build.manifest import AnyManifest, Format
 
 _INSTALL = "install requirements/torch.txt and requirements/model-build.txt: see docs/operations.md"
 
@@ -71,6 +72,9 @@ def _build(options: argparse.Namespace, console: Console) -> int:
             name=options.name,
             version=options.version,
             trained=not options.untrained_model,
+            told=told.of_options(options),
+            expected=options.check,
+            say=lambda line: console.print(line, markup=False),
         )
     else:
         # The weights come first: without network, that should be known before torch is loaded.
@@ -145,7 +149,7 @@ def _fetch(cache: Path, console: Console) -> Path:
         return weights.fetch(cache, file, lambda arrived: progress.update(task, completed=arrived))
 
 
-def _print_model(directory: Path, model: Manifest) -> None:
+def _print_model(directory: Path, model: AnyManifest) -> None:
     training = "trained" if model.trained else "NOT TRAINED"
     _say(f"{directory}: {model.name} {model.version}, {training}, model digest {model.digest().hex()}")
 
@@ -167,7 +171,7 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
         "--weights", type=Path, metavar="FILE", help="ResNet50 weights in a file instead of the network"
     )
     source.add_argument("--untrained", action="store_true", help="random weights, for machines without network")
-    source.add_argument("--onnx", type=Path, metavar="FILE", help="an ONNX classifier of the same contract")
+    source.add_argument("--onnx", type=Path, metavar="FILE", help="an ONNX classifier: docs/models.md")
     source.add_argument(
         "--directory", type=Path, metavar="DIR", help="a model directory, to copy it with other --formats"
     )
@@ -188,8 +192,17 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
         help="image formats that the function takes, some of jpeg,png,webp,avif; the manifest, and so the evidence,"
         " states them (default jpeg,png,webp)",
     )
+    command.add_argument(
+        "--check",
+        type=Expected.parse,
+        action="append",
+        default=[],
+        metavar="IMAGE=LABEL",
+        help="an image and its answer, which --onnx must give (several times)",
+    )
     _add_cache(command)
     _add_check_images(command)
+    told.add_arguments(command)
 
     command = commands.add_parser("check", help="check a model directory against its manifest, and run it")
     command.set_defaults(run=_check)
@@ -240,7 +253,9 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
     if options.run is not _build:
         return
     if not options.onnx:
-        for option in ("labels", "name", "version", "untrained_model"):
+        if options.normalisation or not told.of_options(options).is_empty:
+            parser.error("what a graph takes and gives can be said with --onnx alone")
+        for option in ("labels", "name", "version", "untrained_model", "check"):
             if getattr(options, option):
                 parser.error(f"--{option.replace('_', '-')} needs --onnx")
     if (options.onnx or options.directory) and (options.plain or options.check_images):

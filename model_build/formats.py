@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model_build import manifest
-from model_build.manifest import DEFAULT_FORMATS, FORMATS, Manifest
+from model_build.manifest import DEFAULT_FORMATS, FORMATS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from model_build.manifest import Format
+    from model_build.manifest import AnyManifest, Format
 
 
 def parse(text: str) -> tuple[Format, ...]:
@@ -21,7 +21,7 @@ def parse(text: str) -> tuple[Format, ...]:
     return tuple(each for each in FORMATS if each in names)
 
 
-def settle(directory: Path, formats: tuple[Format, ...] | None) -> Manifest:
+def settle(directory: Path, formats: tuple[Format, ...] | None) -> AnyManifest:
     """Write `formats` into the manifest of a model directory; without any, the default if it states none."""
     described = manifest.read(directory)
     formats = formats or described.formats or DEFAULT_FORMATS
