@@ -66,8 +66,8 @@ def check(directory: Path, model: AnyManifest, expected: Sequence[Expected], say
     if wrong:
         raise ContractError(
             f"{len(wrong)} of {len(expected)} answers do not come out: {'; '.join(wrong)}",
-            "what cannot be seen in a graph is wrong: `model build --normalisation NAME --channels BGR --resize N` says it;"
-            " see docs/models.md",
+            "what cannot be seen in a graph is wrong, and `model build --normalisation NAME --channels BGR --resize N`"
+            " says it; see docs/models.md",
         )
 
 

@@ -57,34 +57,37 @@ class Classifier:
             (output,) = self._session.run([facts.output.name], (facts.input.name, batch))
         except RunError as error:
             raise self.refused(f"a batch of {len(batch)} does not run: {error}", _ALONE) from error
-        if output.shape[:2] != (len(batch), self.classes) or output.size != len(batch) * self.classes:
+        if len(output) != len(batch) or output.ndim < 2 or output.size != len(batch) * output.shape[1]:
             raise self.refused(f"a batch of {len(batch)} gives an output of shape {output.shape}", _ALONE)
+        if output.shape[1] != self.classes:
+            raise self.refused(f"the number of classes is {output.shape[1]}, not {self.classes}")
         if output.dtype.name != facts.output.dtype:
             raise self.refused(f"`{facts.output.name}` is {output.dtype.name}, not {facts.output.dtype}")
         return output.reshape(len(batch), self.classes).astype(np.float32, copy=False)
 
     def _declared_classes(self) -> int:
         """K, where the contract is ResNet50's. Raises `ContractError`."""
-        outputs = self._session.outputs
-        if [node.name for node in outputs] != [OUTPUT]:
-            raise self.refused(f"it gives {names(outputs)}, not `{OUTPUT}`")
-        shape = outputs[0].shape
+        self._check_names(INPUT, OUTPUT)
+        shape = next(node.shape for node in self._session.outputs if node.name == OUTPUT)
         if len(shape) != 2 or not isinstance(shape[1], int) or shape[1] < 2:
             raise self.refused(f"`{OUTPUT}` has shape {shape}, not (N, number of classes)")
-        return shape[1]
+        return int(shape[1])
+
+    def _check_names(self, given: str, output: str) -> None:
+        """There may be further outputs, which are not asked for."""
+        inputs, outputs = self._session.inputs, self._session.outputs
+        if [node.name for node in inputs] != [given] or output not in {node.name for node in outputs}:
+            raise self.refused(f"it maps {names(inputs)} to {names(outputs)}, not `{given}` to `{output}`")
 
     def _check_signature(self) -> None:
         wanted = self.facts.input
-        inputs = self._session.inputs
-        if [node.name for node in inputs] != [wanted.name]:
-            raise self.refused(f"it takes {names(inputs)}, not `{wanted.name}`")
-        if self.facts.output.name not in {node.name for node in self._session.outputs}:
-            raise self.refused(f"it gives {names(self._session.outputs)}, not `{self.facts.output.name}`")
-        (node,) = inputs
+        self._check_names(wanted.name, self.facts.output.name)
+        (node,) = self._session.inputs
         if node.type != _DTYPES[wanted.dtype]:
             raise self.refused(f"`{node.name}` is {node.type}, not {wanted.dtype}")
-        free = wanted.batch == "free"
-        shape = ("N" if free else wanted.batch, *wanted.shape(1)[1:])
+        shape = ("N" if wanted.batch == "free" else wanted.batch, *wanted.shape(1)[1:])
+        if wanted.batch == "free" and isinstance(node.shape[0], int):
+            raise self.refused(f"the batch axis of `{node.name}` {node.shape} is not free")
         if len(node.shape) != 4 or any(isinstance(a, int) and a != b for a, b in zip(node.shape, shape, strict=True)):
             raise self.refused(f"`{node.name}` has shape {node.shape}, not {shape}")
 
