@@ -76,3 +76,50 @@ def test_known_values():
     tensor = Preprocessing().tensor(Image.new("RGB", (300, 400), (255, 0, 51)))
     expected = [(1 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]
     assert np.allclose(tensor, np.array(expected).reshape(1, 3, 1, 1), atol=1e-6)
+
+
+def torchvisions(image: Image.Image, resize: list[int], crop: list[int]) -> np.ndarray:
+    """torchvision's bicubic resize and centre crop of a PIL image."""
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms import functional as F  # noqa: N812 -- torchvision's own convention
+
+    return np.asarray(F.center_crop(F.resize(image, resize, InterpolationMode.BICUBIC, antialias=True), crop))
+
+
+@pytest.mark.usefixtures("torchvision_pixels")
+class TestBicubic:
+    """Of sharp noise: its kernel is negative in places, and levels are cut off at 0 and 255."""
+
+    @pytest.mark.parametrize("windowed", [False, True])
+    @pytest.mark.parametrize("size", [size for size in SIZES if max(size) / min(size) < 500])
+    def test_pixels_equal_torchvisions(self, size, windowed, monkeypatch):
+        if windowed:
+            monkeypatch.setattr(transform, "_LARGEST_RESIZED", 0)
+        image = noise(*size)
+        found = crop_pixels(image, 232, 224, "bicubic")
+        assert np.array_equal(found, torchvisions(image, [232], [224, 224]))
+
+    @pytest.mark.parametrize("windowed", [False, True])
+    @pytest.mark.parametrize("resize", [(96, 192), (120, 200), (96, 300)])
+    def test_squashed_and_oblong(self, resize, windowed, monkeypatch):
+        if windowed:
+            monkeypatch.setattr(transform, "_LARGEST_RESIZED", 0)
+        for seed, size in enumerate([(300, 200), (90, 400), (192, 96), (17, 5), (700, 96), (192, 500)]):
+            image = noise(*size, seed)
+            found = crop_pixels(image, resize, (96, 192), "bicubic")
+            assert np.array_equal(found, torchvisions(image, list(resize), [96, 192])), size
+
+    def test_a_strip_equals_pillows(self):
+        """Its resized picture has 11 megapixels, of which only the window is computed."""
+        image = noise(8, 2000)
+        resized = image.resize((232, 58000), Image.Resampling.BICUBIC)
+        expected = np.asarray(resized)[round((58000 - 224) / 2) :][:224, 4:228]
+        assert np.array_equal(crop_pixels(image, 232, 224, "bicubic"), expected)
+
+
+def test_levels_are_scaled_as_torchvision_does_or_by_the_factor():
+    image = Image.new("RGB", (300, 400), (255, 0, 51))
+    unit = Preprocessing(mean=(0, 0, 0), std=(1, 1, 1)).tensor(image)
+    assert unit[0, :, 0, 0].tolist() == [1.0, 0.0, np.float32(51) / np.float32(255)]
+    levels = Preprocessing(mean=(0, 0, 0), std=(1, 1, 1), scale=1.0).tensor(image)
+    assert levels[0, :, 0, 0].tolist() == [255.0, 0.0, 51.0]
