@@ -128,8 +128,9 @@ def of_options(options: argparse.Namespace) -> Told:
 
 
 def _number(text: str) -> float:
-    above, _, below = text.partition("/")
-    value = float(above) / float(below or "1")
+    above, separator, below = text.partition("/")
+    divisor = float(below) if separator else 1.0
+    value = float(above) / divisor if divisor else 0.0
     if not 0 < value < 1e6:
         raise ValueError("a scale is above 0")
     return value
@@ -161,8 +162,8 @@ def _at_least(least: int) -> Callable[[str], int]:
 
 
 def _size(text: str) -> Size:
-    height, _, width = text.lower().partition("x")
-    return _whole(height), _whole(width or height)
+    height, separator, width = text.lower().partition("x")
+    return _whole(height), _whole(width if separator else height)
 
 
 def _resize(text: str) -> int | Size:
