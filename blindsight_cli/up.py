@@ -56,7 +56,7 @@ def up(  # noqa: PLR0917 -- typer makes options of them
         str | None,
         typer.Option(
             metavar="OPTIONS",
-            help="Of an ONNX file: options of `blindsight model build`, such as '--size 384 --activation sigmoid'.",
+            help="Of an ONNX file: what `blindsight model build --onnx` takes, as one word; docs/models.md.",
         ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; default: one for each processor.", min=1)] = (

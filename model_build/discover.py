@@ -225,7 +225,7 @@ class _Discovery:
             elif by is None:
                 self._refuse(
                     f"`{output}` gives values of 0 to 1, and whether they are scores already cannot be seen",
-                    "say who computes scores with `model build --applied-by graph` or `--applied-by function`",
+                    "say who computes scores with `model build --applied-by graph`, or `function`",
                 )
         if inside and told not in {None, inside} and by != "function":
             self._refuse(f"the graph ends in {inside}, not in {told}", "see `model build --activation NAME`")

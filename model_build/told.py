@@ -83,7 +83,7 @@ def of_facts(facts: Facts) -> Told:
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The options for what cannot be found out, or is to be other than found."""
     group = command.add_argument_group(
-        "of --onnx", "What the graph takes and gives, where it cannot be found out (docs/models.md)."
+        "an ONNX classifier", "What the graph takes and gives, where it cannot be found out: docs/models.md."
     )
     group.add_argument("--input", metavar="NAME", help="the input")
     group.add_argument("--layout", choices=get_args(Layout), help="order of the input's axes")
