@@ -5,6 +5,8 @@ TLS_PORT ?= 8443
 METRICS_PORT ?=
 STATE ?= .blindsight
 MODEL ?=
+# What cannot be found out of an ONNX file, such as '--size 384 --activation sigmoid': docs/models.md.
+MODEL_OPTIONS ?=
 # Image formats that the enclave takes, such as jpeg,png,webp,avif; without, those of the model.
 FORMATS ?=
 # `classifier`: an enclave without any of Cape's code.
@@ -51,7 +53,8 @@ help: ## this list
 run: $(VENV)/installed-run ## build what is missing, start everything, serve until Ctrl-C
 	@$(BLOCK) $(BIN)/python -m blindsight_cli up $(call option,--port,PORT) $(call option,--tls-port,TLS_PORT) \
 		$(call option,--metrics-port,METRICS_PORT) $(call option,--state,STATE) $(call option,--variant,VARIANT) \
-		$(call option,--model,MODEL) $(call option,--formats,FORMATS)
+		$(call option,--model,MODEL) $(call option,--formats,FORMATS) \
+		$(call option,--model-options,MODEL_OPTIONS)
 
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(BROWSER_TOOLS)/installed check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)

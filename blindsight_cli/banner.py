@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from blindsight.answers import is_multi_label
 from blindsight_cli import provision
 from blindsight_cli.console import out
 from blindsight_cli.local_trust import environment
@@ -44,7 +45,8 @@ def show(
         _row("HTTPS", f"https://localhost:{ports.tls}/   (authority: {state / 'tls' / 'ca.pem'})")
     if ports.metrics:
         _row("Metrics", f"http://localhost:{ports.metrics}/metrics")
-    model = f"{manifest['name']} {manifest['version']}, {manifest['labels']['count']} classes, "
+    several = " of which several can be right" if is_multi_label(manifest) else ""
+    model = f"{manifest['name']} {manifest['version']}, {manifest['labels']['count']} classes{several}, "
     if manifest["trained"]:
         _row("Model", f"{model}trained")
     else:

@@ -211,8 +211,11 @@ def _show(file: Path, answer: dict[str, Any]) -> None:
         err.print(printable(f"{file}: {problem['title']}. {problem['detail']}"), style="red", markup=False)
         return
     table = Table(title=cell(str(file)), title_justify="left", box=None, pad_edge=False)
-    table.add_column("score", justify="right")
+    several = answer["model"].get("multi_label") is True
+    table.add_column("score of its own" if several else "score", justify="right")
     table.add_column("class")
     for prediction in answer["predictions"]:
         table.add_row(f"{prediction['score']:.1%}", cell(str(prediction["label"])))
     out.print(table)
+    if several:
+        out.print("Several classes can be right, or none: each is scored by itself.", style="dim")

@@ -52,7 +52,9 @@ model.command("build", context_settings=_PASS_ON, help="Build the model director
 model.command("check", context_settings=_PASS_ON, help="Check a model directory; see --help.")(units.model_check)
 app.add_typer(model, name="model")
 bundle = typer.Typer(help="Build, inspect, encrypt function bundles (the unit enclave_function).", no_args_is_help=True)
-bundle.command("build", context_settings=_PASS_ON, help="Build a bundle; see --help.")(modelpath.bundle_build)
+bundle.command(
+    "build", context_settings=_PASS_ON, help="Build a bundle of a model; see --help, and docs/models.md for ONNX files."
+)(modelpath.bundle_build)
 bundle.command("inspect", context_settings=_PASS_ON, help="Show what is in a bundle; see --help.")(units.bundle_inspect)
 bundle.command("encrypt", context_settings=_PASS_ON, help="Encrypt a bundle whose model is secret; see --help.")(
     units.bundle_encrypt

@@ -30,13 +30,24 @@ class Chosen:
     remark: str = ""
 
 
-def bundle(state: Path, model: Path | None, out: Path, formats: str | None = None) -> Chosen:
-    """Find or build the model to serve and write its function bundle to `out`; `formats` as for `directory`.
+@dataclass(frozen=True)
+class Asked:
+    """What the user asks for: an ONNX file or a model directory, and the rest as for `modelpath.directory`."""
+
+    model: Path | None
+    formats: str | None = None
+    options: str | None = None
+
+
+def bundle(state: Path, asked: Asked, out: Path) -> Chosen:
+    """Find or build the model to serve and write its function bundle to `out`.
 
     Exits with one line if that fails.
     """
-    chosen, remark = (model, "") if model is not None else _default(state)
-    with directory(chosen, scratch=state / "models", formats=formats) as folder:
+    if asked.options and asked.model is None:
+        fail("model options say what an ONNX file takes and gives, and none is given", "give MODEL=path/to/model.onnx")
+    chosen, remark = (asked.model, "") if asked.model is not None else _default(state)
+    with directory(chosen, scratch=state / "models", formats=asked.formats, options=asked.options) as folder:
         units.run("enclave_function", "bundle", "build", "--model", str(folder), "--out", str(out))
     with zipfile.ZipFile(out) as archive:
         return Chosen(strict_json.loads(archive.read(MANIFEST)), remark)

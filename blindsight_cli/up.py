@@ -24,7 +24,7 @@ from blindsight_cli.supervisor import Supervisor, Unit
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from blindsight_cli.models import Chosen
+    from blindsight_cli.models import Asked, Chosen
     from blindsight_cli.ports import Ports
 
 _START_SECONDS = 120.0
@@ -52,6 +52,13 @@ def up(  # noqa: PLR0917 -- typer makes options of them
             metavar="LIST", help="Image formats to take, such as jpeg,png,webp,avif; default: the model's own."
         ),
     ] = None,
+    model_options: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OPTIONS",
+            help="Of an ONNX file: what `blindsight model build --onnx` takes, as one word; docs/models.md.",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; default: one for each processor.", min=1)] = (
         os.cpu_count() or 1
     ),
@@ -70,7 +77,8 @@ def up(  # noqa: PLR0917 -- typer makes options of them
         # Before the ports: a stack in this folder has them.
         statelock.require_none(state)
         with ports.reserved(port, tls_port, metrics_port) as taken, statelock.alone_in(state):
-            status = _up(state, model and _expanded(model), workers, variant, taken, formats=formats, began=began)
+            told = models.Asked(model and _expanded(model), formats, model_options)
+            status = _up(state, told, workers, variant, taken, began=began)
     except OSError as error:
         place = f"{error.filename} cannot be used" if error.filename else "the stack could not be started"
         fail(f"{place}: {error.strerror or error}", f"look at the free space of {state}, and at your rights there")
@@ -79,17 +87,16 @@ def up(  # noqa: PLR0917 -- typer makes options of them
 
 def _up(
     state: Path,
-    model: Path | None,
+    asked: Asked,
     workers: int,
     variant: str,
     ports: Ports,
     *,
-    formats: str | None,
     began: float,
 ) -> int:
     """The exit status. Raises `OSError` where the state cannot be written."""
     bundle = state / "function.zip"
-    chosen = models.bundle(state, model, bundle, formats)
+    chosen = models.bundle(state, asked, bundle)
     policy = state / "policy.json"
     enclave, gateway = _units(state, bundle, policy, ports, workers=workers, variant=variant)
     # Accept exactly what was just built here, under this machine's own simulated root.

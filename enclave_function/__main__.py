@@ -1,4 +1,4 @@
-"""`python -m enclave_function bundle build|inspect|encrypt`."""
+"""`python -m enclave_function bundle build|inspect|encrypt`, and `answers`."""
 
 from __future__ import annotations
 

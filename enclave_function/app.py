@@ -1,4 +1,4 @@
-"""The deployed function: a photo, or a tensor, to its ImageNet classes.
+"""The deployed function: a photo, or a tensor, to its classes.
 
 A Cape function: a folder with `app.py` whose `cape_handler(bytes) -> str` is called once per input. Importing it loads
 and warms up the model that `model.json` beside it describes, or raises `ModelError` if a file differs from its digest
@@ -29,13 +29,12 @@ import numpy as np
 
 from photo_classifier import answer, manifest, model, problems
 from photo_classifier.decode import looks_encoded, picture, prepare
-from photo_classifier.manifest import ModelError
-from photo_classifier.problems import InputProblem
+from photo_classifier.problems import InputProblem, ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from photo_classifier.transform import Tensor
+    from photo_classifier.contract import Array
 
 MAX_BATCH = 32
 """Images in one model run. ResNet50 needs about 20 MB an image."""
@@ -60,8 +59,8 @@ MODEL: dict[str, Any] = _files.manifest
 TOP_K = min(5, len(_files.labels))
 """Classes in an answer, unless a call says otherwise: five, or all that the model has."""
 
-TENSOR_BYTES = 4 * 3 * _files.preprocessing.crop**2
-"""Bytes of one input tensor: 602112 for 224 x 224."""
+TENSOR_BYTES = _files.input.byte_count
+"""Bytes of one input tensor: 602112 for 224 x 224 in float32."""
 
 
 def ready() -> dict[str, Any]:
@@ -77,8 +76,9 @@ def ready() -> dict[str, Any]:
 def cape_handler(input: bytes) -> str:  # noqa: A002 -- Cape's name for it
     """Answer one Cape invocation with JSON: the `TOP_K` best classes as `{class: score}`, best first.
 
-    `input` is an encoded image, or a float32 tensor (1, 3, 224, 224), little-endian and already normalised: exactly
-    602112 bytes that do not begin like an image. N such tensors, N = 2..32, are answered with an array of N objects.
+    `input` is an encoded image, or the model's own input for one image, already preprocessed: exactly `TENSOR_BYTES`
+    bytes that do not begin like an image, little-endian, of the layout and numbers that the manifest says; ResNet50's
+    is a float32 tensor (1, 3, 224, 224). N such tensors, N = 2..32, are answered with an array of N objects.
     Classes of one name are told apart as `answer.by_class` says. Raises `InputProblem`; for several tensors it names
     the index, from 0.
     """
@@ -143,9 +143,9 @@ def _classify(items: list[bytes], *, top_k: int = TOP_K, threads: int = 1) -> li
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An item on its way into the model: (1, 3, H, W), and its size in pixels unless it came as a tensor."""
+    """An item on its way into the model: (1, ...), and its size in pixels unless it came as a tensor."""
 
-    tensor: Tensor
+    tensor: Array
     image: dict[str, int] | None
     timings_ms: dict[str, float]
 
@@ -157,15 +157,14 @@ def _prepare(data: bytes, threads: int) -> _Prepared:
     if count > 1:
         raise InputProblem(problems.INVALID_TENSOR, f"One tensor has {TENSOR_BYTES} bytes.", limit_bytes=TENSOR_BYTES)
     if count == 1:
-        size = _files.preprocessing.crop
-        tensor: Tensor = np.frombuffer(data, dtype="<f4").reshape(1, 3, size, size)
+        tensor = _files.input.of_bytes(data)
         if not np.isfinite(tensor).all():
             raise InputProblem(problems.INVALID_TENSOR, "The tensor contains values that are not finite numbers.")
         decoded, image = started, None
     else:
         upright = picture(data, taken=_files.formats, least_side=_files.least_side)
         decoded = time.perf_counter()
-        tensor = _files.preprocessing.tensor(upright.image, size=upright.size, threads=threads)
+        tensor = _files.input.of_picture(upright, _files.preprocessing, threads)
         image = dict(zip(("width", "height"), upright.size, strict=True))
     timings = {"decode": _ms(decoded - started), "preprocess": _ms(time.perf_counter() - decoded)}
     return _Prepared(tensor, image, timings)
@@ -175,7 +174,7 @@ def _result(item: _Prepared, logits: NDArray[np.float32], run: float, top_k: int
     """What `classify` returns. `logits` has one number for each class; `run` is in milliseconds."""
     if np.isfinite(logits).all():
         return {
-            "predictions": answer.rank(logits, _files.labels, top_k),
+            "predictions": answer.rank(logits, _files.labels, top_k, _files.output),
             "image": item.image,
             "timings_ms": {**item.timings_ms, "run": run},
         }

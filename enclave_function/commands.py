@@ -1,4 +1,4 @@
-"""The command line of the bundles."""
+"""The command line of the function: its bundles, and what it answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from blindsight.files import opened
+from enclave_function import answers
 from enclave_function.bundle import BundleError, BundleInfo, VendorTarget, build, inspect
 from enclave_function.bundle.encrypt import SealedBundle, encrypt, read_key
 
@@ -19,6 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
+        if options.command == "answers":
+            for each in answers.of_images(options.model, options.files):
+                print(json.dumps(each))
+            return 0
         if options.command == "build":
             vendor = VendorTarget.parse(options.vendor) if options.vendor else None
             info = build(options.model, options.out, vendor=vendor)
@@ -66,9 +71,12 @@ def _text(info: BundleInfo) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m enclave_function", description="The deployed function's bundle.")
-    commands = parser.add_subparsers(required=True, metavar="bundle").add_parser(
-        "bundle", help="build, inspect or encrypt a bundle"
-    )
+    groups = parser.add_subparsers(required=True, metavar="COMMAND")
+    asking = groups.add_parser("answers", help="what the function answers to images, all classes, one JSON a line")
+    asking.set_defaults(command="answers")
+    asking.add_argument("--model", type=Path, required=True, metavar="DIR", help="model directory")
+    asking.add_argument("files", type=Path, nargs="+", metavar="IMAGE")
+    commands = groups.add_parser("bundle", help="build, inspect or encrypt a bundle")
     actions = commands.add_subparsers(required=True, dest="command", metavar="build|inspect|encrypt")
 
     making = actions.add_parser("build", help="make the deterministic zip of function and model")

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
-from blindsight import problems, receipts
+from blindsight import answers, problems, receipts
 from blindsight.errors import CapeError, SealingError
 from blindsight.exchange import VERSION, VERSION_FIELD, default_top_k
 from blindsight.problems import Problem
@@ -68,6 +68,8 @@ class InnerApi:
             "digest": function.model_digest.hex(),
             "trained": manifest["trained"],
         }
+        if answers.is_multi_label(manifest):
+            self._model["multi_label"] = True
         self._digests = {
             "func_checksum": function.checksum.hex(),
             "model_sha256": function.model_digest.hex(),

@@ -7,30 +7,36 @@ import os
 import re
 import shutil
 import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from model_build import formats, labels, manifest, onnx_file
-from model_build.contract import check_contract
+from model_build import answers, formats, hugging_face, inline, labels, manifest, onnx_file
+from model_build.contract import RESNET50, check_contract
+from model_build.discover import discover
 from model_build.errors import ContractError, ModelBuildError
-from model_build.manifest import Manifest
+from model_build.general import softmax_of_logits
+from model_build.session import Session
+from model_build.told import Told, of_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from PIL import Image
 
+    from model_build.answers import Expected
     from model_build.export import Network
-    from model_build.manifest import Format
+    from model_build.general import Facts
+    from model_build.manifest import AnyManifest, Format
 
 RESNET50_FILE = "resnet50.onnx"
 
 
 def build_resnet50(
     out: Path, network: Network, *, plain: bool, pictures: list[Image.Image], say: Callable[[str], None]
-) -> Manifest:
+) -> AnyManifest:
     """Export `network`, optimise it unless `plain`, check it against torch and write the model directory `out`.
 
     `say` is told each step. Raises `DifferenceError` or `ContractError`, and then writes nothing.
@@ -55,12 +61,16 @@ def build_resnet50(
             staging,
             onnx=path.name,
             label_file=labels.FILE_NAME,
+            facts=replace(
+                RESNET50,
+                preprocessing=network.preprocessing.spelt_out,
+                output=softmax_of_logits(RESNET50.output.name, len(network.categories)),
+            ),
             said={
                 "name": "resnet50",
                 "version": network.version,
                 "trained": network.trained,
                 "weights": network.weights,
-                "preprocessing": network.preprocessing,
                 "versions": manifest.installed_versions("onnx", "onnxruntime", "onnxscript", "torch", "torchvision"),
             },
         )
@@ -74,48 +84,85 @@ def import_onnx(
     name: str | None = None,
     version: str | None = None,
     trained: bool = True,
-) -> Manifest:
-    """Check the ONNX classifier `source` for the contract and write the model directory `out` with it.
+    told: Told | None = None,
+    expected: Sequence[Expected] = (),
+    say: Callable[[str], None] = lambda _line: None,
+) -> AnyManifest:
+    """Find out what the ONNX classifier `source` takes and gives, check that, and write the model directory `out`.
 
-    A `model.json` beside `source` must be its manifest: what it says of the model holds, and other labels may take the
-    place of those that it names. Without one the labels are `label_file`, else `imagenet_classes.txt` beside `source`,
-    else ImageNet's. `name` is the file's without its suffix by default, `version` the first 12 digits of its SHA-256.
-    Raises `ContractError`, and then writes nothing.
+    What is `told` goes before what a `model.json` beside `source` says, which must be its manifest, and that before
+    files of the Hugging Face hub. The labels are `label_file`, else those that these files name, else
+    `imagenet_classes.txt` beside `source`, else ImageNet's. `name` is the file's without its suffix by default,
+    `version` the first 12 digits of its SHA-256. `say` is told what was found, and what was assumed. The answers to
+    the images of `expected` must come out. Raises `ContractError`, and then writes nothing.
     """
     if not source.is_file():
         raise ContractError(f"{source} is not a file", "give an ONNX model")
     described = manifest.beside(source)
-    sha256 = manifest.file_sha256(source)
-    if described is None:
-        said: dict[str, Any] = {
-            "name": source.stem,
-            "version": sha256[:12],
-            "trained": True,
-            "weights": manifest.Weights(name=source.name, sha256=sha256),
-            "preprocessing": manifest.Preprocessing(),
-            "versions": manifest.installed_versions("onnxruntime"),
-        }
-    else:
-        measured = {"onnx", "input", "output", "labels"}
-        said = {field: getattr(described, field) for field in Manifest.model_fields if field not in measured}
-    said |= {"name": name or said["name"], "version": version or said["version"]}
-    said |= {"trained": trained and said["trained"]}
-    if label_file is None:
-        beside = source.with_name(described.labels.file if described else labels.FILE_NAME)
-        # A link that leads nowhere, or a folder: reading it says so, where ImageNet's labels would be wrong.
-        label_file = beside if described or os.path.lexists(beside) else labels.IMAGENET
-    onnx_name, label_name = _plain(source.name), _plain(label_file.name)
+    files = _Beside.read(source, described, label_file)
+    onnx_name, label_name = _plain(source.name), _plain(files.label_name)
     if label_name in {onnx_name, manifest.FILE_NAME}:
-        raise ContractError(f"the labels cannot be named {label_file.name}", "rename the file")
+        raise ContractError(f"the labels cannot be named {files.label_name}", "rename the file")
     with _staging(out) as staging:
         # The copy is checked, so that what was checked is what is kept.
-        shutil.copyfile(source, staging / onnx_name)
-        labels.write(staging / label_name, labels.read(label_file))
-        return _write_manifest(staging, onnx=onnx_name, label_file=label_name, said=said)
+        content, inside = inline.inlined(source)
+        path = staging / onnx_name
+        path.write_bytes(content)
+        labels.write(staging / label_name, files.labels)
+        found = discover(Session(path), (told or Told()).over(files.told), len(files.labels))
+        said = _said(source, described, manifest.file_sha256(path))
+        said |= {"name": name or said["name"], "version": version or said["version"]}
+        said["trained"] = trained and said["trained"]
+        made = _write_manifest(staging, onnx=onnx_name, label_file=label_name, facts=found.facts, said=said)
+        for line in (*files.lines(inside), *found.lines()):
+            say(line)
+        answers.check(staging, made, expected, say)
+        return made
 
 
-def copy(out: Path, source: Path, taken: tuple[Format, ...] | None) -> Manifest:
-    """Write the model directory `out`: `source` with `taken` as its formats.
+def _said(source: Path, described: AnyManifest | None, sha256: str) -> dict[str, Any]:
+    """The fields of the manifest that are not found by looking at the graph."""
+    if described is not None:
+        measured = {"format", "onnx", "input", "output", "labels", "preprocessing"}
+        return {field: getattr(described, field) for field in type(described).model_fields if field not in measured}
+    return {
+        "name": source.stem,
+        "version": sha256[:12],
+        "trained": True,
+        "weights": manifest.Weights(name=source.name, sha256=sha256),
+        "versions": manifest.installed_versions("onnxruntime"),
+    }
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What the files beside an ONNX file say, and its labels."""
+
+    told: Told
+    labels: tuple[str, ...]
+    label_name: str
+    hub: tuple[Path, ...] = ()
+
+    @classmethod
+    def read(cls, source: Path, described: AnyManifest | None, label_file: Path | None) -> _Beside:
+        """Raises `ContractError`."""
+        told, named, hub = hugging_face.beside(source) if described is None else (of_facts(described.facts), None, ())
+        if label_file is None and named is not None:
+            return cls(told, named, labels.OTHER_FILE_NAME, hub)
+        if label_file is None:
+            beside = source.with_name(described.labels.file if described else labels.FILE_NAME)
+            # A link that leads nowhere, or a folder: reading it says so, where ImageNet's labels would be wrong.
+            label_file = beside if described or os.path.lexists(beside) else labels.IMAGENET
+        return cls(told, labels.read(label_file), label_file.name, hub)
+
+    def lines(self, inside: tuple[str, ...]) -> list[str]:
+        """For the user: which files were read."""
+        lines = [f"Said by: {', '.join(path.name for path in self.hub)}"] if self.hub else []
+        return [*lines, *([f"Weights: put into the graph from {', '.join(inside)}"] if inside else [])]
+
+
+def copy(out: Path, source: Path, taken: tuple[Format, ...] | None, *, dct_scaling: bool | None = None) -> AnyManifest:
+    """Write the model directory `out`: `source` with `taken` as its formats, and this `dct_scaling`.
 
     Raises `ContractError`, and then writes nothing.
     """
@@ -130,7 +177,7 @@ def copy(out: Path, source: Path, taken: tuple[Format, ...] | None) -> Manifest:
                     f"{source / part.file} is not the file that its manifest names", "build the model again"
                 )
         shutil.copyfile(source / manifest.FILE_NAME, staging / manifest.FILE_NAME)
-        return formats.settle(staging, taken)
+        return formats.settle(staging, taken, dct_scaling=dct_scaling)
 
 
 def _plain(name: str) -> str:
@@ -139,32 +186,29 @@ def _plain(name: str) -> str:
     return plain if plain[0].isalnum() else f"_{plain.lstrip('_')}"
 
 
-def _write_manifest(staging: Path, *, onnx: str, label_file: str, said: dict[str, Any]) -> Manifest:
-    """Check the graph `onnx` in `staging` for the contract and describe it and its labels in a manifest there.
+def _write_manifest(staging: Path, *, onnx: str, label_file: str, facts: Facts, said: dict[str, Any]) -> AnyManifest:
+    """Check the graph `onnx` in `staging` for its contract and describe it and its labels in a manifest there.
 
     `said` has the fields that are not found by looking at the files.
     """
     path = staging / onnx
-    classes = check_contract(path).classes
+    check_contract(path, facts)
     count = len(labels.read(staging / label_file))
-    if count != classes:
+    if count != facts.output.classes - facts.offset:
         raise ContractError(
-            f"{onnx} has {classes} classes, but there are {count} labels in {label_file}",
-            f"give one label a line, in class order, in {labels.FILE_NAME} beside the ONNX file",
+            f"{onnx} has {facts.output.classes} classes, but there are {count} labels in {label_file}",
+            f"give one label a line, in class order, in {labels.FILE_NAME} beside the ONNX file"
+            " or with `model build --labels FILE`; for first classes without one, `model build --label-offset N`",
         )
     try:
-        described = Manifest(
+        described = manifest.of_facts(
+            facts,
+            manifest.Labels(file=label_file, count=count, sha256=manifest.file_sha256(staging / label_file)),
             onnx=manifest.Onnx(
                 file=onnx,
                 sha256=manifest.file_sha256(path),
                 bytes=path.stat().st_size,
                 opset=onnx_file.opset(path),
-            ),
-            output=manifest.Output(shape=("N", classes)),
-            labels=manifest.Labels(
-                file=label_file,
-                count=count,
-                sha256=manifest.file_sha256(staging / label_file),
             ),
             **said,
         )

@@ -26,7 +26,7 @@ _PLAIN = "build it with `python -m model_build build --plain --out DIR`"
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
-def check_directory(directory: Path) -> manifest.Manifest:
+def check_directory(directory: Path) -> manifest.AnyManifest:
     """Check that a model directory's files are those its manifest names, and run the model. Raises `ContractError`."""
     described = manifest.read(directory)
     model, names = directory / described.onnx.file, directory / described.labels.file
@@ -35,13 +35,13 @@ def check_directory(directory: Path) -> manifest.Manifest:
             raise ContractError(f"{path} is missing", "build the model again")
         if (digest := manifest.file_sha256(path)) != sha256:
             raise ContractError(f"{path} has SHA-256 {digest}, its manifest says {sha256}", "build the model again")
-    classes = described.output.shape[1]
+    facts = described.facts
     for what, found, stated in (
         ("size", model.stat().st_size, described.onnx.bytes),
         ("operator set", onnx_file.opset(model), described.onnx.opset),
-        ("number of classes", check_contract(model).classes, classes),
+        ("number of classes", check_contract(model, facts).classes, facts.output.classes),
         ("number of labels", len(labels.read(names)), described.labels.count),
-        ("number of labels", described.labels.count, classes),
+        ("number of labels", described.labels.count, facts.output.classes - facts.offset),
     ):
         if found != stated:
             raise ContractError(f"{directory}: the {what} is {found}, not {stated}", "build the model again")

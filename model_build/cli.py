@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from model_build import build, formats, weights
+from model_build import build, formats, told, weights
+from model_build.answers import Expected
 from model_build.errors import ModelBuildError
 from model_build.manifest import file_sha256
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_build.export import Network
-    from model_build.manifest import Format, Manifest
+    from model_build.manifest import AnyManifest, Format
 
 _INSTALL = "install requirements/torch.txt and requirements/model-build.txt: see docs/operations.md"
 
@@ -60,7 +61,9 @@ def _failed(console: Console, message: str, next_step: str, *, status: int = 1) 
 
 def _build(options: argparse.Namespace, console: Console) -> int:
     if options.directory:
-        _print_model(options.out, build.copy(options.out, options.directory, options.formats))
+        _print_model(
+            options.out, build.copy(options.out, options.directory, options.formats, dct_scaling=options.dct_scaling)
+        )
         return 0
     if options.onnx:
         console.print(f"Checking {options.onnx}", markup=False)
@@ -71,6 +74,9 @@ def _build(options: argparse.Namespace, console: Console) -> int:
             name=options.name,
             version=options.version,
             trained=not options.untrained_model,
+            told=told.of_options(options),
+            expected=options.check,
+            say=lambda line: console.print(line, markup=False),
         )
     else:
         # The weights come first: without network, that should be known before torch is loaded.
@@ -84,7 +90,7 @@ def _build(options: argparse.Namespace, console: Console) -> int:
             pictures=pictures,
             say=lambda line: console.print(line, markup=False),
         )
-    made = formats.settle(options.out, options.formats)
+    made = formats.settle(options.out, options.formats, dct_scaling=options.dct_scaling)
     if not made.trained:
         console.print("NOTE: this model is not trained; its answers mean nothing", style="bold yellow")
     _print_model(options.out, made)
@@ -145,7 +151,7 @@ def _fetch(cache: Path, console: Console) -> Path:
         return weights.fetch(cache, file, lambda arrived: progress.update(task, completed=arrived))
 
 
-def _print_model(directory: Path, model: Manifest) -> None:
+def _print_model(directory: Path, model: AnyManifest) -> None:
     training = "trained" if model.trained else "NOT TRAINED"
     _say(f"{directory}: {model.name} {model.version}, {training}, model digest {model.digest().hex()}")
 
@@ -167,9 +173,12 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
         "--weights", type=Path, metavar="FILE", help="ResNet50 weights in a file instead of the network"
     )
     source.add_argument("--untrained", action="store_true", help="random weights, for machines without network")
-    source.add_argument("--onnx", type=Path, metavar="FILE", help="an ONNX classifier of the same contract")
+    source.add_argument("--onnx", type=Path, metavar="FILE", help="an ONNX classifier: docs/models.md")
     source.add_argument(
-        "--directory", type=Path, metavar="DIR", help="a model directory, to copy it with other --formats"
+        "--directory",
+        type=Path,
+        metavar="DIR",
+        help="a model directory, to copy it with other --formats or decoding",
     )
     command.add_argument("--seed", type=int, metavar="N", help="seed of --untrained (default 0)")
     command.add_argument("--plain", action="store_true", help="keep torch's export as it is, without optimisation")
@@ -182,14 +191,29 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
         "--untrained-model", action="store_true", help="say in the manifest that --onnx is not trained"
     )
     command.add_argument(
+        "--dct-scaling",
+        action=argparse.BooleanOptionalAction,
+        help="decode JPEGs of four times the resized side and more at a half, a quarter or an eighth, which is quicker"
+        " and changes pixels a little; the manifest, and so the evidence, states it (default: do)",
+    )
+    command.add_argument(
         "--formats",
         type=_formats,
         metavar="LIST",
         help="image formats that the function takes, some of jpeg,png,webp,avif; the manifest, and so the evidence,"
         " states them (default jpeg,png,webp)",
     )
+    command.add_argument(
+        "--check",
+        type=Expected.parse,
+        action="append",
+        default=[],
+        metavar="IMAGE=LABEL",
+        help="an image and its answer, which --onnx must give (several times)",
+    )
     _add_cache(command)
     _add_check_images(command)
+    told.add_arguments(command)
 
     command = commands.add_parser("check", help="check a model directory against its manifest, and run it")
     command.set_defaults(run=_check)
@@ -240,13 +264,15 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
     if options.run is not _build:
         return
     if not options.onnx:
-        for option in ("labels", "name", "version", "untrained_model"):
+        if options.normalisation or not told.of_options(options).is_empty:
+            parser.error("what a graph takes and gives can be said with --onnx alone")
+        for option in ("labels", "name", "version", "untrained_model", "check"):
             if getattr(options, option):
                 parser.error(f"--{option.replace('_', '-')} needs --onnx")
     if (options.onnx or options.directory) and (options.plain or options.check_images):
         parser.error("--plain and --check-images are for ResNet50, not for --onnx or --directory")
-    if options.directory and not options.formats:
-        parser.error("--directory needs --formats")
+    if options.directory and not options.formats and options.dct_scaling is None:
+        parser.error("--directory needs --formats or --dct-scaling")
     if options.seed is not None and not options.untrained:
         parser.error("--seed needs --untrained")
     options.seed = options.seed or 0

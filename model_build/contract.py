@@ -1,23 +1,26 @@
-"""The contract that every classifier meets, checked by running it.
+"""The contract that a classifier meets, checked by running it. Needs onnxruntime and numpy only.
 
-`input` (N, 3, 224, 224) float32 to `output` (N, K) float32 logits, N free. Needs onnxruntime and numpy only.
+Without more words, ResNet50's: `input` (N, 3, 224, 224) float32 to `output` (N, K) float32 logits, N free.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
-from model_build import lfs
+from model_build import general, probes
 from model_build.errors import ContractError
+from model_build.general import Facts
+from model_build.session import RunError, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from model_build.session import Array
 
 Tensor = npt.NDArray[np.float32]
 
@@ -28,115 +31,137 @@ TOLERANCE = 1e-4
 """Largest accepted difference of two computations of the same logits, in parts of those logits' range. float32 kernels
 that sum in another order differ by about 1e-6."""
 
-_BATCH = 5
-_PROBABILITY_ERROR = 1e-3
-"""Rows of an output whose sums are this close to 1 are probabilities."""
+_HALF_TOLERANCE = 2e-2
+"""The same for values of float16, which has 11 bits."""
 
-_REASON_CHARACTERS = 300
-_STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
-_SOURCE_LINE = re.compile(r"\S+\.(?:cc|h):\d+ (?:(?:[\w:<>&*]+ )?[\w:<>~]+\((?:[^()]|\([^()]*\))*\)(?: const)?|\w+) ")
-"""A line of ONNX Runtime's source and the signature, or the name, of the function there."""
+_BATCH = 5
+
+_DTYPES: Final = {"float32": "tensor(float)", "float16": "tensor(float16)", "uint8": "tensor(uint8)"}
 
 
 class Classifier:
-    """An ONNX file in onnxruntime, with the contract's names and types checked. `classes` is K."""
+    """An ONNX file in onnxruntime, of the names and types that `facts` say. `classes` is K."""
 
-    def __init__(self, path: Path) -> None:
-        options = onnxruntime.SessionOptions()
-        # Threads that wait busily take the time of the others on a machine that builds something else at once.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3  # onnxruntime's own lines on stderr would say it a second time.
-        # As the deployed function loads it: the graph's bytes, and no further files with weights.
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-        graph = path.read_bytes()
-        try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise _not_loaded(path.name, graph, error) from error
+    def __init__(self, path: Path, facts: Facts | None = None) -> None:
+        """Without `facts` they are ResNet50's. Raises `ContractError`."""
+        self._session = Session(path)
         self.name = path.name
-        self.classes = self._check_signature()
+        self.facts = facts or replace(RESNET50, output=general.softmax_of_logits(OUTPUT, self._declared_classes()))
+        self.classes = self.facts.output.classes
+        self._check_signature()
 
-    def logits(self, batch: Tensor) -> Tensor:
-        """Logits (N, K) of a batch (N, 3, 224, 224). Raises `ContractError` if the model cannot run it."""
+    def logits(self, batch: Array) -> Tensor:
+        """The output (N, K), in float32, of a batch in the input's shape. Raises `ContractError` if it cannot run."""
+        facts = self.facts
         try:
-            (output,) = self._session.run([OUTPUT], {INPUT: batch})
-        except Exception as error:  # As above.
-            raise self.refused(f"a batch of {len(batch)} does not run: {_said(error)}") from error
-        if output.shape != (len(batch), self.classes):
-            raise self.refused(f"a batch of {len(batch)} gives an output of shape {output.shape}")
-        return cast("Tensor", output)
+            (output,) = self._session.run([facts.output.name], (facts.input.name, batch))
+        except RunError as error:
+            raise self.refused(f"a batch of {len(batch)} does not run: {error}", _ALONE) from error
+        if len(output) != len(batch) or output.ndim < 2 or output.size != len(batch) * output.shape[1]:
+            raise self.refused(f"a batch of {len(batch)} gives an output of shape {output.shape}", _ALONE)
+        if output.shape[1] != self.classes:
+            raise self.refused(f"the number of classes is {output.shape[1]}, not {self.classes}")
+        if output.dtype.name != facts.output.dtype:
+            raise self.refused(f"`{facts.output.name}` is {output.dtype.name}, not {facts.output.dtype}")
+        return output.reshape(len(batch), self.classes).astype(np.float32, copy=False)
 
-    def _check_signature(self) -> int:
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if [node.name for node in inputs] != [INPUT] or [node.name for node in outputs] != [OUTPUT]:
-            raise self.refused(
-                f"it maps {_names(inputs)} to {_names(outputs)}, not `{INPUT}` to `{OUTPUT}`",
-            )
-        for node in (*inputs, *outputs):
-            if node.type != "tensor(float)":
-                raise self.refused(f"`{node.name}` is {node.type}, not float32")
-            if not node.shape or isinstance(node.shape[0], int):
-                raise self.refused(f"the batch axis of `{node.name}` {node.shape} is not free")
-        if tuple(inputs[0].shape[1:]) != IMAGE_SHAPE:
-            raise self.refused(f"`{INPUT}` has shape {inputs[0].shape}, not (N, 3, 224, 224)")
-        shape = outputs[0].shape
+    def _declared_classes(self) -> int:
+        """K, where the contract is ResNet50's. Raises `ContractError`."""
+        self._check_names(INPUT, OUTPUT)
+        shape = next(node.shape for node in self._session.outputs if node.name == OUTPUT)
         if len(shape) != 2 or not isinstance(shape[1], int) or shape[1] < 2:
             raise self.refused(f"`{OUTPUT}` has shape {shape}, not (N, number of classes)")
         return int(shape[1])
 
-    def refused(self, reason: str) -> ContractError:
+    def _check_names(self, given: str, output: str) -> None:
+        """There may be further outputs, which are not asked for."""
+        inputs, outputs = self._session.inputs, self._session.outputs
+        if [node.name for node in inputs] != [given] or output not in {node.name for node in outputs}:
+            raise self.refused(f"it maps {names(inputs)} to {names(outputs)}, not `{given}` to `{output}`")
+
+    def _check_signature(self) -> None:
+        wanted = self.facts.input
+        self._check_names(wanted.name, self.facts.output.name)
+        (node,) = self._session.inputs
+        if node.type != _DTYPES[wanted.dtype]:
+            raise self.refused(f"`{node.name}` is {node.type}, not {wanted.dtype}")
+        shape = ("N" if wanted.batch == "free" else wanted.batch, *wanted.shape(1)[1:])
+        if wanted.batch == "free" and isinstance(node.shape[0], int):
+            raise self.refused(f"the batch axis of `{node.name}` {node.shape} is not free")
+        if len(node.shape) != 4 or any(isinstance(a, int) and a != b for a, b in zip(node.shape, shape, strict=True)):
+            raise self.refused(f"`{node.name}` has shape {node.shape}, not {shape}")
+
+    def refused(self, reason: str, step: str = "") -> ContractError:
         """The error for a model that breaks the contract by `reason`."""
-        return ContractError(
-            f"{self.name} breaks the model contract: {reason}", "export it as docs/architecture.md says"
-        )
+        return ContractError(f"{self.name} breaks the model contract: {reason}", step or "see docs/models.md")
 
 
-def check_contract(path: Path) -> Classifier:
+_ALONE = "if it takes one picture at a time, say so with `model build --batch 1`; see docs/models.md"
+
+RESNET50: Final = Facts(
+    general.Input(name=INPUT, layout="NCHW", size=(224, 224), batch="free", dtype="float32"),
+    general.Preprocessing(
+        resize=232,
+        crop=(224, 224),
+        interpolation="bilinear",
+        scale=general.OF_255,
+        mean=general.MEAN,
+        std=general.STD,
+        channels="RGB",
+    ),
+    general.softmax_of_logits(OUTPUT, 1000),
+)
+
+
+def check_contract(path: Path, facts: Facts | None = None) -> Classifier:
     """Run the ONNX file at `path` and return it if it keeps the contract. Raises `ContractError`."""
-    classifier = Classifier(path)
-    batch = np.random.default_rng(0).standard_normal((_BATCH, *IMAGE_SHAPE), dtype=np.float32)
+    classifier = Classifier(path, facts)
+    facts = classifier.facts
+    count = _BATCH if facts.input.batch == "free" else facts.input.batch
+    batch = probes.pictures(facts, count)
     together = classifier.logits(batch)
     if not np.isfinite(together).all():
         raise classifier.refused("its output is not finite")
-    if np.ptp(together, axis=1).min() == 0:
+    if together.size > 1 and np.ptp(together, axis=_spread_axis(together)).min() == 0:
         raise classifier.refused("all its logits are equal")
-    if together.min() >= 0 and np.abs(together.sum(axis=1) - 1).max() < _PROBABILITY_ERROR:
-        raise classifier.refused("its output is probabilities, not logits: the service applies softmax itself")
-    apart = np.concatenate([classifier.logits(batch[i : i + 1]) for i in range(_BATCH)])
-    if relative_difference(together, apart) > TOLERANCE:
-        raise classifier.refused("the answer for one picture depends on the others in its batch")
+    if facts.input.batch == "free":
+        apart = np.concatenate([classifier.logits(batch[i : i + 1]) for i in range(count)])
+        tolerance = _HALF_TOLERANCE if "float16" in {facts.input.dtype, facts.output.dtype} else TOLERANCE
+        if relative_difference(together, apart) > tolerance:
+            raise classifier.refused("the answer for one picture depends on the others in its batch", _ALONE)
+    _check_activation(classifier, together)
     return classifier
 
 
+def _check_activation(classifier: Classifier, values: Tensor) -> None:
+    output = classifier.facts.output
+    if output.applied_by == "graph" and not probes.are_scores(values):
+        raise classifier.refused(
+            f"its values go from {values.min():.3g} to {values.max():.3g}: they are no scores of 0 to 1",
+            "say that the service computes them, with `model build --applied-by function`",
+        )
+    if output.applied_by == "function" and output.classes > 1 and probes.are_probabilities(values):
+        raise classifier.refused(
+            "its output is probabilities, not logits: the service would apply softmax to them again",
+            "say that the graph computes them, with `model build --applied-by graph`",
+        )
+
+
 def relative_difference(reference: Tensor, found: Tensor) -> float:
-    """The largest difference of a logit, in parts of the range of its picture's logits in `reference`; inf for NaN."""
+    """The largest difference of a logit, in parts of the range of its picture's logits in `reference`; inf for NaN.
+
+    Of a model with one class, in parts of the range of all pictures' logits.
+    """
     difference = np.abs(reference.astype(np.float64) - found) / np.ptp(
-        reference.astype(np.float64), axis=1, keepdims=True
+        reference.astype(np.float64), axis=_spread_axis(reference), keepdims=True
     )
     return float(np.nan_to_num(difference, nan=np.inf).max())
 
 
-def _said(error: Exception) -> str:
-    """What an error of ONNX Runtime says, in one line, without the place in its source."""
-    text = _SOURCE_LINE.sub("", _STATUS.sub("", str(error))).replace(f"{os.devnull}/", "")
-    line = " ".join(text.split()).removesuffix(".")
-    return "".join(character for character in line if character.isprintable())[:_REASON_CHARACTERS]
+def _spread_axis(values: Tensor) -> int:
+    return 1 if values.shape[1] > 1 else 0
 
 
-def _not_loaded(name: str, graph: bytes, error: Exception) -> ContractError:
-    said = _said(error)
-    why, step = "", "give a complete ONNX model"
-    if lfs.is_pointer(graph):
-        why, step = " (it is a Git LFS pointer, not the file)", lfs.FETCH
-    elif not graph:
-        why = " (the file is empty)"
-    elif "External data" in said:
-        why = " (its weights are in a second file)"
-        step = "save it with its weights inside: in Python, `onnx.save(onnx.load(FILE), OTHER_FILE)`"
-    elif "version" in said or "opset" in said:
-        step = "export it again with an older operator set, or with an older version of its exporter"
-    return ContractError(f"{name} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {said}{why}", step)
-
-
-def _names(nodes: list[onnxruntime.NodeArg]) -> str:
+def names(nodes: Iterable[Any]) -> str:
+    """The names of inputs or outputs, as a message lists them."""
     return ", ".join(f"`{node.name}`" for node in nodes)

@@ -1,16 +1,16 @@
-"""Which image formats a model takes: a part of its manifest, so that evidence attests it."""
+"""Which image formats a model takes and how they are decoded: parts of its manifest, so that evidence attests them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from model_build import manifest
-from model_build.manifest import DEFAULT_FORMATS, FORMATS, Manifest
+from model_build.manifest import DEFAULT_FORMATS, FORMATS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from model_build.manifest import Format
+    from model_build.manifest import AnyManifest, Format
 
 
 def parse(text: str) -> tuple[Format, ...]:
@@ -21,12 +21,14 @@ def parse(text: str) -> tuple[Format, ...]:
     return tuple(each for each in FORMATS if each in names)
 
 
-def settle(directory: Path, formats: tuple[Format, ...] | None) -> Manifest:
-    """Write `formats` into the manifest of a model directory; without any, the default if it states none."""
+def settle(directory: Path, formats: tuple[Format, ...] | None, *, dct_scaling: bool | None = None) -> AnyManifest:
+    """Write `formats` and `dct_scaling` into a model directory's manifest; else the defaults, where it has none."""
     described = manifest.read(directory)
     formats = formats or described.formats or DEFAULT_FORMATS
-    if formats == described.formats:
-        return described
-    changed = described.model_copy(update={"formats": formats})
-    (directory / manifest.FILE_NAME).write_bytes(changed.canonical())
+    decoding = described.decoding or manifest.Decoding(dct_scaling=True)
+    if dct_scaling is not None:
+        decoding = manifest.Decoding(dct_scaling=dct_scaling)
+    changed = described.model_copy(update={"formats": formats, "decoding": decoding})
+    if changed != described:
+        (directory / manifest.FILE_NAME).write_bytes(changed.canonical())
     return changed

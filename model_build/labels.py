@@ -9,6 +9,9 @@ from model_build.errors import ContractError
 
 FILE_NAME = "imagenet_classes.txt"
 
+OTHER_FILE_NAME = "labels.txt"
+"""Of labels that came in no file of their own."""
+
 _GIVE = f"give one label a line, in class order, in {FILE_NAME} beside the ONNX file"
 
 IMAGENET = Path(__file__).with_name(FILE_NAME)

@@ -6,15 +6,18 @@ The file is canonical JSON (RFC 8785) with no newline at its end, so the SHA-256
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from importlib import metadata
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import rfc8785
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from model_build import lfs
+from model_build import general, lfs
 from model_build.errors import ContractError
+from model_build.general import Divisors, Facts, Text, Triple
+from model_build.general import Part as _Part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +28,6 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 PlainFileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
 """A file beside the manifest: no folders, nothing hidden, nothing a shell or a zip reader could take amiss."""
 
-Text = Annotated[str, Field(min_length=1)]
-
 Format = Literal["jpeg", "png", "webp", "avif"]
 """An image format that the function can decode."""
 
@@ -36,18 +37,12 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 DEFAULT_FORMATS: tuple[Format, ...] = ("jpeg", "png", "webp")
 """What the models made here take unless others are asked for, and what a manifest without `formats` takes."""
 
-Triple = tuple[float, float, float]
-
 
 def _in_order(formats: tuple[Format, ...]) -> tuple[Format, ...]:
     """Two manifests that take the same have the same digest. Raises `ValueError`."""
     if formats != tuple(each for each in FORMATS if each in formats):
         raise ValueError(f"the formats are not in the order {', '.join(FORMATS)}, or one comes twice")
     return formats
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Weights(_Part):
@@ -88,12 +83,25 @@ class Preprocessing(_Part):
     The defaults are those of `ResNet50_Weights.DEFAULT.transforms()`.
     """
 
-    resize: int = Field(default=232, ge=1)
+    resize: int = Field(default=232, ge=224)
     crop: Literal[224] = 224
     interpolation: Literal["bilinear"] = "bilinear"
     antialias: Literal[True] = True
-    mean: Triple = (0.485, 0.456, 0.406)
-    std: Triple = (0.229, 0.224, 0.225)
+    mean: Triple = general.MEAN
+    std: Divisors = general.STD
+
+    @property
+    def spelt_out(self) -> general.Preprocessing:
+        """The same with all that goes without saying."""
+        return general.Preprocessing(
+            resize=self.resize,
+            crop=(self.crop, self.crop),
+            interpolation=self.interpolation,
+            scale=general.OF_255,
+            mean=self.mean,
+            std=self.std,
+            channels="RGB",
+        )
 
 
 class Decoding(_Part):
@@ -109,23 +117,24 @@ class Labels(_Part):
     """The labels' file: UTF-8, one class a line, in class order."""
 
     file: PlainFileName
-    count: int = Field(ge=2)
+    count: int = Field(ge=1)
     sha256: Sha256
 
 
-class Manifest(_Part):
-    """The whole manifest; docs/architecture.md shows one. `versions` names only the packages that made this model."""
+class GeneralLabels(Labels):
+    """As `Labels`, for an output whose first `offset` values have none: 1 for ImageNet's 1001 with a background."""
 
-    format: Literal["blindsight-model/1"] = "blindsight-model/1"
+    offset: int = Field(ge=0)
+
+
+class _Manifest(_Part):
+    """What all manifests have. `versions` names only the packages that made this model."""
+
     name: Text
     version: Text
     trained: bool
     weights: Weights
     onnx: Onnx
-    input: Input = Input()
-    output: Output
-    preprocessing: Preprocessing = Preprocessing()
-    labels: Labels
     formats: Annotated[tuple[Format, ...], Field(min_length=1), AfterValidator(_in_order)] | None = None
     """The image formats that are taken; absent from manifests made before there was a choice."""
     decoding: Decoding | None = None
@@ -143,7 +152,63 @@ class Manifest(_Part):
         return hashlib.sha256(self.canonical()).digest()
 
 
-def read(directory: Path) -> Manifest:
+class Manifest(_Manifest):
+    """The manifest of a model of ResNet50's contract; docs/architecture.md shows one."""
+
+    format: Literal["blindsight-model/1"] = "blindsight-model/1"
+    input: Input = Input()
+    output: Output
+    preprocessing: Preprocessing = Preprocessing()
+    labels: Labels
+
+    @property
+    def facts(self) -> Facts:
+        """What the model takes and gives."""
+        return Facts(
+            general.Input(name=self.input.name, layout="NCHW", size=(224, 224), batch="free", dtype="float32"),
+            self.preprocessing.spelt_out,
+            general.softmax_of_logits(self.output.name, self.output.shape[1]),
+        )
+
+
+class GeneralManifest(_Manifest):
+    """The manifest of any other classifier, with every fact spelt out; docs/models.md shows one."""
+
+    format: Literal["blindsight-model/2"] = "blindsight-model/2"
+    input: general.Input
+    output: general.Output
+    preprocessing: general.Preprocessing
+    labels: GeneralLabels
+
+    @property
+    def facts(self) -> Facts:
+        """What the model takes and gives."""
+        return Facts(self.input, self.preprocessing, self.output, self.labels.offset)
+
+
+AnyManifest = Manifest | GeneralManifest
+
+
+def of_facts(facts: Facts, labels: Labels, **said: Any) -> AnyManifest:  # noqa: ANN401 -- the members that all have
+    """The manifest of a model with these facts. Raises `ValidationError`."""
+    if not facts.fixed:
+        return GeneralManifest(
+            input=facts.input,
+            output=facts.output,
+            preprocessing=facts.preprocessing,
+            labels=GeneralLabels(**labels.model_dump(), offset=facts.offset),
+            **said,
+        )
+    preprocessing = facts.preprocessing.model_dump(include={"resize", "mean", "std"})
+    return Manifest(
+        output=Output(shape=("N", facts.output.classes)),
+        preprocessing=Preprocessing(**preprocessing),
+        labels=labels,
+        **said,
+    )
+
+
+def read(directory: Path) -> AnyManifest:
     """Read and validate the manifest of a model directory. Raises `ContractError`."""
     path = directory / FILE_NAME
     manifest, data = _parse(path)
@@ -154,7 +219,7 @@ def read(directory: Path) -> Manifest:
     return manifest
 
 
-def beside(onnx: Path) -> Manifest | None:
+def beside(onnx: Path) -> AnyManifest | None:
     """The manifest beside an ONNX file, in whatever JSON it is written, or none where no `model.json` is.
 
     Raises `ContractError` for one that is not this file's. It must not be passed over, since it may say what nothing
@@ -172,7 +237,7 @@ def beside(onnx: Path) -> Manifest | None:
     return manifest
 
 
-def _parse(path: Path) -> tuple[Manifest, bytes]:
+def _parse(path: Path) -> tuple[AnyManifest, bytes]:
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -181,7 +246,7 @@ def _parse(path: Path) -> tuple[Manifest, bytes]:
             "make a model directory: `python -m model_build build --out DIR`",
         ) from error
     try:
-        return Manifest.model_validate_json(data), data
+        return _kind(data).model_validate_json(data), data
     except ValidationError as error:
         if lfs.is_pointer(data):
             raise ContractError(f"{path} is a Git LFS pointer, not the file", lfs.FETCH) from error
@@ -190,6 +255,15 @@ def _parse(path: Path) -> tuple[Manifest, bytes]:
         raise ContractError(
             f"{path} is not a valid manifest: {place}: {first['msg']}", f"remove {path}, and build the model again"
         ) from error
+
+
+def _kind(data: bytes) -> type[AnyManifest]:
+    """Which manifest `data` means to be."""
+    try:
+        stated = json.loads(data)["format"]
+    except (ValueError, LookupError, TypeError):
+        stated = None
+    return GeneralManifest if stated == "blindsight-model/2" else Manifest
 
 
 def file_sha256(path: Path) -> str:

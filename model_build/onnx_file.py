@@ -1,13 +1,13 @@
-"""The operator set of an ONNX file, read from its bytes alone.
+"""What an ONNX file says that onnxruntime does not tell: its operator set, and which operators its outputs come from.
 
-Imported models are checked on machines that have onnxruntime but not the onnx package, and onnxruntime does not tell
-the operator set. The file is a protobuf message `ModelProto` (onnx.proto3); only its field 8, `opset_import`, is
-decoded and the graph is skipped.
+Imported models are checked on machines that have onnxruntime but not the onnx package. The file is a protobuf message
+`ModelProto` (onnx.proto3), of which only the fields that are needed are decoded.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from model_build.errors import ContractError
 
@@ -17,14 +17,32 @@ if TYPE_CHECKING:
 
 _OPSET_IMPORT = 8  # ModelProto.opset_import, repeated OperatorSetIdProto
 _DOMAIN, _VERSION = 1, 2  # OperatorSetIdProto
+_GRAPH, _NODE = 7, 1  # ModelProto.graph, GraphProto.node
+_INPUT, _OUTPUT, _OPERATOR = 1, 2, 4  # NodeProto
+
+LENGTH: Final = 2
+"""The wire type of bytes, text or a message, by its length. 0 is a number; 1 and 5 are 8 and 4 bytes."""
+
+_SHAPING: Final = frozenset({"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})
+"""Operators that leave values as they are, but for their number of digits."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a protobuf message: its value, and where it stands in the message with its key."""
+
+    number: int
+    value: int | memoryview
+    start: int
+    end: int
 
 
 def opset(path: Path) -> int:
     """The version of the default operator set that the file imports. Raises `ContractError`."""
     try:
-        for number, value in _fields(memoryview(path.read_bytes())):
-            if number == _OPSET_IMPORT and isinstance(value, memoryview):
-                imported = dict(_fields(value))
+        for field in fields(memoryview(path.read_bytes())):
+            if field.number == _OPSET_IMPORT and isinstance(field.value, memoryview):
+                imported = {each.number: each.value for each in fields(field.value)}
                 domain, version = imported.get(_DOMAIN, b""), imported.get(_VERSION, 0)
                 if not isinstance(domain, int) and bytes(domain) in {b"", b"ai.onnx"} and isinstance(version, int):
                     return version
@@ -33,24 +51,57 @@ def opset(path: Path) -> int:
     raise ContractError(f"{path.name} imports no default operator set", "export the model again")
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def last_operator(graph: bytes, output: str) -> str | None:
+    """The operator that computes the graph's output `output`, looking through those that only reshape or convert.
+
+    None where there is none. `graph` is an ONNX file that onnxruntime has loaded.
+    """
+    makers: dict[str, tuple[str, str]] = {}
+    for model_field in fields(memoryview(graph)):
+        if model_field.number != _GRAPH or not isinstance(model_field.value, memoryview):
+            continue
+        for field in fields(model_field.value):
+            if field.number == _NODE and isinstance(field.value, memoryview):
+                operator, inputs, outputs = _node(field.value)
+                makers |= dict.fromkeys(outputs, (operator, inputs[0] if inputs else ""))
+    operator, source = makers.get(output, ("", ""))
+    while operator in _SHAPING:
+        operator, source = makers.get(source, ("", ""))
+    return operator or None
+
+
+def _node(message: memoryview) -> tuple[str, list[str], list[str]]:
+    names: dict[int, list[str]] = {_INPUT: [], _OUTPUT: [], _OPERATOR: []}
+    for field in fields(message):
+        if field.number in names and isinstance(field.value, memoryview):
+            names[field.number].append(bytes(field.value).decode("utf-8", "replace"))
+    return "".join(names[_OPERATOR]), names[_INPUT], names[_OUTPUT]
+
+
+def fields(message: memoryview) -> Iterator[Field]:
+    """The fields of a protobuf message, in order. Raises `IndexError` or `ValueError` for what is none."""
     position = 0
     while position < len(message):
+        start = position
         key, position = _varint(message, position)
+        value: int | memoryview
         match key & 7:
-            case 0:  # varint
+            case 0:
                 value, position = _varint(message, position)
-                yield key >> 3, value
-            case 2:  # bytes, text or message, by length
+            case 2:
                 length, position = _varint(message, position)
-                if position + length > len(message):
-                    raise ValueError("a field ends beyond its message")
-                yield key >> 3, message[position : position + length]
-                position += length
-            case 1 | 5 as fixed:  # 8 and 4 bytes
-                position += 8 if fixed == 1 else 4
+                value, position = _slice(message, position, length)
+            case 1 | 5 as fixed:
+                value, position = _slice(message, position, 8 if fixed == 1 else 4)
             case other:
                 raise ValueError(f"wire type {other} is not used by ONNX")
+        yield Field(key >> 3, value, start, position)
+
+
+def _slice(message: memoryview, position: int, length: int) -> tuple[memoryview, int]:
+    if position + length > len(message):
+        raise ValueError("a field ends beyond its message")
+    return message[position : position + length], position + length
 
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:

@@ -192,7 +192,7 @@ def test_what_the_pages_tell_people_to_type_exists() -> None:
         ("gateway/tokens.py", "make it with `python -m gateway tokens`", "`gateway tokens`"),
         ("blindsight_cli/cape/keys.py", "see 'cape key list --all'", "--all of `cape key`"),
         ("blindsight_cli/attest.py", "what `attest --keep` wrote", "--keep of `attest`"),
-        ("model_build/cli.py", "see docs/models.md", "docs/models.md"),
+        ("model_build/cli.py", "see docs/model.md", "docs/model.md"),
     ],
 )
 def test_a_wrong_hint_is_found(file: str, text: str, fault: str) -> None:

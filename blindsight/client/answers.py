@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from blindsight.answers import is_multi_label
 from blindsight.problems import Problem
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class; `rank` 1 is the best, `score` its softmax probability."""
+    """One class; `rank` 1 is the best. `score`, 0..1, is its share of all, or its own: `Classification.multi_label`."""
 
     rank: int
     class_id: int
@@ -39,6 +40,11 @@ class Classification:
     timings_ms: Mapping[str, float]
     recipient: Recipient
     archive: Mapping[str, Any] | None = None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether each class is scored by itself, so that several can be right; otherwise all scores sum to 1."""
+        return is_multi_label(self.recipient.manifest)
 
     @property
     def notices(self) -> tuple[str, ...]:

@@ -34,23 +34,29 @@ def build(model: Path, out: Path, *, vendor: VendorTarget | None = None) -> Bund
     `model` is a model directory, or any file in one. With `vendor`, the packages for that target lie beside `app.py`;
     without, the runtime has to provide numpy, onnxruntime and Pillow. Raises `BundleError`.
     """
-    contents = _function_files()
-    parts = [_model_files(model)]
-    if vendor is not None:
-        parts.append(vendored_files(vendor))
-    for part in parts:
-        if clash := sorted(contents.keys() & part.keys()):
-            raise BundleError(f"Two parts of the bundle have a file {clash[0]}.", "Rename the one that may change.")
-        contents |= part
-    _log.info("packing %d files, %d bytes", len(contents), sum(map(len, contents.values())))
+    files = contents(model, vendor=vendor)
+    _log.info("packing %d files, %d bytes", len(files), sum(map(len, files.values())))
     try:
         with replacing(out, sources=(model if model.is_dir() else model.parent).iterdir()) as file:
-            archive.write(file, contents)
+            archive.write(file, files)
     except OSError as error:
         raise BundleError(
             f"{out} cannot be written: {error.strerror}.", "Check the folder and its free space."
         ) from error
     return inspect(out)
+
+
+def contents(model: Path, *, vendor: VendorTarget | None = None) -> dict[str, bytes]:
+    """The files of the bundle, by their names in it. Raises `BundleError`."""
+    files = _function_files()
+    parts = [_model_files(model)]
+    if vendor is not None:
+        parts.append(vendored_files(vendor))
+    for part in parts:
+        if clash := sorted(files.keys() & part.keys()):
+            raise BundleError(f"Two parts of the bundle have a file {clash[0]}.", "Rename the one that may change.")
+        files |= part
+    return files
 
 
 def _function_files() -> dict[str, bytes]:

@@ -76,7 +76,7 @@ def prepare(taken: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright RGB image. `size`: width and height in pixels of the picture that it is a whole or a smaller form of."""
+    """An upright RGB image. `size`: width and height in pixels of the whole picture; `image` may be a smaller form."""
 
     image: Image.Image
     size: tuple[int, int]

@@ -7,23 +7,24 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from photo_classifier import formats
-from photo_classifier.transform import Preprocessing
+from photo_classifier import fixed, formats, general
+from photo_classifier.problems import ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FILE_NAME = "model.json"
-FORMAT = "blindsight-model/1"
+    from photo_classifier.contract import Input, Output
+    from photo_classifier.transform import Preprocessing
 
+__all__ = ["ModelError", "ModelFiles", "read"]
+
+FILE_NAME = "model.json"
+
+_FORMATS = {"blindsight-model/1": fixed.read, "blindsight-model/2": general.read}
 _READ_BYTES = 1 << 20
 _SCALED_TO = 2
 """Times the resized picture's shorter side that a decoder may scale a JPEG down to: what it leaves out, the resampling
 would smooth away."""
-
-
-class ModelError(Exception):
-    """The model must not be used: it is not what its manifest says, or not what this function can run."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class ModelFiles:
     manifest: dict[str, Any]
     onnx: Path
     labels: tuple[str, ...]
+    input: Input
     preprocessing: Preprocessing
+    output: Output
     formats: tuple[str, ...]
     """The image formats that are taken, some of `formats.DECODABLE`, in its order."""
     least_side: int | None
@@ -44,22 +47,18 @@ def read(folder: Path) -> ModelFiles:
     """Read `model.json` in `folder` and verify the files it names. Raises `ModelError`."""
     manifest = _manifest(folder / FILE_NAME)
     try:
-        preprocessing = _preprocessing(manifest["preprocessing"])
+        model_input, preprocessing, output = _FORMATS[manifest["format"]](manifest)
         taken = _formats(manifest.get("formats", list(formats.DEFAULT)))
         least_side = _least_side(manifest.get("decoding", {"dct_scaling": False}), preprocessing)
-        if manifest["output"]["activation"] != "softmax":
-            raise ModelError("model.json asks for another activation than softmax over the output")
-        if manifest["input"]["shape"][1:] != [3, preprocessing.crop, preprocessing.crop]:
-            raise ModelError("model.json gives the input another size than its preprocessing produces")
         onnx = _verified(folder, manifest["onnx"])
         labels = _labels(_verified(folder, manifest["labels"]))
-        if not len(labels) == manifest["labels"]["count"] == manifest["output"]["shape"][1]:
+        if not len(labels) == manifest["labels"]["count"] == output.classes - output.offset:
             raise ModelError("model.json, the labels and the output disagree about the number of classes")
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"model.json is incomplete or malformed: {type(error).__name__} {error}") from error
     except OSError as error:
         raise ModelError(f"a file that model.json names cannot be read: {error}") from error
-    return ModelFiles(manifest, onnx, labels, preprocessing, taken, least_side)
+    return ModelFiles(manifest, onnx, labels, model_input, preprocessing, output, taken, least_side)
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -67,8 +66,8 @@ def _manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path.name} cannot be read: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ModelError(f"{path.name} is not a {FORMAT} manifest")
+    if not isinstance(manifest, dict) or manifest.get("format") not in _FORMATS:
+        raise ModelError(f"{path.name} is not a {' or '.join(_FORMATS)} manifest")
     return manifest
 
 
@@ -95,24 +94,13 @@ def _labels(path: Path) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _preprocessing(entry: dict[str, Any]) -> Preprocessing:
-    if entry["interpolation"] != "bilinear" or entry["antialias"] is not True:
-        raise ModelError("model.json asks for a resampling other than antialiased bilinear")
-    resize, crop = entry["resize"], entry["crop"]
-    if not (isinstance(resize, int) and isinstance(crop, int) and 0 < crop <= resize):
-        raise ModelError("model.json asks for a crop larger than the resized picture")
-    mean, std = entry["mean"], entry["std"]
-    if len(mean) != 3 or len(std) != 3:
-        raise ModelError("model.json does not give three means and three standard deviations")
-    return Preprocessing(
-        resize, crop, (float(mean[0]), float(mean[1]), float(mean[2])), (float(std[0]), float(std[1]), float(std[2]))
-    )
-
-
 def _least_side(entry: object, preprocessing: Preprocessing) -> int | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("dct_scaling"), bool) or len(entry) != 1:
         raise ModelError("model.json does not say of decoding whether it uses DCT scaling")
-    return _SCALED_TO * preprocessing.resize if entry["dct_scaling"] else None
+    if not entry["dct_scaling"]:
+        return None
+    resize = preprocessing.resize
+    return _SCALED_TO * (resize if isinstance(resize, int) else max(resize))
 
 
 def _formats(entry: object) -> tuple[str, ...]:

@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from photo_classifier.manifest import ModelError
+from photo_classifier.problems import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from photo_classifier.contract import Array
     from photo_classifier.manifest import ModelFiles
-    from photo_classifier.transform import Tensor
 
 _PROVIDERS = ["CPUExecutionProvider"]
 _GRAPH, _WEIGHTS = "model.onnx", "model.weights"
@@ -37,31 +37,45 @@ class Model:
     """Warm sessions of one model. `thread_counts` in ascending order."""
 
     def __init__(self, files: ModelFiles, graph: Path | bytes, thread_counts: Sequence[int]) -> None:
-        self._input: str = files.manifest["input"]["name"]
-        self._output: str = files.manifest["output"]["name"]
-        self._classes = len(files.labels)
+        self._input, self._output = files.input, files.output
         self._sessions = {threads: _session(graph, threads) for threads in sorted(set(thread_counts))}
         self.thread_counts = tuple(self._sessions)
-        size = files.preprocessing.crop
+        zeros = files.input.of_bytes(bytes(files.input.byte_count))
         for threads in self.thread_counts:
             # The first run allocates and plans; no caller should wait for that.
-            self.logits(np.zeros((1, 3, size, size), dtype=np.float32), threads=threads)
+            self.logits(zeros, threads=threads)
 
-    def logits(self, tensors: Tensor, *, threads: int) -> npt.NDArray[np.float32]:
-        """Run `tensors`, float32 (N, 3, H, W), on at most `threads` threads and return float32 logits (N, classes).
+    def logits(self, tensors: Array, *, threads: int) -> npt.NDArray[np.float32]:
+        """Run `tensors`, (N, ...) as `Input` says, on at most `threads` threads; the output in float32 (N, classes).
 
-        Uses the largest session that fits, or the smallest there is. Raises `ModelError` if the graph does not keep to
-        its manifest.
+        Uses the largest session that fits, or the smallest there is. A graph that takes a fixed number of pictures is
+        run as often as it needs. Raises `ModelError` if the graph does not keep to its manifest.
         """
         fitting = [count for count in self.thread_counts if count <= threads]
         session = self._sessions[fitting[-1] if fitting else self.thread_counts[0]]
+        batch = self._input.batch
+        if not batch:
+            return self._run(session, tensors)
+        parts = [tensors[start : start + batch] for start in range(0, len(tensors), batch)]
+        return np.concatenate([self._run(session, _filled(part, batch))[: len(part)] for part in parts])
+
+    def _run(self, session: ort.InferenceSession, tensors: Array) -> npt.NDArray[np.float32]:
         try:
-            (logits,) = session.run([self._output], {self._input: tensors})
+            (values,) = session.run([self._output.name], {self._input.name: tensors})
         except Exception as error:  # ONNX Runtime's exceptions have no common base class.
             raise ModelError(f"ONNX Runtime cannot run the model: {error}") from error
-        if logits.shape != (len(tensors), self._classes) or logits.dtype != np.float32:
-            raise ModelError("the model's output is not float32 (N, classes) as model.json says")
-        return np.asarray(logits)
+        values = np.asarray(values)
+        # Some graphs keep the two axes that their last pooling reduced to 1.
+        if values.shape[:1] != (len(tensors),) or values.size != len(tensors) * self._output.classes:
+            raise ModelError("the model's output is not (N, classes) as model.json says")
+        if values.dtype.name != self._output.dtype:
+            raise ModelError(f"the model's output is not {self._output.dtype} as model.json says")
+        return values.reshape(len(tensors), self._output.classes).astype(np.float32, copy=False)
+
+
+def _filled(tensors: Array, batch: int) -> Array:
+    """`tensors` with zeros behind them, `batch` in all."""
+    return np.concatenate([tensors, np.zeros((batch - len(tensors), *tensors.shape[1:]), dtype=tensors.dtype)])
 
 
 def load(files: ModelFiles, *, thread_counts: Sequence[int] = (1,), shared: Path | None = None) -> Model:

@@ -1,10 +1,14 @@
-"""What can be wrong with an input, as stable codes.
+"""What can be wrong with a model, and with an input: the latter as stable codes.
 
 `code` and the numbers in `limits` are all that leaves the worker about a refused input: never its bytes, and never a
 decoder's message, which may quote them.
 """
 
 from __future__ import annotations
+
+
+class ModelError(Exception):
+    """The model must not be used: it is not what its manifest says, or not what this function can run."""
 
 
 class InputProblem(Exception):

@@ -52,9 +52,9 @@ async def classify(request: Request) -> dict[str, Any] | Response:
     Taken are JPEG, PNG and WebP unless the model was built for others: `model.formats` of `/info` lists them. Another
     format is named in the 415. The gateway seals the photo to the attested enclave; only that decodes it. A raw body is
     taken by its content under any `image/*`, `application/octet-stream`, `binary/octet-stream` or no type;
-    `Content-Encoding` may be gzip or deflate. 602112 bytes that do not begin like a JPEG, PNG, WebP or AVIF file are
-    taken as an already normalised (1, 3, 224, 224) float32 tensor. Parameters stand in the query, the form or the JSON;
-    unknown names are refused.
+    `Content-Encoding` may be gzip or deflate. As many bytes as the model's own input has (ResNet50: 602112, a
+    normalised float32 tensor (1, 3, 224, 224)), if they do not begin like a JPEG, PNG, WebP or AVIF file, are taken as
+    that input. Parameters stand in the query, the form or the JSON; unknown names are refused.
 
     A Cape client's ciphertext for the classifier's account (`text/plain`, or JSON `{"ciphertext": "cape:…"}`) is passed
     on unread, and so is a request that the caller sealed (`message/ohttp-req`), as at `/ohttp`; its parameters are

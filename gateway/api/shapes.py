@@ -21,7 +21,13 @@ class Prediction(_Shape):
         description="Index of the class in the model's labels; names may repeat, indexes do not.", examples=[207]
     )
     label: str = Field(examples=["golden retriever"])
-    score: float = Field(ge=0, le=1, description="Softmax probability.", examples=[0.981])
+    score: float = Field(
+        ge=0,
+        le=1,
+        description="The class's share of all, by softmax; of a multi-label model (`model.multi_label`) its own, by"
+        " sigmoid.",
+        examples=[0.981],
+    )
 
 
 class ModelInfo(_Shape):
@@ -31,6 +37,11 @@ class ModelInfo(_Shape):
     version: str = Field(examples=["IMAGENET1K_V2"])
     digest: str = Field(description="SHA-256 of the canonical model manifest, attested.")
     trained: bool = Field(description="False: the weights are random and the answer is noise.")
+    multi_label: bool | None = Field(
+        default=None,
+        description="True: each class is scored by itself, so several can be right, or none, and scores do not sum to"
+        " 1. Otherwise absent.",
+    )
 
 
 class ImageSize(_Shape):
@@ -146,7 +157,8 @@ class Info(_Shape):
     version: str
     model: dict[str, Any] | None = Field(
         description="The attested manifest and its digest; null until the enclave has been reached. `formats` are the"
-        " image formats that are taken; a manifest without them means jpeg, png and webp."
+        " image formats that are taken; a manifest without them means jpeg, png and webp. `output.activation` is"
+        " `sigmoid` for a multi-label model, whose scores are independent of one another, else `softmax`."
     )
     confinement: Confinement | None = Field(description="Null until the enclave has been reached.")
     limits: Limits

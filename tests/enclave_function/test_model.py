@@ -52,7 +52,7 @@ def test_a_missing_file_stops_the_start(folder, name, load_app):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": "blindsight-model/2"}, "not a blindsight-model/1"),
+        ({"format": "blindsight-model/3"}, "not a blindsight-model/1"),
         ({"onnx__file": "../model/tiny.onnx"}, "outside its own folder"),
         ({"labels__file": ".."}, "outside its own folder"),
         ({"labels__count": 999}, "number of classes"),

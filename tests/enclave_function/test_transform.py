@@ -49,6 +49,28 @@ def test_extreme_shapes_need_little_memory(size, monkeypatch):
     assert resized == []
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_the_two_passes_equal_pillows_one_resize(threads, interpolation):
+    random = np.random.default_rng(12)
+    for seed in range(40):
+        width, height = (int(side) for side in random.integers(200, 1400, 2))
+        image = noise(width, height, seed)
+        resized = image.resize(transform._resized(image.size, 232), transform.FILTERS[interpolation].pillow)
+        left, top = round((resized.width - 224) / 2.0), round((resized.height - 224) / 2.0)
+        expected = np.asarray(resized.crop((left, top, left + 224, top + 224)))
+        found = crop_pixels(image, 232, 224, interpolation, threads=threads)
+        assert np.array_equal(found, expected), (width, height)
+
+
+def test_a_smaller_form_is_resized_to_what_the_whole_one_would_be():
+    """The whole one's proportions count: half of 463 pixels is not half a pixel."""
+    whole = Image.linear_gradient("L").convert("RGB").resize((1853, 1001))
+    expected = crop_pixels(whole, 232, 224).astype(int)
+    found = crop_pixels(whole.resize((927, 501), Image.Resampling.BOX), 232, 224, size=whole.size)
+    assert np.abs(found - expected).max() <= 2
+
+
 def test_the_tensor_is_torchvisions(torchvision_pixels):
     from torchvision.models import ResNet50_Weights
 
@@ -76,3 +98,50 @@ def test_known_values():
     tensor = Preprocessing().tensor(Image.new("RGB", (300, 400), (255, 0, 51)))
     expected = [(1 - 0.485) / 0.229, -0.456 / 0.224, (0.2 - 0.406) / 0.225]
     assert np.allclose(tensor, np.array(expected).reshape(1, 3, 1, 1), atol=1e-6)
+
+
+def torchvisions(image: Image.Image, resize: list[int], crop: list[int]) -> np.ndarray:
+    """torchvision's bicubic resize and centre crop of a PIL image."""
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms import functional as F  # noqa: N812 -- torchvision's own convention
+
+    return np.asarray(F.center_crop(F.resize(image, resize, InterpolationMode.BICUBIC, antialias=True), crop))
+
+
+@pytest.mark.usefixtures("torchvision_pixels")
+class TestBicubic:
+    """Of sharp noise: its kernel is negative in places, and levels are cut off at 0 and 255."""
+
+    @pytest.mark.parametrize("windowed", [False, True])
+    @pytest.mark.parametrize("size", [size for size in SIZES if max(size) / min(size) < 500])
+    def test_pixels_equal_torchvisions(self, size, windowed, monkeypatch):
+        if windowed:
+            monkeypatch.setattr(transform, "_LARGEST_RESIZED", 0)
+        image = noise(*size)
+        found = crop_pixels(image, 232, 224, "bicubic")
+        assert np.array_equal(found, torchvisions(image, [232], [224, 224]))
+
+    @pytest.mark.parametrize("windowed", [False, True])
+    @pytest.mark.parametrize("resize", [(96, 192), (120, 200), (96, 300)])
+    def test_squashed_and_oblong(self, resize, windowed, monkeypatch):
+        if windowed:
+            monkeypatch.setattr(transform, "_LARGEST_RESIZED", 0)
+        for seed, size in enumerate([(300, 200), (90, 400), (192, 96), (17, 5), (700, 96), (192, 500)]):
+            image = noise(*size, seed)
+            found = crop_pixels(image, resize, (96, 192), "bicubic")
+            assert np.array_equal(found, torchvisions(image, list(resize), [96, 192])), size
+
+    def test_a_strip_equals_pillows(self):
+        """Its resized picture has 11 megapixels, of which only the window is computed."""
+        image = noise(8, 2000)
+        resized = image.resize((232, 58000), Image.Resampling.BICUBIC)
+        expected = np.asarray(resized)[round((58000 - 224) / 2) :][:224, 4:228]
+        assert np.array_equal(crop_pixels(image, 232, 224, "bicubic"), expected)
+
+
+def test_levels_are_scaled_as_torchvision_does_or_by_the_factor():
+    image = Image.new("RGB", (300, 400), (255, 0, 51))
+    unit = Preprocessing(mean=(0, 0, 0), std=(1, 1, 1)).tensor(image)
+    assert unit[0, :, 0, 0].tolist() == [1.0, 0.0, np.float32(51) / np.float32(255)]
+    levels = Preprocessing(mean=(0, 0, 0), std=(1, 1, 1), scale=1.0).tensor(image)
+    assert levels[0, :, 0, 0].tolist() == [255.0, 0.0, 51.0]

@@ -40,16 +40,16 @@ def test_untrained_import_is_noticed(tiny, tmp_path, capsys):
 
 
 def test_refusal_is_one_line_and_a_next_step(tiny, tmp_path, capsys):
-    assert main(["build", "--out", str(tmp_path / "model"), "--onnx", str(tiny(batch=1))]) == 1
+    assert main(["build", "--out", str(tmp_path / "model"), "--onnx", str(tiny())]) == 1
     error, step = capsys.readouterr().err.splitlines()[-2:]
-    assert error.startswith("error: tiny.onnx breaks the model contract")
+    assert error.startswith("error: tiny.onnx has 7 classes")
     assert step.startswith("next: ")
 
 
 def test_import_and_check_need_neither_torch_nor_onnx(tiny, tmp_path, without):
     source, packages = tiny(classes=1000), ("torch", "torchvision", "onnx", "onnxscript")
     built = without(packages, "build", "--out", tmp_path / "model", "--onnx", source)
-    assert (built.returncode, built.stderr.splitlines()) == (0, [f"Checking {source}"])
+    assert (built.returncode, built.stderr.splitlines()[0]) == (0, f"Checking {source}")
     checked = without(packages, "check", tmp_path / "model")
     assert (checked.returncode, checked.stdout) == (0, built.stdout)
 

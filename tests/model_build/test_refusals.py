@@ -94,22 +94,11 @@ CASES = {
     "ir99": "Unsupported model IR version: 99, max supported IR version: ",
     "notonnx": "Failed to load model because protobuf parsing failed (it is a Git LFS pointer, not the file)",
     "empty": "No graph was found in the protobuf (the file is empty)",
-    # Not taken yet, each for its own reason.
-    "binary1": "`output` has shape ['N', 1], not (N, number of classes)",
-    "classes1001": "has 1001 classes, but there are 1000 labels",
-    "dyn_hw": "`input` has shape ['N', 3, 'H', 'W'], not (N, 3, 224, 224)",
-    "external": "(its weights are in a second file)",
-    "fixed_batch1": "the batch axis of `input` [1, 3, 224, 224] is not free",
-    "fp16_io": "`input` is tensor(float16), not float32",
-    "hf_pixel_values": "it maps `pixel_values` to `logits`, not `input` to `output`",
-    "nhwc": "`input` has shape ['N', 224, 224, 3], not (N, 3, 224, 224)",
+    # Without labels of their own.
+    "binary1": "has 1 classes, but there are 1000 labels",
     "ok10": "has 10 classes, but there are 1000 labels",
-    "size299": "`input` has shape ['N', 3, 299, 299], not (N, 3, 224, 224)",
-    "softmax_inside": "its output is probabilities, not logits",
-    "two_outputs": "it maps `input` to `output`, `features`, not `input` to `output`",
-    "zoo_data": "it maps `data` to `resnetv17_dense0_fwd`, not `input` to `output`",
 }
-"""Models from people's complaints, and why they are refused."""
+"""Models from people's complaints, and why they are refused; the others are in `test_any_model.py`."""
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -2041,6 +2041,10 @@ function measurements2({ document }) {
 }
 
 // src/answer.ts
+function isMultiLabel(manifest) {
+  const { output } = manifest;
+  return isObject(output) && output["activation"] === "sigmoid";
+}
 function answerOf(content) {
   const { predictions, model, image, timings_ms: timings } = content;
   const classes = Array.isArray(predictions) ? predictions.map(predictionOf) : [void 0];
@@ -7752,6 +7756,7 @@ var Client = class {
       recipient,
       report: recipient.report,
       notices: recipient.notices,
+      multiLabel: isMultiLabel(recipient.manifest),
       receipt,
       archive: receipt && archive(content, recipient),
       traffic: trafficOf(sealed, reply, url)

@@ -2,7 +2,7 @@
 
 import { isObject, type Json, type JsonObject } from "./json.ts";
 
-/** One class; `rank` 1 is the best, `score` its softmax probability. */
+/** One class; `rank` 1 is the best. `score`, 0..1, is its share of all, or its own: `Classification.multiLabel`. */
 export interface Prediction {
   readonly rank: number;
   readonly classId: number;
@@ -19,6 +19,12 @@ export interface Answer {
   readonly image: { readonly width: number; readonly height: number } | null;
   /** The enclave's time by stage, in milliseconds. */
   readonly timingsMs: Readonly<Record<string, number>>;
+}
+
+/** Whether a model scores each class by itself (sigmoid), by its attested manifest. */
+export function isMultiLabel(manifest: JsonObject): boolean {
+  const { output } = manifest;
+  return isObject(output) && output["activation"] === "sigmoid";
 }
 
 /** Undefined if `content` is of another shape. */

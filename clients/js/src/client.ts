@@ -21,7 +21,7 @@
  * A call whose `signal` was aborted throws the signal's reason, like `fetch`.
  */
 
-import { answerOf, type Answer } from "./answer.ts";
+import { answerOf, isMultiLabel, type Answer } from "./answer.ts";
 import { decodeResponse, encodeRequest } from "./bhttp.ts";
 import { fromBase64, fromUtf8, hex, owned, type Bytes } from "./bytes.ts";
 import { checkFormat } from "./envelope.ts";
@@ -69,6 +69,8 @@ export interface Classification extends Answer {
   readonly report: VerificationReport;
   /** What to know before relying on it. */
   readonly notices: readonly string[];
+  /** Whether each class is scored by itself, so that several can be right; otherwise all scores sum to 1. */
+  readonly multiLabel: boolean;
   /** What the receipt says, once it was checked; null if none was asked for. */
   readonly receipt: Receipt | null;
   /** JSON text to keep, if a receipt was asked for: `blindsight receipt verify` and `receipts.verify` take it. */
@@ -248,6 +250,7 @@ export class Client {
       recipient,
       report: recipient.report,
       notices: recipient.notices,
+      multiLabel: isMultiLabel(recipient.manifest),
       receipt,
       archive: receipt && archive(content, recipient),
       traffic: trafficOf(sealed, reply, url),

@@ -1,6 +1,6 @@
 /** The content of an answer, of which nothing is taken for granted: the enclave is ours, its version perhaps not. */
 import { type JsonObject } from "./json.js";
-/** One class; `rank` 1 is the best, `score` its softmax probability. */
+/** One class; `rank` 1 is the best. `score`, 0..1, is its share of all, or its own: `Classification.multiLabel`. */
 export interface Prediction {
     readonly rank: number;
     readonly classId: number;
@@ -20,5 +20,7 @@ export interface Answer {
     /** The enclave's time by stage, in milliseconds. */
     readonly timingsMs: Readonly<Record<string, number>>;
 }
+/** Whether a model scores each class by itself (sigmoid), by its attested manifest. */
+export declare function isMultiLabel(manifest: JsonObject): boolean;
 /** Undefined if `content` is of another shape. */
 export declare function answerOf(content: JsonObject): Answer | undefined;

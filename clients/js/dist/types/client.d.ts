@@ -41,6 +41,8 @@ export interface Classification extends Answer {
     readonly report: VerificationReport;
     /** What to know before relying on it. */
     readonly notices: readonly string[];
+    /** Whether each class is scored by itself, so that several can be right; otherwise all scores sum to 1. */
+    readonly multiLabel: boolean;
     /** What the receipt says, once it was checked; null if none was asked for. */
     readonly receipt: Receipt | null;
     /** JSON text to keep, if a receipt was asked for: `blindsight receipt verify` and `receipts.verify` take it. */

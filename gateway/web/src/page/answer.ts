@@ -26,11 +26,14 @@ export function show(classified: Classification, converted?: string): void {
   const tags = [
     ...(kind === "nitro" ? [] : [kind === "simulated" ? "simulated enclave" : "emulated enclave"]),
     ...(untrained ? ["untrained model: noise"] : []),
+    ...(classified.multiLabel ? ["multi-label"] : []),
   ];
   byId("tags").replaceChildren(...tags.map((tag) => make("span", tag)));
   byId("tags").hidden = tags.length === 0;
   byId("answer").dataset["trained"] = String(!untrained);
   byId("noise").hidden = !untrained;
+  byId("several").hidden = !classified.multiLabel;
+  byId("bars").setAttribute("aria-label", classified.multiLabel ? "Classes, highest score first" : "Classes, most likely first");
   byId("conversion").textContent = converted ?? "";
   byId("converted").hidden = converted === undefined;
   byId("bars").replaceChildren(...classified.predictions.map(({ label, score }) => bar(label, score)));

@@ -1,0 +1,82 @@
+"""Images whose answers are known: does the model, as it will serve, give them?
+
+The deployed function itself answers, in a process of its own (`python -m enclave_function answers`), so decoding,
+preprocessing and labels are tried along with the graph.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from model_build.errors import ContractError, ModelBuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from model_build.manifest import AnyManifest
+
+_SOURCE: Final = Path(__file__).resolve().parents[1]
+
+_LIKELY: Final = 0.5
+"""The score from which a class of a multi-label model is an answer."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An image, and the label or the number of its class."""
+
+    image: Path
+    label: str
+
+    @classmethod
+    def parse(cls, text: str) -> Expected:
+        """From `IMAGE=LABEL`. Raises `ValueError`."""
+        image, separator, label = text.rpartition("=")
+        if not separator or not image or not label.strip():
+            raise ValueError("an image and its answer: IMAGE=LABEL")
+        return cls(Path(image), label.strip())
+
+
+def check(directory: Path, model: AnyManifest, expected: Sequence[Expected], say: Callable[[str], None]) -> None:
+    """Ask the function with the model in `directory`. Raises `ContractError` if an answer does not come out."""
+    if not expected:
+        return
+    several = model.facts.output.activation == "sigmoid"
+    wrong = []
+    for each, answer in zip(expected, _answers(directory, [each.image for each in expected]), strict=True):
+        best = answer[0]
+        fitting = [found for found in answer if each.label in {found["label"], str(found["class_id"])}]
+        if not fitting:
+            raise ContractError(f"the model has no class {each.label!r}", "give a label of it, or a number from 0")
+        score = max(found["score"] for found in fitting)
+        right = score >= _LIKELY if several else best in fitting
+        said = f"{each.image}: {best['label']} ({best['score']:.1%})"
+        if several and best not in fitting:
+            said += f", {each.label} ({score:.1%})"
+        if right:
+            say(f"Checked: {said}")
+        else:
+            wrong.append(f"{said}, not {each.label}")
+    if wrong:
+        raise ContractError(
+            f"{len(wrong)} of {len(expected)} answers do not come out: {'; '.join(wrong)}",
+            "what cannot be seen in a graph is wrong, and `model build --normalisation NAME --channels BGR --resize N`"
+            " says it; see docs/models.md",
+        )
+
+
+def _answers(directory: Path, images: Sequence[Path]) -> list[list[dict[str, Any]]]:
+    """For each image all classes, best first."""
+    command = [sys.executable, "-m", "enclave_function", "answers", "--model", str(directory), *map(str, images)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_SOURCE), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["it ended without a word"]
+        raise ModelBuildError(lines[-1].removeprefix("error: "), "check the images")
+    return [json.loads(line)["predictions"] for line in done.stdout.splitlines()]

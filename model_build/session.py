@@ -1,0 +1,82 @@
+"""An ONNX graph in ONNX Runtime, and that library's own reasons where it takes none."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from model_build import lfs
+from model_build.errors import ContractError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+Array = npt.NDArray[Any]
+
+_REASON_CHARACTERS = 300
+_STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
+_SOURCE_LINE = re.compile(r"\S+\.(?:cc|h):\d+ (?:(?:[\w:<>&*]+ )?[\w:<>~]+\((?:[^()]|\([^()]*\))*\)(?: const)?|\w+) ")
+"""A line of ONNX Runtime's source and the signature, or the name, of the function there."""
+
+
+class RunError(Exception):
+    """The graph does not run on an input; the message is ONNX Runtime's reason, in one line."""
+
+
+class Session:
+    """An ONNX file, loaded. `inputs` and `outputs` have names, types and shapes as onnxruntime tells them."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `ContractError` for a file that is no model, or none that this ONNX Runtime can load."""
+        options = onnxruntime.SessionOptions()
+        # Threads that wait busily take the time of the others on a machine that builds something else at once.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4  # onnxruntime's own lines on stderr would say it a second time.
+        # As the deployed function loads it: the graph's bytes, and no further files with weights.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+        graph = path.read_bytes()
+        try:
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise _not_loaded(path.name, graph, error) from error
+        self.name = path.name
+        self.path = path
+        self.inputs: list[Any] = self._session.get_inputs()
+        self.outputs: list[Any] = self._session.get_outputs()
+
+    def run(self, outputs: Sequence[str], feed: tuple[str, Array]) -> list[Array]:
+        """The values of `outputs` for one named input. Raises `RunError`."""
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        try:
+            return [np.asarray(each) for each in self._session.run(list(outputs), dict([feed]), options)]
+        except Exception as error:  # As above.
+            raise RunError(_said(error)) from error
+
+
+def _said(error: Exception) -> str:
+    """What an error of ONNX Runtime says, in one line, without the place in its source."""
+    text = _SOURCE_LINE.sub("", _STATUS.sub("", str(error))).replace(f"{os.devnull}/", "")
+    line = " ".join(text.split()).removesuffix(".")
+    return "".join(character for character in line if character.isprintable())[:_REASON_CHARACTERS]
+
+
+def _not_loaded(name: str, graph: bytes, error: Exception) -> ContractError:
+    said = _said(error)
+    why, step = "", "give a complete ONNX model"
+    if lfs.is_pointer(graph):
+        why, step = " (it is a Git LFS pointer, not the file)", lfs.FETCH
+    elif not graph:
+        why = " (the file is empty)"
+    elif "External data" in said:
+        why = " (its weights are in a second file)"
+        step = "save it with its weights inside: in Python, `onnx.save(onnx.load(FILE), OTHER_FILE)`"
+    elif "version" in said or "opset" in said:
+        step = "export it again with an older operator set, or with an older version of its exporter"
+    return ContractError(f"{name} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {said}{why}", step)

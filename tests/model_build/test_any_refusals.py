@@ -1,0 +1,212 @@
+"""What cannot be found out is refused, and the refusal names the option that says it; with that option it is taken."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from model_build.cli import main
+from tests.support.graphs import Graph
+
+
+def plain(
+    nodes,
+    *,
+    shape=("N", "C", "H", "W"),
+    outputs=("output",),
+    dtype=TensorProto.FLOAT,
+    inputs=("input",),
+    **initializers,
+):
+    """A model of these nodes; outputs are of open shape."""
+    graph = helper.make_graph(
+        [helper.make_node(operator, given, made, **attributes) for operator, given, made, attributes in nodes],
+        "odd",
+        [helper.make_tensor_value_info(name, dtype, list(shape)) for name in inputs],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in initializers.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+WEIGHTS = np.random.default_rng(0).standard_normal((3, 7)).astype(np.float32)
+
+
+@pytest.fixture
+def build(tmp_path, capsys):
+    """Import a model with options: the manifest, or the error and the next step."""
+    (tmp_path / "imagenet_classes.txt").write_text("".join(f"class {index}\n" for index in range(7)))
+    numbers = itertools.count()
+
+    def run(model, *options):
+        source, out = tmp_path / "odd.onnx", tmp_path / f"out{next(numbers)}"
+        onnx.save(model.model() if isinstance(model, Graph) else model, source)
+        status = main(["build", "--onnx", str(source), "--out", str(out), *options])
+        lines = capsys.readouterr().err.splitlines()
+        if status == 0:
+            return json.loads((out / "model.json").read_bytes())
+        assert not out.exists()
+        assert (status, len(lines)) == (1, 3), lines
+        return lines[1], lines[2]
+
+    return run
+
+
+def test_axes_that_can_be_read_both_ways(build):
+    model = plain(
+        [
+            ("ReduceMean", ["input"], ["mean"], {"axes": [1, 2, 3], "keepdims": 0}),
+            ("Unsqueeze", ["mean", "axis"], ["column"], {}),
+            ("MatMul", ["column", "row"], ["output"], {}),
+        ],
+        axis=np.array([1]), row=WEIGHTS[:1],
+    )  # fmt: skip
+    error, step = build(model)
+    assert "runs as NCHW and as NHWC" in error
+    assert "`model build --layout NCHW`" in step
+    for layout in ("NCHW", "NHWC"):
+        assert build(model, "--layout", layout)["input"].get("layout", "NCHW") == layout
+
+
+def test_outputs_of_which_two_could_have_the_classes(build):
+    nodes = [
+        ("GlobalAveragePool", ["input"], ["pooled"], {}),
+        ("Flatten", ["pooled"], ["flat"], {}),
+        ("MatMul", ["flat", "weights"], ["main"], {}),
+        ("Neg", ["main"], ["aux"], {}),
+    ]
+    model = plain(nodes, shape=("N", 3, 224, 224), outputs=("main", "aux"), weights=WEIGHTS)
+    error, step = build(model)
+    assert "`main` [1, 7], `aux` [1, 7]" in error
+    assert "`model build --output NAME`" in step
+    assert build(model, "--output", "aux")["output"]["name"] == "aux"
+    error, _ = build(model, "--output", "other")
+    assert "`other` is no output" in error
+
+
+@pytest.mark.parametrize("by", ["graph", "function"])
+def test_values_of_0_to_1_by_an_operator_that_is_not_known(build, by):
+    model = Graph(tail=(("Sigmoid", {}), ("Sqrt", {})))
+    error, step = build(model)
+    assert "values of 0 to 1" in error
+    assert "`model build --applied-by graph`" in step
+    made = build(model, "--applied-by", by, "--activation", "sigmoid")
+    assert (made["output"]["applied_by"], made["output"]["activation"]) == (by, "sigmoid")
+
+
+def test_values_that_are_no_scores_are_not_said_to_be(build):
+    error, step = build(Graph(), "--applied-by", "graph")
+    assert "they are no scores" in error
+    assert "`model build --applied-by function`" in step
+
+
+def test_scores_are_not_made_of_probabilities(build):
+    error, step = build(Graph(tail=(("Softmax", {"axis": 1}),)), "--applied-by", "function")
+    assert "its output is probabilities, not logits" in error
+    assert "`model build --applied-by graph`" in step
+
+
+@pytest.mark.parametrize(
+    ("tail", "options", "reason"),
+    [
+        ("Softmax", ("--activation", "sigmoid"), "ends in softmax, not in sigmoid"),
+        ("Sigmoid", ("--activation", "softmax"), "ends in sigmoid, not in softmax"),
+    ],
+)
+def test_another_activation_than_the_graphs(build, tail, options, reason):
+    error, _ = build(Graph(tail=((tail, {}),)), *options)
+    assert reason in error
+
+
+def test_a_batch_whose_pictures_depend_on_each_other(build):
+    """As dynamic quantisation makes them: the scale is of the whole batch."""
+    nodes = [
+        ("GlobalAveragePool", ["input"], ["pooled"], {}),
+        ("Flatten", ["pooled"], ["flat"], {}),
+        ("ReduceMax", ["flat"], ["largest"], {"keepdims": 0}),
+        ("Div", ["flat", "largest"], ["scaled"], {}),
+        ("MatMul", ["scaled", "weights"], ["output"], {}),
+    ]
+    model = plain(nodes, shape=("N", 3, 224, 224), weights=WEIGHTS)
+    error, step = build(model)
+    assert "depends on the others in its batch" in error
+    assert "`model build --batch 1`" in step
+    assert build(model, "--batch", "1")["input"]["batch"] == 1
+
+
+def test_a_batch_that_does_not_run(build):
+    """An export whose batch axis is open by name alone."""
+    nodes = [
+        ("GlobalAveragePool", ["input"], ["pooled"], {}),
+        ("Reshape", ["pooled", "one"], ["flat"], {}),
+        ("MatMul", ["flat", "weights"], ["output"], {}),
+    ]
+    model = plain(nodes, shape=("N", 3, 224, 224), weights=WEIGHTS, one=np.array([1, 3]))
+    error, step = build(model)
+    assert "a batch of 5 does not run" in error
+    assert "`model build --batch 1`" in step
+    assert build(model, "--batch", "1")["input"]["batch"] == 1
+
+
+POOL = [("GlobalAveragePool", ["input"], ["pooled"], {}), ("Flatten", ["pooled"], ["output"], {})]
+CAST = [("Cast", ["input"], ["numbers"], {"to": TensorProto.FLOAT}), ("Flatten", ["numbers"], ["output"], {})]
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "reason"),
+    [
+        (plain(POOL, shape=("N", 1, 28, 28)), (), "has shape ['N', 1, 28, 28], not (N, 3, H, W) or (N, H, W, 3)"),
+        (plain(POOL, shape=("N", 4, 224, 224)), (), "not (N, 3, H, W)"),
+        (plain([("Identity", ["input"], ["output"], {})], shape=("N", 7)), (), "has shape ['N', 7]"),
+        (plain(CAST, dtype=TensorProto.DOUBLE, shape=("N", 3, 64, 64)), (), "is tensor(double)"),
+        (plain([("Add", ["input", "mask"], ["output"], {})], inputs=("input", "mask")), (), "`input`, `mask`"),
+        (
+            plain([("Identity", ["input"], ["output"], {})], shape=("N", 3, 64, 64)),
+            (),
+            "none is (N, number of classes)",
+        ),
+        (Graph(), ("--size", "299"), "not 299x299"),
+        (Graph(), ("--layout", "NHWC"), "which is not NHWC"),
+        (Graph(batch=1), ("--batch", "2"), "not a batch of 2"),
+        (Graph(), ("--input", "pixel_values"), "has no input `pixel_values`, but `input`"),
+        (Graph(), ("--resize", "100"), "smaller than the input"),
+        (Graph(), ("--resize", "300x200"), "smaller than the input"),
+        (Graph(), ("--label-offset", "1"), "7 classes, but there are 7 labels"),
+        (Graph(dtype="uint8"), ("--normalisation", "half"), "nothing to normalise"),
+        (Graph(open_axes=("C", "H", "W")), ("--size", "100"), "does not run on 100x100"),
+        (Graph(size=(50, 50), open_axes=("C", "H", "W")), (), "does not run on 224x224"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_no_service_of_pictures_can_take(build, model, options, reason):
+    error, step = build(model, *options)
+    assert reason in error
+    assert step
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--size", "0"), ("--size", "224x"), ("--size", "x"), ("--batch", "0"), ("--mean", "1,2"), ("--std", "a"),
+        ("--scale", "0"), ("--scale", "1/0"), ("--label-offset", "-1"), ("--check", "dog.jpeg"), ("--resize", "-3"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_option_that_says_nothing_is_wrong_usage(option, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["build", "--onnx", "m.onnx", "--out", "out", *option])
+    assert caught.value.code == 2
+    assert option[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [("--size", "224"), ("--normalisation", "half"), ("--check", "a=b")], ids=" ".join)
+def test_options_of_a_graph_need_one(option, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["build", "--untrained", "--out", "out", *option])
+    assert caught.value.code == 2
+    assert "--onnx" in capsys.readouterr().err

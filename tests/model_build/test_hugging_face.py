@@ -1,0 +1,147 @@
+"""Files of the Hugging Face hub beside a graph say its labels, its transform and whether it is multi-label."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from model_build.cli import main
+from tests.support.graphs import Graph
+
+HALF = [0.5, 0.5, 0.5]
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+LABELS = {"id2label": {str(index): f"tag {index}" for index in range(7)}}
+
+VIT = {
+    "do_normalize": True, "do_rescale": True, "do_resize": True, "image_processor_type": "ViTImageProcessor",
+    "image_mean": HALF, "image_std": HALF, "resample": 2, "rescale_factor": 0.00392156862745098,
+    "size": {"height": 224, "width": 224},
+}  # fmt: skip
+"""As google/vit-base-patch16-224 and the NSFW detectors made of it have it."""
+
+CONVNEXT = {
+    "crop_pct": 0.875, "do_normalize": True, "do_resize": True, "feature_extractor_type": "ConvNextFeatureExtractor",
+    "resample": 3, "size": {"shortest_edge": 224}, **IMAGENET,
+}  # fmt: skip
+
+CLIP = {
+    "crop_size": {"height": 224, "width": 224}, "do_center_crop": True, "do_resize": True, "do_rescale": True,
+    "image_processor_type": "CLIPImageProcessor", "resample": 3, "size": {"shortest_edge": 256}, **IMAGENET,
+}  # fmt: skip
+
+EFFICIENTNET = {
+    "do_center_crop": False, "do_normalize": True, "do_rescale": True, "do_resize": True, "rescale_offset": True,
+    "image_processor_type": "EfficientNetImageProcessor", "image_mean": [0, 0, 0], "image_std": [1, 1, 1],
+    "resample": 3, "rescale_factor": 1 / 127.5, "size": {"height": 224, "width": 224},
+}  # fmt: skip
+
+MOBILEVIT = {
+    "crop_size": {"height": 224, "width": 224}, "do_center_crop": True, "do_flip_channel_order": True,
+    "do_normalize": False, "do_resize": True, "image_processor_type": "MobileViTImageProcessor", "resample": 2,
+    "size": {"shortest_edge": 256},
+}  # fmt: skip
+
+TIMM = {
+    "pretrained_cfg": {
+        "input_size": [3, 224, 224], "interpolation": "bicubic", "crop_pct": 0.9, "crop_mode": "center",
+        "mean": HALF, "std": HALF,
+    },
+    "label_names": [f"tag {index}" for index in range(7)],
+}  # fmt: skip
+
+
+@pytest.fixture
+def build(tmp_path, capsys):
+    """Import a graph with such files beside it: its manifest and labels, or the lines of the refusal."""
+
+    def run(*options: str, graph: Graph | None = None, folder: str = "", **files: Any):
+        place = tmp_path / "hub" / folder
+        place.mkdir(parents=True)
+        graph = graph or Graph(names=("pixel_values", "logits"), open_axes=("num_channels", "height", "width"))
+        source, out = graph.save(place / "model.onnx"), tmp_path / "model"
+        for name, content in files.items():
+            (tmp_path / "hub" / f"{name}.json").write_text(json.dumps(content))
+        status = main(["build", "--onnx", str(source), "--out", str(out), *options])
+        lines = capsys.readouterr().err.splitlines()
+        if status:
+            assert not out.exists()
+            return lines
+        made = json.loads((out / "model.json").read_bytes())
+        return made, (out / made["labels"]["file"]).read_text().splitlines()
+
+    return run
+
+
+@pytest.mark.parametrize("folder", ["", "onnx"])
+@pytest.mark.parametrize(
+    ("processor", "expected"),
+    [
+        (VIT, {"resize": [224, 224], "interpolation": "bilinear", "mean": HALF, "std": HALF}),
+        (CONVNEXT, {"resize": 256, "interpolation": "bicubic"}),
+        (CONVNEXT | {"size": {"shortest_edge": 384}}, {"resize": [384, 384], "crop": [384, 384]}),
+        (CLIP, {"resize": 256, "crop": [224, 224], "interpolation": "bicubic"}),
+        (CLIP | {"do_rescale": False, "do_normalize": False}, {"scale": 1, "mean": [0, 0, 0], "std": [1, 1, 1]}),
+        (EFFICIENTNET, {"scale": 1 / 127.5, "mean": [1, 1, 1], "std": [1, 1, 1]}),
+        (MOBILEVIT, {"channels": "BGR", "mean": [0, 0, 0], "std": [1, 1, 1], "resize": 256}),
+    ],
+    ids=["ViT", "ConvNeXT", "ConvNeXT 384", "CLIP", "CLIP of levels", "EfficientNet", "MobileViT"],
+)
+def test_transformers(build, processor, expected, folder):
+    size = tuple(expected.get("crop", [224, 224]))
+    graph = Graph(names=("pixel_values", "logits"), open_axes=("num_channels", "height", "width"), size=size)
+    made, labels = build(folder=folder, graph=graph, preprocessor_config=processor, config=LABELS)
+    assert made["preprocessing"] == made["preprocessing"] | expected
+    assert labels == [f"tag {index}" for index in range(7)]
+
+
+def test_timm(build):
+    made, labels = build(config=TIMM)
+    taken = made["preprocessing"]
+    assert (taken["resize"], taken["interpolation"], taken["mean"]) == (248, "bicubic", HALF)
+    assert labels == [f"tag {index}" for index in range(7)]
+
+
+@pytest.mark.parametrize(("kind", "activation"), [("multi_label_classification", "sigmoid"), (None, "softmax")])
+def test_several_right_classes(build, kind, activation):
+    made, _ = build(config=LABELS | {"problem_type": kind}, preprocessor_config=VIT)
+    assert made["output"]["activation"] == activation
+
+
+def test_options_go_before_the_files(build):
+    made, _ = build("--normalisation", "imagenet", "--resize", "256", preprocessor_config=VIT, config=LABELS)
+    taken = made["preprocessing"]
+    assert (taken["resize"], taken["mean"], taken["interpolation"]) == (256, IMAGENET["image_mean"], "bilinear")
+
+
+@pytest.mark.parametrize(
+    ("processor", "reason"),
+    [
+        (VIT | {"image_processor_type": "LevitImageProcessor"}, "the transform of LevitImageProcessor is not known"),
+        (VIT | {"resample": 0}, "resampled by 0"),
+        (VIT | {"do_resize": False}, "not resized"),
+        (VIT | {"size": {"shortest_edge": 224}}, "keep their shape"),
+        (CLIP | {"size": 224}, "one number"),
+        (VIT | {"image_mean": [0.5]}, "cannot be followed"),
+        (VIT | {"size": None}, "cannot be followed"),
+        (["a list"], "is no object"),
+    ],
+)
+def test_what_is_not_understood_is_refused(build, processor, reason):
+    _, error, step = build(preprocessor_config=processor, config=LABELS)
+    assert reason in error
+    assert step
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"pretrained_cfg": TIMM["pretrained_cfg"] | {"crop_mode": "border"}}, "in the mode border"),
+        ({"pretrained_cfg": TIMM["pretrained_cfg"] | {"input_size": [1, 28, 28]}}, "have 1 channels"),
+        ({"id2label": {"0": "a", "2": "b"}}, "cannot be followed"),
+    ],
+)
+def test_a_configuration_that_is_not_understood_is_refused(build, config, reason):
+    _, error, _ = build(config=config)
+    assert reason in error
