@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
     from photo_classifier.manifest import ModelFiles
     from photo_classifier.model import Model
 
