@@ -177,7 +177,7 @@ def copy(out: Path, source: Path, taken: tuple[Format, ...] | None, *, dct_scali
                     f"{source / part.file} is not the file that its manifest names", "build the model again"
                 )
         shutil.copyfile(source / manifest.FILE_NAME, staging / manifest.FILE_NAME)
-        return formats.settle(staging, taken, dct_scaling=dct_scaling)
+        return formats.settle(staging, taken, dct_scaling=dct_scaling, copied=True)
 
 
 def _plain(name: str) -> str:

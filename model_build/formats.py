@@ -21,11 +21,16 @@ def parse(text: str) -> tuple[Format, ...]:
     return tuple(each for each in FORMATS if each in names)
 
 
-def settle(directory: Path, formats: tuple[Format, ...] | None, *, dct_scaling: bool | None = None) -> AnyManifest:
-    """Write `formats` and `dct_scaling` into a model directory's manifest; else the defaults, where it has none."""
+def settle(
+    directory: Path, formats: tuple[Format, ...] | None, *, dct_scaling: bool | None = None, copied: bool = False
+) -> AnyManifest:
+    """Write `formats` and `dct_scaling` into a model directory's manifest; else the defaults, where it has none.
+
+    Without `dct_scaling` a `copied` one decodes as the original does.
+    """
     described = manifest.read(directory)
     formats = formats or described.formats or DEFAULT_FORMATS
-    decoding = described.decoding or manifest.Decoding(dct_scaling=True)
+    decoding = described.decoding or (None if copied else manifest.Decoding(dct_scaling=True))
     if dct_scaling is not None:
         decoding = manifest.Decoding(dct_scaling=dct_scaling)
     changed = described.model_copy(update={"formats": formats, "decoding": decoding})

@@ -58,7 +58,8 @@ def serve(tmp_path, load_app):
         (tmp_path / "imagenet_classes.txt").write_text(
             "".join(f"class {index}\n" for index in range(graph.classes if labels is None else labels))
         )
-        assert main(["build", "--onnx", str(source), "--out", str(tmp_path / "model"), *options]) == 0
+        command = ["build", "--onnx", str(source), "--out", str(tmp_path / "model"), "--no-dct-scaling", *options]
+        assert main(command) == 0
         return load_app(tmp_path / "model"), json.loads((tmp_path / "model" / "model.json").read_bytes())
 
     return start

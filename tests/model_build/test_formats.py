@@ -91,3 +91,26 @@ def test_builder_and_function_know_the_same_formats():
 
 def test_the_offline_model_states_the_default():
     assert manifest.read(OFFLINE_MODEL).formats == manifest.DEFAULT_FORMATS
+
+
+def test_decoding_is_part_of_the_model(tmp_path):
+    exact = command("build", "--directory", OFFLINE_MODEL, "--no-dct-scaling", "--out", tmp_path / "exact")
+    scaled = command("build", "--directory", tmp_path / "exact", "--dct-scaling", "--out", tmp_path / "scaled")
+    assert (exact.returncode, scaled.returncode) == (0, 0), exact.stderr + scaled.stderr
+    found = [manifest.read(tmp_path / name) for name in ("exact", "scaled")]
+    assert [each.decoding for each in found] == [
+        manifest.Decoding(dct_scaling=False),
+        manifest.Decoding(dct_scaling=True),
+    ]
+    assert len({each.digest() for each in (*found, manifest.read(OFFLINE_MODEL))}) == 3
+
+
+def test_a_new_model_decodes_large_jpegs_smaller_unless_told_not_to(tmp_path):
+    labels = OFFLINE_MODEL / "cifar10_classes.txt"
+    shutil.copyfile(OFFLINE_MODEL / "offline.onnx", tmp_path / "offline.onnx")
+    for options, dct_scaling in (((), True), (("--no-dct-scaling",), False)):
+        done = command(
+            "build", "--onnx", tmp_path / "offline.onnx", "--labels", labels, *options, "--out", tmp_path / "model"
+        )
+        assert done.returncode == 0, done.stderr
+        assert manifest.read(tmp_path / "model").decoding == manifest.Decoding(dct_scaling=dct_scaling)
