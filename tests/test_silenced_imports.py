@@ -65,7 +65,7 @@ USERS = [path for path in sources() if "onnxruntime" in imports(parsed(path))]
 
 def test_the_search_finds_the_users() -> None:
     assert Path("enclave_function/photo_classifier/model.py") in USERS
-    assert Path("model_build/contract.py") in USERS
+    assert Path("model_build/session.py") in USERS
 
 
 @pytest.mark.parametrize("path", USERS, ids=str)

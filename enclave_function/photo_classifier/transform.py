@@ -91,8 +91,8 @@ def crop_pixels(
     if resized[0] * resized[1] > _LARGEST_RESIZED:
         return _resample_window(image, resized, (left, top), (width, height), kernel)
     if resized != image.size:
-        if image.width == resized[0] or image.height > 2 * image.width:
-            # Pillow has one pass, or begins with the vertical one.
+        if not isinstance(resize, int) or image.width == resized[0] or image.height > 2 * image.width:
+            # Pillow has one pass, or may begin with the vertical one.
             image = image.resize(resized, kernel.pillow)
         else:
             return _resample_crop(image, resized, (left, top), (width, height), kernel, threads=threads)

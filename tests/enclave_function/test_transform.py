@@ -63,6 +63,16 @@ def test_the_two_passes_equal_pillows_one_resize(threads, interpolation):
         assert np.array_equal(found, expected), (width, height)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("size", [(96, 192), (300, 100)])
+def test_squashed_pictures_equal_pillows_resize(threads, size):
+    """There Pillow begins with either pass."""
+    for width, height in ((300, 200), (200, 300), (640, 480), (480, 640), (500, 40), (190, 500), (100, 250)):
+        image = noise(width, height)
+        expected = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
+        assert np.array_equal(crop_pixels(image, size, size, threads=threads), expected), (width, height)
+
+
 def test_a_smaller_form_is_resized_to_what_the_whole_one_would_be():
     """The whole one's proportions count: half of 463 pixels is not half a pixel."""
     whole = Image.linear_gradient("L").convert("RGB").resize((1853, 1001))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 
 import numpy as np
 import onnx
 import pytest
+import rfc8785
 from onnx import TensorProto, helper, numpy_helper
 
 from model_build.cli import main
@@ -210,3 +212,50 @@ def test_options_of_a_graph_need_one(option, capsys):
         main(["build", "--untrained", "--out", "out", *option])
     assert caught.value.code == 2
     assert "--onnx" in capsys.readouterr().err
+
+
+def imported(folder, *options):
+    assert main(["build", "--out", str(folder), *map(str, options)]) == 0
+    return json.loads((folder / "model.json").read_bytes())
+
+
+def test_a_manifest_of_the_second_format_beside_the_file_holds_and_options_go_before_it(tmp_path):
+    (tmp_path / "l.txt").write_text("".join(f"class {index}\n" for index in range(7)))
+    source = Graph(layout="NHWC", dtype="uint8").save(tmp_path / "odd.onnx")
+    told = ("--activation", "sigmoid", "--resize", "224x224", "--interpolation", "bicubic", "--name", "odder")
+    first = imported(tmp_path / "first", "--onnx", source, "--labels", tmp_path / "l.txt", *told, "--untrained-model")
+    again = imported(tmp_path / "again", "--onnx", tmp_path / "first" / "odd.onnx")
+    assert again == first
+    other = imported(tmp_path / "other", "--onnx", tmp_path / "first" / "odd.onnx", "--interpolation", "bilinear")
+    assert other == first | {"preprocessing": first["preprocessing"] | {"interpolation": "bilinear"}}
+    copied = imported(tmp_path / "copied", "--directory", tmp_path / "first", "--formats", "png")
+    assert copied == first | {"formats": ["png"]}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "reason"),
+    [
+        ("input.size", [64, 64], "crop larger|another size|not \\('N', 3, 64, 64\\)"),
+        ("input.layout", "NHWC", "has shape"),
+        ("input.dtype", "float16", "not float16"),
+        ("input.name", "other", "not `other` to"),
+        ("output.name", "other", "to `other`"),
+        ("output.classes", 8, "the number of classes is 7, not 8"),
+        ("output.dtype", "float16", "not float16"),
+        ("output.applied_by", "graph", "they are no scores"),
+        ("labels.offset", 1, "the number of labels is 7, not 6"),
+        ("labels.count", 6, "the number of labels is 7, not 6"),
+        ("preprocessing.resize", 100, "smaller than the input"),
+        ("preprocessing.std", [1, 0, 1], "greater than 0"),
+        ("preprocessing.interpolation", "nearest", "'bilinear' or 'bicubic'"),
+    ],
+)
+def test_a_manifest_of_the_second_format_that_does_not_hold_is_found(tmp_path, capsys, place, value, reason):
+    (tmp_path / "l.txt").write_text("".join(f"class {index}\n" for index in range(7)))
+    source = Graph(names=("data", "scores")).save(tmp_path / "odd.onnx")
+    made = imported(tmp_path / "model", "--onnx", source, "--labels", tmp_path / "l.txt")
+    part, member = place.split(".")
+    made[part][member] = value
+    (tmp_path / "model" / "model.json").write_bytes(rfc8785.dumps(made))
+    assert main(["check", str(tmp_path / "model")]) == 1
+    assert re.search(reason, capsys.readouterr().err)

@@ -5,6 +5,7 @@ import { test } from "node:test";
 
 import { GatewayProblem, Policy, Problem, receipts, type Classification } from "blindsight-client";
 
+import { isMultiLabel } from "../src/answer.ts";
 import { base64, equal, hex, utf8, type Bytes } from "../src/bytes.ts";
 import { canonical } from "../src/canonical.ts";
 import { parseJson, type JsonObject } from "../src/json.ts";
@@ -69,6 +70,7 @@ test("an image is classified: sealed, answered, signed, and kept", async () => {
   assert.deepEqual(found.image, { width: 640, height: 480 });
   assert.deepEqual(found.timingsMs, { decode: 3.5, run: 20 });
   assert.equal(found.model["name"], "resnet50");
+  assert.equal(found.multiLabel, false);
   assert.equal(found.receipt?.iat, NOW.getTime() / 1000);
 
   const question = at(gateway.questions, 0);
@@ -161,6 +163,14 @@ test("many at once verify once", async () => {
   await Promise.all(Array.from({ length: 5 }, () => client.classify(IMAGE)));
   assert.equal(gateway.count("/attestation"), 1);
   assert.equal(gateway.count("/ohttp"), 5);
+});
+
+test("a model is multi-label where its manifest says that scores are of a sigmoid", () => {
+  assert.equal(isMultiLabel({ output: { activation: "sigmoid" } }), true);
+  for (const output of [{ activation: "softmax" }, {}, "sigmoid", ["sigmoid"], null]) {
+    assert.equal(isMultiLabel({ output }), false);
+  }
+  assert.equal(isMultiLabel({}), false);
 });
 
 test("replaced keys: new evidence, sealed anew, once", async () => {
