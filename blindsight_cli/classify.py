@@ -112,9 +112,9 @@ def _ask_file(lane: _Lane, file: Path, top_k: int | None) -> tuple[dict[str, Any
         content = files.read(file, MAX_PHOTO_BYTES)
     except OSError as error:
         if error.errno == errno.EFBIG:
-            return _no_photo("The file is no photo", f"It has more than {MAX_PHOTO_BYTES >> 20} MiB."), None
+            return _no_photo("The file is not a photo", f"It has more than {MAX_PHOTO_BYTES >> 20} MiB."), None
         if error.errno == errno.EINVAL:
-            return _no_photo("The file is no photo", "It is no regular file."), None
+            return _no_photo("The file is not a photo", "It is not a regular file."), None
         return _no_photo("The file cannot be read", f"{error.strerror}."), None
     found = photos.kind(content)
     if found is None:
@@ -154,7 +154,7 @@ def _plain_lane(url: str, token: str | None, proxy: str | None, *, with_receipt:
     except ProxyError as error:
         sealed_lane.stop(error)
     except httpx2.InvalidURL:
-        fail(f"{url} is no address", "check --url")
+        fail(f"{url} is not an address", "check --url")
     with client:
         _warn_of_cleartext(url, "the photos", sealed=False)
         yield _Lane(functools.partial(_ask, client, with_receipt=with_receipt), functools.partial(_taken, client))
@@ -180,7 +180,7 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
         )
         body: dict[str, Any] = strict_json.loads(response.content)
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL):
-        fail(f"{client.base_url} is no address of a gateway", "check --url: it begins with http:// or https://")
+        fail(f"{client.base_url} is not an address of a gateway", "check --url: it begins with http:// or https://")
     except httpx2.TransportError as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             fail(
@@ -192,7 +192,7 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
             "start it with `blindsight up`, or give --url",
         )
     except ValueError:
-        fail(f"{client.base_url} answers, but is no Blindsight gateway", "check --url")
+        fail(f"{client.base_url} answers, but is not a Blindsight gateway", "check --url")
     return body if response.status_code == 200 else {"problem": body}
 
 

@@ -54,12 +54,12 @@ class Proxies:
     """The proxies whose word counts."""
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
-        """Raises `ValueError` for what is no network."""
+        """Raises `ValueError` for what is not a network."""
         self._networks = []
         for text in networks:
             network = parse_network(text)
             if network is None:
-                raise ValueError(f"BLINDSIGHT_PROXIES: {text!r} is no address and no network such as 10.0.0.0/8")
+                raise ValueError(f"BLINDSIGHT_PROXIES: {text!r} is neither an address nor a network such as 10.0.0.0/8")
             self._networks.append(network)
 
     def __contains__(self, address: object) -> bool:
@@ -82,7 +82,7 @@ class Proxies:
         return Caller(next(iter(addresses), peer), next(iter(schemes), None))
 
     def _outermost(self, hops: list[_Hop]) -> Caller:
-        """The last caller that is no known proxy, of hops in the order in which the request passed them."""
+        """The last caller that is not a known proxy, of hops in the order in which the request passed them."""
         address, scheme = "", None
         for hop in reversed(hops[-_MOST_HOPS:]):
             if hop.address is None:

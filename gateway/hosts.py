@@ -82,7 +82,8 @@ class Hosts:
     ) -> None:
         """`configured`: names and addresses, `*.NAME` for all below NAME, `*` for any host.
 
-        With `addresses` every address is known: none can be pointed elsewhere. Raises `ValueError` for what is no host.
+        With `addresses` every IP address is accepted, because DNS cannot redirect it. Raises `ValueError` for invalid
+        entries.
         """
         entries = {entry.strip() for entry in configured} - {""}
         self._any = _ANY in entries
@@ -92,7 +93,7 @@ class Hosts:
         for entry in entries - {_ANY}:
             host = parse_host(entry.removeprefix("*."))
             if host is None or host.port is not None:
-                raise ValueError(f"BLINDSIGHT_HOSTS: {entry!r} is no host; write a name or an address, without a port")
+                raise ValueError(f"BLINDSIGHT_HOSTS: {entry!r} is not a host: write a name or address without port")
             if entry.startswith("*."):
                 self._below.add(f".{host.name}")
             else:

@@ -172,7 +172,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._stopping = False
             if self.scope["method"] == "CONNECT":
                 # What follows may be meant for the tunnel.
-                raise httptools.HttpParserError from _Faulty("This gateway is no tunnel.")
+                raise httptools.HttpParserError from _Faulty("This gateway is not a tunnel.")
             if self._opens_websocket():
                 self._become_websocket(rest)
                 return

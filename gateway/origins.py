@@ -1,7 +1,7 @@
 """Whose pages may change something, or hold a conversation: the gateway's own, and those its operator trusts.
 
 A browser says where a request comes from, and no page can make it say something else: `Sec-Fetch-Site` (W3C Fetch
-Metadata) or, where that is missing, `Origin` (Fetch standard, 3.2). What sends neither is no browser.
+Metadata) or, where that is missing, `Origin` (Fetch standard, 3.2). What sends neither is not a browser.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     def _is_a_path(cls, text: str) -> str:
         path = text.rstrip("/")
         if path and not _ROOT_PATH.fullmatch(path):
-            raise ValueError(f"{text!r} is no path; write it as /NAME or /NAME/NAME")
+            raise ValueError(f"{text!r} is not a path; write it as /NAME or /NAME/NAME")
         if path.partition("/")[2].partition("/")[0] in OWN_NAMES:
             raise ValueError(f"{text!r} begins as one of the gateway's own paths does; choose another")
         return path
@@ -207,7 +207,7 @@ class Settings(BaseSettings):
         for text in self.trusted_origins:
             if parse_origin(text) is None:
                 raise ValueError(
-                    f"BLINDSIGHT_ORIGINS: {text!r} is no origin; write it as https://NAME or https://NAME:PORT"
+                    f"BLINDSIGHT_ORIGINS: {text!r} is not an origin; write it as https://NAME or https://NAME:PORT"
                 )
         return self
 

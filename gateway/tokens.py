@@ -82,7 +82,7 @@ def create(name: str, path: Path) -> str:
             f"the token file {path} cannot be used: {error.strerror}. Give --file a file in a folder that is there."
         ) from error
     except UnicodeDecodeError as error:
-        raise BadTokenFile(f"{path} is no token file. Give --file a new file, or one made by this command.") from error
+        raise BadTokenFile(f"{path} is not a token file. Give --file a new file or one of this command.") from error
     return token
 
 

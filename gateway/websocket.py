@@ -36,7 +36,7 @@ _PIECE_BYTES: Final = 256 * 1024
 """Fragments are gathered to pieces of at least this size; some clients send 4 KiB at a time."""
 
 
-_NO_HANDSHAKE: Final = Problem("bad_request", "This is no WebSocket handshake of RFC 6455, section 4.2.1.")
+_NO_HANDSHAKE: Final = Problem("bad_request", "This is not a WebSocket handshake of RFC 6455, section 4.2.1.")
 
 
 class _Handshake(ServerProtocol):

@@ -5,7 +5,7 @@
 
 One pass over the file; nothing is executed, and nothing unpacked to disk. What is wrong with the contents of a ramdisk
 or with a signature stands in the description, under `problem` and in `warnings`: the measurements hold all the same. A
-file that is no image raises `EifError`.
+file that is not an image raises `EifError`.
 """
 
 from __future__ import annotations

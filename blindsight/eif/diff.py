@@ -62,7 +62,7 @@ def parse(text: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise EifError("not_an_image", "The file is neither an image nor a description of one.") from error
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
-        raise EifError("not_an_image", f"The file is no description of the form {SCHEMA}.")
+        raise EifError("not_an_image", f"The file is not a description of the form {SCHEMA}.")
     return description
 
 

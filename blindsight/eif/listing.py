@@ -99,7 +99,7 @@ def read(blocks: Iterable[bytes], *, keep: Mapping[str, int] | None = None) -> L
             unpacked += source.position - before
         else:
             other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
-            what = f"It is compressed with {other}." if other else "It holds something that is no newc archive."
+            what = f"It is compressed with {other}." if other else "It holds something that is not a newc archive."
             raise EifError("malformed_ramdisk", what)
     return Listing(tuple(entries), unpacked, kept)
 
@@ -133,7 +133,7 @@ def _archives(source: _Source, budget: _Budget) -> Iterator[Listed]:
         elif head == MAGIC and not source.position % ALIGNMENT:
             yield from _archive(source, budget)
         else:
-            raise EifError("malformed_ramdisk", "It is compressed, and what is inside is no newc archive.")
+            raise EifError("malformed_ramdisk", "It is compressed, and what is inside is not a newc archive.")
 
 
 def _archive(source: _Source, budget: _Budget) -> Iterator[Listed]:

@@ -98,7 +98,7 @@ def _complete(entries: Iterable[Entry]) -> list[Entry]:
         for above in list(PurePosixPath(entry.path).parents)[:-1]:
             parent = named.setdefault(str(above).encode(), directory(str(above)))
             if not stat.S_ISDIR(parent.mode):
-                raise EifError("invalid_entry", f"{entry.path!r} lies below {parent.path!r}, which is no directory.")
+                raise EifError("invalid_entry", f"{entry.path!r} lies below {parent.path!r}, which is not a directory.")
     return [entry for _, entry in sorted(named.items())]
 
 
@@ -110,7 +110,7 @@ def _check(entry: Entry) -> None:
         or str(PurePosixPath(path)) != path
         or ".." in PurePosixPath(path).parts
     ):
-        raise EifError("invalid_entry", f"{path!r} is no plain path below the root.")
+        raise EifError("invalid_entry", f"{path!r} is not a plain path below the root.")
     if path == TRAILER or "\0" in path or len(path.encode()) > MAX_NAME_BYTES:
         raise EifError("invalid_entry", f"{path[:80]!r} cannot be a name in an archive.")
     if entry.content.size > MAX_FILE_BYTES:

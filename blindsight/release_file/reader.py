@@ -195,7 +195,7 @@ def _policy(value: object) -> Policy:
     try:
         return Policy.from_json(json.dumps(_object(value, "policy")))
     except PolicyError as error:
-        raise _invalid("policy", f"is no policy: {str(error).removesuffix('.')}") from error
+        raise _invalid("policy", f"is not a policy: {str(error).removesuffix('.')}") from error
 
 
 def _check_names(release: ReleaseFile) -> None:
@@ -204,7 +204,7 @@ def _check_names(release: ReleaseFile) -> None:
     for name in (release.wheel, release.sbom, *(each.file for each in release.measurements if each.file), *files):
         subject = release.subject(name)
         if subject is None:
-            raise _invalid("predicate", f"names {name}, which is no subject")
+            raise _invalid("predicate", f"names {name}, which is not a subject")
         if files.get(name, subject.sha256) != subject.sha256:
             raise _invalid("predicate", f"states another digest of {name} than its subject")
 

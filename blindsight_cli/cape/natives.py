@@ -87,7 +87,7 @@ def _made_for(name: str, head: bytes, tag: str) -> str | None:
         machine = _MACHINES.get(number, f"processors of ELF's number {number}")
         if machine != _machine(tag):
             return f"{machine} Linux"
-    # Text or anything else under such a name is no library, and not ours to judge.
+    # Text or anything else under such a name is not a library, and not ours to judge.
     return None
 
 

@@ -95,7 +95,7 @@ class Account:
     def with_revoked(self, token_id: str, expires: int | None, *, now: float) -> Account:
         """Without this token, and without a trace of revoked ones that have expired since."""
         if not ids.is_id(token_id):
-            raise CapeError("token_invalid", "this is no token's id")
+            raise CapeError("token_invalid", "this is not a token's id")
         kept = {key: until for key, until in self.revoked.items() if until is None or until > now}
         if len(kept) >= _MAX_REVOKED:
             raise CapeError("too_large", f"an account has at most {_MAX_REVOKED} revoked tokens")
@@ -189,7 +189,7 @@ class AccountVault:
 def create(username: str, owner_public_key: bytes, proof: str) -> Account:
     """Make an account; takes a second or more. `proof` is a token that the owner key signed. Raises `CapeError`."""
     if not USERNAME.fullmatch(username):
-        raise CapeError("bad_name", "this is no username")
+        raise CapeError("bad_name", "this is not a username")
     try:
         token = tokens.verify(proof, owner_public_key)
     except ValueError as error:  # Not a point of the curve, or of another length.

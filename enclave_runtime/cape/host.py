@@ -148,7 +148,7 @@ class CapeHost:
             case {"op": "grant", "record": bytes() as record, "token": str() as token}:
                 self._grant.give(self.vault.open(record), token)
                 return {}
-        raise TransportError("bad_frame", "This is no question about an account.")
+        raise TransportError("bad_frame", "This is not a question about an account.")
 
     def _seen(self, account: Account) -> None:
         self._grant.seen(account)

@@ -109,7 +109,7 @@ def _keep_mounts_to_itself() -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        # The root directory is no mount, as after chroot(2): then those below it that others share, one by one.
+        # The root directory is not a mount, as after chroot(2): then those below it that others share, one by one.
         for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
             before, _, _ = line.partition(" - ")
             if " shared:" in before:

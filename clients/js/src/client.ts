@@ -134,7 +134,7 @@ export class Client {
   #renewing: Promise<Accepted> | undefined;
 
   /**
-   * Throws `PolicyError`, and `TypeError` for what is no policy: there is no way to accept just anything. Throws
+   * Throws `PolicyError`, and `TypeError` for what is not a policy: there is no way to accept just anything. Throws
    * `TransportError` for an address that is none, and `PlatformError` where there is no WebCrypto.
    */
   constructor(

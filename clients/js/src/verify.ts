@@ -250,7 +250,7 @@ function unknown(fields: AttestationDocument["unknownFields"]): string {
   return `, and fields that are not known here: ${names.join(", ")}${more}`;
 }
 
-/** By code points: half a surrogate pair is no letter. */
+/** By code points: half a surrogate pair is not a letter. */
 function firstLetters(text: string): string {
   return [...text].slice(0, SHOWN_LETTERS).join("");
 }

@@ -71,7 +71,7 @@ async function fetched(): Promise<string> {
     });
     if (response.ok) return await response.text();
   } catch {
-    // Not reached, or not whole: said below like any other answer that is no policy.
+    // Not reached, or not whole: said below like any other answer that is not a policy.
   }
   const message = "The gateway does not state its policy: load your own, or try again.";
   throw new TransportError("unreachable", message, "Check the address and that the service runs, then try again.");
