@@ -66,7 +66,7 @@ class SharedWithPages:
             await self._app(scope, receive, shared)
 
     def _trusted_origin(self, scope: Scope) -> bytes:
-        """The page's origin, if it is listed; else None."""
+        """The page's origin, if it is listed; otherwise empty."""
         origins = Headers(scope=scope).getlist("origin")
         is_trusted = len(origins) == 1 and parse_origin(origins[0]) in self._trusted
         return origins[0].encode("latin-1") if is_trusted else b""

@@ -32,7 +32,7 @@ class WriteDeadline:
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES, low=0)
 
     def look(self) -> None:
-        """Begin to count if something is unsent, and end if nothing is. To be called when either may be new."""
+        """Start the timer if data is unsent, stop it if none is. Call it when either can have changed."""
         if not self._unsent():
             self._since = None
         elif self._since is None:

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 _ROOT_PATH: Final = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)+")
 _RETIRED: Final = ("BLINDSIGHT_ENCLAVE_HOST", "BLINDSIGHT_ENCLAVE_PORT")
-"""Variables of earlier releases, which BLINDSIGHT_ENCLAVE took the place of."""
+"""Variables of earlier releases, which BLINDSIGHT_ENCLAVE replaces."""
 
 
 class RetiredSetting(Exception):
-    """A variable that an earlier release read; ignored, it would leave the operator with a default instead."""
+    """A variable of an earlier release is set. Ignoring it would silently use a default instead."""
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set. Durations in seconds, sizes in bytes."""
+    """All settings of an operator. Durations in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
         env_prefix="BLINDSIGHT_", env_file=".env", extra="ignore", frozen=True, allow_inf_nan=False
@@ -148,7 +148,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The usual sources. Raises `RetiredSetting` if one of them has a variable that is no longer read."""
+        """The default sources. Raises `RetiredSetting` if one of them contains a variable that is no longer read."""
         sources = (init_settings, env_settings, dotenv_settings, file_secret_settings)
         for source in sources:
             if isinstance(source, EnvSettingsSource):
@@ -157,17 +157,19 @@ class Settings(BaseSettings):
 
     @property
     def enclave_address(self) -> Address:
-        """Where the enclave listens."""
+        """The enclave's address."""
         return Address.parse(self.enclave)
 
     @property
     def known_hosts(self) -> Hosts:
-        """What requests to the gateway may name."""
+        """Accepted host names of requests to the gateway."""
         return Hosts((self.hosts or "").split(","), listening=self.host)
 
     @property
     def known_metrics_hosts(self) -> Hosts:
-        """What scrapers may name: they often know an address only."""
+        """Accepted host names of requests for metrics, including all IP addresses, since scrapers often know only an
+        address.
+        """
         return Hosts((self.hosts or "").split(","), listening=self.metrics_host, addresses=True)
 
     @property
@@ -177,7 +179,7 @@ class Settings(BaseSettings):
 
     @property
     def known_proxies(self) -> Proxies:
-        """Whose word about callers counts."""
+        """The trusted proxies."""
         return Proxies(text.strip() for text in (self.proxies or "").split(",") if text.strip())
 
     @field_validator("root_path")
@@ -236,7 +238,7 @@ class Settings(BaseSettings):
 
 
 def _refuse_retired(variables: Mapping[str, str | None]) -> None:
-    """Raises `RetiredSetting`, with what to set instead."""
+    """Raise `RetiredSetting`, with the replacement."""
     found = [name for name in _RETIRED if name.lower() in variables]
     if found:
         host, port = (variables.get(name.lower()) for name in _RETIRED)
