@@ -1,4 +1,4 @@
-"""What a kernel image says of itself: the version string of a bzImage (Linux, arch/x86/boot, "boot protocol")."""
+"""The version string in the header of a bzImage (Linux, arch/x86/boot, "boot protocol")."""
 
 from __future__ import annotations
 

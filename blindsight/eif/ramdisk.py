@@ -1,13 +1,13 @@
-"""Write ramdisks: cpio archives in the newc format, the same bytes wherever and whenever they are made.
+"""Reproducible ramdisks: cpio archives in the newc format.
 
     write(out, [file("init", Path("init"), mode=0o755), directory("proc"), symlink("bin", "usr/bin")])
 
-After the kernel's driver-api/early-userspace/buffer-format. Entries are sorted by name; inode numbers count from 1,
-owner and group are 0, times are 0, and nothing else of the machine goes in. Compressed bytes are those of one
-implementation of DEFLATE: with another zlib than the builder's they differ, plain archives do not.
+Source: the kernel's driver-api/early-userspace/buffer-format. Entries are sorted by name; inode numbers count from 1,
+owner and group are 0, times are 0, and nothing else depends on the machine. Compressed bytes depend on the
+implementation of DEFLATE; plain archives do not.
 
-The kernel unpacks the ramdisks of an image as one stream, and reads a plain archive only where it begins at a multiple
-of 4; else it drops the rest, and boots on without it. So every ramdisk is padded with zeros to a multiple of 4.
+The kernel unpacks the ramdisks of an image as one stream, and accepts a plain archive only at a multiple of 4 bytes.
+Otherwise it drops the rest and boots without it. So every ramdisk is padded with zeros to a multiple of 4.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Comparing artifacts with a release file: digests are computed anew, and measurements where the artifact has some."""
+"""Comparison of artifacts with a release file: recomputes digests, and measurements if the artifact has some."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ _UNREADABLE: Final = (
 
 
 def artifact(release: ReleaseFile, path: Path, name: str | None = None) -> Subject:
-    """The subject that the file at `path` is: `name`'s, or the one with its digest, whatever the file is called here.
+    """The subject of the file at `path`: the one called `name`, or the one with its digest, independent of the file's
+    name.
 
     Raises `ReleaseError`.
     """
@@ -44,7 +45,7 @@ def artifact(release: ReleaseFile, path: Path, name: str | None = None) -> Subje
 
 
 def bundle(release: ReleaseFile, path: Path) -> Function:
-    """The function that the bundle at `path` is; its model digest, and PCR 16 of both, are computed from it anew.
+    """The release's function for the bundle at `path`; recomputes its model digest and PCR 16.
 
     Raises `ReleaseError`.
     """
@@ -75,7 +76,7 @@ class MeasuredImage:
 
 
 def image(release: ReleaseFile, path: Path) -> Measurement:
-    """What the release says of the enclave image at `path`, whose registers are computed from it anew.
+    """The release's measurement for the enclave image at `path`; recomputes its registers.
 
     Raises `ReleaseError`, or `EifError` for a file that is not an image.
     """
@@ -97,7 +98,7 @@ def image(release: ReleaseFile, path: Path) -> Measurement:
 
 
 def measured(path: Path) -> MeasuredImage:
-    """What the enclave image at `path` measures. Raises `ReleaseError` (`unreadable_artifact`), `EifError`."""
+    """The measurements of the enclave image at `path`. Raises `ReleaseError` (`unreadable_artifact`), `EifError`."""
     try:
         with files.opened(path) as file:
             opened = Image.read(file)

@@ -1,4 +1,4 @@
-"""Names and IDs that a user types, checked before anything is asked of the host."""
+"""Names and IDs in commands, checked before any request to the host."""
 
 from __future__ import annotations
 
