@@ -1,4 +1,4 @@
-"""Numbers on the units' command lines, as types for `argparse`."""
+"""Types for `argparse` that parse numbers on the units' command lines."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import math
 
 
 def whole(text: str) -> int:
-    """A whole number above 0: of processes, connections, bytes. Raises `argparse.ArgumentTypeError`."""
+    """Parse a positive integer, such as a number of processes, connections or bytes. Raises
+    `argparse.ArgumentTypeError`.
+    """
     if not (text.isascii() and text.isdecimal()) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
     return int(text)
 
 
 def port(text: str) -> int:
-    """A port of TCP, 0 to 65535; 0 is a free one. Raises `argparse.ArgumentTypeError`."""
+    """Parse a TCP port, 0 to 65535; 0 requests a free one. Raises `argparse.ArgumentTypeError`."""
     if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
     return int(text)
 
 
 def seconds(text: str) -> float:
-    """A finite time above 0, in seconds. Raises `argparse.ArgumentTypeError`."""
+    """Parse a positive, finite duration in seconds. Raises `argparse.ArgumentTypeError`."""
     try:
         value = float(text)
     except ValueError:

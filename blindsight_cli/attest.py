@@ -1,4 +1,6 @@
-"""`blindsight attest URL`: fetch evidence with a nonce of our own and verify it here; and `blindsight attest diff`."""
+"""`blindsight attest URL` fetches evidence with a nonce of its own and verifies it; `blindsight attest diff` compares
+documents.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ _MEANING = {
 }
 _MAX_DOCUMENT_BYTES = 1 << 20
 _ROTATES = {"key_configs_sha256", "receipt_key_sha256", "module", "made"}
-"""What may differ between two documents of one release."""
+"""Values that can differ between two documents of one release."""
 
 
 class _VerifyByDefault(TyperGroup):
@@ -68,9 +70,9 @@ def verify(
     save: Annotated[Path | None, typer.Option(help="Keep the attestation document in this file.")] = None,
     proxy: Proxy = None,
 ) -> None:
-    """Verify the enclave behind a gateway, without believing the gateway: `attest URL` for short.
+    """Verify the enclave behind a gateway, without trusting the gateway: `attest URL` for short.
 
-    Exit status: 0 if the evidence was accepted, 1 if it was refused or could not be had.
+    Exit status: 0 if the policy accepts the evidence, 1 if it refuses it or the gateway sends none.
     """
     try:
         with Client(url, policy=policy, proxy=proxy, timeout=TIMEOUT_SECONDS) as client:
@@ -103,8 +105,8 @@ def diff(
 ) -> None:
     """Show what changed between two attestation documents: code, function, model, keys.
 
-    Both are checked to be whole and signed, by whichever root; whether you accept them is `attest verify`'s to say.
-    Exit status: 0 if code, function and model are the same, 1 if not.
+    The command verifies the signatures of both documents under any root; `attest verify` decides whether you accept
+    them. Exit status: 0 if code, function and model are the same, 1 if not.
     """
     before, after = (_facts(_document(path)) for path in (old, new))
     changed = {

@@ -1,4 +1,4 @@
-"""`blindsight doctor`: is this machine fit to serve, and is the stack on it well?"""
+"""`blindsight doctor`: checks this machine and the stack on it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CONFINEMENT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: `good`, what was `seen`, and what to do if it is not good."""
+    """The result of one check: `good`, what was `seen`, and the remedy if it is not good."""
 
     name: str
     good: bool
@@ -56,7 +56,7 @@ def doctor(
     url: Url = DEFAULT_URL,
     proxy: Proxy = None,
 ) -> None:
-    """Check this machine and the stack on it. Exit status: 0 if nothing needs mending, 1 if something does."""
+    """Check this machine and the stack on it. Exit status: 0 if all checks pass, 1 if not."""
     findings = [
         _python(), *_units(), _memory(), _disk(state), _state(state), *_policy(state), _security_module(),
         *_confinement(), *_gateway(url, proxy),
@@ -67,7 +67,7 @@ def doctor(
 
 
 def show(findings: list[Finding]) -> None:
-    """Print a table of what was checked."""
+    """Print the results as a table."""
     table = Table(box=None, pad_edge=False)
     for heading in ("", "check", "seen", "next step"):
         table.add_column(heading)
@@ -83,7 +83,7 @@ def _python() -> Finding:
 
 
 def _units() -> list[Finding]:
-    """The packages of each unit that is there: a machine with client and commands only has none, and serves nothing."""
+    """The packages of each installed unit. A machine with only client and commands has none."""
     here = [unit for unit in _NEEDED if units.is_installed(_MODULES[unit])]
     if not here:
         return [Finding("units", good=True, seen="client and commands only; the units are in the source tree")]
@@ -139,7 +139,7 @@ def _policy(state: Path) -> list[Finding]:
 
 
 def _security_module() -> Finding:
-    """Of this machine. What an enclave behind a gateway shows is another question."""
+    """Of this machine, not of an enclave behind a gateway."""
     there = Path("/dev/nsm").exists()
     seen = "/dev/nsm is here: a Nitro enclave, or its emulation" if there else "no /dev/nsm here: no Nitro enclave"
     return Finding("security module", good=True, seen=seen)
@@ -150,7 +150,7 @@ def _confinement() -> list[Finding]:
 
 
 def _confinement_here() -> Finding:
-    """What this machine's kernel gives to keep untrusted code in an enclave to itself, here and for this user."""
+    """The confinement layers that this machine's kernel provides for this user."""
     command = units.command("enclave_runtime", "confinement")
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_CONFINEMENT_SECONDS)
@@ -177,7 +177,7 @@ def _gateway(url: str, proxy: str | None) -> list[Finding]:
 
 
 def _evidence(client: httpx2.Client) -> Finding:
-    """Of which kind the gateway's enclave shows, by the gateway's reading; to believe it takes `attest`."""
+    """The kind of the gateway's evidence, as the gateway states it; only `attest` verifies it."""
     response = client.get("/attestation")
     if response.status_code != 200:
         return Finding("evidence", False, _problem(response), "look into the gateway's log")

@@ -15,14 +15,14 @@ _SCHEMES: Final = ("http", "https")
 
 
 def checked(url: str, name: str = "--url", *, scheme: str = "http") -> str:
-    """`url`, or the exit of the command if it is no address; `name` is what the user gave it as.
+    """`url`, or the exit of the command if it is not an address; `name` is what the user gave it as.
 
     `scheme` is the one to propose where there is none.
     """
     if not is_address(url):
         begins = f"check {name}: an address begins with http:// or https://"
         proposed = f"{scheme}://{url}"
-        fail(f"{url} is no address of a gateway", f"{begins}, as in {proposed}" if is_address(proposed) else begins)
+        fail(f"{url} is not an address of a gateway", f"{begins}, as in {proposed}" if is_address(proposed) else begins)
     return url
 
 

@@ -56,7 +56,7 @@ def directory(model: Path, *, scratch: Path | None = None, formats: str | None =
         if not os.path.lexists(model / MANIFEST):
             found = sorted(model.glob("*.onnx"))
             step = f"give the ONNX file in it: {found[0]}" if found else _GIVE
-            fail(f"{model} is no model directory: it has no {MANIFEST}", step)
+            fail(f"{model} is not a model directory: it has no {MANIFEST}", step)
         source = ("--directory", model)
     elif not stat.S_ISREG(mode):
         fail(f"{model} is neither a file nor a folder", _GIVE)

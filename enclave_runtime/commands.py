@@ -142,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Retired(argparse.Action):
-    """Of earlier releases; one that starts the enclave should read what to say instead."""
+    """Options of earlier releases; their error names the replacement."""
 
     def __call__(
         self,
@@ -186,7 +186,7 @@ def _three_quarters_of_memory() -> int:
 
 
 def main() -> int:
-    """Run one command; one line on standard error says what went wrong."""
+    """Run one command. Errors are one line on standard error."""
     arguments = _parser().parse_args()
     try:
         if "variant" in arguments:
@@ -255,7 +255,7 @@ def main() -> int:
 
 
 def _missing(arguments: argparse.Namespace) -> str | None:
-    """What is wrong with the options of `serve`, taken together."""
+    """The fault of the options of `serve`, considered together."""
     if (arguments.kms is None) != (arguments.boot_config is None):
         return "--kms and --boot-config go together; give both, or none"
     if arguments.insecure_open_port and arguments.gateway_secret is not None:

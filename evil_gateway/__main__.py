@@ -66,7 +66,7 @@ def main() -> int:
     state = folder if folder.is_dir() else None
     url = options.url or os.environ.get("BLINDSIGHT_URL") or _URL
     if not url.startswith(("http://", "https://")):
-        return _fail(f"{url} is no address of a gateway; it begins with http:// or https://, as in http://{url}")
+        return _fail(f"{url} is not an address of a gateway; it begins with http:// or https://, as in http://{url}")
     try:
         with routes.blocking(url, timeout=10) as client:
             client.get("/livez").raise_for_status()

@@ -1,4 +1,6 @@
-"""`python -m gateway` serves; `token` makes API tokens; `boot-config` and `forward` are for an enclave on this host."""
+"""`python -m gateway serve` serves; `token` creates API tokens; `boot-config` and `forward` serve an enclave on this
+host.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from gateway.tokens import BadTokenFile
 
 
 def main() -> int:
-    """Run one command; one line on standard error says what went wrong."""
+    """Run one command. Errors are one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("serve", help="serve until SIGTERM (the default); settings come from the environment")

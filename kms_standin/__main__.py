@@ -59,7 +59,7 @@ def _fail(message: str) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     if not re.fullmatch(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+", arguments.key):
-        return _fail(f"{arguments.key} is no key's ARN. Give --key arn:aws:kms:REGION:ACCOUNT:key/ID.")
+        return _fail(f"{arguments.key} is not a key's ARN. Give --key arn:aws:kms:REGION:ACCOUNT:key/ID.")
     folder: Path = arguments.state
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = Keys(folder / "keys.json")

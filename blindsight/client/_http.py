@@ -1,4 +1,4 @@
-"""What both kinds of client know of the HTTP library."""
+"""HTTP limits and error mapping, shared by both client classes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_REPLY_BYTES: Final = 1 << 20
-"""Evidence has some ten kilobytes, an answer with a thousand classes eighty."""
+"""Evidence has about ten kilobytes, an answer with a thousand classes eighty."""
 
 HEADERS: Final = {"Accept-Encoding": "identity"}
-"""Nothing is unpacked before it is authenticated."""
+"""The client decompresses nothing that is not authenticated."""
 
 
 class Body:
-    """Collects a reply, within `MAX_REPLY_BYTES` and `seconds` for what follows its head."""
+    """Collects a reply's body, at most `MAX_REPLY_BYTES`, within `seconds` after its head."""
 
     def __init__(self, response: httpx2.Response, seconds: float) -> None:
         self._response = response
@@ -48,7 +48,7 @@ class Body:
 
 @contextlib.contextmanager
 def failures() -> Iterator[None]:
-    """Whatever the HTTP library raises in the block is a `TransportError`."""
+    """Convert exceptions of the HTTP library in the block to `TransportError`."""
     try:
         yield
     except (httpx2.RequestError, httpx2.InvalidURL) as error:

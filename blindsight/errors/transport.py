@@ -1,4 +1,4 @@
-"""Services that are not reached, or must not be reached so."""
+"""Errors of connections, addresses and proxies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from blindsight.errors.base import BlindsightError
 
 
 class ProxyError(BlindsightError):
-    """A proxy that was asked for and must not be used so. Nothing was sent. Not retryable."""
+    """The requested proxy must not be used in this way. Nothing was sent. Not retryable."""
 
     NEXT_STEPS = MappingProxyType(
         {
@@ -19,19 +19,19 @@ class ProxyError(BlindsightError):
 
 
 class AddressError(BlindsightError):
-    """An address that is none, or that cannot be listened on. Retry only with another one, or when it is free."""
+    """An address is invalid or cannot be listened on. Retry only with another one, or when it is free."""
 
     NEXT_STEPS = MappingProxyType(
         {
             "invalid_address": "Give tcp://HOST:PORT, unix:///PATH, unix:///PATH?port=N or vsock://CID:PORT.",
-            "address_taken": "Stop what listens there, or choose another address.",
+            "address_taken": "Stop the program that listens there, or choose another address.",
             "address_unusable": "Check that the folder or interface exists, and that this user may use it.",
         }
     )
 
 
 class TransportError(BlindsightError):
-    """The other side was not reached or did not answer in full. The same request is safe to send again."""
+    """The other side was not reached or did not answer completely. The same request is safe to send again."""
 
     NEXT_STEPS = MappingProxyType(
         {
@@ -42,7 +42,7 @@ class TransportError(BlindsightError):
             "bad_frame": "Check that both sides are of the same release, then try again.",
             "unexpected_answer": "Check that the address is a Blindsight service, then try again.",
             "unsupported_protocol": "Run gateway and enclave of releases with one protocol; see docs/protocol.md, 8.",
-            "access_refused": "Give both sides one secret: BLINDSIGHT_ENCLAVE_SECRET_FILE and --gateway-secret.",
+            "access_refused": "Give both sides the same secret: BLINDSIGHT_ENCLAVE_SECRET_FILE and --gateway-secret.",
         }
     )
     RETRYABLE = True

@@ -1,4 +1,4 @@
-"""The archive that is deployed: a folder zipped, always to the same bytes, or a zip file as it is."""
+"""The archive of a deployment: a reproducible zip of a folder, or an existing zip file."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def _fails(
         ({"policy": "p", "keepalive_timeout": "nan"}, "BLINDSIGHT_KEEPALIVE_TIMEOUT: "),
         ({"policy": "p", "deadline": "inf"}, "BLINDSIGHT_DEADLINE: "),
         ({"policy": "missing.json"}, "missing.json"),
-        ({"policy": "p", "enclave": "enclave:7500"}, "BLINDSIGHT_ENCLAVE: 'enclave:7500' is no address"),
+        ({"policy": "p", "enclave": "enclave:7500"}, "BLINDSIGHT_ENCLAVE: 'enclave:7500' is not an address"),
         ({"policy": "p", "enclave": "vsock://*:7500"}, "BLINDSIGHT_ENCLAVE: the enclave is one machine: give its CID"),
         ({"policy": "p", "enclave_port": "7501"}, "set BLINDSIGHT_ENCLAVE=tcp://127.0.0.1:7501 instead"),
         (

@@ -1,4 +1,4 @@
-"""`blindsight classify` of what is no photo, and at what is no gateway."""
+"""`blindsight classify` of what is not a photo, and at what is no gateway."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_a_device_without_an_end_is_no_photo(tiny_stack: Stack, tmp_path: Path) -> None:
     done = blindsight(tmp_path, "classify", "--url", tiny_stack.gateway.url, "/dev/zero")
     assert done.returncode == 1
-    assert "The file is no photo. It is no regular file." in done.stderr
+    assert "The file is not a photo. It is not a regular file." in done.stderr
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://localhost", ""])

@@ -61,7 +61,7 @@ def test_an_address_without_a_scheme(tiny_stack: Stack, tmp_path: Path, command:
     policy.write_bytes(tiny_stack.policy_file.read_bytes())
     done = blindsight(tmp_path, *(each.format(url="localhost:18400") for each in command))
     assert done.returncode == 1
-    assert "localhost:18400 is no address of a gateway" in done.stderr
+    assert "localhost:18400 is not an address of a gateway" in done.stderr
     scheme = "https" if command[0] == "with-local-trust" else "http"
     assert f"{scheme}://localhost:18400" in done.stderr
 
@@ -70,5 +70,5 @@ def test_an_address_without_a_scheme(tiny_stack: Stack, tmp_path: Path, command:
 def test_other_texts_that_are_none(tmp_path: Path, url: str) -> None:
     done = blindsight(tmp_path, "attest", url)
     assert done.returncode == 1
-    assert "is no address of a gateway" in done.stderr
+    assert "is not an address of a gateway" in done.stderr
     assert "begins with http:// or https://" in done.stderr
