@@ -19,11 +19,12 @@ from rich.table import Table
 
 from blindsight import files, strict_json
 from blindsight.client import photos, routes
-from blindsight.errors import ConversionError, ProxyError
+from blindsight.errors import ConversionError, ProxyError, TransportError
 from blindsight_cli import given, receipt
 from blindsight_cli import sealed as sealed_lane
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
+from blindsight_cli.paths import a_path
 from blindsight_cli.photos import MAX_PHOTO_BYTES
 from blindsight_cli.printable import cell, printable
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
@@ -44,7 +45,8 @@ class _Lane:
 
 def classify(  # noqa: PLR0917 -- typer passes them by name
     files: Annotated[
-        list[Path], typer.Argument(help=r"JPEG, PNG or WebP files; HEIC with the extra blindsight-classify\[heic].")
+        list[Path],
+        typer.Argument(help=r"JPEG, PNG or WebP files; HEIC with the extra blindsight-classify\[heic].", parser=a_path),
     ],
     context: typer.Context,
     url: Url = DEFAULT_URL,
@@ -57,10 +59,12 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
             help="With --sealed: which enclaves you accept.",
             envvar="BLINDSIGHT_POLICY",
             show_default=str(sealed_lane.DEFAULT_POLICY),
+            parser=a_path,
         ),
     ] = None,
     receipts: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep each answer with the enclave's receipt in this folder.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep each answer with the enclave's receipt in this folder.", parser=a_path),
     ] = None,
     proxy: Proxy = None,
 ) -> None:
@@ -182,10 +186,10 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL):
         fail(f"{client.base_url} is not an address of a gateway", "check --url: it begins with http:// or https://")
     except httpx2.TransportError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        if reason := routes.untrusted(error):
             fail(
-                f"{client.base_url} shows a certificate of an authority that is not trusted here",
-                "name the authority's file in SSL_CERT_FILE, as `.blindsight/tls/ca.pem` of `blindsight up`",
+                f"{client.base_url} shows a certificate that is not trusted here: {reason}",
+                TransportError.NEXT_STEPS["certificate_refused"],
             )
         fail(
             f"{client.base_url} does not answer ({type(error).__name__})",

@@ -23,10 +23,11 @@ from blindsight.attestation import matching
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.report import LEFT_OPEN, PROVES_NOTHING
 from blindsight.client import routes
-from blindsight.errors import PolicyError, ProxyError
+from blindsight.errors import PolicyError, ProxyError, TransportError
 from blindsight_cli import units
 from blindsight_cli.console import out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
+from blindsight_cli.paths import a_path
 from blindsight_cli.printable import cell
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 
@@ -52,7 +53,7 @@ class Finding:
 
 
 def doctor(
-    state: Annotated[Path, typer.Option(help="The folder of `blindsight up`.")] = Path(".blindsight"),
+    state: Annotated[Path, typer.Option(help="The folder of `blindsight up`.", parser=a_path)] = Path(".blindsight"),
     url: Url = DEFAULT_URL,
     proxy: Proxy = None,
 ) -> None:
@@ -170,7 +171,10 @@ def _gateway(url: str, proxy: str | None) -> list[Finding]:
             if ready.status_code != 200:
                 return [Finding("gateway", False, _problem(ready), "look into the logs of the state folder")]
             return [Finding("gateway", True, f"ready at {url}"), _evidence(client), _model(client)]
-    except (httpx2.TransportError, httpx2.InvalidURL, OSError):
+    except (httpx2.TransportError, httpx2.InvalidURL, OSError) as error:
+        if reason := routes.untrusted(error):
+            seen = f"{url} shows a certificate that is not trusted here: {reason}"
+            return [Finding("gateway", False, seen, TransportError.NEXT_STEPS["certificate_refused"])]
         return [Finding("gateway", good=True, seen=f"nothing answers at {url}; start it with `blindsight up`")]
     except ProxyError as error:
         return [Finding("gateway", good=False, seen=str(error), next_step=error.next_step)]

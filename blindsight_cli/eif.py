@@ -17,9 +17,10 @@ from blindsight.eif import signature as signatures
 from blindsight.eif.describe import UNMEASURED, describe, registers
 from blindsight.eif.expectation import Function, Machine, policy_for
 from blindsight.eif.signing import sign_image
-from blindsight.errors import BlindsightError
+from blindsight.errors import BlindsightError, PolicyError
 from blindsight_cli import statelock, units
 from blindsight_cli.console import err, fail, out
+from blindsight_cli.paths import a_path
 from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _KERNELS = f"Those known to this program are {' and '.join(kernel.AWS)}. For QEM
 
 app = typer.Typer(help="Enclave images (.eif): build, measure, describe, compare, sign.", no_args_is_help=True)
 
-_Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The enclave image file (.eif).")]
+_Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The enclave image file (.eif).", parser=a_path)]
 _Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 
 
@@ -93,8 +94,8 @@ def describe_command(
 
 @app.command("diff")
 def diff_command(
-    old: Annotated[Path, typer.Argument(help="An image, or what `describe --json` printed of it.")],
-    new: Annotated[Path, typer.Argument(help="Another.")],
+    old: Annotated[Path, typer.Argument(help="An image, or what `describe --json` printed of it.", parser=a_path)],
+    new: Annotated[Path, typer.Argument(help="Another.", parser=a_path)],
     as_json: _Json = False,
 ) -> None:
     """Show the differences between two images, and the registers that they change.
@@ -115,7 +116,9 @@ def diff_command(
 @app.command("policy")
 def policy_command(  # noqa: PLR0917 -- typer gives them by name
     image: _Image,
-    out_file: Annotated[Path | None, typer.Option("--out", help="Write it to this file instead.")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Write it to this file instead.", parser=a_path)
+    ] = None,
     machine: Annotated[
         str, typer.Option(help="`nitro`, or `qemu` for QEMU's emulation, whose evidence proves nothing.")
     ] = "nitro",
@@ -134,7 +137,10 @@ def policy_command(  # noqa: PLR0917 -- typer gives them by name
         fail(f"no machine is called {machine}", "give --machine nitro or --machine qemu")
     function = _function(function_checksum, model_sha256)
     with _opened(image) as file, _told(image):
-        policy = policy_for(file, machine=chosen, function=function, name=name, version=version).to_json()
+        try:
+            policy = policy_for(file, machine=chosen, function=function, name=name, version=version).to_json()
+        except PolicyError as error:  # Of an option, such as --version: not the image's fault.
+            fail(f"{error} [{error.code}]", error.next_step)
         release = kernel.release_in(Image.read(file))
     if out_file is None:
         typer.echo(policy, nl=False)
@@ -155,9 +161,9 @@ def policy_command(  # noqa: PLR0917 -- typer gives them by name
 @app.command("sign")
 def sign_command(
     image: _Image,
-    key: Annotated[Path, typer.Option(help="The signing key: P-384, PEM, not encrypted.")],
-    certificate: Annotated[Path, typer.Option(help="The certificate of that key, PEM.")],
-    out_file: Annotated[Path, typer.Option("--out", help="The signed image.")],
+    key: Annotated[Path, typer.Option(help="The signing key: P-384, PEM, not encrypted.", parser=a_path)],
+    certificate: Annotated[Path, typer.Option(help="The certificate of that key, PEM.", parser=a_path)],
+    out_file: Annotated[Path, typer.Option("--out", help="The signed image.", parser=a_path)],
 ) -> None:
     """Sign an image in nitro-cli's format. PCR 8 is then that of the certificate; PCR 0, 1 and 2 do not change."""
     pems = {"key_pem": _read(key, "the key"), "certificate_pem": _read(certificate, "the certificate")}
@@ -219,6 +225,8 @@ def _function(checksum: str | None, model: str | None) -> Function | None:
     for option, value in given.items():
         if value is None or not re.fullmatch("[0-9a-fA-F]{64}", value):
             fail(f"{option} is not 64 hexadecimal digits", "give both, as `blindsight bundle inspect` shows them")
+        if not int(value, 16):
+            fail(f"{option} is all zeros, which no file has", "give it as `blindsight bundle inspect` shows it")
     return Function(bytes.fromhex(checksum or ""), bytes.fromhex(model or ""))
 
 

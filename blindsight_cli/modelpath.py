@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer  # noqa: TC002 -- Typer reads the annotations of commands
 
+from blindsight.arguments import a_path
 from blindsight_cli import units
 from blindsight_cli.console import fail
 
@@ -29,12 +30,12 @@ _GIVE: Final = "give an ONNX file or a model directory"
 
 def bundle_build(context: typer.Context) -> None:
     """Build a function bundle."""
-    _pass_on("enclave_function", "bundle", "build", arguments=context.args)
+    _pass_on("enclave_function", "bundle", "build", arguments=context.args, called_as="blindsight")
 
 
 def release_make(context: typer.Context) -> None:
     """Make a release."""
-    _pass_on("release_build", "make", arguments=context.args)
+    _pass_on("release_build", "make", arguments=context.args, called_as="blindsight release")
 
 
 @contextlib.contextmanager
@@ -88,15 +89,15 @@ def _scratch(parent: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _pass_on(*command: str, arguments: list[str]) -> None:
+def _pass_on(*command: str, arguments: list[str], called_as: str) -> None:
     """Run a unit's command that takes a model directory with what is one."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", type=a_path)
     try:
         options, others = parser.parse_known_args(arguments)
     except argparse.ArgumentError:  # The unit says it, with its own usage.
         options, others = argparse.Namespace(model=None), arguments
     if options.model is None or "--help" in others or "-h" in others:
-        units.pass_on(*command, *arguments)
+        units.pass_on(*command, *arguments, called_as=called_as)
     with directory(options.model) as folder:
-        units.pass_on(*command, "--model", str(folder), *others)
+        units.pass_on(*command, "--model", str(folder), *others, called_as=called_as)

@@ -7,9 +7,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from pathlib import Path
 
 from blindsight import interrupt
+from blindsight.arguments import a_path
 from blindsight.errors import AddressError, KmsError
 from blindsight.wire.address import Address
 from gateway import bootconfig, forward, log, tokens
@@ -24,11 +24,11 @@ def main() -> int:
     commands.add_parser("serve", help="serve until SIGTERM (the default); settings come from the environment")
     command = commands.add_parser("token", help="make an API token, print it once and store its hash")
     command.add_argument("name", help="what to call it")
-    command.add_argument("--file", type=Path, required=True, help="the file that BLINDSIGHT_TOKENS_FILE names")
+    command.add_argument("--file", type=a_path, required=True, help="the file that BLINDSIGHT_TOKENS_FILE names")
     command = commands.add_parser("boot-config", help="give an enclave what it needs to ask AWS KMS: docs/kms.md")
     command.add_argument("--listen", required=True, metavar="URL", help="where its enclave asks: vsock://-1:9001")
-    command.add_argument("--file", type=Path, required=True, help="the ciphertexts, as JSON")
-    command.add_argument("--bundle", type=Path, help="the encrypted bundle, if the image has none")
+    command.add_argument("--file", type=a_path, required=True, help="the ciphertexts, as JSON")
+    command.add_argument("--bundle", type=a_path, help="the encrypted bundle, if the image has none")
     forward.add_options(commands.add_parser("forward", help="carry an enclave's connections to one destination"))
     arguments = parser.parse_args()
     try:

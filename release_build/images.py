@@ -77,6 +77,8 @@ def _kind(kernel: dict[str, Any]) -> EvidenceKind:
 
 
 def _described(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise ReleaseBuildError(f"The image's description is missing: there is no {path}.", _ANEW)
     try:
         members = strict_json.loads(read(path))
         if members["format"] != FORMAT:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -123,9 +124,13 @@ def check_age(timestamp: datetime, now: datetime, *, max_age: int, max_future_sk
     """The age check of step 10. Raises `EvidenceFreshnessError`."""
     age = (now - timestamp).total_seconds()
     if age > max_age:
-        raise EvidenceFreshnessError("evidence_too_old", f"The document is {age:.0f} s old; {max_age} s are accepted.")
+        raise EvidenceFreshnessError(
+            "evidence_too_old", f"The document is {math.ceil(age)} s old; {max_age} s are accepted."
+        )
     if -age > max_future_skew:
-        raise EvidenceFreshnessError("evidence_from_future", f"The document was made {-age:.0f} s in the future.")
+        raise EvidenceFreshnessError(
+            "evidence_from_future", f"The document was made {math.ceil(-age)} s in the future."
+        )
 
 
 def _unknown(fields: tuple[int | str, ...]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,7 @@ FROM_ENVIRONMENT: Final = "env"
 NO_PROXY."""
 
 _CLEARTEXT: Final = frozenset({"http", "ws"})
+_NOT_TRUSTED: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED(?:\] certificate verify failed: (.*?)\.?(?: \(_ssl|$))?")
 _PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
 
 
@@ -63,6 +65,12 @@ def asynchronous(
     options = _options(url, proxy, readable, tls, own_network=transport is None)
     with _usable_proxy(proxy):
         return httpx2.AsyncClient(base_url=url, headers=headers, timeout=timeout, transport=transport, **options)
+
+
+def untrusted(error: Exception) -> str | None:
+    """Why the service's certificate is not trusted, if that is what `error` of the HTTP library says; else None."""
+    found = _NOT_TRUSTED.search(str(error))
+    return found and (found[1] or "certificate verify failed")
 
 
 def tls_context() -> ssl.SSLContext:

@@ -31,11 +31,16 @@ class AddressError(BlindsightError):
 
 
 class TransportError(BlindsightError):
-    """The other side was not reached or did not answer completely. The same request is safe to send again."""
+    """The other side was not reached or did not answer completely. The same request is safe to send again.
+
+    Only `certificate_refused` does not pass by itself.
+    """
 
     NEXT_STEPS = MappingProxyType(
         {
             "unreachable": "Check the address and that the service runs, then try again.",
+            "certificate_refused": "Name its authority's file in SSL_CERT_FILE (of `up`: .blindsight/tls/ca.pem),"
+            " or use the name that the certificate is for.",
             "timed_out": "Try again; if it stays slow, ask the operator.",
             "connection_lost": "Try again.",
             "unavailable": "The service is starting or busy: try again in a few seconds.",
@@ -46,3 +51,7 @@ class TransportError(BlindsightError):
         }
     )
     RETRYABLE = True
+
+    @property
+    def retryable(self) -> bool:
+        return self.code != "certificate_refused"

@@ -33,6 +33,8 @@ class Package:
 @contextmanager
 def package(text: str) -> Iterator[Package]:
     """The archive of what `text` names, while the block lasts. Raises `CliError`."""
+    if not text:
+        raise CliError("unable to read function directory or file: the path is empty")
     # Resolved, because the folder's own name prefixes every entry, and "." has none.
     path = Path(text).resolve()
     with ExitStack() as stack:

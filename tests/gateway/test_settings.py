@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -43,6 +44,16 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path, monkeypatch: py
         monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
     settings = Settings()
     assert {name: str(value).removesuffix(".0") for name, value in settings.model_dump().items()} == values
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```ini\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL))
+def test_what_the_page_sets_can_be_set(tmp_path: Path, block: str) -> None:
+    (tmp_path / ".env").write_text(f"BLINDSIGHT_POLICY=p\n{block}")
+    given = dict(line.split("=", 1) for line in block.splitlines())
+    settings = Settings().model_dump()
+    assert given
+    for name, value in given.items():
+        assert str(settings[name.removeprefix("BLINDSIGHT_").lower()]) == value
 
 
 def test_environment_goes_before_dot_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1906,10 +1906,10 @@ function checkNonce(sent, received, step) {
 function checkAge(made, now, { maxAge, maxFutureSkew }, step) {
   const age = (now.getTime() - made.getTime()) / 1e3;
   if (age > maxAge) {
-    throw refusal("evidence_too_old", `The document is ${age.toFixed()} s old; ${maxAge} s are accepted.`, step);
+    throw refusal("evidence_too_old", `The document is ${Math.ceil(age)} s old; ${maxAge} s are accepted.`, step);
   }
   if (-age > maxFutureSkew) {
-    throw refusal("evidence_from_future", `The document was made ${(-age).toFixed()} s in the future.`, step);
+    throw refusal("evidence_from_future", `The document was made ${Math.ceil(-age)} s in the future.`, step);
   }
 }
 function printable(text3) {
