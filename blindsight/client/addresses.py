@@ -29,7 +29,7 @@ class Fault:
         shown = url if len(url) <= _MAX_SHOWN else f"{url[:_MAX_SHOWN]}…"
         begins = f"check {name}: an address begins with http:// or https://"
         step = f"{begins}, as in {self.proposed}" if self.proposed else f"{begins}, as in http://localhost:8000"
-        return f"{shown} is no address of a gateway: {self.reason}", step
+        return f"{shown} is not an address of a gateway: {self.reason}", step
 
 
 def fault(url: str, *, scheme: str = "http") -> Fault | None:

@@ -102,7 +102,7 @@ def test_other_texts_that_are_none(url: str) -> None:
     reason, proposed = ODD[url]
     done = CliRunner().invoke(app, ["attest", url])
     error, step = done.stderr.splitlines()
-    assert (done.exit_code, error) == (1, f"error: {url} is no address of a gateway: {error.rpartition(': ')[2]}")
+    assert (done.exit_code, error) == (1, f"error: {url} is not an address of a gateway: {error.rpartition(': ')[2]}")
     assert reason in error
     assert step.startswith("next:  check URL: an address begins with http:// or https://, as in ")
     assert step.endswith(f" {proposed or 'http://localhost:8000'}")
