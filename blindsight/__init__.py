@@ -1,8 +1,8 @@
-"""Confidential image classification: the protocol core and the caller's side.
+"""Confidential image classification: the protocol core and the client.
 
     from blindsight import Client
 
-`blindsight.client` describes the client; `blindsight.errors` and `blindsight.problems` what it raises.
+`blindsight.client` documents the client, `blindsight.errors` and `blindsight.problems` the exceptions.
 """
 
 from __future__ import annotations

@@ -1,27 +1,47 @@
-"""Numbers on the units' command lines, as types for `argparse`."""
+"""The units' command lines: their program names, and types of numbers and paths for `argparse`."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
+from pathlib import Path
+from typing import Final
+
+CALLED_AS: Final = "BLINDSIGHT_CALLED_AS"
+"""The variable in which a command that runs a unit in its place says what was typed before the unit's arguments."""
+
+
+def program(unit: str) -> str:
+    """What usage lines of `unit` begin with: what its user typed. What this process starts does not inherit it."""
+    return os.environ.pop(CALLED_AS, f"python -m {unit}")
+
+
+def a_path(text: str) -> Path:
+    """A path. An empty text would be the folder that one stands in. Raises `argparse.ArgumentTypeError`."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty: a variable of the shell that is not set, perhaps")
+    return Path(text)
 
 
 def whole(text: str) -> int:
-    """A whole number above 0: of processes, connections, bytes. Raises `argparse.ArgumentTypeError`."""
+    """Parse a positive integer, such as a number of processes, connections or bytes. Raises
+    `argparse.ArgumentTypeError`.
+    """
     if not (text.isascii() and text.isdecimal()) or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
     return int(text)
 
 
 def port(text: str) -> int:
-    """A port of TCP, 0 to 65535; 0 is a free one. Raises `argparse.ArgumentTypeError`."""
+    """Parse a TCP port, 0 to 65535; 0 requests a free one. Raises `argparse.ArgumentTypeError`."""
     if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port, 0 to 65535")
     return int(text)
 
 
 def seconds(text: str) -> float:
-    """A finite time above 0, in seconds. Raises `argparse.ArgumentTypeError`."""
+    """Parse a positive, finite duration in seconds. Raises `argparse.ArgumentTypeError`."""
     try:
         value = float(text)
     except ValueError:

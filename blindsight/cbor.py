@@ -1,10 +1,10 @@
-"""Decode the part of CBOR (RFC 8949) that attestation documents and frames use, and nothing else.
+"""A strict decoder for the subset of CBOR (RFC 8949) that attestation documents and frames use.
 
 Integers, byte and text strings, arrays, maps with integer or text keys, null and booleans; definite lengths in their
-shortest form; no tags, floats or duplicate keys; nothing after the value. On request the outermost value may be a map
-of indefinite length (section 3.2.2), as the NSM writes its payload. A general decoder reads more before anything is
-authenticated (cbor2 compiles a regular expression for tag 35 and builds cycles for tag 29), and tells these refusals
-apart only in its messages.
+shortest form; no tags, floats or duplicate keys; no trailing bytes. On request the outermost value may be a map of
+indefinite length (section 3.2.2), as in the NSM's payloads. A general decoder processes more before anything is
+authenticated (cbor2 compiles a regular expression for tag 35 and builds cycles for tag 29), and distinguishes errors
+only by their messages.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 CBORValue = int | bytes | str | bool | list["CBORValue"] | dict[int | str, "CBORValue"] | None
 
 MAX_DEPTH = 4
-"""Nested arrays and maps. An attestation payload has two: a map that holds a map (pcrs) and an array (cabundle)."""
+"""Maximum nesting of arrays and maps. An attestation payload has two levels: a map that contains a map (pcrs) and an
+array (cabundle)."""
 
 _INDEFINITE_MAP = 0xBF
 _BREAK = 0xFF
@@ -20,7 +21,7 @@ _SIMPLE: dict[int, bool | None] = {20: False, 21: True, 22: None}
 
 
 class CBORDecodeError(ValueError):
-    """The bytes are not one value of this kind.
+    """The bytes are not a single value of this subset.
 
     `code`: malformed_cbor, trailing_bytes, duplicate_key, indefinite_length, nesting_too_deep or unexpected_tag.
     """
@@ -31,10 +32,10 @@ class CBORDecodeError(ValueError):
 
 
 def decode(data: bytes, *, indefinite_map: bool = False, max_items: int | None = None) -> CBORValue:
-    """Decode the one value that `data` consists of. Raises `CBORDecodeError`.
+    """Decode `data`, which must consist of one value. Raises `CBORDecodeError`.
 
-    With `indefinite_map` it may also be a map of indefinite length; everything in that is definite. `max_items` bounds
-    the values in it, those in arrays and maps included: for data whose size is no bound.
+    With `indefinite_map` the value can also be a map of indefinite length whose contents are definite. `max_items`
+    limits the number of values, including those in arrays and maps, for inputs that are not limited otherwise.
     """
     decoder = _Decoder(data, len(data) if max_items is None else max_items)
     value = decoder.outermost(indefinite_map=indefinite_map)

@@ -1,7 +1,8 @@
-"""One image for a verified enclave: sealed, answered, opened, and sealed anew once if the enclave's keys have changed.
+"""One sealed exchange with a verified enclave: encapsulate an image, send it, decapsulate the answer; once more if the
+enclave's keys have changed.
 
-Written without I/O, as a generator of steps, so that a caller behind HTTP and a gateway behind frames hold the same
-conversation: they carry out each step in their own way and send its outcome back.
+It has no I/O: a generator of steps, which a client over HTTP and a gateway over frames execute in their own way,
+sending each result back.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ if TYPE_CHECKING:
     from blindsight.attestation.recipient import Recipient
 
 VERSION_FIELD: Final = "blindsight-version"
-"""Header field of the inner request that states the inner API's version, which its answer has, too."""
+"""Header field of the inner request with the inner API's version. The answer has the same version."""
 
 VERSION: Final = "1"
-"""What a request that states none is of."""
+"""The version of requests without the field."""
 
 DEFAULT_TOP_K: Final = 5
-"""Classes in an answer, unless the request says otherwise or the model has fewer."""
+"""Number of classes in an answer, unless the request states another or the model has fewer."""
 
 
 def default_top_k(classes: int) -> int:
-    """The number of predictions from a model of so many classes, where none is asked for."""
+    """The default number of predictions for a model with `classes` classes."""
     return min(DEFAULT_TOP_K, classes)
 
 
 @dataclass(frozen=True)
 class Question:
-    """An image, and what is wanted of it. `top_k` None is the default."""
+    """An image and the requested result. `top_k` None is the default."""
 
     image: bytes = field(repr=False)
     top_k: int | None = None
@@ -47,7 +48,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Ask:
-    """Send the encapsulated request `sealed`; the outcome is the encapsulated response.
+    """Send the encapsulated request `sealed`; the result is the encapsulated response.
 
     Throw `KeysChangedError` into the generator if the enclave does not have these keys.
     """
@@ -57,14 +58,16 @@ class Ask:
 
 @dataclass(frozen=True)
 class Renew:
-    """Evidence is needed in the place of `outdated`: verify, unless that was just done; the outcome is whom to use."""
+    """Replace the `outdated` recipient: verify again, unless that was just done; the result is the recipient to use."""
 
     outdated: Recipient | None
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What the enclave answered, and who it was. `content` is JSON: an answer if `status` is 200, else a problem."""
+    """The enclave's decrypted answer, and the enclave. `content` is JSON: an answer if `status` is 200, else a
+    problem.
+    """
 
     status: int
     content: dict[str, Any] = field(repr=False)
@@ -72,18 +75,18 @@ class Opened:
 
 
 class KeysChangedError(SealingError):
-    """The message was sealed to keys that the enclave does not have any more."""
+    """The enclave no longer has the keys that the message was encrypted to."""
 
     def __init__(self) -> None:
         super().__init__("unknown_key", "The enclave's keys have changed.")
 
 
 def converse(question: Question, recipient: Recipient | None, *, padded: bool) -> Generator[Ask | Renew, Any, Opened]:
-    """Ask `recipient`, or whom a `Renew` gives; once more if its keys have changed.
+    """Ask `recipient`, or the result of a `Renew`; once more if its keys have changed.
 
-    `padded` hides the image's length from whom the message passes. Raises `SealingError`: `answer_not_genuine` for what
-    is not the enclave's answer to this request, `unknown_key` if its keys change again; `TransportError` for an answer
-    of another form.
+    `padded` hides the image's length from observers. Raises `SealingError`: `answer_not_genuine` if the answer is not
+    the enclave's answer to this request, `unknown_key` if the keys change again; `TransportError` for an answer of
+    another form.
     """
     if recipient is None:
         recipient = yield Renew(None)
@@ -124,9 +127,9 @@ def _unknown_form() -> TransportError:
 
 
 def classify_request(image: bytes, top_k: int, *, now: datetime, receipt_evidence: str | None) -> bhttp.Request:
-    """`POST /classify` as it is inside the envelope, at the time `now` (UTC); docs/protocol.md, section 2.
+    """The inner request `POST /classify` at the time `now` (UTC); docs/protocol.md, section 2.
 
-    With `receipt_evidence`, SHA-256 in hex of the attestation document that is relied on, it asks for a receipt.
+    `receipt_evidence`, SHA-256 in hex of the attestation document that the caller relies on, requests a receipt.
     """
     fields = [("date", format_datetime(now, usegmt=True))]
     if receipt_evidence is not None:

@@ -1,7 +1,7 @@
-"""Files that a user names: read within a bound, written whole or not at all.
+"""Reading and writing of files that a user names: with a size limit, and atomically.
 
-A path may lead to a device that never ends, to a pipe that nothing writes, or to a file larger than memory; and what is
-written must not take the place of a device, of a link, or of a file that the same command reads, such as a private key.
+A path can lead to an endless device, to a pipe without a writer, or to a file larger than memory. A written file must
+not replace a device, a link, or a file that the same command reads, such as a private key.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def read(path: Path, limit: int) -> bytes:
-    """The content of the regular file at `path`, at most `limit` bytes.
+    """Read the regular file at `path`, at most `limit` bytes.
 
-    Raises `OSError`: with EFBIG for more, with EINVAL for what is no regular file.
+    Raises `OSError`: with EFBIG if it is larger, with EINVAL if it is not a regular file.
     """
     with opened(path) as file:
         content = file.read(limit + 1)
@@ -32,9 +32,9 @@ def read(path: Path, limit: int) -> bytes:
 
 
 def opened(path: Path) -> BufferedReader:
-    """The regular file at `path`, open to be read. Raises `OSError`, EINVAL for what is no regular file.
+    """Open the regular file at `path` for reading. Raises `OSError`, EINVAL if it is not a regular file.
 
-    Nothing waits for the other end of a pipe.
+    Does not wait for the other end of a pipe.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -42,7 +42,7 @@ def opened(path: Path) -> BufferedReader:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -50,13 +50,13 @@ def opened(path: Path) -> BufferedReader:
 
 
 def require_replaceable(out: Path, *, sources: Iterable[Path | None] = ()) -> None:
-    """Raises `OSError` unless `out` is a regular file, or nothing is there, and its folder may be written to.
+    """Raise `OSError` unless `out` is a regular file or does not exist, and its folder is writable.
 
-    EINVAL, too, where `out` is one of the `sources`, by whichever name.
+    EINVAL also if `out` is one of the `sources`, under any name.
     """
     if out.is_symlink() or (out.exists() and not out.is_file()):
         kind = errno.EISDIR if out.is_dir() else errno.EINVAL
-        text = os.strerror(errno.EISDIR) if kind == errno.EISDIR else "it is no regular file"
+        text = os.strerror(errno.EISDIR) if kind == errno.EISDIR else "it is not a regular file"
         raise OSError(kind, text, str(out))
     if out.exists() and any(source is not None and source.exists() and out.samefile(source) for source in sources):
         raise OSError(errno.EINVAL, "it is read, too", str(out))
@@ -65,17 +65,17 @@ def require_replaceable(out: Path, *, sources: Iterable[Path | None] = ()) -> No
 
 
 def write(out: Path, content: bytes, *, mode: int = 0o644, sources: Iterable[Path | None] = ()) -> None:
-    """Write `content` to `out`, replacing it in one step. Raises `OSError` as `replacing` does."""
+    """Write `content` to `out` atomically. Raises `OSError` as `replacing` does."""
     with replacing(out, mode=mode, sources=sources) as file:
         file.write(content)
 
 
 @contextmanager
 def replacing(out: Path, *, mode: int = 0o644, sources: Iterable[Path | None] = ()) -> Iterator[BufferedRandom]:
-    """A draft beside `out` that takes its place when the block ends, and is removed if it fails.
+    """Yield a draft beside `out` that replaces it when the block ends, and is removed if the block fails.
 
-    Raises `OSError`: EINVAL where something else than a regular file has the name, a link included, and where `out` is
-    one of the `sources`, the files that are read for it.
+    Raises `OSError`: EINVAL if `out` is not a regular file, or is a link, or is one of the `sources`, the files that
+    the command reads.
     """
     require_replaceable(out, sources=sources)
     descriptor, draft = tempfile.mkstemp(dir=out.resolve().parent, prefix=f".{out.name}.")

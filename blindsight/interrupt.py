@@ -1,6 +1,6 @@
-"""Ctrl-C in a command: one line, and the shell's exit status for it.
+"""Handling of Ctrl-C in a command: one line and the shell's exit status.
 
-A process may be started with SIGINT blocked, so that a Ctrl-C of its first moments waits until it can be answered.
+A process can be started with SIGINT blocked, so that an early Ctrl-C waits until the handler is installed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ EXIT_STATUS: Final = 130
 
 
 def run(module: str, function: str = "main") -> int:
-    """What `function` of `module` returns; 130, with one line on standard error, if Ctrl-C ended it or its loading.
+    """Return the result of `function` in `module`; 130, with one line on standard error, if Ctrl-C ended it or its
+    import.
 
-    What was being written is removed first, by those that write it (`blindsight.files.replacing`).
+    Writers remove incomplete files first (`blindsight.files.replacing`).
     """
     came = False
 

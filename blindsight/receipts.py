@@ -1,7 +1,7 @@
-"""Receipts: the enclave's signature under which image, model and function an answer belongs to (docs/protocol.md).
+"""Receipts: the enclave's signature over digests of image, answer, model and function (docs/protocol.md, section 6).
 
-A receipt is a compact JWS (RFC 7515, ES256). Its key is in its header and counts only because its thumbprint (RFC 7638)
-is in the evidence, so that receipt, answer and evidence together can be checked by anyone, offline, years later.
+A receipt is a compact JWS (RFC 7515, ES256). Its header contains the key, whose thumbprint (RFC 7638) must be in the
+evidence. A holder of receipt, answer and evidence can verify them offline, years later.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "blindsight-receipt/1"
 EVIDENCE_FIELD: Final = "receipt-evidence"
-"""Header field of the inner request that asks for a receipt: SHA-256, in hex, of the document that is relied on."""
+"""Header field of the inner request that requests a receipt: SHA-256, in hex, of the evidence that the caller relies
+on."""
 
 SIGNED_MEMBERS: Final = ("image", "model", "predictions")
-"""The answer's members that `output_sha256` is of."""
+"""The answer's members that `output_sha256` covers."""
 
 _TYPE = "blindsight-receipt+jws"
 _COORDINATE_BYTES = 32
@@ -47,7 +48,9 @@ _AFTER_EVIDENCE = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a receipt says. Digests are SHA-256 in lower-case hexadecimal, `iat` is in whole seconds since 1970."""
+    """The contents of a receipt. Digests are SHA-256 in lower-case hexadecimal, `iat` is in whole seconds since
+    1970.
+    """
 
     iat: int
     input_sha256: str
@@ -65,7 +68,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class VerifiedReceipt:
-    """A receipt that holds, with the report of its evidence. `image_checked`: the image was at hand."""
+    """A valid receipt with the report of its evidence. `image_checked`: the image was available and compared."""
 
     receipt: Receipt
     report: VerificationReport
@@ -73,7 +76,7 @@ class VerifiedReceipt:
 
 
 class ReceiptKey:
-    """The enclave's signing key: P-256, made here, never leaving this process."""
+    """The enclave's signing key on P-256, which exists only in this process."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -88,7 +91,7 @@ class ReceiptKey:
 
     @property
     def thumbprint(self) -> bytes:
-        """RFC 7638 with SHA-256, 32 bytes: what the evidence claims."""
+        """The RFC 7638 thumbprint with SHA-256, 32 bytes, as in the evidence."""
         return _thumbprint(self._jwk)
 
     def sign(self, receipt: Receipt) -> str:
@@ -100,7 +103,7 @@ class ReceiptKey:
 
 
 def output_digest(answer: Mapping[str, Any]) -> str:
-    """The digest of an answer's signed members, hex. Raises `ReceiptError` if it lacks one."""
+    """The digest of an answer's signed members, hex. Raises `ReceiptError` if one is missing."""
     try:
         return hashlib.sha256(rfc8785.dumps({name: answer[name] for name in SIGNED_MEMBERS})).hexdigest()
     except (KeyError, ValueError, RecursionError) as error:
@@ -110,9 +113,9 @@ def output_digest(answer: Mapping[str, Any]) -> str:
 def check(
     text: object, answer: Mapping[str, Any], *, document: bytes, claims: Claims, manifest: Mapping[str, Any]
 ) -> Receipt:
-    """Check a receipt against its answer and against evidence that the caller has verified: `document` and `claims`.
+    """Verify a receipt against its answer and against verified evidence: `document` and `claims`.
 
-    `manifest` is the attested one. The image and the time are the caller's to compare. Raises `ReceiptError`.
+    `manifest` is the attested one. The caller has to compare image and time. Raises `ReceiptError`.
     """
     header, payload, signed, signature = _parse(text)
     jwk = header["jwk"]
@@ -138,28 +141,28 @@ def check(
 
 
 def check_image(receipt: Receipt, image: bytes) -> None:
-    """Raises `ReceiptError` (`receipt_input_mismatch`) if the receipt is for another image."""
+    """Raise `ReceiptError` (`receipt_input_mismatch`) if the receipt is for another image."""
     if receipt.input_sha256 != hashlib.sha256(image).hexdigest():
         raise ReceiptError("receipt_input_mismatch", "The receipt is for another image.")
 
 
 def check_time(receipt: Receipt, evidence: datetime) -> None:
-    """Raises `ReceiptError` (`receipt_time_implausible`) if it does not fit the time of its evidence."""
+    """Raise `ReceiptError` (`receipt_time_implausible`) if its time does not fit the time of its evidence."""
     if not -_BEFORE_EVIDENCE <= receipt.issued - evidence <= _AFTER_EVIDENCE:
         raise ReceiptError("receipt_time_implausible", "The receipt's time does not fit its evidence.")
 
 
 def archive(answer: Mapping[str, Any], *, document: bytes, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer with the evidence that its receipt needs: what to keep."""
+    """The answer with its evidence, as text to store."""
     evidence = {"document": base64.b64encode(document).decode(), "model": dict(manifest)}
     return {**answer, "evidence": evidence}
 
 
 def verify(answer: Mapping[str, Any], *, policy: Policy, image: bytes | None = None) -> VerifiedReceipt:
-    """Verify a kept answer with its receipt and its evidence, offline.
+    """Verify a stored answer with its receipt and its evidence, offline.
 
-    The evidence is judged at its own time, by `policy`. Raises `ReceiptError`, or `EvidenceError` or `PolicyError` if
-    the document does not verify.
+    The evidence is judged at its own time, under `policy`. Raises `ReceiptError`, or `EvidenceError` or `PolicyError`
+    if the document does not verify.
     """
     document, manifest = _evidence(answer.get("evidence"))
     verified = verifier.verify_archived(document, policy=policy)
@@ -183,7 +186,7 @@ def _evidence(evidence: object) -> tuple[bytes, dict[str, Any]]:
 
 
 def _parse(text: object) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
-    """Header, payload, signed bytes, and the signature as `cryptography` wants it."""
+    """Header, payload, signed bytes, and the signature in the form of `cryptography`."""
     parts = text.split(".") if isinstance(text, str) else []
     if len(parts) != 3 or not isinstance(text, str) or not text.isascii():
         raise _malformed("The answer has no receipt in compact JWS form.")

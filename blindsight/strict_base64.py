@@ -1,7 +1,7 @@
-"""Standard base64 (RFC 4648, section 4) from outside, read in one way only, the same as the page reads it.
+"""A strict decoder for untrusted standard base64 (RFC 4648, section 4), with the same result as the page's.
 
-`base64.b64decode` with `validate` lets padding follow where none is due (`AAAA==`), and has another error for text that
-is not ASCII than for all else.
+`base64.b64decode` with `validate` accepts superfluous padding (`AAAA==`), and raises a different exception for text
+that is not ASCII.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import binascii
 
 
 def decode(text: bytes | memoryview | str) -> bytes:
-    """What `text` stands for. Raises `binascii.Error`, a `ValueError`."""
+    """Decode `text`. Raises `binascii.Error`, a `ValueError`."""
     if isinstance(text, str) and not text.isascii():
         raise binascii.Error("not ASCII")
     content = base64.b64decode(text, validate=True)

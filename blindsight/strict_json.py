@@ -1,8 +1,8 @@
-"""JSON (RFC 8259) from outside, read in one way only, the same as `clients/js/src/json.ts` reads it.
+"""A strict parser for untrusted JSON (RFC 8259), with the same result as `clients/js/src/json.ts`.
 
-`json.loads` takes bytes for UTF-16 or UTF-32 where they look like it, drops a byte order mark, lets halves of surrogate
-pairs through, takes the last of two members of one name, knows `NaN`, and makes an infinity of `1e999`. Two readers
-that differ in such things can be shown two different messages in the same bytes.
+`json.loads` decodes bytes as UTF-16 or UTF-32 if they look like it, drops a byte order mark, accepts lone surrogates,
+uses the last of duplicate members, accepts `NaN`, and parses `1e999` as infinity. An attacker could show two different
+messages in the same bytes to parsers that differ in such cases.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import math
 from typing import Any, NoReturn
 
 MAX_DEPTH = 100
-"""Nested arrays and objects; ours have five."""
+"""Maximum nesting of arrays and objects; Blindsight's messages have five levels."""
 
 
 class DuplicateMemberError(ValueError):
-    """The same member twice in one object."""
+    """An object has the same member twice."""
 
 
 def loads(data: bytes | str) -> Any:  # noqa: ANN401 -- whatever JSON holds
     """Parse `data`, in UTF-8 without a byte order mark if it is bytes.
 
-    Raises `ValueError`; `DuplicateMemberError`, a subclass, for a member that comes twice.
+    Raises `ValueError`; its subclass `DuplicateMemberError` for a duplicate member.
     """
     text = data if isinstance(data, str) else data.decode("utf-8")
     try:
@@ -48,11 +48,11 @@ def _finite(text: str) -> float:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _check_depth(value: object) -> None:
-    """Refuse what is deeper than `MAX_DEPTH`: the interpreter's own limit is another in each release."""
+    """Refuse nesting deeper than `MAX_DEPTH`, because the interpreter's limit differs between releases."""
     level, depth = [value], 0
     while level := [each for each in level if isinstance(each, dict | list) and each]:
         depth += 1

@@ -1,1 +1,1 @@
-"""The `blindsight` command: the only modules of this package that print or exit."""
+"""The `blindsight` command. Only modules of this package print or exit."""

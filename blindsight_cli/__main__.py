@@ -1,4 +1,4 @@
-"""The programs `blindsight` and `cape`: from their first import on, Ctrl-C ends them with one line."""
+"""The programs `blindsight` and `cape`. Ctrl-C ends them with one line, even during imports."""
 
 from __future__ import annotations
 

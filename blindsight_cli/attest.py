@@ -1,4 +1,6 @@
-"""`blindsight attest URL`: fetch evidence with a nonce of our own and verify it here; and `blindsight attest diff`."""
+"""`blindsight attest URL` fetches evidence with a nonce of its own and verifies it; `blindsight attest diff` compares
+documents.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ from blindsight_cli import sealed
 from blindsight_cli.classify import TIMEOUT_SECONDS
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.gateway_url import DEFAULT_URL, UrlArgument
+from blindsight_cli.paths import a_path
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 
 if TYPE_CHECKING:
@@ -37,9 +40,10 @@ _MEANING = {
     "key_configs_sha256": "the sealing keys, which rotate",
     "receipt_key_sha256": "the receipt key, new at each start",
 }
-_MAX_DOCUMENT_BYTES = 1 << 20
+_MAX_FILE_BYTES = 16 << 20
+"""Of a document, or of a kept answer that holds one."""
 _ROTATES = {"key_configs_sha256", "receipt_key_sha256", "module", "made"}
-"""What may differ between two documents of one release."""
+"""Values that can differ between two documents of one release."""
 
 
 class _VerifyByDefault(TyperGroup):
@@ -62,15 +66,19 @@ def verify(
     url: UrlArgument = DEFAULT_URL,
     policy: Annotated[
         Path,
-        typer.Option(help="Which enclaves you accept; `blindsight up` writes its own.", envvar="BLINDSIGHT_POLICY"),
+        typer.Option(
+            help="Which enclaves you accept; `blindsight up` writes its own.", envvar="BLINDSIGHT_POLICY", parser=a_path
+        ),
     ] = sealed.DEFAULT_POLICY,
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Keep the attestation document in this file.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Keep the attestation document in this file.", parser=a_path)
+    ] = None,
     proxy: Proxy = None,
 ) -> None:
-    """Verify the enclave behind a gateway, without believing the gateway: `attest URL` for short.
+    """Verify the enclave behind a gateway, without trusting the gateway: `attest URL` for short.
 
-    Exit status: 0 if the evidence was accepted, 1 if it was refused or could not be had.
+    Exit status: 0 if the policy accepts the evidence, 1 if it refuses it or the gateway sends none.
     """
     try:
         with Client(url, policy=policy, proxy=proxy, timeout=TIMEOUT_SECONDS) as client:
@@ -97,14 +105,20 @@ def verify(
 
 @app.command("diff")
 def diff(
-    old: Annotated[Path, typer.Argument(help="A document of `attest --save`, or the JSON of GET /attestation.")],
-    new: Annotated[Path, typer.Argument(help="Another.")],
+    old: Annotated[
+        Path,
+        typer.Argument(
+            help="A document of `attest --save`, a kept answer with its receipt, or the JSON of GET /attestation.",
+            parser=a_path,
+        ),
+    ],
+    new: Annotated[Path, typer.Argument(help="Another.", parser=a_path)],
     as_json: Annotated[bool, typer.Option("--json", help="The differences as JSON.")] = False,
 ) -> None:
     """Show what changed between two attestation documents: code, function, model, keys.
 
-    Both are checked to be whole and signed, by whichever root; whether you accept them is `attest verify`'s to say.
-    Exit status: 0 if code, function and model are the same, 1 if not.
+    The command verifies the signatures of both documents under any root; `attest verify` decides whether you accept
+    them. Exit status: 0 if code, function and model are the same, 1 if not.
     """
     before, after = (_facts(_document(path)) for path in (old, new))
     changed = {
@@ -140,16 +154,28 @@ def _facts(verified: Verified) -> dict[str, str]:
 
 
 def _document(path: Path) -> Verified:
+    if path.parts[:1] and path.parts[0] in {"http:", "https:"} and not path.exists():
+        url = f"{path.parts[0]}//{'/'.join(path.parts[1:])}"
+        fail(f"{url} is no file", f"keep its document first: `blindsight attest {url} --save FILE`")
     try:
-        content = files.read(path, _MAX_DOCUMENT_BYTES)
+        content = files.read(path, _MAX_FILE_BYTES)
     except OSError as error:
         fail(f"{path} cannot be read: {error.strerror}", "give a file that `blindsight attest URL --save FILE` wrote")
     if content.lstrip().startswith(b"{"):
-        try:
-            content = strict_base64.decode(strict_json.loads(content)["document"])
-        except (KeyError, TypeError, ValueError):
-            fail(f"{path} has no attestation document in it", "give what GET /attestation answered, whole")
+        content = _inside(path, content)
     try:
         return verify_archived(content, policy=UnsafeAcceptAnything())
     except BlindsightError as error:
         fail(f"{path}: {error} [{error.code}]", error.next_step)
+
+
+def _inside(path: Path, content: bytes) -> bytes:
+    """The document in the JSON of GET /attestation, in a kept answer, or in a hardware report."""
+    try:
+        members = strict_json.loads(content)
+        return strict_base64.decode(members.get("evidence", members)["document"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        fail(
+            f"{path} has no attestation document in it",
+            "give what GET /attestation answered, or an answer that `blindsight classify --receipts` kept, whole",
+        )

@@ -1,6 +1,6 @@
-"""What `blindsight up` prints once the stack answers: where it is, what to believe of it, what to copy.
+"""The banner of `blindsight up`: addresses, kind of evidence, and commands to copy.
 
-All lines to copy work from any folder, in any shell of the Bourne family.
+The commands work from any folder, in any shell of the Bourne family.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def show(
     confinement: Mapping[str, Any] | None,
     prepared: Provisioned | None,
 ) -> None:
-    """Print all of it. `confinement` is what the enclave says of how untrusted code is kept to itself."""
+    """Print the banner. `confinement` is the enclave's statement about its confinement of untrusted code."""
     manifest = chosen.manifest
     out.print(f"Blindsight serves after {seconds:.1f} s", style="bold", end="\n\n")
     _row("Page", f"http://localhost:{ports.http}/   (API: http://localhost:{ports.http}/docs)")
@@ -81,7 +81,7 @@ def show(
 
 
 def _row(name: str, *parts: str | Text) -> None:
-    """One line, however long: a path that is broken in two cannot be copied."""
+    """A single line of any length, because a wrapped path cannot be copied."""
     shown = [printable(part) if isinstance(part, str) else part for part in parts]
     out.print(Text.assemble(f"  {name:<{_WIDTH}}", *shown))
 
@@ -102,7 +102,7 @@ def _exports(variables: Mapping[str, object]) -> None:
 
 
 def _this_command() -> str:
-    """How this very `blindsight` is called from elsewhere."""
+    """The command line of this `blindsight` for use in other folders."""
     script = Path(sys.executable).with_name("blindsight")
     words = [str(script)] if script.exists() else [sys.executable, "-m", "blindsight_cli"]
     return shlex.join(words)

@@ -1,4 +1,4 @@
-"""`blindsight classify FILES…`: photos to a gateway, answers as a table or as JSON lines."""
+"""`blindsight classify FILES…`: sends photos to a gateway, and prints the answers as a table or as JSON lines."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from rich.table import Table
 
 from blindsight import files, strict_json
 from blindsight.client import photos, routes
-from blindsight.errors import ConversionError, ProxyError
+from blindsight.errors import ConversionError, ProxyError, TransportError
 from blindsight_cli import given, receipt
 from blindsight_cli import sealed as sealed_lane
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
+from blindsight_cli.paths import a_path
 from blindsight_cli.photos import MAX_PHOTO_BYTES
 from blindsight_cli.printable import cell, printable
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
@@ -36,7 +37,7 @@ _Ask = Callable[[bytes, int | None], dict[str, Any]]
 
 @dataclass(frozen=True)
 class _Lane:
-    """How photos are asked about, and which formats are taken there."""
+    """How to send photos, and the accepted formats."""
 
     ask: _Ask
     taken: Callable[[], Collection[str]]
@@ -44,7 +45,8 @@ class _Lane:
 
 def classify(  # noqa: PLR0917 -- typer passes them by name
     files: Annotated[
-        list[Path], typer.Argument(help=r"JPEG, PNG or WebP files; HEIC with the extra blindsight-classify\[heic].")
+        list[Path],
+        typer.Argument(help=r"JPEG, PNG or WebP files; HEIC with the extra blindsight-classify\[heic].", parser=a_path),
     ],
     context: typer.Context,
     url: Url = DEFAULT_URL,
@@ -57,17 +59,19 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
             help="With --sealed: which enclaves you accept.",
             envvar="BLINDSIGHT_POLICY",
             show_default=str(sealed_lane.DEFAULT_POLICY),
+            parser=a_path,
         ),
     ] = None,
     receipts: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep each answer with the enclave's receipt in this folder.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep each answer with the enclave's receipt in this folder.", parser=a_path),
     ] = None,
     proxy: Proxy = None,
 ) -> None:
-    """Classify photos through a gateway, which seals each to its enclave; or, with --sealed, only passes them on.
+    """Classify photos through a gateway, which encrypts each to its enclave; with --sealed this command encrypts them.
 
-    HEIC, and AVIF where it is not taken, is turned into JPEG on this machine first, without its metadata.
-    An API token is read from BLINDSIGHT_TOKEN. Exit status: 0 if every photo was answered, 1 if not.
+    HEIC, and AVIF if the model does not accept it, is first converted to JPEG on this machine, without its metadata. An
+    API token is read from BLINDSIGHT_TOKEN. Exit status: 0 if every photo was answered, 1 if not.
     """
     # The environment's policy is for the commands that use one; on the command line it is for this very photo.
     if not sealed and given.on_the_command_line(context, "policy"):
@@ -107,14 +111,14 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
 
 
 def _ask_file(lane: _Lane, file: Path, top_k: int | None) -> tuple[dict[str, Any], bytes | None]:
-    """The answer, and what was sent if it is not what the file has."""
+    """The answer, and the content that was sent if it differs from the file's."""
     try:
         content = files.read(file, MAX_PHOTO_BYTES)
     except OSError as error:
         if error.errno == errno.EFBIG:
-            return _no_photo("The file is no photo", f"It has more than {MAX_PHOTO_BYTES >> 20} MiB."), None
+            return _no_photo("The file is not a photo", f"It has more than {MAX_PHOTO_BYTES >> 20} MiB."), None
         if error.errno == errno.EINVAL:
-            return _no_photo("The file is no photo", "It is no regular file."), None
+            return _no_photo("The file is not a photo", "It is not a regular file."), None
         return _no_photo("The file cannot be read", f"{error.strerror}."), None
     found = photos.kind(content)
     if found is None:
@@ -154,7 +158,7 @@ def _plain_lane(url: str, token: str | None, proxy: str | None, *, with_receipt:
     except ProxyError as error:
         sealed_lane.stop(error)
     except httpx2.InvalidURL:
-        fail(f"{url} is no address", "check --url")
+        fail(f"{url} is not an address", "check --url")
     with client:
         _warn_of_cleartext(url, "the photos", sealed=False)
         yield _Lane(functools.partial(_ask, client, with_receipt=with_receipt), functools.partial(_taken, client))
@@ -180,24 +184,24 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
         )
         body: dict[str, Any] = strict_json.loads(response.content)
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL):
-        fail(f"{client.base_url} is no address of a gateway", "check --url: it begins with http:// or https://")
+        fail(f"{client.base_url} is not an address of a gateway", "check --url: it begins with http:// or https://")
     except httpx2.TransportError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        if reason := routes.untrusted(error):
             fail(
-                f"{client.base_url} shows a certificate of an authority that is not trusted here",
-                "name the authority's file in SSL_CERT_FILE, as `.blindsight/tls/ca.pem` of `blindsight up`",
+                f"{client.base_url} shows a certificate that is not trusted here: {reason}",
+                TransportError.NEXT_STEPS["certificate_refused"],
             )
         fail(
             f"{client.base_url} does not answer ({type(error).__name__})",
             "start it with `blindsight up`, or give --url",
         )
     except ValueError:
-        fail(f"{client.base_url} answers, but is no Blindsight gateway", "check --url")
+        fail(f"{client.base_url} answers, but is not a Blindsight gateway", "check --url")
     return body if response.status_code == 200 else {"problem": body}
 
 
 def _taken(client: httpx2.Client) -> Collection[str]:
-    """What a gateway says that its model takes. One that says nothing of use is asked about the photo all the same."""
+    """The accepted formats according to the gateway. If it states none, the photo is sent unchanged."""
     try:
         model = strict_json.loads(client.get("/info").content).get("model")
     except (httpx2.HTTPError, ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""`blindsight doctor`: is this machine fit to serve, and is the stack on it well?"""
+"""`blindsight doctor`: checks this machine and the stack on it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from blindsight.attestation import matching
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.report import LEFT_OPEN, PROVES_NOTHING
 from blindsight.client import routes
-from blindsight.errors import PolicyError, ProxyError
+from blindsight.errors import PolicyError, ProxyError, TransportError
 from blindsight_cli import units
 from blindsight_cli.console import out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
+from blindsight_cli.paths import a_path
 from blindsight_cli.printable import cell
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 
@@ -43,7 +44,7 @@ _CONFINEMENT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: `good`, what was `seen`, and what to do if it is not good."""
+    """The result of one check: `good`, what was `seen`, and the remedy if it is not good."""
 
     name: str
     good: bool
@@ -52,11 +53,11 @@ class Finding:
 
 
 def doctor(
-    state: Annotated[Path, typer.Option(help="The folder of `blindsight up`.")] = Path(".blindsight"),
+    state: Annotated[Path, typer.Option(help="The folder of `blindsight up`.", parser=a_path)] = Path(".blindsight"),
     url: Url = DEFAULT_URL,
     proxy: Proxy = None,
 ) -> None:
-    """Check this machine and the stack on it. Exit status: 0 if nothing needs mending, 1 if something does."""
+    """Check this machine and the stack on it. Exit status: 0 if all checks pass, 1 if not."""
     findings = [
         _python(), *_units(), _memory(), _disk(state), _state(state), *_policy(state), _security_module(),
         *_confinement(), *_gateway(url, proxy),
@@ -67,7 +68,7 @@ def doctor(
 
 
 def show(findings: list[Finding]) -> None:
-    """Print a table of what was checked."""
+    """Print the results as a table."""
     table = Table(box=None, pad_edge=False)
     for heading in ("", "check", "seen", "next step"):
         table.add_column(heading)
@@ -83,7 +84,7 @@ def _python() -> Finding:
 
 
 def _units() -> list[Finding]:
-    """The packages of each unit that is there: a machine with client and commands only has none, and serves nothing."""
+    """The packages of each installed unit. A machine with only client and commands has none."""
     here = [unit for unit in _NEEDED if units.is_installed(_MODULES[unit])]
     if not here:
         return [Finding("units", good=True, seen="client and commands only; the units are in the source tree")]
@@ -139,7 +140,7 @@ def _policy(state: Path) -> list[Finding]:
 
 
 def _security_module() -> Finding:
-    """Of this machine. What an enclave behind a gateway shows is another question."""
+    """Of this machine, not of an enclave behind a gateway."""
     there = Path("/dev/nsm").exists()
     seen = "/dev/nsm is here: a Nitro enclave, or its emulation" if there else "no /dev/nsm here: no Nitro enclave"
     return Finding("security module", good=True, seen=seen)
@@ -150,7 +151,7 @@ def _confinement() -> list[Finding]:
 
 
 def _confinement_here() -> Finding:
-    """What this machine's kernel gives to keep untrusted code in an enclave to itself, here and for this user."""
+    """The confinement layers that this machine's kernel provides for this user."""
     command = units.command("enclave_runtime", "confinement")
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_CONFINEMENT_SECONDS)
@@ -170,14 +171,17 @@ def _gateway(url: str, proxy: str | None) -> list[Finding]:
             if ready.status_code != 200:
                 return [Finding("gateway", False, _problem(ready), "look into the logs of the state folder")]
             return [Finding("gateway", True, f"ready at {url}"), _evidence(client), _model(client)]
-    except (httpx2.TransportError, httpx2.InvalidURL, OSError):
+    except (httpx2.TransportError, httpx2.InvalidURL, OSError) as error:
+        if reason := routes.untrusted(error):
+            seen = f"{url} shows a certificate that is not trusted here: {reason}"
+            return [Finding("gateway", False, seen, TransportError.NEXT_STEPS["certificate_refused"])]
         return [Finding("gateway", good=True, seen=f"nothing answers at {url}; start it with `blindsight up`")]
     except ProxyError as error:
         return [Finding("gateway", good=False, seen=str(error), next_step=error.next_step)]
 
 
 def _evidence(client: httpx2.Client) -> Finding:
-    """Of which kind the gateway's enclave shows, by the gateway's reading; to believe it takes `attest`."""
+    """The kind of the gateway's evidence, as the gateway states it; only `attest` verifies it."""
     response = client.get("/attestation")
     if response.status_code != 200:
         return Finding("evidence", False, _problem(response), "look into the gateway's log")

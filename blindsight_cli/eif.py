@@ -1,4 +1,4 @@
-"""`blindsight eif`: enclave image files, measured, described, compared, signed, and turned into a policy."""
+"""`blindsight eif`: measures, describes, compares and signs enclave image files, and writes policies for them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from blindsight.eif import signature as signatures
 from blindsight.eif.describe import UNMEASURED, describe, registers
 from blindsight.eif.expectation import Function, Machine, policy_for
 from blindsight.eif.signing import sign_image
-from blindsight.errors import BlindsightError
+from blindsight.errors import BlindsightError, PolicyError
 from blindsight_cli import statelock, units
 from blindsight_cli.console import err, fail, out
+from blindsight_cli.paths import a_path
 from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _MEANING = {
 _MAX_PEM_BYTES = 64 * 1024
 _MAX_DESCRIPTION_BYTES = 256 << 20
 _NITRO_CLI_ALGORITHM = "Sha384 { ... }"
-"""What nitro-cli prints, so that its measurements and these compare as they are."""
+"""As nitro-cli prints it, so that the outputs can be compared."""
 
 _EMULATED = "EMULATED ENCLAVE (QEMU): its evidence is unsigned and proves nothing. Use this policy for tests only."
 
@@ -42,7 +43,7 @@ _KERNELS = f"Those known to this program are {' and '.join(kernel.AWS)}. For QEM
 
 app = typer.Typer(help="Enclave images (.eif): build, measure, describe, compare, sign.", no_args_is_help=True)
 
-_Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The enclave image file (.eif).")]
+_Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The enclave image file (.eif).", parser=a_path)]
 _Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
 
 
@@ -52,13 +53,13 @@ _Json = Annotated[bool, typer.Option("--json", help="The result as JSON.")]
     help="Build an image (the unit enclave_image); see --help.",
 )
 def build(context: typer.Context) -> None:
-    """Build an image, in the unit that does."""
+    """Build an enclave image; needs the source tree."""
     units.eif_build(context)
 
 
 @app.command("measure")
 def measure_command(image: _Image, as_json: _Json = False) -> None:
-    """Print PCR 0, 1 and 2 of an image, and PCR 8 if it is signed. A signature must hold."""
+    """Print PCR 0, 1 and 2 of an image, and PCR 8 if it is signed. An invalid signature is refused."""
     with _opened(image) as file, _told(image):
         opened = Image.read(file)
         found = measure(opened).registers
@@ -78,7 +79,7 @@ def describe_command(
     as_json: _Json = False,
     files: Annotated[bool, typer.Option("--files", help="List the files of the ramdisks.")] = False,
 ) -> None:
-    """Show what an image measures and what is in it. Nothing of it is executed or unpacked."""
+    """Show an image's measurements and contents. Nothing of it is executed or unpacked."""
     with _opened(image) as file, _told(image):
         found = describe(file)
     if as_json:
@@ -93,13 +94,13 @@ def describe_command(
 
 @app.command("diff")
 def diff_command(
-    old: Annotated[Path, typer.Argument(help="An image, or what `describe --json` printed of it.")],
-    new: Annotated[Path, typer.Argument(help="Another.")],
+    old: Annotated[Path, typer.Argument(help="An image, or what `describe --json` printed of it.", parser=a_path)],
+    new: Annotated[Path, typer.Argument(help="Another.", parser=a_path)],
     as_json: _Json = False,
 ) -> None:
-    """Show what differs between two images, and which registers that changes.
+    """Show the differences between two images, and the registers that they change.
 
-    Exit status: 0 if they measure the same, 1 if not.
+    Exit status: 0 if the measurements are equal, 1 if not.
     """
     before, after = _description(old), _description(new)
     with _told(new):
@@ -115,7 +116,9 @@ def diff_command(
 @app.command("policy")
 def policy_command(  # noqa: PLR0917 -- typer gives them by name
     image: _Image,
-    out_file: Annotated[Path | None, typer.Option("--out", help="Write it to this file instead.")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", help="Write it to this file instead.", parser=a_path)
+    ] = None,
     machine: Annotated[
         str, typer.Option(help="`nitro`, or `qemu` for QEMU's emulation, whose evidence proves nothing.")
     ] = "nitro",
@@ -128,13 +131,16 @@ def policy_command(  # noqa: PLR0917 -- typer gives them by name
     name: Annotated[str | None, typer.Option(help="A name for the release.")] = None,
     version: Annotated[str | None, typer.Option(help="A version for the release, as 1.2.3.")] = None,
 ) -> None:
-    """Print a policy that accepts this image with its function, and nothing else."""
+    """Print a policy that accepts exactly this image with its function."""
     chosen: Machine = "qemu" if machine == "qemu" else "nitro"
     if machine != chosen:
         fail(f"no machine is called {machine}", "give --machine nitro or --machine qemu")
     function = _function(function_checksum, model_sha256)
     with _opened(image) as file, _told(image):
-        policy = policy_for(file, machine=chosen, function=function, name=name, version=version).to_json()
+        try:
+            policy = policy_for(file, machine=chosen, function=function, name=name, version=version).to_json()
+        except PolicyError as error:  # Of an option, such as --version: not the image's fault.
+            fail(f"{error} [{error.code}]", error.next_step)
         release = kernel.release_in(Image.read(file))
     if out_file is None:
         typer.echo(policy, nl=False)
@@ -155,11 +161,11 @@ def policy_command(  # noqa: PLR0917 -- typer gives them by name
 @app.command("sign")
 def sign_command(
     image: _Image,
-    key: Annotated[Path, typer.Option(help="The signing key: P-384, PEM, not encrypted.")],
-    certificate: Annotated[Path, typer.Option(help="The certificate of that key, PEM.")],
-    out_file: Annotated[Path, typer.Option("--out", help="The signed image.")],
+    key: Annotated[Path, typer.Option(help="The signing key: P-384, PEM, not encrypted.", parser=a_path)],
+    certificate: Annotated[Path, typer.Option(help="The certificate of that key, PEM.", parser=a_path)],
+    out_file: Annotated[Path, typer.Option("--out", help="The signed image.", parser=a_path)],
 ) -> None:
-    """Sign an image, as nitro-cli does: PCR 8 then names the certificate. PCR 0, 1 and 2 stay the same."""
+    """Sign an image in nitro-cli's format. PCR 8 is then that of the certificate; PCR 0, 1 and 2 do not change."""
     pems = {"key_pem": _read(key, "the key"), "certificate_pem": _read(certificate, "the certificate")}
     with _opened(image) as file, _replacing(out_file, key, certificate) as target, _refused(image):
         found = sign_image(file, target, **pems)
@@ -179,7 +185,7 @@ def _opened(image: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _told(image: Path) -> Iterator[None]:
-    """What was refused or cannot be read, in one line with the file's name."""
+    """An error in one line with the file's name."""
     try:
         with _refused(image):
             yield
@@ -197,7 +203,7 @@ def _refused(image: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _replacing(target: Path, *sources: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `target` when all went well; else nothing is left of it."""
+    """A file that replaces `target` if the block succeeds, and is removed if it fails."""
     try:
         with files.replacing(target, sources=sources) as file:
             yield file
@@ -219,6 +225,8 @@ def _function(checksum: str | None, model: str | None) -> Function | None:
     for option, value in given.items():
         if value is None or not re.fullmatch("[0-9a-fA-F]{64}", value):
             fail(f"{option} is not 64 hexadecimal digits", "give both, as `blindsight bundle inspect` shows them")
+        if not int(value, 16):
+            fail(f"{option} is all zeros, which no file has", "give it as `blindsight bundle inspect` shows it")
     return Function(bytes.fromhex(checksum or ""), bytes.fromhex(model or ""))
 
 

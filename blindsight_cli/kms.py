@@ -11,6 +11,7 @@ from blindsight import files
 from blindsight.errors import KmsError
 from blindsight_cli import keypolicy
 from blindsight_cli.console import fail
+from blindsight_cli.paths import a_path
 
 app = typer.Typer(help="AWS KMS: secrets that are released to measured enclaves only.", no_args_is_help=True)
 app.callback()(lambda: None)
@@ -27,6 +28,7 @@ def policy(  # noqa: PLR0917 -- typer passes them by name
             metavar="FILE",
             help="Images that may have the secrets: a release file, a policy file, or what `blindsight eif measure"
             " --json`, `eif describe --json` or nitro-cli prints. May be repeated.",
+            parser=a_path,
         ),
     ] = None,
     pcr: Annotated[
@@ -42,7 +44,9 @@ def policy(  # noqa: PLR0917 -- typer passes them by name
     locked: Annotated[
         bool, typer.Option("--locked", help="Let none change the policy. A new image then needs a new key.")
     ] = False,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it to this file instead.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write it to this file instead.", parser=a_path)
+    ] = None,
 ) -> None:
     """Write the key policy that releases secrets to enclaves with these measurements only."""
     try:
@@ -52,11 +56,11 @@ def policy(  # noqa: PLR0917 -- typer passes them by name
         written = keypolicy.key_policy(images, role=role, admin=admin, owner=owner, locked=locked)
     except KmsError as error:
         fail(str(error), error.next_step)
+    if out is not None:
+        try:
+            files.write(out, keypolicy.rendered(written).encode(), sources=measurements or ())
+        except OSError as error:
+            fail(f"{out} cannot be written: {error.strerror}", "choose another file")
     typer.echo(keypolicy.explained(written, locked=locked), err=True)
     if out is None:
         typer.echo(keypolicy.rendered(written), nl=False)
-        return
-    try:
-        files.write(out, keypolicy.rendered(written).encode(), sources=measurements or ())
-    except OSError as error:
-        fail(f"{out} cannot be written: {error.strerror}", "choose another file")

@@ -13,13 +13,16 @@ from blindsight.errors import LocalTrustError
 from blindsight_cli.console import err, fail
 from blindsight_cli.gateway_url import checked
 from blindsight_cli.local_trust import environment
+from blindsight_cli.paths import a_path
 
 
 def with_local_trust(
     command: Annotated[list[str], typer.Argument(help="The command and its arguments, as in `python script.py`.")],
     state: Annotated[
         Path | None,
-        typer.Option(help="The stack's folder. Default: the one of CAPE_LOCAL_CONFIG_DIR, or .blindsight."),
+        typer.Option(
+            help="The stack's folder. Default: the one of CAPE_LOCAL_CONFIG_DIR, or .blindsight.", parser=a_path
+        ),
     ] = None,
     url: Annotated[str, typer.Option(help="The stack's HTTPS address, of this machine.")] = "https://localhost:8443",
 ) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer  # noqa: TC002 -- Typer reads the annotations of commands
 
+from blindsight.arguments import a_path
 from blindsight_cli import units
 from blindsight_cli.console import fail
 
@@ -31,12 +32,12 @@ _GIVE: Final = "give an ONNX file or a model directory"
 
 def bundle_build(context: typer.Context) -> None:
     """Build a function bundle."""
-    _pass_on("enclave_function", "bundle", "build", arguments=context.args)
+    _pass_on("enclave_function", "bundle", "build", arguments=context.args, called_as="blindsight")
 
 
 def release_make(context: typer.Context) -> None:
     """Make a release."""
-    _pass_on("release_build", "make", arguments=context.args)
+    _pass_on("release_build", "make", arguments=context.args, called_as="blindsight release")
 
 
 @contextlib.contextmanager
@@ -61,7 +62,7 @@ def directory(
         if not os.path.lexists(model / MANIFEST):
             found = sorted(model.glob("*.onnx"))
             step = f"give the ONNX file in it: {found[0]}" if found else _GIVE
-            fail(f"{model} is no model directory: it has no {MANIFEST}", step)
+            fail(f"{model} is not a model directory: it has no {MANIFEST}", step)
         source = ("--directory", model)
     elif not stat.S_ISREG(mode):
         fail(f"{model} is neither a file nor a folder", _GIVE)
@@ -103,10 +104,10 @@ def _scratch(parent: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _pass_on(*command: str, arguments: list[str]) -> None:
+def _pass_on(*command: str, arguments: list[str], called_as: str) -> None:
     """Run a unit's command that takes a model directory with what is one."""
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", type=a_path)
     parser.add_argument(_OPTIONS)
     # argparse takes no value that begins with a hyphen, as these options do, unless it is part of the same word.
     joined = [
@@ -119,6 +120,6 @@ def _pass_on(*command: str, arguments: list[str]) -> None:
     except argparse.ArgumentError:  # The unit says it, with its own usage.
         options, others = argparse.Namespace(model=None, model_options=None), arguments
     if options.model is None or "--help" in others or "-h" in others:
-        units.pass_on(*command, *arguments)
+        units.pass_on(*command, *arguments, called_as=called_as)
     with directory(options.model, options=options.model_options) as folder:
-        units.pass_on(*command, "--model", str(folder), *others)
+        units.pass_on(*command, "--model", str(folder), *others, called_as=called_as)

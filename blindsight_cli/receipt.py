@@ -15,6 +15,7 @@ from blindsight.attestation.policy import Policy
 from blindsight.errors import BlindsightError
 from blindsight_cli import sealed
 from blindsight_cli.console import err, fail, out
+from blindsight_cli.paths import a_path
 from blindsight_cli.photos import MAX_PHOTO_BYTES
 from blindsight_cli.printable import printable
 
@@ -31,10 +32,14 @@ def _group() -> None:
 
 @app.command("verify")
 def verify(
-    file: Annotated[Path, typer.Argument(help="The answer, as `blindsight classify --receipts` or curl saved it.")],
-    photo: Annotated[Path | None, typer.Option(help="The image that was sent, if it is at hand.")] = None,
+    file: Annotated[
+        Path, typer.Argument(help="The answer, as `blindsight classify --receipts` or curl saved it.", parser=a_path)
+    ],
+    photo: Annotated[
+        Path | None, typer.Option(help="The image that was sent, if it is at hand.", parser=a_path)
+    ] = None,
     policy: Annotated[
-        Path, typer.Option(help="Which enclaves you accepted then.", envvar="BLINDSIGHT_POLICY")
+        Path, typer.Option(help="Which enclaves you accepted then.", envvar="BLINDSIGHT_POLICY", parser=a_path)
     ] = sealed.DEFAULT_POLICY,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
 ) -> None:

@@ -12,6 +12,7 @@ from blindsight import files, release_file
 from blindsight.errors import BlindsightError, ReleaseError
 from blindsight.release_file import check, dsse, reader
 from blindsight_cli.console import err, fail, out
+from blindsight_cli.paths import a_path
 from blindsight_cli.printable import printable
 
 if TYPE_CHECKING:
@@ -32,17 +33,26 @@ def _group() -> None:
 
 @app.command("verify")
 def verify(
-    file: Annotated[Path, typer.Argument(help="The release file, or its signed envelope (DSSE).")],
+    file: Annotated[Path, typer.Argument(help="The release file, or its signed envelope (DSSE).", parser=a_path)],
     *,
-    key: Annotated[Path | None, typer.Option(help="Whose signature it must have: an Ed25519 public key, PEM.")] = None,
-    wheel: Annotated[Path | None, typer.Option(help="The wheel of client and commands.")] = None,
-    bundle: Annotated[list[Path] | None, typer.Option(help="A function bundle; may be repeated.")] = None,
-    eif: Annotated[list[Path] | None, typer.Option(help="An enclave image file; may be repeated.")] = None,
-    sbom: Annotated[Path | None, typer.Option(help="The software bill of materials.")] = None,
-    page: Annotated[list[Path] | None, typer.Option(help="A file of the page; may be repeated.")] = None,
-    artifact: Annotated[list[Path] | None, typer.Option(help="Any other artifact; may be repeated.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Whose signature it must have: an Ed25519 public key, PEM.", parser=a_path)
+    ] = None,
+    wheel: Annotated[Path | None, typer.Option(help="The wheel of client and commands.", parser=a_path)] = None,
+    bundle: Annotated[
+        list[Path] | None, typer.Option(help="A function bundle; may be repeated.", parser=a_path)
+    ] = None,
+    eif: Annotated[
+        list[Path] | None, typer.Option(help="An enclave image file; may be repeated.", parser=a_path)
+    ] = None,
+    sbom: Annotated[Path | None, typer.Option(help="The software bill of materials.", parser=a_path)] = None,
+    page: Annotated[list[Path] | None, typer.Option(help="A file of the page; may be repeated.", parser=a_path)] = None,
+    artifact: Annotated[
+        list[Path] | None, typer.Option(help="Any other artifact; may be repeated.", parser=a_path)
+    ] = None,
     policy_out: Annotated[
-        Path | None, typer.Option(help="Write the policy that accepts this release's enclaves to this file.")
+        Path | None,
+        typer.Option(help="Write the policy that accepts this release's enclaves to this file.", parser=a_path),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
 ) -> None:
@@ -92,9 +102,9 @@ def verify(
 
 @app.command("sign")
 def sign(
-    file: Annotated[Path, typer.Argument(help="The release file.")],
-    key: Annotated[Path, typer.Option(help="An Ed25519 private key in PEM, without a password.")],
-    into: Annotated[Path, typer.Option("--out", help="Write the envelope (DSSE) to this file.")],
+    file: Annotated[Path, typer.Argument(help="The release file.", parser=a_path)],
+    key: Annotated[Path, typer.Option(help="An Ed25519 private key in PEM, without a password.", parser=a_path)],
+    into: Annotated[Path, typer.Option("--out", help="Write the envelope (DSSE) to this file.", parser=a_path)],
 ) -> None:
     """Put a release file into a signed envelope (DSSE). Other tools can sign it as well: docs/release-file.md."""
     try:

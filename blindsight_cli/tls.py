@@ -9,12 +9,15 @@ import typer
 
 from blindsight_cli import localca, statelock
 from blindsight_cli.console import fail, out
+from blindsight_cli.paths import a_path
 
 _HOSTS = ["localhost", "127.0.0.1", "::1"]
 
 
 def tls(
-    folder: Annotated[Path, typer.Option("--out", help="Folder for the files; keys in it get mode 0600.")],
+    folder: Annotated[
+        Path, typer.Option("--out", help="Folder for the files; keys in it get mode 0600.", parser=a_path)
+    ],
     host: Annotated[list[str] | None, typer.Option(help="A name or address of the server, besides loopback's.")] = None,
 ) -> None:
     """Make, or renew, a private certificate authority and a server's certificate under it.

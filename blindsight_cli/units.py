@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 import typer
 
 from blindsight import interrupt
+from blindsight.arguments import CALLED_AS
 from blindsight_cli import statelock
 from blindsight_cli.console import fail
 
@@ -27,32 +28,32 @@ SOURCE: Final = Path(__file__).resolve().parents[1]
 
 def model_build(context: typer.Context) -> None:
     """Build the model directory."""
-    pass_on("model_build", "build", *context.args)
+    pass_on("model_build", "build", *context.args, called_as="blindsight model")
 
 
 def model_check(context: typer.Context) -> None:
     """Check a model directory."""
-    pass_on("model_build", "check", *context.args)
+    pass_on("model_build", "check", *context.args, called_as="blindsight model")
 
 
 def bundle_inspect(context: typer.Context) -> None:
     """Show what is in a function bundle."""
-    pass_on("enclave_function", "bundle", "inspect", *context.args)
+    pass_on("enclave_function", "bundle", "inspect", *context.args, called_as="blindsight")
 
 
 def eif_build(context: typer.Context) -> None:
     """Build an enclave image."""
-    pass_on("enclave_image", "build", *context.args)
+    pass_on("enclave_image", "build", *context.args, called_as="blindsight eif")
 
 
 def bundle_encrypt(context: typer.Context) -> None:
     """Encrypt a function bundle."""
-    pass_on("enclave_function", "bundle", "encrypt", *context.args)
+    pass_on("enclave_function", "bundle", "encrypt", *context.args, called_as="blindsight")
 
 
 def evil_gateway(context: typer.Context) -> None:
     """Play the evil gateway's tricks."""
-    pass_on("evil_gateway", *context.args)
+    pass_on("evil_gateway", *context.args, called_as="blindsight demo evil-gateway")
 
 
 def command(module: str, *arguments: str, python: str = sys.executable) -> list[str]:
@@ -139,12 +140,15 @@ def require(module: str) -> None:
         )
 
 
-def pass_on(module: str, *arguments: str) -> NoReturn:
-    """Run a unit's command in this one's place and exit with its status."""
+def pass_on(module: str, *arguments: str, called_as: str) -> NoReturn:
+    """Run a unit's command in this one's place and exit with its status.
+
+    `called_as` is what the user typed before those of `arguments` that the unit's usage lines show.
+    """
     require(module)
     for out in _outputs(arguments):
         statelock.require_not_in_use(out)
-    with subprocess.Popen(command(module, *arguments)) as process:
+    with subprocess.Popen(command(module, *arguments), env=os.environ | {CALLED_AS: called_as}) as process:
         while process.returncode is None:
             # Ctrl-C reaches the unit as well, which removes its drafts and says so.
             with contextlib.suppress(KeyboardInterrupt):

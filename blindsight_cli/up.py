@@ -18,6 +18,7 @@ from blindsight.client import routes
 from blindsight.errors import BlindsightError
 from blindsight_cli import banner, localca, models, ports, provision, statelock, units
 from blindsight_cli.console import err, fail
+from blindsight_cli.paths import a_path
 from blindsight_cli.printable import printable
 from blindsight_cli.supervisor import Supervisor, Unit
 
@@ -42,9 +43,12 @@ def up(  # noqa: PLR0917 -- typer makes options of them
         int | None,
         typer.Option(help="Metrics port; 0 turns it off. Default: 9000, or a free one.", min=0, max=65535),
     ] = None,
-    state: Annotated[Path, typer.Option(help="Folder for models, keys, policy and logs.")] = Path(".blindsight"),
+    state: Annotated[Path, typer.Option(help="Folder for models, keys, policy and logs.", parser=a_path)] = Path(
+        ".blindsight"
+    ),
     model: Annotated[
-        Path | None, typer.Option(help="ONNX classifier or model directory; default: pretrained ResNet50.")
+        Path | None,
+        typer.Option(help="ONNX classifier or model directory; default: pretrained ResNet50.", parser=a_path),
     ] = None,
     formats: Annotated[
         str | None,

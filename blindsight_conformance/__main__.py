@@ -6,13 +6,15 @@ import argparse
 import shlex
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blindsight.arguments import a_path
 from blindsight_conformance import genuine, manifest, runner, table, verifiers
 from blindsight_conformance.verifiers import FOREIGNS, UnavailableError, Verifier
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from blindsight_conformance.book import Case
 
 AGREES, DISAGREES, UNUSABLE, UNAVAILABLE = 0, 1, 2, 3
@@ -29,7 +31,7 @@ def main() -> int:
     run.add_argument("--exec", metavar="COMMAND", help="a verifier of your own, which speaks the protocol")
     run.add_argument("--all", action="store_true", help="cases of this project's own policies, too, for --exec")
     foreign = commands.add_parser("foreign", help="what published verifiers of others let through")
-    foreign.add_argument("--write", metavar="FILE", type=Path, help="put the tables into this page")
+    foreign.add_argument("--write", metavar="FILE", type=a_path, help="put the tables into this page")
     arguments = parser.parse_args()
     if arguments.command == "generate":
         manifest.write()

@@ -7,8 +7,8 @@ import dataclasses
 import json
 import logging
 import sys
-from pathlib import Path
 
+from blindsight.arguments import a_path, program
 from blindsight.files import opened
 from enclave_function import answers
 from enclave_function.bundle import BundleError, BundleInfo, VendorTarget, build, inspect
@@ -70,31 +70,31 @@ def _text(info: BundleInfo) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m enclave_function", description="The deployed function's bundle.")
+    parser = argparse.ArgumentParser(prog=program("enclave_function"), description="The deployed function's bundle.")
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
     asking = groups.add_parser("answers", help="what the function answers to images, all classes, one JSON a line")
     asking.set_defaults(command="answers")
-    asking.add_argument("--model", type=Path, required=True, metavar="DIR", help="model directory")
-    asking.add_argument("files", type=Path, nargs="+", metavar="IMAGE")
+    asking.add_argument("--model", type=a_path, required=True, metavar="DIR", help="model directory")
+    asking.add_argument("files", type=a_path, nargs="+", metavar="IMAGE")
     commands = groups.add_parser("bundle", help="build, inspect or encrypt a bundle")
     actions = commands.add_subparsers(required=True, dest="command", metavar="build|inspect|encrypt")
 
     making = actions.add_parser("build", help="make the deterministic zip of function and model")
-    making.add_argument("--model", type=Path, required=True, metavar="DIR", help="model directory, or a file in it")
-    making.add_argument("--out", type=Path, required=True, metavar="FILE", help="bundle to write, such as bundle.zip")
+    making.add_argument("--model", type=a_path, required=True, metavar="DIR", help="model directory, or a file in it")
+    making.add_argument("--out", type=a_path, required=True, metavar="FILE", help="bundle to write, such as bundle.zip")
     making.add_argument(
         "--vendor",
         metavar="TARGET",
         help="add numpy, onnxruntime and Pillow: python=3.11,platform=manylinux_2_28_x86_64",
     )
     reading = actions.add_parser("inspect", help="print a bundle's checksum, model and contents")
-    reading.add_argument("file", type=Path, metavar="FILE")
+    reading.add_argument("file", type=a_path, metavar="FILE")
     sealing = actions.add_parser("encrypt", help="encrypt a bundle whose model is secret, for attested enclaves")
-    sealing.add_argument("file", type=Path, metavar="FILE", help="the bundle")
-    sealing.add_argument("--out", type=Path, required=True, metavar="FILE", help="encrypted bundle to write")
+    sealing.add_argument("file", type=a_path, metavar="FILE", help="the bundle")
+    sealing.add_argument("--out", type=a_path, required=True, metavar="FILE", help="encrypted bundle to write")
     sealing.add_argument(
         "--key",
-        type=Path,
+        type=a_path,
         required=True,
         metavar="FILE",
         help="answer of `aws kms generate-data-key`, as JSON; - is standard input, so that no disk holds it",

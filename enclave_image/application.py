@@ -88,7 +88,7 @@ def check_bundle(bundle: Path, configured: Mapping[str, bytes]) -> None:
     done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-        raise ImageError(f"{bundle} is no function bundle: {last.removeprefix('error: ')}", "Give --bundle one.")
+        raise ImageError(f"{bundle} is not a function bundle: {last.removeprefix('error: ')}", "Give --bundle one.")
 
 
 def _pinned(configured: Mapping[str, bytes]) -> object:

@@ -6,11 +6,10 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blindsight import files
-from blindsight.arguments import seconds, whole
+from blindsight.arguments import a_path, program, seconds, whole
 from blindsight.eif.expectation import MAX_BUNDLE_BYTES
 from blindsight.errors import BlindsightError
 from enclave_image import application, kernel, locking, packages, requirements, trusted_set, wheels
@@ -19,6 +18,7 @@ from enclave_image.errors import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 _MAX_SMALL_BYTES = 1 << 20
 """Of a key, a certificate or a file of settings."""
@@ -172,14 +172,14 @@ def _unwritable(file: Path, error: OSError) -> ImageError:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m enclave_image", description="Enclave images (EIF).")
+    parser = argparse.ArgumentParser(prog=program("enclave_image"), description="Enclave images (EIF).")
     commands = parser.add_subparsers(required=True, dest="command")
 
     making = commands.add_parser("build", help="build an image, and its description beside it")
     making.add_argument(
-        "--bundle", type=Path, metavar="FILE", help="the function bundle; none where kms.json pins an encrypted one"
+        "--bundle", type=a_path, metavar="FILE", help="the function bundle; none where kms.json pins an encrypted one"
     )
-    making.add_argument("--out", type=Path, required=True, metavar="FILE", help="image to write, such as enclave.eif")
+    making.add_argument("--out", type=a_path, required=True, metavar="FILE", help="image to write, such as enclave.eif")
     making.add_argument(
         "--variant",
         choices=application.VARIANTS,
@@ -189,18 +189,20 @@ def _parser() -> argparse.ArgumentParser:
     making.add_argument(
         "--kernel", choices=kernel.names(), default=DEFAULT_KERNEL, help="see `kernels` (default %(default)s)"
     )
-    making.add_argument("--kernel-image", type=Path, metavar="FILE", help="AWS's bzImage, for AWS's kernels")
-    making.add_argument("--nsm-module", type=Path, metavar="FILE", help="AWS's nsm.ko, for AWS's kernels")
+    making.add_argument("--kernel-image", type=a_path, metavar="FILE", help="AWS's bzImage, for AWS's kernels")
+    making.add_argument("--nsm-module", type=a_path, metavar="FILE", help="AWS's nsm.ko, for AWS's kernels")
     making.add_argument(
-        "--config", type=Path, action="append", default=[], metavar="FILE",
+        "--config", type=a_path, action="append", default=[], metavar="FILE",
         help="measured file for /etc/blindsight; kms.json is also given to the runtime; may be repeated",
     )  # fmt: skip
     making.add_argument("--workers", type=whole, metavar="N", help="workers (default: the enclave's processors)")
     making.add_argument(
         "--call-seconds", type=seconds, metavar="N", help="replace a worker that takes longer (default: the runtime's)"
     )
-    making.add_argument("--sign", type=Path, metavar="KEY", help="sign with this key (PEM, P-384)")
-    making.add_argument("--certificate", type=Path, metavar="FILE", help="certificate of that key (PEM); becomes PCR 8")
+    making.add_argument("--sign", type=a_path, metavar="KEY", help="sign with this key (PEM, P-384)")
+    making.add_argument(
+        "--certificate", type=a_path, metavar="FILE", help="certificate of that key (PEM); becomes PCR 8"
+    )
     making.add_argument("--json", action="store_true", help="print the description instead of a summary")
 
     listing = commands.add_parser("packages", help="list the system packages of images")
@@ -210,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--lock", action="store_true", help="lock the versions that apt offers now, on Debian 12")
     for command in (making, listing):
         command.add_argument(
-            "--cache", type=Path, default=packages.default_cache(), metavar="DIR",
+            "--cache", type=a_path, default=packages.default_cache(), metavar="DIR",
             help="where packages and wheels are kept (default %(default)s)",
         )  # fmt: skip
     kernels = commands.add_parser("kernels", help="list the kernels, and which layers of confinement each has")

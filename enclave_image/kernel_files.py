@@ -27,7 +27,7 @@ def check(described: str, version: str, image: tuple[Path, bytes], module: tuple
     path, content = image
     found = kernel.release(kernel.version(content[: kernel.PREFIX_BYTES]))
     if found is None:
-        raise ImageError(f"{path} is no bzImage that states a version.", f"Give the bzImage of {described}.")
+        raise ImageError(f"{path} is not a bzImage that states a version.", f"Give the bzImage of {described}.")
     if not kernel.is_of(version, found):
         raise ImageError(
             f"The kernel {path} has the version {found}, not {version}.", f"Give the bzImage of {described}."
@@ -36,7 +36,7 @@ def check(described: str, version: str, image: tuple[Path, bytes], module: tuple
     texts = _modinfo(content)
     built_for, name = texts.get("vermagic", "").partition(" ")[0], texts.get("name", "")
     if not built_for or not name:
-        raise ImageError(f"{path} is no kernel module.", f"Give the nsm.ko of {described}.")
+        raise ImageError(f"{path} is not a kernel module.", f"Give the nsm.ko of {described}.")
     if name != "nsm":
         raise ImageError(f"{path} is the module {name[:60]}, not nsm.", f"Give the nsm.ko of {described}.")
     if built_for != found:
@@ -46,7 +46,7 @@ def check(described: str, version: str, image: tuple[Path, bytes], module: tuple
 
 
 def _modinfo(content: bytes) -> dict[str, str]:
-    """The texts of a module by name; none of what is no module."""
+    """The texts of a module by name; none of what is not a module."""
     try:
         (kind,) = struct.unpack_from("<H", content, 16)
         (table,) = struct.unpack_from("<Q", content, 40)

@@ -1,1 +1,1 @@
-"""What runs in the enclave beside the function: evidence, keys, workers and the server that the gateway talks to."""
+"""The program in the enclave that runs the function: evidence, keys, workers and the server for the gateway."""

@@ -1,4 +1,4 @@
-"""The door of the enclave's port: gateways prove that they know its secret (`blindsight.wire.access`)."""
+"""Authentication of gateways at the enclave's port: they prove that they know its secret (`blindsight.wire.access`)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FILE: Final = "gateway_secret"
-"""In the state folder, where nothing else is said."""
+"""Default file in the state folder."""
 _SECONDS: Final = 5.0
-"""From a connection's start to its proof."""
+"""Time from a connection's start to the proof."""
 _MAX_FRAME_BYTES: Final = 64
-"""Of a peer that is not admitted: a nonce or a proof, 32 bytes, and its kind."""
+"""Of an unauthenticated peer: a nonce or a proof, 32 bytes, and its kind."""
 
 
 def load_or_create(path: Path) -> bytes:
-    """The secret in `path`, made if there is none. Raises `ProducerError` (`state_unusable`)."""
+    """Read the secret in `path`, or create it. Raises `ProducerError` (`state_unusable`)."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         publish(path, access.new_secret().encode())
@@ -42,7 +42,9 @@ def load_or_create(path: Path) -> bytes:
 
 
 def guarded(serve: Serve, secret: bytes) -> Serve:
-    """`serve`, for connections whose peer has proven `secret`; others are told so, and closed."""
+    """`serve`, restricted to connections whose peer has proved that it knows `secret`; others get a refusal and are
+    closed.
+    """
 
     async def admit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -66,7 +68,7 @@ def guarded(serve: Serve, secret: bytes) -> Serve:
 
 
 async def _proves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secret: bytes) -> bool:
-    """Raises `TransportError` or `OSError` for a connection that is lost, or speaks no such frames."""
+    """Raises `TransportError` or `OSError` if the connection is lost or sends other frames."""
     hello = await frames.read(reader, limit=_MAX_FRAME_BYTES)
     if hello is None:
         raise TransportError("connection_lost", "The peer hung up without a word.")

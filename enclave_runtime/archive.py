@@ -19,27 +19,28 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES: Final = 20_000
 MAX_DIRECTORY_BYTES: Final = 8 * 1024 * 1024
-"""Of an archive's table of its files: some 400 for each. It is parsed as a whole before the files can be counted."""
+"""Of an archive's file table: about 400 bytes per file. It must be parsed as a whole before the files can be
+counted."""
 MAX_UNPACKED_BYTES: Final = 1_000_000_000
 """Largest function, unpacked: Cape's own limit for a deployment."""
 
 CHUNK: Final = 1 << 20
 PREFIX: Final = "blindsight-function-"
-"""Of the private folders' names; the runtime's tag follows."""
+"""Prefix of the private folders' names; the runtime's tag follows."""
 
 
 class BadBundle(Exception):
-    """The bundle is not what was asked for, or not safe to unpack."""
+    """The bundle is not the requested one, or not safe to unpack."""
 
 
 def memory() -> Path | None:
-    """The system's memory file system, if it has one; None stands for the usual place of temporary files."""
+    """The system's memory file system; None, which means the default folder for temporary files, if there is none."""
     shm = Path("/dev/shm")  # noqa: S108 -- only fresh, private files and folders are made inside
     return shm if shm.is_dir() else None
 
 
 def private_folder() -> Path:
-    """A fresh folder in memory that only this user can list. Also removes what killed runtimes left behind."""
+    """A new folder in memory that only this user can list. Also removes folders of killed runtimes."""
     _remove_left_behind()
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{leftover.tag()}-", dir=memory()))
     # Passed through by processes with user ids of their own, to what they know of.
@@ -48,7 +49,7 @@ def private_folder() -> Path:
 
 
 def unguessable(folder: Path) -> Path:
-    """A fresh folder in one that others cannot list: who has not been told its name does not find it."""
+    """A new folder with a random name inside one that others cannot list, so that they cannot find it."""
     inner = folder / secrets.token_hex(16)
     inner.mkdir()
     inner.chmod(0o711)
@@ -57,7 +58,7 @@ def unguessable(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
-    """The archive in `file`. Raises `BadBundle`, also for what goes wrong while it is read inside the context."""
+    """Open the archive in `file`. Raises `BadBundle`, also for read errors inside the context."""
     try:
         with zipfile.ZipFile(_Reader(file)) as archive:
             yield archive
@@ -68,7 +69,7 @@ def opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
 
 
 class _Reader:
-    """What `zipfile` sees of a file: the table is the one thing of which it reads more than a piece at once."""
+    """A file wrapper for `zipfile`, which limits the size of the file table, the only part that is read as a whole."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.seek, self.tell, self._read = file.seek, file.tell, file.read
@@ -84,7 +85,7 @@ class _Reader:
 
 
 def check(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The entries of an archive that may be unpacked, by what it announces. Raises `BadBundle`."""
+    """The entries of an archive that can be unpacked, judged by its file table. Raises `BadBundle`."""
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
         raise BadBundle("the bundle has too many files or too many bytes")
@@ -97,7 +98,7 @@ def check(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def unpack(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Unpack into the empty `folder`. Raises `BadBundle`; the folder is then to be removed."""
+    """Unpack into the empty `folder`. Raises `BadBundle`; the caller then removes the folder."""
     for entry in check(archive):
         if entry.is_dir():
             continue
@@ -120,7 +121,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
 
 
 def _remove_left_behind() -> None:
-    """Remove the folders of runtimes that were killed: 100 MB of memory each that no other process would give back."""
+    """Remove the folders of killed runtimes, which occupy 100 MB of memory each."""
     for place in (memory() or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
         if leftover.is_gone(place.name.removeprefix(PREFIX).partition("-")[0]):
             shutil.rmtree(place, ignore_errors=True)

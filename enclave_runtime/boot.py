@@ -32,7 +32,7 @@ _INSTALLED = ("site-packages", "dist-packages")
 
 
 class SourceOnlyLoader(SourceFileLoader):
-    """Neither reads nor writes compiled files, but those of `kept`."""
+    """Neither reads nor writes compiled files, except those in `kept`."""
 
     kept: ClassVar[Path | None] = None
     keeps: ClassVar[bool] = False
@@ -57,12 +57,12 @@ class SourceOnlyLoader(SourceFileLoader):
 
 
 def command(*arguments: str) -> list[str]:
-    """What starts this file with these arguments."""
+    """The command line that starts this file with these arguments."""
     return [sys.executable, "-I", "-S", "-B", str(Path(__file__).resolve()), *arguments]
 
 
 def install() -> None:
-    """Import measured packages from sources only, for the rest of the process's life."""
+    """Import measured packages only from sources, for the rest of the process."""
     finder = FileFinder.path_hook((ExtensionFileLoader, EXTENSION_SUFFIXES), (SourceOnlyLoader, SOURCE_SUFFIXES))
 
     def measured(path: str) -> PathEntryFinder:
@@ -82,11 +82,11 @@ def install() -> None:
 
 
 def _ignored(*_: object) -> None:
-    """In place of what `site` would run."""
+    """Replaces what `site` would run."""
 
 
 def main() -> int:
-    """Run the module's `main`, which is given the remaining arguments."""
+    """Run the module's `main` with the remaining arguments."""
     arguments = sys.argv[1:]
     if arguments[0] in {"--bytecode", "--compile"}:
         SourceOnlyLoader.kept = Path(arguments[1])

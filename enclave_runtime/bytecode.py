@@ -1,6 +1,6 @@
-"""Compiled code for the processes that this runtime starts, made by itself from the measured sources.
+"""Compiled code for the runtime's child processes, which the runtime compiles itself from the measured sources.
 
-Each worker would need some tenths of a second more if it had to compile what it imports.
+Otherwise each worker would need some tenths of a second to compile its imports.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ MODULES: Final = (
     "PIL.PpmImagePlugin",
     "PIL.WebPImagePlugin",
 )
-"""What nearly every process imports; others it compiles itself."""
+"""Modules that nearly every process imports; a process compiles others itself."""
 
 
 class Bytecode:
-    """A private folder of compiled code, filled by a process beside this one. Use `with`; the folder goes with it.
+    """A private folder of compiled code, filled by a separate process. Use `with`, which removes the folder at the end.
 
-    Files appear in it complete: nothing waits for them.
+    Files appear in it complete, so no process has to wait for them.
     """
 
     def __init__(self, variant: Variant) -> None:
@@ -59,7 +59,7 @@ class Bytecode:
         )
 
     async def wait(self) -> None:
-        """Wait for the end of the process that fills it, so that it leaves no zombie."""
+        """Wait until the process that fills it has ended, so that it leaves no zombie."""
         await asyncio.to_thread(self._process.wait)
 
     def __enter__(self) -> Bytecode:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import blindsight
-from blindsight.arguments import seconds, whole
+from blindsight.arguments import a_path, seconds, whole
 from blindsight.attestation.claims import CLAIMS_PCR, expected_pcr16
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.release import Release
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("serve", help="run the enclave until SIGTERM")
     command.add_argument(
         "--bundle",
-        type=Path,
+        type=a_path,
         help="the function bundle: encrypted, or none, where --kms pins one",
     )
     command.add_argument("--function-checksum", metavar="HEX", help="refuse any other bundle")
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         help="`nsm`: the enclave's security module signs, or the start is refused (default %(default)s)",
     )
     command.add_argument(
-        "--state", type=Path, required=True, help="folder of the port's secret, and in simulation of the root's key"
+        "--state", type=a_path, required=True, help="folder of the port's secret, and in simulation of the root's key"
     )
     command.add_argument("--workers", type=whole, default=os.cpu_count(), help="worker processes (default: processors)")
     command.add_argument(
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--gateway-secret",
-        type=Path,
+        type=a_path,
         metavar="FILE",
         help="secret that gateways prove to know, made if there is none (default: gateway_secret in the state folder)",
     )
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--kms",
-        type=Path,
+        type=a_path,
         metavar="FILE",
         help="measured settings of AWS KMS, which releases the root secret, and the key of an encrypted bundle",
     )
@@ -129,20 +129,20 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("files", help="print which files of this tree an enclave image contains, as JSON")
     _add_variant_option(command)
     command = commands.add_parser("measure", help="print what evidence of this runtime and a bundle will say, as JSON")
-    command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
+    command.add_argument("--bundle", type=a_path, required=True, help="the function bundle")
     _add_variant_option(command)
     command = commands.add_parser("policy", help="print a policy that accepts this runtime, bundle and root only")
-    command.add_argument("--bundle", type=Path, required=True, help="the function bundle")
+    command.add_argument("--bundle", type=a_path, required=True, help="the function bundle")
     command.add_argument(
-        "--state", type=Path, required=True, help="folder of the simulated root, made if there is none"
+        "--state", type=a_path, required=True, help="folder of the simulated root, made if there is none"
     )
-    command.add_argument("--out", type=Path, help="write it to this file instead")
+    command.add_argument("--out", type=a_path, help="write it to this file instead")
     _add_variant_option(command)
     return parser
 
 
 class _Retired(argparse.Action):
-    """Of earlier releases; one that starts the enclave should read what to say instead."""
+    """Options of earlier releases; their error names the replacement."""
 
     def __call__(
         self,
@@ -186,7 +186,7 @@ def _three_quarters_of_memory() -> int:
 
 
 def main() -> int:
-    """Run one command; one line on standard error says what went wrong."""
+    """Run one command. Errors are one line on standard error."""
     arguments = _parser().parse_args()
     try:
         if "variant" in arguments:
@@ -255,7 +255,7 @@ def main() -> int:
 
 
 def _missing(arguments: argparse.Namespace) -> str | None:
-    """What is wrong with the options of `serve`, taken together."""
+    """The fault of the options of `serve`, considered together."""
     if (arguments.kms is None) != (arguments.boot_config is None):
         return "--kms and --boot-config go together; give both, or none"
     if arguments.insecure_open_port and arguments.gateway_secret is not None:

@@ -122,7 +122,7 @@ class EnclaveServer:
                 case FrameKind.STATUS_REQUEST:
                     return frames.encode(FrameKind.STATUS, frames.pack(self._status()))
                 case _:
-                    raise TransportError("bad_frame", "This frame is no question.")
+                    raise TransportError("bad_frame", "This frame is not a question.")
         except (SealingError, TransportError) as error:
             return frames.encode(FrameKind.REFUSAL, frames.pack({"code": error.code}))
 

@@ -12,13 +12,16 @@ from typing import Final
 import httpx2
 
 from blindsight import arguments, files, interrupt
+from blindsight.arguments import a_path
 from blindsight.attestation import Policy
-from blindsight.client import routes
-from blindsight.errors import BlindsightError
-from evil_gateway import demo
+from blindsight.client import addresses, routes
+from blindsight.errors import BlindsightError, TransportError
+from evil_gateway import demo, honest
 from evil_gateway.app import EvilGateway
+from evil_gateway.honest import NothingToShowError
 from evil_gateway.tricks import TRICKS
 
+_DESCRIPTION: Final = "Play tricks on the client, or serve one for a browser."
 _URL: Final = "http://127.0.0.1:8000"
 _POLICY: Final = Path(".blindsight/policy.json")
 _STATE: Final = Path(".blindsight/enclave")
@@ -28,13 +31,13 @@ _MAX_PHOTO_BYTES = 256 << 20
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="blindsight demo evil-gateway", description=__doc__)
+    parser = argparse.ArgumentParser(prog=arguments.program("evil_gateway"), description=_DESCRIPTION)
     parser.add_argument("--url", help=f"the honest gateway (default BLINDSIGHT_URL, or {_URL})")
-    parser.add_argument("--policy", type=Path, help=f"the client's (default {_POLICY})")
+    parser.add_argument("--policy", type=a_path, help=f"the client's (default {_POLICY})")
     parser.add_argument(
-        "--state", type=Path, help=f"folder of the simulated root, for what only its host can play (default {_STATE})"
+        "--state", type=a_path, help=f"folder of the simulated root, for what only its host can play (default {_STATE})"
     )
-    parser.add_argument("--photo", type=Path, help="the photo to send (default: a grey square)")
+    parser.add_argument("--photo", type=a_path, help="the photo to send (default: a grey square)")
     parser.add_argument("--trick", choices=list(TRICKS), metavar="NAME", help="this one only; see --list")
     parser.add_argument("--list", action="store_true", help="name the tricks and end")
     parser.add_argument("--serve", action="store_true", help="serve --trick, to open in a browser, until Ctrl-C")
@@ -42,14 +45,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _without_effect(options: argparse.Namespace) -> str | None:
-    """What is wrong with the options, taken together."""
+def _without_effect(options: argparse.Namespace) -> tuple[str, str] | None:
+    """What is wrong with the options, taken together, and the next step."""
     given = {name for name, value in vars(options).items() if value}
     if options.serve:
         unused, reason = given & {"photo", "policy"}, "with --serve: the browser has its own"
     else:
         unused, reason = given & {"port"}, "without --serve"
-    return f"--{min(unused)} has no effect {reason}; leave it out" if unused else None
+    return (f"--{min(unused)} has no effect {reason}", "leave it out") if unused else None
 
 
 def main() -> int:
@@ -60,41 +63,78 @@ def main() -> int:
             print(f"{trick.name:24} {trick.story}")
         return 0
     if problem := _without_effect(options):
-        return _fail(problem)
-    tricks = [TRICKS[options.trick]] if options.trick else list(TRICKS.values())
-    folder = options.state or _STATE
-    state = folder if folder.is_dir() else None
+        return _fail(*problem)
     url = options.url or os.environ.get("BLINDSIGHT_URL") or _URL
-    if not url.startswith(("http://", "https://")):
-        return _fail(f"{url} is no address of a gateway; it begins with http:// or https://, as in http://{url}")
+    if fault := addresses.fault(url):
+        return _fail(*fault.told(url, "--url"))
     try:
-        with routes.blocking(url, timeout=10) as client:
-            client.get("/livez").raise_for_status()
-        evil = EvilGateway(url, state)
-        if options.serve:
-            return _serve(evil, options.trick, _PORT if options.port is None else options.port)
-        played = [trick for trick in tricks if state is not None or not trick.needs_root]
-        photo = files.read(options.photo, _MAX_PHOTO_BYTES) if options.photo else demo.PHOTO
-        if options.trick and not any(trick.code is not None for trick in played):
-            why = "--state, the folder of the simulated root" if not played else "a browser: add --serve"
-            return _fail(f"{options.trick} needs {why}")
-        outcomes = demo.run(evil, played, Policy.load(options.policy or _POLICY), photo)
+        return _play(options, url)
+    except NothingToShowError as error:
+        return _fail(str(error), error.next_step)
+    except httpx2.HTTPStatusError as error:
+        return _fail(f"{error.request.url} answers {error.response.status_code}", "look with `blindsight doctor`")
     except httpx2.HTTPError as error:
-        return _fail(f"{url} does not answer ({type(error).__name__}); start it with `blindsight up`")
-    except (BlindsightError, OSError) as error:
-        return _fail(str(error))
+        if reason := routes.untrusted(error):
+            what = f"{url} shows a certificate that is not trusted here: {reason}"
+            return _fail(what, TransportError.NEXT_STEPS["certificate_refused"])
+        return _fail(f"{url} does not answer ({type(error).__name__})", "start it with `blindsight up`, or give --url")
+    except BlindsightError as error:
+        return _fail(str(error), error.next_step)
+    except OSError as error:
+        what = f"{error.filename} cannot be used: {error.strerror}" if error.filename else str(error)
+        return _fail(what, "check the path and this user's rights")
     except KeyboardInterrupt:
-        _fail("interrupted")
+        _fail("interrupted.")
         return interrupt.EXIT_STATUS
+
+
+def _play(options: argparse.Namespace, url: str) -> int:
+    with routes.blocking(url, timeout=10) as client:
+        client.get("/livez").raise_for_status()
+    state = _state(options.state, url)
+    evil = EvilGateway(url, state)
+    if options.serve:
+        return _serve(evil, options.trick, _PORT if options.port is None else options.port)
+    tricks = [TRICKS[options.trick]] if options.trick else list(TRICKS.values())
+    played = [trick for trick in tricks if state is not None or not trick.needs_root]
+    if options.trick and not any(trick.code is not None for trick in played):
+        if played:
+            return _fail(f"{options.trick} needs a browser", "add --serve")
+        what = f"{options.trick} needs --state, the folder of the simulated root"
+        return _fail(what, "give --state of the stack that serves there")
+    photo = _photo(options.photo) if options.photo else demo.PHOTO
+    policy = Policy.load(options.policy or _POLICY)
+    outcomes = demo.run(evil, played, policy, photo)
     demo.show(outcomes)
     if len(played) < len(tricks):
         print(f"{len(tricks) - len(played)} tricks need --state, the folder of the simulated root.")
     return 0 if all(outcome.as_expected for outcome in outcomes) else 1
 
 
+def _state(given: Path | None, url: str) -> Path | None:
+    """The folder of the root that the honest gateway's evidence descends from; None where there is none by default."""
+    folder = honest.root_folder(given or _STATE)
+    if folder is not None and honest.has_root_of(folder, url):
+        return folder
+    if given is None:
+        return None
+    if folder is None:
+        what = f"{given} has no simulated root"
+    else:
+        what = f"the simulated root in {folder} is not that of the enclave behind {url}"
+    raise NothingToShowError(what, "give --state of the stack that serves there, or leave --state out")
+
+
+def _photo(path: Path) -> bytes:
+    try:
+        return files.read(path, _MAX_PHOTO_BYTES)
+    except OSError as error:
+        raise NothingToShowError(f"{path} cannot be read: {error.strerror}", "give --photo an image") from error
+
+
 def _serve(evil: EvilGateway, name: str | None, port: int) -> int:
     if name is None:
-        return _fail("--serve plays one trick: name it with --trick; --list shows them")
+        return _fail("--serve plays one trick", "name it with --trick; --list shows them")
     evil.play(TRICKS[name])
     with demo.serving(evil, port) as url:
         print(f"{url} {TRICKS[name].story}. Ctrl-C ends it.", flush=True)
@@ -105,8 +145,10 @@ def _serve(evil: EvilGateway, name: str | None, port: int) -> int:
     return 0
 
 
-def _fail(message: str) -> int:
-    print(f"evil_gateway: {message}", file=sys.stderr)
+def _fail(message: str, next_step: str = "") -> int:
+    print(f"error: {message}", file=sys.stderr)
+    if next_step:
+        print(f"next:  {next_step}", file=sys.stderr)
     return 1
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from blindsight import Client
 from blindsight.errors import BlindsightError, EvidenceError
 from blindsight.problems import Problem
+from evil_gateway import honest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,9 +86,15 @@ def meet(trick: Trick, url: str, policy: Policy, photo: bytes) -> Outcome:
 
 
 def run(evil: EvilGateway, tricks: Iterable[Trick], policy: Policy, photo: bytes) -> list[Outcome]:
-    """Play the tricks that can be played on the Python client, one after the other."""
+    """Play the tricks that can be played on the Python client, one after the other.
+
+    Raises `NothingToShowError` where the client does not even believe the honest gateway: then it would refuse every
+    trick, and for none of their reasons.
+    """
     outcomes = []
     with serving(evil) as url:
+        evil.play(None)
+        honest.require_believed(url, policy, photo)
         for trick in tricks:
             if trick.code is not None:
                 evil.play(trick)

@@ -1,1 +1,3 @@
-"""The web gateway, on the untrusted host: takes photos, seals, relays, answers. Trusted for availability only."""
+"""The web gateway on the untrusted host: accepts photos, encrypts them, relays sealed messages, and answers. Trusted
+for availability only.
+"""

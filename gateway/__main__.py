@@ -1,13 +1,15 @@
-"""`python -m gateway` serves; `token` makes API tokens; `boot-config` and `forward` are for an enclave on this host."""
+"""`python -m gateway serve` serves; `token` creates API tokens; `boot-config` and `forward` serve an enclave on this
+host.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
-from pathlib import Path
 
 from blindsight import interrupt
+from blindsight.arguments import a_path
 from blindsight.errors import AddressError, KmsError
 from blindsight.wire.address import Address
 from gateway import bootconfig, forward, log, tokens
@@ -16,17 +18,17 @@ from gateway.tokens import BadTokenFile
 
 
 def main() -> int:
-    """Run one command; one line on standard error says what went wrong."""
+    """Run one command. Errors are one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("serve", help="serve until SIGTERM (the default); settings come from the environment")
     command = commands.add_parser("token", help="make an API token, print it once and store its hash")
     command.add_argument("name", help="what to call it")
-    command.add_argument("--file", type=Path, required=True, help="the file that BLINDSIGHT_TOKENS_FILE names")
+    command.add_argument("--file", type=a_path, required=True, help="the file that BLINDSIGHT_TOKENS_FILE names")
     command = commands.add_parser("boot-config", help="give an enclave what it needs to ask AWS KMS: docs/kms.md")
     command.add_argument("--listen", required=True, metavar="URL", help="where its enclave asks: vsock://-1:9001")
-    command.add_argument("--file", type=Path, required=True, help="the ciphertexts, as JSON")
-    command.add_argument("--bundle", type=Path, help="the encrypted bundle, if the image has none")
+    command.add_argument("--file", type=a_path, required=True, help="the ciphertexts, as JSON")
+    command.add_argument("--bundle", type=a_path, help="the encrypted bundle, if the image has none")
     forward.add_options(commands.add_parser("forward", help="carry an enclave's connections to one destination"))
     arguments = parser.parse_args()
     try:

@@ -1,4 +1,4 @@
-"""Bounded admission: a request either gets a place at once or is told at once to come back."""
+"""Bounded admission: a request gets a place at once, or a 503 at once."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Places:
         return self._taken >= self._places
 
     def refusal(self) -> Problem:
-        """What one is told, and counted as, for whom there is no place."""
+        """The problem, and the metric's reason, if no place is free."""
         self._metrics.rejected.labels("overloaded").inc()
         return Problem("overloaded", f"All {self._places} places are taken.")
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place. Raises `Problem` (`overloaded`)."""
+        """Hold a place for the block. Raises `Problem` (`overloaded`)."""
         if self.full:
             raise self.refusal()
         self._taken += 1
@@ -43,7 +43,9 @@ class Places:
 
 
 class Admission(Places):
-    """Places for requests that hold an image. Given out before the body is read, so that memory is bounded too."""
+    """Places for requests with an image. A request gets its place before its body is read, so memory is bounded,
+    too.
+    """
 
     def __init__(self, places: int, metrics: Metrics) -> None:
         super().__init__(places, metrics)
@@ -56,7 +58,7 @@ class Admission(Places):
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place. Raises `Problem` (`overloaded`, `draining`)."""
+        """Hold a place for the block. Raises `Problem` (`overloaded`, `draining`)."""
         self.check()
         with super().place():
             self._metrics.in_progress.inc()

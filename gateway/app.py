@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Build the gateway. Raises `PolicyError` or `BadTokenFile` for files that cannot be used."""
+    """Assemble the gateway. Raises `PolicyError` or `BadTokenFile` for invalid files."""
     services = _services(settings)
 
     @contextlib.asynccontextmanager

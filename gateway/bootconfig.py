@@ -1,6 +1,6 @@
-"""`python -m gateway boot-config`: the host gives its enclave the ciphertexts, and the encrypted bundle (docs/kms.md).
+"""`python -m gateway boot-config`: serves the ciphertexts and the encrypted bundle to the enclave (docs/kms.md).
 
-What it serves is useless without the key management service, so every connection is answered.
+The data are useless without the key management service, so every connection is answered.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _log = logging.getLogger(__name__)
 
 _PIECE: Final = 1 << 18
 _SECONDS: Final = 600.0
-"""For one enclave, with its bundle."""
+"""Time limit for one enclave, including its bundle."""
 
 
 class BootConfigServer:
-    """Answers every connection with the files as they are then, so that a new ciphertext needs no restart."""
+    """Answers every connection with the current files, so that a new ciphertext needs no restart."""
 
     def __init__(self, file: Path, bundle: Path | None) -> None:
         """Raises `KmsError` (`invalid_boot_config`), `OSError`."""
@@ -39,7 +39,7 @@ class BootConfigServer:
             _length(bundle)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection; what the other side sends is not read."""
+        """Serve one connection, without reading from it."""
         del reader
         try:
             async with asyncio.timeout(_SECONDS):

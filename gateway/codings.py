@@ -1,6 +1,6 @@
-"""`Content-Encoding` of request bodies (RFC 9110, 8.4): gzip and deflate, opened piece by piece.
+"""`Content-Encoding` of request bodies (RFC 9110, section 8.4): streaming gzip and deflate decoders.
 
-What reads the pieces counts them: a megabyte can hold a gigabyte, of which never more than one piece is there.
+A compressed megabyte can expand to a gigabyte. The decoder yields small pieces, which the caller counts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import Headers
 
 TAKEN: Final = "gzip, deflate"
-"""For `Accept-Encoding` of a refusal (RFC 9110, 15.5.16)."""
+"""For `Accept-Encoding` of a refusal (RFC 9110, section 15.5.16)."""
 
 _PIECE_BYTES: Final = 256 * 1024
 _NAMES: Final = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}  # RFC 9110, 8.4.1.3
@@ -26,15 +26,15 @@ _DEFLATE: Final = 8
 
 
 class UnknownCodingError(ValueError):
-    """The body is encoded in a way that is not taken."""
+    """The body has an unsupported coding."""
 
 
 class BrokenCodingError(ValueError):
-    """The body is not encoded as it says; the message says why, and quotes nothing."""
+    """The body does not have the stated coding; the message states the reason, and quotes nothing."""
 
 
 def coding_of(headers: Headers) -> str:
-    """`gzip`, `deflate`, or nothing. Raises `UnknownCodingError`, also for more than one coding."""
+    """`gzip`, `deflate`, or an empty string. Raises `UnknownCodingError`, also for more than one coding."""
     listed = ",".join(headers.getlist("content-encoding")).split(",")
     codings = [coding for coding in (text.strip().lower() for text in listed) if coding not in {"", "identity"}]
     if not codings:
@@ -45,12 +45,12 @@ def coding_of(headers: Headers) -> str:
 
 
 def room(limit: int) -> int:
-    """Bytes that `limit` bytes take when they are encoded but do not get smaller by it."""
+    """Maximum encoded size of `limit` incompressible bytes."""
     return limit + limit // 128 + 1024
 
 
 async def opened(chunks: AsyncIterator[bytes], coding: str) -> AsyncGenerator[bytes, None]:
-    """The content of `chunks`, in pieces of at most 256 KiB. Raises `BrokenCodingError`."""
+    """Decode `chunks` in pieces of at most 256 KiB. Raises `BrokenCodingError`."""
     stream = _Stream(coding)
     async for chunk in chunks:
         for piece in stream.feed(chunk):
@@ -93,5 +93,5 @@ class _Stream:
 
 
 def _is_zlib(start: bytes) -> bool:
-    """Whether a `deflate` body has the header that RFC 9110 asks for; some programs leave it out."""
+    """Whether a `deflate` body has the header that RFC 9110 requires; some programs omit it."""
     return start[0] & 0x0F == _DEFLATE and int.from_bytes(start[:2], "big") % 31 == 0

@@ -1,4 +1,4 @@
-"""A bound on open connections, in all and from one address."""
+"""Limits on open connections, in total and for each address."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 MOST: Final = 1024
 MOST_FROM_ONE_ADDRESS: Final = 512
 _IPV6_SITE_BITS: Final = 64
-"""What one caller is given at the least (RFC 6177), so that single addresses of it count for nothing."""
+"""The smallest network assigned to a site (RFC 6177), so that a caller cannot use many addresses."""
 
 
 def source_of(address: str) -> str:
-    """What counts as one caller: an IPv4 address or an IPv6 network of 64 bits."""
+    """The identity of a caller: an IPv4 address or an IPv6 network of 64 bits."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -27,14 +27,14 @@ def source_of(address: str) -> str:
 
 
 class Occupant(Protocol):
-    """What has a place."""
+    """The holder of a place."""
 
     def give_way(self) -> None:
-        """End at once: another needs the place."""
+        """Close at once, because another connection needs the place."""
 
 
 class Place:
-    """One connection's, from its acceptance to its end."""
+    """The place of one connection, from its acceptance to its end."""
 
     def __init__(self, connections: Connections, source: str) -> None:
         self._connections = connections
@@ -42,17 +42,17 @@ class Place:
         self._left = False
 
     def wait(self, occupant: Occupant) -> None:
-        """The connection waits for a request: it may have to give way."""
+        """The connection waits for a request, so it can be closed to make room."""
         self._connections._waiting.pop(self, None)  # noqa: SLF001 -- its other half
         if not self._left:
             self._connections._waiting[self] = occupant  # noqa: SLF001 -- the two are one
 
     def work(self) -> None:
-        """A request has come: it may stay until that is answered."""
+        """A request has arrived: the connection stays open until it is answered."""
         self._connections._waiting.pop(self, None)  # noqa: SLF001 -- the two are one
 
     def leave(self) -> None:
-        """The connection is closed. Doing so again changes nothing."""
+        """The connection is closed. Can be called repeatedly."""
         if not self._left:
             self._left = True
             self.work()
@@ -60,12 +60,12 @@ class Place:
 
 
 class Connections:
-    """The places of some listeners. Where all are taken, the connection that has waited longest gives way."""
+    """The places of some listeners. At the limit, the connection that has waited longest is closed."""
 
     def __init__(
         self, most: int = MOST, most_from_one_address: int = MOST_FROM_ONE_ADDRESS, proxies: Container[str] = ()
     ) -> None:
-        """`proxies`: addresses that stand for many callers, and may have all connections."""
+        """`proxies`: addresses without a limit of their own, because they represent many callers."""
         self._proxies = proxies
         self._most = most
         self._most_from_one = most_from_one_address
@@ -80,7 +80,7 @@ class Connections:
         return self._open >= self._most
 
     def enter(self, address: str) -> Place | None:
-        """A place for a connection from `address`; None if that has as many as it may."""
+        """A place for a connection from `address`; None if that address is at its limit."""
         source = source_of(address)
         if self._by_source[source] >= self._most_from_one and address not in self._proxies:
             return None
@@ -89,7 +89,7 @@ class Connections:
         return Place(self, source)
 
     def make_room(self) -> bool:
-        """End the connection that has waited longest; False if there is none. Its place is free a moment later."""
+        """Close the connection that has waited longest; False if there is none. Its place is free a moment later."""
         place = next(iter(self._waiting), None)
         if place is None:
             return False
@@ -97,7 +97,7 @@ class Connections:
         return True
 
     def tell(self, when_there_is_room: Callable[[], None]) -> None:
-        """Have it called, once, as soon as a place is free."""
+        """Call the function once, as soon as a place is free."""
         self._to_tell.append(when_there_is_room)
 
     def _leave(self, source: str) -> None:

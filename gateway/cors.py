@@ -1,7 +1,8 @@
-"""Which of the gateway's resources a page of another origin may use, and what it may read of the answers.
+"""CORS: which resources pages of other origins can use, and what they can read of the answers.
 
-All of them, for the origins that the operator lists; the sealed lane for any, above all for the single file opened from
-disk. Nothing here goes by cookies or other credentials of a browser's, so none are ever allowed (Fetch standard, 3.2).
+The operator's listed origins can use everything; any origin can use the sealed lane, as the single-file page opened
+from disk does. The gateway uses no cookies or other browser credentials, so it never allows any (Fetch standard,
+section 3.2).
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SEALED: Final = frozenset({"/ohttp", "/classify"})
-"""Where callers' own sealed messages are passed on."""
+"""Paths that relay sealed messages of callers."""
 
 SHARED: Final = frozenset({"/attestation", "/.well-known/ohttp-gateway", "/ohttp"})
-"""The sealed lane. What is sealed is no page's to misuse."""
+"""The sealed lane. Pages of any origin can use it, because they gain nothing by it."""
 
 _EXPOSED: Final = (
     b"access-control-expose-headers",
     b"accept-encoding, allow, retry-after, www-authenticate, x-request-id",
 )
-"""What a client decides by beside the body; `Content-Type` and `Content-Length` may be read anyway."""
+"""Header fields that clients need besides the body; `Content-Type` and `Content-Length` are always readable."""
 _PREFLIGHT: Final = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
     (b"access-control-allow-headers", b"authorization, content-type, content-encoding, x-request-id"),
     (b"access-control-max-age", b"600"),
 ]
 _BY_ORIGIN: Final = (b"vary", b"Origin")
-"""For caches: another page gets another answer."""
+"""For caches: the answer depends on the origin."""
 
 
 class SharedWithPages:
-    """Adds the headers of the Fetch standard's CORS protocol, and answers its preflight requests."""
+    """Adds the header fields of the Fetch standard's CORS protocol, and answers preflight requests."""
 
     def __init__(self, app: ASGIApp, trusted: Iterable[str] = ()) -> None:
-        """`trusted`: origins of other sites whose pages may use everything."""
+        """`trusted`: origins of other sites whose pages can use everything."""
         self._app = app
         self._trusted = {parse_origin(text) for text in trusted} - {None}
 
@@ -65,7 +66,7 @@ class SharedWithPages:
             await self._app(scope, receive, shared)
 
     def _trusted_origin(self, scope: Scope) -> bytes:
-        """The origin of the page that asks, if it is listed; else nothing."""
+        """The page's origin, if it is listed; otherwise empty."""
         origins = Headers(scope=scope).getlist("origin")
         is_trusted = len(origins) == 1 and parse_origin(origins[0]) in self._trusted
         return origins[0].encode("latin-1") if is_trusted else b""
@@ -86,7 +87,7 @@ class SharedWithPages:
 
 
 def is_open_to_all_pages(scope: Scope) -> bool:
-    """Whether this request, which changes something, is a sealed message for the enclave."""
+    """Whether this state-changing request is a sealed message for the enclave."""
     return scope["path"] in SEALED and is_sealed(Request(scope))
 
 

@@ -1,4 +1,4 @@
-"""A deadline for callers to take what is written to them."""
+"""A deadline for callers to read the data written to them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HIGH_WATER_BYTES: Final = 64 * 1024
-"""Above which the application waits before it writes on."""
+"""Unread bytes above which the application has to wait."""
 _BYTES_PER_SECOND: Final = 1 << 20
-"""At least as fast must be taken what is too much for the time alone: results of Cape functions have up to 100 MB."""
+"""Minimum speed for answers that are too large for the fixed time: results of Cape functions have up to 100 MB."""
 
 
 class WriteDeadline:
-    """Cuts a connection whose peer leaves something unread for too long, however much it reads meanwhile.
+    """Aborts a connection whose peer leaves data unread for too long.
 
-    Closing would not do: it waits for the peer.
+    Closing would not suffice, because it waits for the peer.
     """
 
     def __init__(self, transport: asyncio.Transport, seconds: float, cut: Callable[[], None]) -> None:
-        """`cut` is told of it."""
+        """`cut` is called when the connection is aborted."""
         self._transport = transport
         self._seconds = seconds
         self._cut = cut
@@ -32,7 +32,7 @@ class WriteDeadline:
         transport.set_write_buffer_limits(high=_HIGH_WATER_BYTES, low=0)
 
     def look(self) -> None:
-        """Begin to count if something is unsent, and end if nothing is. To be called when either may be new."""
+        """Start the timer if data is unsent, stop it if none is. Call it when either can have changed."""
         if not self._unsent():
             self._since = None
         elif self._since is None:

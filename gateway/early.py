@@ -1,4 +1,4 @@
-"""Refusing for want of places before anything else is done for a request."""
+"""Refusal of requests before any other processing, while no place is free."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.request")
 
 GUARDED: Final = frozenset({"/classify", "/classify/batch", "/ohttp"})
-"""Where a `POST` needs a place."""
+"""Paths whose `POST` requests need a place."""
 
 LINES: Final = 5
-"""Of the log, for refusals in a window; the others are counted in one line at its end."""
+"""Log lines for refusals in a window; the others are counted in one line at its end."""
 WINDOW_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
 class _Route:
-    """As much of one as the middleware records."""
+    """The attributes of a route that the middleware records."""
 
     path: str
 
 
 class EarlyRefusal:
-    """Asked before the application: refuses with `overloaded` what would find no place.
+    """Refuses, before the application runs, requests that would get no place, with `overloaded`.
 
-    The answer is the one that the route would give: routing and all that FastAPI does on the way to it are most of what
-    a refusal costs.
+    The answer equals the route's own. Routing and FastAPI's processing would be most of the cost of a refusal.
     """
 
     def __init__(self, app: ASGIApp, admission: Admission, authenticate: Callable[[Request], None]) -> None:
@@ -67,13 +66,13 @@ class EarlyRefusal:
 
 
 class RefusalLog:
-    """Keeps the log short while many are refused."""
+    """Limits the number of log lines while many requests are refused."""
 
     def __init__(self) -> None:
         self._seen = 0
 
     def may_tell(self) -> bool:
-        """Whether this refusal gets a line of its own."""
+        """Whether this refusal gets a log line of its own."""
         self._seen += 1
         if self._seen == 1:
             asyncio.get_running_loop().call_later(WINDOW_SECONDS, self._sum_up)

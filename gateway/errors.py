@@ -1,4 +1,4 @@
-"""Every refusal as RFC 9457 problem details: ours and the framework's."""
+"""RFC 9457 problem details for all refusals, including the framework's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 RETRY_AFTER_SECONDS = 1
-"""What `Retry-After` says: a worker is replaced and a queue moves on within about that time."""
+"""Value of `Retry-After`: within this time a worker is replaced and a queue advances."""
 
 _CAPE_PATHS: Final = ("/v1/", "/oauth/")
 
@@ -26,7 +26,7 @@ _BY_STATUS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 4
 
 
 def response(problem: Problem, request_id: str, root: str = "") -> JSONResponse:
-    """The HTTP response for `problem` of a gateway that is shown under the path `root`."""
+    """The HTTP response for `problem`; `root` is the path prefix of the gateway's links."""
     headers = {}
     if problem.kind.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -39,15 +39,15 @@ def response(problem: Problem, request_id: str, root: str = "") -> JSONResponse:
 
 
 def document(problem: Problem, root: str) -> dict[str, Any]:
-    """The members of `problem`, of which `type` leads to the gateway's page of them."""
+    """The members of `problem`; `type` refers to the gateway's page of problems."""
     body = problem.body()
     return {**body, "type": f"{root}{body['type']}"} if body["type"].startswith("/") else body
 
 
 async def refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with `problem`, from a middleware and whether a response or a WebSocket was asked for.
+    """Answer with `problem` from a middleware, as an HTTP response or as a refused WebSocket handshake.
 
-    Cape's clients find the text where they look for it.
+    For Cape's routes the message is where Cape's clients look for it.
     """
     if scope["path"].startswith(_CAPE_PATHS):
         problem.extra = {**problem.extra, "error": problem.detail, "message": problem.detail}
@@ -58,7 +58,7 @@ async def refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -
 
 
 def install(app: FastAPI) -> None:
-    """Register the handlers. None of them repeats anything that the caller sent."""
+    """Register the handlers. None of them repeats input of the caller."""
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)  # noqa: S101 -- registered for it below

@@ -1,12 +1,12 @@
-"""`python -m gateway forward`: what an enclave sends to one port of its host goes to one destination, and nowhere else.
+"""`python -m gateway forward`: forwards connections of an enclave to one destination.
 
-An enclave has no network. What it needs from one, AWS KMS and the metadata service, it reaches through the parent
-instance. A forwarder carries bytes, mostly TLS that ends inside the enclave; it reads none of them.
+An enclave has no network. It reaches AWS KMS and the metadata service through its parent instance. The forwarder passes
+on bytes, mostly TLS that ends inside the enclave, and parses none of them.
 
-The enclave is not trusted here: it chooses neither name nor port. Nor is DNS: a name is resolved anew for each
-connection, and has to lead to a public address. Else a forged answer for the name (DNS rebinding) could have the
-enclave talk to the metadata service, which gives the instance's credentials away, or to what listens on the instance.
-Addresses of one's own network, such as a VPC endpoint's, are named by their network; a literal address means itself.
+The forwarder trusts neither the enclave, which can choose neither name nor port, nor DNS: it resolves the name for each
+connection, and accepts only public addresses. Otherwise a forged DNS answer (DNS rebinding) could lead the enclave to
+the metadata service, which returns the instance's credentials, or to services on the instance. The operator lists
+networks of his own, such as that of a VPC endpoint; an IP address as destination is used as given.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _PIECE: Final = 64 * 1024
-"""Bytes read at once, and after which a writer waits; asyncio's readers hold two of them. So one direction holds 4."""
+"""Bytes read at a time, after which a writer waits. asyncio's readers buffer two of them, so one direction buffers
+four."""
 _QUIET_SECONDS: Final = 10.0
-"""Between two lines of the same kind in the log: an enclave may cause as many as it likes."""
+"""Minimum interval between two log lines of the same kind, since an enclave can cause many."""
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _NEVER: Final = tuple(
     ipaddress.ip_network(text)
@@ -51,12 +52,12 @@ _NEVER: Final = tuple(
 
 @dataclass(frozen=True)
 class Destination:
-    """Where everything goes."""
+    """The destination of all connections."""
 
     host: str
     port: int
     networks: tuple[Network, ...] = ()
-    """Of the operator's own, which a name may lead to beside public addresses."""
+    """The operator's networks, which the name can resolve to besides public addresses."""
 
     @classmethod
     def parse(cls, text: str, networks: Sequence[str] = ()) -> Destination:
@@ -76,14 +77,14 @@ class Destination:
 
     @property
     def literal(self) -> IpAddress | None:
-        """The address that `host` is; None for a name."""
+        """`host` as an IP address; None for a name."""
         try:
             return ipaddress.ip_address(self.host)
         except ValueError:
             return None
 
     def takes(self, found: IpAddress) -> bool:
-        """Whether the name may lead to `found`."""
+        """Whether the resolved address `found` is permitted."""
         inner = _inner(found)
         if any(inner in network for network in _NEVER):
             return False
@@ -92,7 +93,7 @@ class Destination:
 
 
 def _inner(found: IpAddress) -> IpAddress:
-    """The IPv4 address that an IPv6 address stands for: mapped, 6to4, Teredo or NAT64."""
+    """The IPv4 address inside an IPv6 address: mapped, 6to4, Teredo or NAT64."""
     if isinstance(found, ipaddress.IPv4Address):
         return found
     if found in _NAT64:
@@ -102,23 +103,23 @@ def _inner(found: IpAddress) -> IpAddress:
 
 
 async def resolve(host: str, port: int) -> list[IpAddress]:
-    """What the system's resolver says. Raises `OSError`."""
+    """Resolve with the system's resolver. Raises `OSError`."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one forwarder takes."""
+    """Limits of one forwarder."""
 
     connections: int = 64
     idle_seconds: float = 60.0
-    """Without a byte in either direction, after which a connection is closed."""
+    """A connection without a byte in either direction for this time is closed."""
     drain_seconds: float = 25.0
 
 
 class Forwarder:
-    """Carries connections to one destination."""
+    """Forwards connections to one destination."""
 
     def __init__(
         self,
@@ -129,7 +130,7 @@ class Forwarder:
         resolve: Resolve = resolve,
         peer: Callable[[asyncio.StreamWriter], int | None] = peer_cid,
     ) -> None:
-        """`from_cids`: whose connections are taken; none: everyone's. `peer` says whose a connection is."""
+        """`from_cids`: accepted CIDs; empty: any. `peer` returns the CID of a connection."""
         self._destination = destination
         self._from_cids = frozenset(from_cids)
         self._bounds = bounds or Bounds()
@@ -139,7 +140,7 @@ class Forwarder:
         self._told: dict[str, float] = {}
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one connection to its end; the callback of `listen`."""
+        """Forward one connection until it ends; the callback of `listen`."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 -- a callback always runs in a task
         if self._from_cids and self._peer(writer) not in self._from_cids:
@@ -163,7 +164,7 @@ class Forwarder:
             writer.transport.abort()
 
     async def drain(self) -> None:
-        """Let what is open come to its end, for as long as the bounds say."""
+        """Let open connections end, for at most the drain time."""
         if self._open:
             await asyncio.wait(set(self._open), timeout=self._bounds.drain_seconds)
         left = set(self._open)
@@ -195,7 +196,7 @@ class Forwarder:
             far_writer.transport.abort()
 
     async def _connect(self) -> Streams:
-        """The first of the destination's addresses that answers. Raises `TransportError` (`unreachable`)."""
+        """Connect to the first of the destination's addresses that answers. Raises `TransportError` (`unreachable`)."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 for address in await self._addresses():
@@ -226,7 +227,7 @@ class Forwarder:
 
 
 class _Moved:
-    """When the last bytes of a connection went either way."""
+    """The time of a connection's last byte in either direction."""
 
     def __init__(self, idle_seconds: float) -> None:
         self._idle_seconds = idle_seconds
@@ -242,7 +243,7 @@ class _Moved:
 
 
 async def _both(directions: Sequence[asyncio.Future[None]], moved: _Moved) -> None:
-    """Until both directions have ended, or one has failed. Raises `OSError`; `TimeoutError` for an idle connection."""
+    """Run both directions until they end, or one fails. Raises `OSError`; `TimeoutError` for an idle connection."""
     waiting = set(directions)
     while waiting:
         done, waiting = await asyncio.wait(waiting, timeout=max(moved.left, 0), return_when=asyncio.FIRST_COMPLETED)
@@ -253,7 +254,7 @@ async def _both(directions: Sequence[asyncio.Future[None]], moved: _Moved) -> No
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, moved: _Moved) -> None:
-    """One direction to its end, which is passed on: the other one may go on for long."""
+    """Copy one direction until its end, and pass the end on; the other direction can continue."""
     sink.transport.set_write_buffer_limits(high=_PIECE)
     while piece := await source.read(_PIECE):
         sink.write(piece)
@@ -318,7 +319,7 @@ def add_options(command: Any) -> None:  # noqa: ANN401 -- an argparse parser
 
 
 async def run(arguments: Any) -> int:  # noqa: ANN401 -- an argparse namespace
-    """Forward as the options say. Raises `AddressError`."""
+    """Forward according to the options. Raises `AddressError`."""
     if arguments.from_cid and Address.parse(arguments.listen).scheme != "vsock":
         raise AddressError("invalid_address", "--from-cid needs --listen vsock://…: other connections have no CID.")
     bounds = Bounds(arguments.connections, arguments.idle_seconds, arguments.drain_seconds)

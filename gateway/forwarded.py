@@ -1,8 +1,8 @@
-"""Where a request comes from, as proxies say in `X-Forwarded-For` and `-Proto`, or in `Forwarded` (RFC 7239).
+"""The caller's address from proxies' `X-Forwarded-For` and `-Proto`, or `Forwarded` (RFC 7239).
 
-Only the proxies that the operator names are heeded, and of what they say only what no caller can have written: the last
-address that is none of theirs. Where both notations are there they have to agree, since a proxy that writes one of them
-passes the other on as it came.
+Only the operator's listed proxies are trusted, and only for what a caller cannot have written: the last address that is
+none of theirs. If both notations are present they must agree, since a proxy that writes one passes the other on
+unchanged.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SCHEMES: Final = frozenset({"http", "https"})
 _NODE: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?|([0-9]+(?:\.[0-9]+){3})(?::[0-9]+)?|([0-9A-Fa-f:.]+)")
-"""An address, and a port that does not matter: RFC 7239, 6, and IPv6 as `X-Forwarded-For` has it, without brackets."""
+"""An address with an ignored port: RFC 7239, section 6, and IPv6 without brackets as in `X-Forwarded-For`."""
 # RFC 7239, 4: pairs of a token and a token or quoted string. No value that is read here has a quoted pair in it.
 _PAIR: Final = re.compile(r'\s*([A-Za-z0-9-]+)=(?:"([^"\\]*)"|([^\s",;=]+))\s*')
 _MOST_HOPS: Final = 32
 
 
 class Caller(NamedTuple):
-    """Where a request comes from, and the scheme that it used towards the outermost known proxy, if that is told."""
+    """The address of a request's origin, and the scheme that it used towards the outermost known proxy, if stated."""
 
     address: str
     scheme: str | None
 
 
 class _Hop(NamedTuple):
-    """What one proxy says of the request that it passed on. None for what it does not say, or hides."""
+    """The statement of one proxy about the request that it passed on. None for what it omits or hides."""
 
     address: _Address | None
     scheme: str | None
@@ -51,15 +51,15 @@ def parse_network(text: str) -> _Network | None:
 
 
 class Proxies:
-    """The proxies whose word counts."""
+    """The trusted proxies."""
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
-        """Raises `ValueError` for what is no network."""
+        """Raises `ValueError` for an invalid network."""
         self._networks = []
         for text in networks:
             network = parse_network(text)
             if network is None:
-                raise ValueError(f"BLINDSIGHT_PROXIES: {text!r} is no address and no network such as 10.0.0.0/8")
+                raise ValueError(f"BLINDSIGHT_PROXIES: {text!r} is neither an address nor a network such as 10.0.0.0/8")
             self._networks.append(network)
 
     def __contains__(self, address: object) -> bool:
@@ -70,7 +70,7 @@ class Proxies:
         return any(address in network for network in self._networks)
 
     def caller(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
-        """The caller whose request `peer`, the other end, passes on; None if none is told, or `peer` is no proxy."""
+        """The caller whose request `peer` passes on; None if it is not stated, or `peer` is not a known proxy."""
         if peer not in self:
             return None
         stated = [hops for hops in (_by_x_forwarded(headers), _by_forwarded(headers)) if hops is not None]
@@ -82,7 +82,7 @@ class Proxies:
         return Caller(next(iter(addresses), peer), next(iter(schemes), None))
 
     def _outermost(self, hops: list[_Hop]) -> Caller:
-        """The last caller that is no known proxy, of hops in the order in which the request passed them."""
+        """The last caller that is not a known proxy, of the hops in the order of the request's path."""
         address, scheme = "", None
         for hop in reversed(hops[-_MOST_HOPS:]):
             if hop.address is None:
@@ -95,7 +95,7 @@ class Proxies:
 
 
 class FromProxies:
-    """Has `client` and `scheme` of what known proxies pass on be their caller's."""
+    """Replaces `client` and `scheme` of requests from known proxies by the caller's."""
 
     def __init__(self, app: ASGIApp, proxies: Proxies) -> None:
         self._app = app
@@ -137,7 +137,7 @@ def _by_forwarded(headers: Iterable[tuple[bytes, bytes]]) -> list[_Hop] | None:
 
 
 def _elements(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str] | None:
-    """Of a list field in all its lines (RFC 9110, 5.3); None if there is no such field."""
+    """The elements of a list field in all its lines (RFC 9110, section 5.3); None if the field is absent."""
     lines = [value.decode("latin-1") for field, value in headers if field == name]
     return [text.strip() for text in ",".join(lines).split(",")] if lines else None
 

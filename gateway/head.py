@@ -1,4 +1,4 @@
-"""`HEAD` wherever there is `GET` (RFC 9110, 9.3.2): answered as that, without the content."""
+"""`HEAD` for every route with `GET` (RFC 9110, section 9.3.2): the same answer without the content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class HeadAsGet:
-    """Asks the application for `GET`, keeps the content back, and has `Allow` name both."""
+    """Calls the application with `GET`, drops the content, and lists both methods in `Allow`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Which hosts requests may name. A page whose name was pointed at this machine (DNS rebinding) names its own."""
+"""Accepted host names of requests. A page that uses DNS rebinding sends its own host name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.metrics import Metrics
 
 PROBES: Final = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
-"""Asked by whatever address a kubelet or a load balancer knows. They tell that the service runs, and no more."""
+"""Probes by kubelets and load balancers, which use any address. They only reveal that the service runs."""
 
 _ANY: Final = "*"
 # RFC 3986, 3.2.2 and 3.2.3, without what no name that is looked up can hold: percent-encoding, sub-delims, zones.
@@ -29,18 +29,18 @@ _ORIGIN: Final = re.compile(r"(https?)://(.+)", re.IGNORECASE)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 Origin = tuple[str, str, int]
-"""Of a web page: scheme, host, port."""
+"""Scheme, host and port of a web page."""
 
 
 class Host(NamedTuple):
-    """A host as requests and origins name it, in one spelling, and its port, if one was named."""
+    """A host in requests and origins, normalised, and its port, if stated."""
 
     name: str
     port: int | None
 
 
 def parse_host(text: str) -> Host | None:
-    """`NAME`, `NAME:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`; None if it is none of these.
+    """`NAME`, `NAME:PORT`, `[ADDRESS]` or `[ADDRESS]:PORT`; None for anything else.
 
     Names are lower-case and without the root's dot; IPv6 addresses are in their canonical form, without brackets.
     """
@@ -67,22 +67,23 @@ def parse_origin(text: str) -> Origin | None:
 
 
 def origin_of(scheme: str, host: Host) -> Origin:
-    """The origin of pages that `host` serves by `scheme`."""
+    """The origin of pages that `host` serves over `scheme`."""
     return scheme, host.name, _DEFAULT_PORTS[scheme] if host.port is None else host.port
 
 
 class Hosts:
-    """The hosts that are this gateway: the loopback's, the one it listens on, and what its operator calls it.
+    """The gateway's host names: the loopback's, the one it listens on, and those that the operator configures.
 
-    Ports do not matter: whatever forwards connections may have another.
+    Ports are ignored: a forwarder can have another one.
     """
 
     def __init__(
         self, configured: Iterable[str] = (), *, listening: str = "localhost", addresses: bool = False
     ) -> None:
-        """`configured`: names and addresses, `*.NAME` for all below NAME, `*` for any host.
+        """`configured`: names and addresses; `*.NAME` accepts all names below NAME, `*` any host.
 
-        With `addresses` every address is known: none can be pointed elsewhere. Raises `ValueError` for what is no host.
+        With `addresses` every IP address is accepted, because DNS cannot redirect it. Raises `ValueError` for invalid
+        entries.
         """
         entries = {entry.strip() for entry in configured} - {""}
         self._any = _ANY in entries
@@ -92,7 +93,7 @@ class Hosts:
         for entry in entries - {_ANY}:
             host = parse_host(entry.removeprefix("*."))
             if host is None or host.port is not None:
-                raise ValueError(f"BLINDSIGHT_HOSTS: {entry!r} is no host; write a name or an address, without a port")
+                raise ValueError(f"BLINDSIGHT_HOSTS: {entry!r} is not a host: write a name or address without port")
             if entry.startswith("*."):
                 self._below.add(f".{host.name}")
             else:
@@ -111,7 +112,7 @@ class Hosts:
 
 
 class KnownHosts:
-    """Refuses requests that name another host: `unknown_host`, or `bad_request` for what is none."""
+    """Refuses requests with another host name: `unknown_host`, or `bad_request` for an invalid one."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts, metrics: Metrics) -> None:
         self._app = app

@@ -1,6 +1,6 @@
-"""uvicorn's HTTP/1.1 with a bounded head, one way to find a message's end, and one answer for each request, in order.
+"""uvicorn's HTTP/1.1 with a limited head, strict framing, and one answer for each request, in order.
 
-Requests that never get as far as the application are answered with problems here.
+Requests that do not reach the application are answered with problems here.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from gateway.websocket import StreamingWebSocket
 
 MAX_HEAD_BYTES: Final = 16 * 1024
-"""Largest request line and header together, and most that may stand between two pieces of a chunked body. llhttp has no
-limit of its own and would keep, or at least read, all that comes."""
+"""Maximum size of request line and header together, and of the bytes between two pieces of a chunked body. llhttp has
+no limit of its own and would keep, or at least read, everything."""
 
 _LONG_HEAD: Final = f"The request's head has more than {MAX_HEAD_BYTES} bytes."
 _ABSOLUTE_FORM: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
@@ -41,61 +41,62 @@ HEAD_SECONDS = 10.0
 """Time from a connection's start, or a further request's first byte, to the end of the head."""
 
 LINGER_SECONDS: Final = 2.0
-"""For which what a refused caller still sends is read and dropped. Closing at once would reset the connection, and take
-the refusal away from a caller that has not read it yet (RFC 9112, 9.6)."""
+"""Time for which data of a refused caller is read and dropped. Closing at once would reset the connection, and the
+caller could not read the refusal (RFC 9112, section 9.6)."""
 
 MOST_DROPPED_BYTES = 256 * 1024 * 1024
-"""Of a body that goes on after its answer; how long it may is the body's own time. A larger one costs its sender the
-answer."""
+"""Of a body that continues after its answer; the body's own timeout applies. Callers with a larger body may not receive
+the answer."""
 
 MAX_PIPELINED: Final = 64
-"""Requests that a connection may send ahead of an answer. One read can bring ten thousand."""
+"""Requests that a connection can send before it gets an answer. One read can contain ten thousand."""
 
 _MALFORMED: Final = "This is not an HTTP/1.1 request."
 
 
 class _Faulty(Exception):
-    """A head that llhttp takes and this gateway does not; the message says why."""
+    """A head that llhttp accepts and this gateway refuses; the message states the reason."""
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Refuses what is malformed, too long or too slow, with `bad_request` or `request_timeout`, and hangs up.
+    """Refuses malformed, too long or too slow requests with `bad_request` or `request_timeout`, and closes the
+    connection.
 
-    `Upgrade` is followed to WebSockets only, where there is one; elsewhere it is as if it had not been sent
-    (RFC 9110, 7.8). llhttp stops behind every head that asks for an upgrade, and httptools tells it that such requests
-    have no body; so those heads are read once more, without `Upgrade`.
+    `Upgrade` is followed only for WebSocket routes; elsewhere it is ignored (RFC 9110, section 7.8). llhttp stops after
+    every head with an upgrade, and httptools reports that such requests have no body; so these heads are parsed again,
+    without `Upgrade`.
     """
 
     _head_bytes = 0
     _in_head = True
     _in_body = False
-    """Whether the end of the last request, `cycle`, is still to come."""
+    """Whether the end of the last request, `cycle`, has not arrived yet."""
     _begun = False
     _stopping = False
-    """Whether the parser is about to stop behind a head that asks for an upgrade."""
+    """Whether the parser is about to stop after a head with an upgrade."""
     _dropped_bytes = 0
-    """Of the last request's body, after its answer."""
+    """Bytes of the last request's body after its answer."""
     _ends_with_body = False
-    """Whether the last request is answered and the connection ends with its body."""
+    """Whether the last request is answered and the connection closes after its body."""
     _bytes_beside_body = 0
-    """Since the head's end or the body's last piece."""
+    """Bytes since the head's end or the body's last piece."""
     _timer: asyncio.TimerHandle | None = None
     _refused = False
-    """Whether nothing is read any more."""
+    """Whether the connection reads no more."""
     _last_word: Problem | None = None
-    """A refusal that is told after the answers to earlier requests."""
+    """A refusal to send after the answers to earlier requests."""
 
     config: ListenerConfig
     place: Place
     """Set by the listener."""
     _writing: WriteDeadline
     _standing: Standing
-    """Of who is behind the current request: the connection's own, or that of a proxy's caller."""
+    """The caller of the current request: the connection's own, or the one behind a proxy."""
     _own_standing: Standing
     _current: RequestResponseCycle | None = None
-    """What is at work, or was last; `cycle` is what came last."""
+    """The request in progress, or the last one; `cycle` is the latest to arrive."""
     _held: asyncio.TimerHandle | None = None
-    """Until the current request, which came too early, is let in."""
+    """Set while the current request, which came too early, is delayed."""
 
     def __init__(
         self,
@@ -125,7 +126,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def give_way(self) -> None:
-        """End at once: another connection needs the place."""
+        """Close at once, because another connection needs the place."""
         self.transport.abort()
 
     def pause_writing(self) -> None:
@@ -172,7 +173,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._stopping = False
             if self.scope["method"] == "CONNECT":
                 # What follows may be meant for the tunnel.
-                raise httptools.HttpParserError from _Faulty("This gateway is no tunnel.")
+                raise httptools.HttpParserError from _Faulty("This gateway is not a tunnel.")
             if self._opens_websocket():
                 self._become_websocket(rest)
                 return
@@ -219,7 +220,9 @@ class BoundedHttp(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _check_head(self, version: str) -> None:
-        """Raise `_Faulty` for what others may read differently (RFC 9112, 6.1), where llhttp does not."""
+        """Raise `_Faulty` for heads that other parsers could interpret differently (RFC 9112, section 6.1) and that
+        llhttp accepts.
+        """
         if version not in {"1.0", "1.1"}:
             raise _Faulty(_MALFORMED)
         # A head that comes in one piece is whole before its bytes are counted.
@@ -261,7 +264,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._held = self.loop.call_later(wait, self._let_in, cycle, app)
 
     def _standing_of(self, cycle: RequestResponseCycle) -> Standing:
-        """A proxy's connection is not one caller's."""
+        """The caller's standing: several callers share a proxy's connection."""
         limits, peer = self.config.limits, self.client[0] if self.client else ""
         caller = limits.proxies.caller(peer, cycle.scope["headers"])
         if caller is None or caller.address == peer:
@@ -292,14 +295,16 @@ class BoundedHttp(HttpToolsProtocol):
         self._close()
 
     def _settle(self) -> None:
-        """Note that nothing is to be done, if so."""
+        """Mark the connection as idle, if it is."""
         if self.cycle is None or self.cycle.response_complete:
             self._writing.look()
             if not self.transport.get_write_buffer_size():
                 self.place.wait(self)
 
     def _limit_silence(self) -> None:
-        """Our limits instead of uvicorn's: for the next request, or for a body that goes on after its answer."""
+        """Apply this gateway's timeouts instead of uvicorn's: for the next request, or for a body that continues after
+        its answer.
+        """
         if self.timeout_keep_alive_task is not None:
             limits = self.config.limits
             seconds = limits.body_seconds if self._in_body else limits.keepalive_seconds
@@ -311,7 +316,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._writing.look()
 
     def _end_behind(self, cycle: RequestResponseCycle) -> None:
-        """End the connection behind the answer of `cycle`, once its body has come, or too much or too long of it."""
+        """Close the connection after the answer of `cycle`, once its body has arrived, or exceeds its size or time."""
         if not cycle.response_complete or cycle is not self.cycle or not self._in_body:
             self.transport.close()
             return
@@ -321,7 +326,9 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.write_eof()
 
     def _opens_websocket(self) -> bool:
-        """Whether the head that the parser stopped behind opens one, and nothing before it waits for its answer."""
+        """Whether the head at which the parser stopped opens a WebSocket, and no earlier request waits for its
+        answer.
+        """
         asked = b",".join(value for name, value in self.headers if name == b"upgrade").strip().lower()
         has_body = any(
             name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
@@ -354,13 +361,13 @@ class BoundedHttp(HttpToolsProtocol):
             protocol.data_received(rest)
 
     def _head(self, *, without: bytes = b"") -> bytes:
-        """The request's head as it came, with names in lower case."""
+        """The request's head as received, with names in lower case."""
         start = f"{self.scope['method']} ".encode() + self.url + f" HTTP/{self.scope['http_version']}\r\n".encode()
         fields = (name + b": " + value + b"\r\n" for name, value in self.headers if name != without)
         return start + b"".join(fields) + b"\r\n"
 
     def _take_targets_host(self) -> None:
-        """Of a target in absolute form the host counts, and the header's does not (RFC 9112, 3.2.2)."""
+        """For a target in absolute form, use its host instead of the header's (RFC 9112, section 3.2.2)."""
         authority = _ABSOLUTE_FORM.match(self.url)
         hosts = [position for position, (name, _) in enumerate(self.headers) if name == b"host"]
         if authority and len(hosts) == 1:
@@ -382,7 +389,9 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(Problem("request_timeout", f"The request's head did not arrive within {HEAD_SECONDS:g} s."))
 
     def _refuse(self, problem: Problem) -> None:
-        """Read no more, and answer what was being read with `problem`, unless it is answered, in its place; hang up."""
+        """Stop reading, answer the current request with `problem` in its place, unless it is answered, and close the
+        connection.
+        """
         self._refused = True
         self._stop_timer()
         cycle = self.cycle

@@ -1,4 +1,4 @@
-"""Listening: connections are accepted while there are places for them."""
+"""The listener: accepts connections while places are free."""
 
 from __future__ import annotations
 
@@ -34,37 +34,37 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 HANDSHAKE_SECONDS: Final = 10.0
-"""For TLS to be agreed on, and for it to be ended."""
+"""Timeout for the TLS handshake, and for closing TLS."""
 _AT_ONCE: Final = 64
-"""Connections accepted before anything else has its turn."""
+"""Connections accepted before other work continues."""
 _PAUSE_SECONDS: Final = 1.0
-"""Until the next try, if the system can open nothing more and no connection can give way."""
+"""Delay before the next attempt, if the system has no resources and no connection can be closed."""
 _QUIET_SECONDS: Final = 60.0
-"""Between two lines in the log that say so."""
+"""Minimum interval between two log lines about this."""
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on the connections of a listener. Durations in seconds."""
+    """Limits for the connections of a listener. Durations in seconds."""
 
     connections: Connections = field(default_factory=Connections)
     keepalive_seconds: float = 5
-    """Without a request, after which a connection is closed."""
+    """A connection without a request for this time is closed."""
     body_seconds: float = 30
-    """In which a body must have arrived that goes on after its answer."""
+    """Time within which a body must arrive that continues after its answer."""
     response_seconds: float = 60
-    """In which a whole answer must have been taken."""
+    """Time within which a caller must read a whole answer."""
     pacing: Pacing = field(default_factory=Pacing)
     root_path: str = ""
-    """Under which a proxy shows the gateway."""
+    """Path prefix under which a proxy serves the gateway."""
     proxies: Proxies = field(default_factory=Proxies)
     turned_away: Callable[[str], None] = field(default=lambda _: None)
-    """Told why a connection was refused or cut."""
+    """Called with the reason when a connection is refused or closed."""
 
 
 class ListenerConfig(uvicorn.Config):
-    """uvicorn's configuration, the limits, and where WebSockets are."""
+    """uvicorn's configuration, the limits, and the WebSocket paths."""
 
     def __init__(self, app: ASGIApp, *, limits: Limits, **options: Any) -> None:  # noqa: ANN401 -- uvicorn's
         super().__init__(app, **options)
@@ -72,7 +72,7 @@ class ListenerConfig(uvicorn.Config):
         self._application = app
 
     def is_websocket(self, path: str) -> bool:
-        """Whether `path`, decoded, is a WebSocket's. An application that is not Starlette's decides for itself."""
+        """Whether `path`, decoded, is a WebSocket route. An application that is not Starlette's decides itself."""
         app = self._application
         if not isinstance(app, Starlette):
             return True
@@ -83,12 +83,12 @@ class ListenerConfig(uvicorn.Config):
 
 
 def one_slash(path: str) -> str:
-    """`path` with single slashes: Cape's clients keep the slash at the end of their base URL."""
+    """`path` without repeated slashes: Cape's clients keep the slash at the end of their base URL."""
     return re.sub("/+", "/", path)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, with a listener of ours. Signals are left to who started it."""
+    """uvicorn's server with this module's listener. The caller handles signals."""
 
     config: ListenerConfig
 
@@ -113,10 +113,10 @@ class Server(uvicorn.Server):
 
 
 class Listener:
-    """Accepts what comes to one socket. asyncio's own would accept without end, and TLS before it counts.
+    """Accepts connections on one socket. asyncio's own listener would accept without limit, and TLS before it counts.
 
-    While all places are taken, the connection that has waited longest for a request gives way to a new one; if none
-    waits, new ones stay with the kernel. An address with too many connections has further ones closed.
+    While all places are taken, a new connection replaces the one that has waited longest for a request; if none waits,
+    new connections stay in the kernel's queue. Connections from an address at its limit are closed.
     """
 
     def __init__(self, server: Server, listening: socket.socket) -> None:
@@ -132,13 +132,13 @@ class Listener:
         self._resume()
 
     def close(self) -> None:
-        """Accept no more."""
+        """Accept no more connections."""
         if not self._closed:
             self._closed = True
             self._loop.remove_reader(self._socket)
 
     async def wait_closed(self) -> None:
-        """For uvicorn, which waits for connections itself."""
+        """For uvicorn, which itself waits for connections."""
 
     def _resume(self) -> None:
         if not self._closed:
@@ -171,7 +171,7 @@ class Listener:
             task.add_done_callback(self._opening.discard)
 
     def _make_room(self) -> bool:
-        """Accept again as soon as a place is free; whether one will be at once."""
+        """Accept again as soon as a place is free; returns whether one will be free at once."""
         self._limits.connections.tell(self._resume)
         if not self._limits.connections.make_room():
             return False
@@ -179,7 +179,7 @@ class Listener:
         return True
 
     def _exhausted(self) -> None:
-        """The system can open nothing more, whatever our own limit is."""
+        """The system has no resources for another connection."""
         now = self._loop.time()
         if now >= self._quiet_until:
             self._quiet_until = now + _QUIET_SECONDS

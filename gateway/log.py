@@ -1,4 +1,4 @@
-"""JSON logs: what happened, to which request, for how long. Never what was sent or answered."""
+"""JSON logs: event, request and duration. Never content of requests or answers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ _EXTRAS: Final = (
     "request_id", "method", "route", "status", "seconds", "code", "step", "reason", "exception", "client", "url",
     "count",
 )  # fmt: skip
-"""The only attributes that a log line may carry beside its event."""
+"""The only attributes of a log line besides its event."""
 _SPEAKERS: Final = ("gateway", "blindsight", "uvicorn", "alembic")
-"""Whose words are known to quote no request. Others' are left out: form parsers name the byte that they choke on."""
+"""Loggers whose messages never quote a request. Messages of other loggers are omitted: form parsers quote invalid
+bytes."""
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line. Exceptions are named, never printed: their messages may quote what they choked on."""
+    """Formats one JSON object per line. Exceptions are logged by type only, because their messages can quote input."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {

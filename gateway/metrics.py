@@ -52,7 +52,7 @@ class Metrics:
 
 
 class MetricsApp:
-    """A two-line ASGI application for the listener of its own."""
+    """A minimal ASGI application for the metrics listener."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

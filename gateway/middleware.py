@@ -1,4 +1,4 @@
-"""Pure ASGI middleware: request ids, security headers, one log line and two metrics a request."""
+"""Pure ASGI middleware: request ids, security headers, one log line and two metrics for each request."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _QUIET = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 """Probes: measured, but not logged while they succeed."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Other methods share a label: a caller must not be able to make new time series, or log lines of its own wording."""
+"""Other methods share a label, so that callers cannot create time series or choose text of log lines."""
 
 _CONTENT_SECURITY_POLICY = (
     b"default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none';"
     b" base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-"""No third party's anything. Swagger UI sets inline styles."""
+"""Allows no third-party resources. Swagger UI sets inline styles."""
 
 SECURITY_HEADERS: Final = [
     (b"x-content-type-options", b"nosniff"),
@@ -43,11 +43,11 @@ SECURITY_HEADERS: Final = [
 
 
 _CALLER_GONE = 499
-"""Recorded where no answer was sent because no caller waited for one; nginx's number for it."""
+"""Recorded if the caller disconnected before an answer; nginx's number for this case."""
 
 
 class OneSlash:
-    """Takes `//v1/…` for `/v1/…`."""
+    """Treats `//v1/…` as `/v1/…`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -59,9 +59,9 @@ class OneSlash:
 
 
 class RequestMiddleware:
-    """Gives each request an id (the caller's, if it sent a UUID in `X-Request-Id`), and records its outcome.
+    """Assigns each request an id (the caller's, if `X-Request-Id` is a UUID), and records its outcome.
 
-    It also answers for our own mistakes: Starlette would do so outside of it, without id and security headers.
+    It also answers for internal errors: Starlette would do so without id and security headers.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

@@ -1,4 +1,4 @@
-"""The API's description (OpenAPI), as true as the answers: problems, examples, the model's classes, tokens."""
+"""Completion of the OpenAPI description: problems, examples, the model's classes, tokens."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _TAGS: Final = {
 }
 
 _FRAMEWORKS_PROBLEM: Final = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
-"""FastAPI states every `model` in the route's own media type; our problems have one of theirs."""
+"""FastAPI declares every `model` with the route's own media type; problems have another one."""
 
 _ANSWERS: Final = {**examples.ANSWERS, **cape_examples.ANSWERS}
 
 
 def describe(app: FastAPI, services: Services) -> None:
-    """Correct the schema that FastAPI generates where it would not be true."""
+    """Correct FastAPI's generated schema."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -65,7 +65,7 @@ def describe(app: FastAPI, services: Services) -> None:
 
 
 def _shown_under(root: str, node: Any) -> Any:  # noqa: ANN401 -- any part of the description
-    """`node` whose examples of problems name the page that is there."""
+    """`node` with the links to the problems page corrected in its examples."""
     if isinstance(node, dict):
         return {key: _shown_under(root, value) for key, value in node.items()}
     if isinstance(node, list):
@@ -93,7 +93,7 @@ def _correct(operation: dict[str, Any], services: Services, *, classifies: bool)
 
 
 def _exemplify(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
-    """What is answered: in words, as the framework has none, and in examples."""
+    """Add descriptions and examples of the answers."""
     shown = _ANSWERS.get(operation["operationId"], {})
     for status, response in operation["responses"].items():
         content = response.get("content", {}).get("application/json")
@@ -106,7 +106,7 @@ def _exemplify(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
 
 
 def _referred(node: object, schemas: Mapping[str, Any], seen: frozenset[str] = frozenset()) -> Iterator[str]:
-    """The names of the schemas that `node` uses, and of those that they use."""
+    """The names of the schemas that `node` uses, directly and indirectly."""
     if isinstance(node, list):
         for item in node:
             yield from _referred(item, schemas, seen)

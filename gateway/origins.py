@@ -1,7 +1,8 @@
-"""Whose pages may change something, or hold a conversation: the gateway's own, and those its operator trusts.
+"""Protection against cross-site requests: only the gateway's own pages, and trusted origins, can change state or open
+WebSockets.
 
-A browser says where a request comes from, and no page can make it say something else: `Sec-Fetch-Site` (W3C Fetch
-Metadata) or, where that is missing, `Origin` (Fetch standard, 3.2). What sends neither is no browser.
+Browsers state a request's origin in fields that pages cannot change: `Sec-Fetch-Site` (W3C Fetch Metadata) or, where
+that is missing, `Origin` (Fetch standard, section 3.2). A request with neither does not come from a browser.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
     from gateway.metrics import Metrics
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-"""These change nothing here, and a foreign page cannot read their answers."""
+"""These methods change no state, and a foreign page cannot read their answers."""
 _OWN_SITES: Final = frozenset({"same-origin", "none"})
-"""`none` is the person: an address typed, a bookmark. `same-site` is another port or subdomain, which is foreign."""
+"""`none` is a user action, such as a typed address or a bookmark. `same-site` is another port or subdomain, which is
+foreign."""
 
 
 class OwnPagesOnly:
-    """Refuses foreign pages' WebSockets and state-changing requests with `cross_origin`, outside of the sealed lane."""
+    """Refuses foreign pages' WebSockets and state-changing requests with `cross_origin`, except in the sealed lane."""
 
     def __init__(self, app: ASGIApp, trusted: Iterable[str], metrics: Metrics) -> None:
         """`trusted`: origins of other sites."""
@@ -63,7 +65,7 @@ class OwnPagesOnly:
 
 
 def _is_own(text: str, asked: str, scheme: str) -> bool:
-    """Whether the page at the origin `text` is of the host that it asks."""
+    """Whether the origin `text` belongs to the requested host."""
     origin, host = parse_origin(text), parse_host(asked)
     if origin is None or host is None:
         return False

@@ -1,6 +1,6 @@
-"""Callers who come back before `Retry-After` has passed wait, instead of costing another refusal at once.
+"""Delays for callers that retry before `Retry-After` has passed, instead of cheap refusals at once.
 
-Without it, a crowd that asks again as soon as it is refused takes the processors from the work that others wait for.
+Without delays, many callers that retry immediately would take processor time from the requests in progress.
 """
 
 from __future__ import annotations
@@ -10,49 +10,49 @@ from dataclasses import dataclass
 from typing import Final
 
 FIRST_WAIT: Final = 0.25
-"""Seconds that the first request waits that came too early; each further one in a row waits twice as long."""
+"""Delay of the first early request in seconds; it doubles for each further one in a row."""
 _DOUBLINGS: Final = 3
 LONGEST_WAIT: Final = FIRST_WAIT * (1 << _DOUBLINGS)
 _MOST_KEPT: Final = 4096
-"""Standings kept of connections that were closed."""
+"""Maximum number of standings of closed connections."""
 
 
 FREE_DENIALS: Final = 32
-"""Requests without a good token, close together, that wait for nothing."""
+"""Number of requests without a valid token, close together, that are not delayed."""
 DENIED_SECONDS: Final = 1.0
-"""For which a caller should stay away that had more."""
+"""Time that a caller beyond this number should wait."""
 _FORGOTTEN_SECONDS: Final = 10.0
-"""After the last denial."""
+"""Time after the last denial until denials are forgotten."""
 
 
 @dataclass
 class Standing:
-    """How a caller keeps to what it is told. Times are the event loop's."""
+    """The retry behaviour of a caller. Times are the event loop's."""
 
     welcome_at: float = 0.0
-    """When it may come back."""
+    """Earliest time for the next request."""
     too_early: int = 0
-    """Requests in a row that did not wait for it."""
+    """Early requests in a row."""
     denials: int = 0
     denied_at: float = 0.0
 
     def refused(self, now: float, retry_after: float) -> None:
-        """It was told to come back in `retry_after` seconds."""
+        """Record a refusal with `retry_after` seconds."""
         self.welcome_at = max(self.welcome_at, now + retry_after)
 
     def denied(self, now: float) -> None:
-        """It had no good token; a few such requests are a mistake, many are a load."""
+        """Record a request without a valid token; a few are mistakes, many are a load."""
         self.denials = self.denials + 1 if now < self.denied_at + _FORGOTTEN_SECONDS else 1
         self.denied_at = now
         if self.denials > FREE_DENIALS:
             self.refused(now, DENIED_SECONDS)
 
     def matters(self, now: float) -> bool:
-        """Whether a connection that takes this over is treated otherwise than a new one."""
+        """Whether a connection with this standing is treated differently from a new one."""
         return self.welcome_at > now or (self.denials > 0 and now < self.denied_at + _FORGOTTEN_SECONDS)
 
     def wait(self, now: float) -> float:
-        """Seconds that a request which comes `now` has to wait."""
+        """Delay in seconds for a request at the time `now`."""
         if now >= self.welcome_at:
             self.too_early = 0
             return 0.0
@@ -65,10 +65,10 @@ class Standing:
 
 
 class Pacing:
-    """Standings of closed connections: the next connection from there takes one over.
+    """Standings of closed connections, which the next connection from the same address takes over.
 
-    So who connects anew gains nothing, and callers who share an address are not held up for each other as long as they
-    keep their connections.
+    So reconnecting gains nothing, and callers that share an address are not delayed for each other while they keep
+    their connections.
     """
 
     def __init__(self) -> None:
@@ -77,7 +77,7 @@ class Pacing:
         self._count = 0
 
     def keep(self, source: str, standing: Standing, now: float) -> None:
-        """The connection of `standing` is closed."""
+        """Store the `standing` of a closed connection."""
         if not standing.matters(now):
             return
         self._kept.setdefault(source, deque()).append(standing)
@@ -87,7 +87,7 @@ class Pacing:
             self._take(next(iter(self._kept)))
 
     def shared(self, source: str) -> Standing:
-        """The standing of a caller behind a proxy. Its requests come on any of the proxy's connections."""
+        """The standing of a caller behind a proxy, whose requests use any of the proxy's connections."""
         standing = self._shared.setdefault(source, Standing())
         self._shared.move_to_end(source)
         if len(self._shared) > _MOST_KEPT:
@@ -95,7 +95,7 @@ class Pacing:
         return standing
 
     def take_over(self, source: str, now: float) -> Standing:
-        """The standing of a new connection."""
+        """The standing for a new connection."""
         while source in self._kept:
             standing = self._take(source)
             if standing.matters(now):

@@ -1,4 +1,4 @@
-"""A problem as a whole HTTP/1.1 response, for what never gets as far as the application."""
+"""Problems as complete HTTP/1.1 responses, for requests that do not reach the application."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def last_response(problem: Problem, root: str = "") -> bytes:
-    """The response that tells `problem` and ends the connection, of a gateway that is shown under the path `root`."""
+    """The response with `problem` that closes the connection; `root` is the gateway's path prefix."""
     status, fields, body = _last(problem, root)
     return STATUS_LINE[status] + b"".join(name + b": " + value + b"\r\n" for name, value in fields) + b"\r\n" + body
 
 
 def last_handshake(problem: Problem, root: str = "") -> Response:
-    """The same in answer to a WebSocket handshake."""
+    """The same as the answer to a WebSocket handshake."""
     status, fields, body = _last(problem, root)
     headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields])
     return Response(status, STATUS_LINE[status].split(b" ", 2)[2].strip().decode(), headers, body)

@@ -1,7 +1,7 @@
-"""The path under which a proxy shows the gateway (`BLINDSIGHT_ROOT_PATH`), whether the proxy takes it off or not.
+"""The path prefix under which a proxy serves the gateway (`BLINDSIGHT_ROOT_PATH`), whether or not the proxy strips it.
 
-Inside, paths are without it: what goes by a path (hosts, origins, places, CORS) has one spelling to look at. What names
-an address to a caller puts it back.
+Inside, paths do not have the prefix, so that code that depends on paths (hosts, origins, places, CORS) sees a single
+form. Code that creates links adds it.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ OWN_NAMES: Final = frozenset(
         "ohttp", "openapi.json", "policy", "problems", "readyz", "static", "v1", "v2",
     }
 )  # fmt: skip
-"""With which the gateway's own paths begin. If a root path did, too, nothing would tell whether a proxy took it off."""
+"""First segments of the gateway's own paths. A prefix that begins with one of them would be ambiguous."""
 _ROOT: Final = "root_path"
-"""In `scope["state"]`. ASGI's own `root_path` is of paths that have it."""
+"""Key in `scope["state"]`. ASGI's own `root_path` is for paths that include it."""
 _NO_SLASH: Final = "without_slash"
 
 
 def without(root: str, path: str) -> str:
-    """`path` below `root`; as it is if it is not below."""
+    """`path` without the prefix `root`; unchanged if it does not have it."""
     return path.removeprefix(root) if root and path.startswith(f"{root}/") else path
 
 
 def root_of(scope: Mapping[str, Any]) -> str:
-    """The path under which the gateway is shown; empty, or with a slash at its beginning alone."""
+    """The path prefix; empty, or with a leading slash only."""
     return str(scope.get("state", {}).get(_ROOT, ""))
 
 
 def lacks_slash(request: Request) -> bool:
-    """Whether the root path itself was asked for, to which the page's links are not relative."""
+    """Whether the prefix itself was requested without a trailing slash, so that relative links would be wrong."""
     return _NO_SLASH in request.scope["state"]
 
 
 def link(request: Request, path: str) -> str:
-    """The full address of the gateway's own `path`, as its caller may ask for it."""
+    """The full address of the gateway's own `path` for the caller."""
     return f"{request.url.scheme}://{request.url.netloc}{root_of(request.scope)}{path}"
 
 
 class RootPath:
-    """Takes the root path off. It belongs outside of everything that looks at paths."""
+    """Strips the path prefix. It must be outside of all code that uses paths."""
 
     def __init__(self, app: ASGIApp, root: str) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Serving: the public listener, the metrics listener of its own, and an orderly end."""
+"""Serving: the public listener, the metrics listener, and an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _OTHER_FILES: Final = 256
-"""Descriptors for the enclave, the database, ciphertexts and logs."""
+"""File descriptors for the enclave, the database, ciphertexts and logs."""
 _SCRAPERS: Final = 64
 """Connections to the metrics listener."""
 
@@ -69,7 +69,7 @@ async def serve(settings: Settings) -> int:
 
 
 def _limits(settings: Settings, services: Services) -> Limits:
-    """The bounds that all public listeners share."""
+    """The limits of all public listeners."""
     return Limits(
         connections=Connections(settings.max_connections, settings.max_connections_per_address, settings.known_proxies),
         root_path=settings.root_path,
@@ -82,7 +82,7 @@ def _limits(settings: Settings, services: Services) -> Limits:
 
 
 def _allow_files(connections: int) -> None:
-    """Raise this process's limit of open files to what `connections` need, as far as the system lets it."""
+    """Raise the process's limit of open files for `connections`, as far as the system permits."""
     # A Cape client's connection takes another one to the enclave.
     wanted = 2 * connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

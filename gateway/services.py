@@ -1,4 +1,4 @@
-"""What the routes work with, made once per application."""
+"""Shared services of the routes, created once for each application."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NO_SIGNUP = (
 
 
 class Authenticator:
-    """Looks at API tokens."""
+    """Checks API tokens."""
 
     def __init__(self, tokens: TokenStore | None, metrics: Metrics) -> None:
         self._tokens = tokens
@@ -43,7 +43,9 @@ class Authenticator:
 
 
 class SignupAuthenticator:
-    """Looks at the tokens that accounts are made with. Without any, none is made: every account may run code here."""
+    """Checks the tokens for creating accounts. Without configured tokens no account can be created, because accounts
+    can run code.
+    """
 
     def __init__(self, tokens: TokenStore | None, metrics: Metrics) -> None:
         self._tokens = tokens
@@ -63,14 +65,14 @@ def _has_token(request: Request, tokens: TokenStore) -> bool:
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of a running gateway."""
+    """The services of a running gateway."""
 
     settings: Settings
     metrics: Metrics
     tokens: TokenStore | None
     admission: Admission
     evidence_places: Places
-    """For questions to the enclave that any caller may ask."""
+    """Limits requests to the enclave that any caller can make."""
     connections: EnclaveConnections
     enclave: AttestedEnclave
     exchange: EnclaveExchange

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 _ROOT_PATH: Final = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)+")
 _RETIRED: Final = ("BLINDSIGHT_ENCLAVE_HOST", "BLINDSIGHT_ENCLAVE_PORT")
-"""Variables of earlier releases, which BLINDSIGHT_ENCLAVE took the place of."""
+"""Variables of earlier releases, which BLINDSIGHT_ENCLAVE replaces."""
 
 
 class RetiredSetting(Exception):
-    """A variable that an earlier release read; ignored, it would leave the operator with a default instead."""
+    """A variable of an earlier release is set. Ignoring it would silently use a default instead."""
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set. Durations in seconds, sizes in bytes."""
+    """All settings of an operator. Durations in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(
         env_prefix="BLINDSIGHT_", env_file=".env", extra="ignore", frozen=True, allow_inf_nan=False
@@ -40,24 +40,24 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     hosts: str | None = Field(
         default=None,
-        description="Names and addresses that requests may name beside the loopback's, with commas between;"
-        " `*.NAME` is all below NAME, `*` any.",
+        description="Accepted host names and addresses besides the loopback's, separated by commas;"
+        " `*.NAME` accepts all names below NAME, `*` any name.",
     )
     origins: str | None = Field(
         default=None,
-        description="Origins of other sites' pages that may do what the gateway's own may, and read the answers, with"
-        " commas between.",
+        description="Origins, separated by commas, whose pages have the same access as the gateway's own pages"
+        " and can read the answers (CORS).",
     )
     proxies: str | None = Field(
         default=None,
-        description="Addresses and networks of proxies, with commas between: what they say of their callers"
-        " (`X-Forwarded-For`, `X-Forwarded-Proto`, `Forwarded`) counts.",
+        description="Addresses and networks of proxies, separated by commas, whose `X-Forwarded-For`,"
+        " `X-Forwarded-Proto` and `Forwarded` fields the gateway trusts.",
     )
-    root_path: str = Field(
-        default="", description="Path under which a proxy shows the gateway, such as `/ml`; the proxy may take it off."
-    )
+    root_path: str = Field(default="", description="Path prefix under which a proxy serves the gateway, such as `/ml`.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
-    tls_port: int | None = Field(default=None, ge=0, le=65535, description="HTTPS port, beside the other.")
+    tls_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of the HTTPS listener, in addition to the HTTP port."
+    )
     tls_certificate: Path | None = Field(default=None, description="PEM certificate chain of the HTTPS port.")
     tls_key: Path | None = Field(default=None, description="PEM private key of the HTTPS port.")
     metrics_host: str = Field(default="127.0.0.1", description="Address of the metrics listener.")
@@ -69,67 +69,75 @@ class Settings(BaseSettings):
         " virtual machine monitor's socket, `unix:///PATH?port=N`.",
     )
     enclave_secret_file: Path | None = Field(
-        default=None, description="File of the secret that admits to the enclave's port; none: the port is open."
+        default=None, description="File with the enclave's access secret; not set: the enclave's port is open."
     )
-    policy: Path = Field(description="Policy file: which enclaves are accepted.")
+    policy: Path = Field(description="Policy file: the accepted enclaves.")
     attest_interval: float = Field(default=120, gt=0, description="Seconds between verifications of fresh evidence.")
-    status_interval: float = Field(default=1, gt=0, description="Seconds between looks at the enclave's status.")
+    status_interval: float = Field(default=1, gt=0, description="Seconds between requests for the enclave's status.")
 
     database: str | None = Field(
-        default=None, description="Database of the Cape host, `sqlite:///FILE` or `postgresql://…`; none: no Cape host."
+        default=None,
+        description="Database of the Cape host, `sqlite:///FILE` or `postgresql://…`; not set: no Cape host.",
     )
     bundles: Path | None = Field(default=None, description="Folder of the Cape host's function ciphertexts.")
-    max_sessions: int = Field(default=512, gt=0, description="Cape clients connected at once; further ones get 503.")
+    max_sessions: int = Field(
+        default=512, gt=0, description="Maximum number of connected Cape clients; further ones get 503."
+    )
     idle_seconds: float = Field(
         default=60,
         gt=0,
-        description="Seconds of silence after which a Cape client's connection is closed.",
+        description="Seconds without data after which the gateway closes a Cape client's connection.",
     )
     classifier_grant: Path | None = Field(
-        default=None, description="File of a deploy token: whose ciphertexts `/classify` takes."
+        default=None, description="File with the deploy token of the account whose ciphertexts `/classify` decrypts."
     )
 
     tokens_file: Path | None = Field(
-        default=None, description="File of hashed API tokens; none: no token is asked for."
+        default=None, description="File of hashed API tokens; not set: no token is required."
     )
     signup_tokens_file: Path | None = Field(
-        default=None, description="File of hashed tokens that accounts are made with; none: the API tokens are."
+        default=None, description="File of hashed tokens for creating accounts; not set: API tokens are used."
     )
-    open_signup: bool = Field(default=False, description="Let accounts be made without a token.")
+    open_signup: bool = Field(default=False, description="Allow callers to create accounts without a token.")
     max_image_bytes: int = Field(
-        default=20 * 1024 * 1024, gt=0, le=MAX_FRAME_BYTES - (2 << 20), description="Largest encoded image, bytes."
+        default=20 * 1024 * 1024,
+        gt=0,
+        le=MAX_FRAME_BYTES - (2 << 20),
+        description="Maximum size of an encoded image, bytes.",
     )
-    max_batch_images: int = Field(default=64, gt=0, description="Most images in one batch.")
-    max_batch_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="Largest body of a batch, bytes.")
+    max_batch_images: int = Field(default=64, gt=0, description="Maximum number of images in one batch.")
+    max_batch_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="Maximum size of a batch's body, bytes.")
     max_in_flight: int = Field(
-        default=64, gt=0, description="Requests that hold an image at once; further ones get 503."
+        default=64, gt=0, description="Maximum number of concurrent requests with an image; further ones get 503."
     )
     max_evidence_requests: int = Field(
-        default=8, gt=0, description="Requests for evidence that are with the enclave at once; further ones get 503."
+        default=8, gt=0, description="Maximum number of concurrent requests for evidence; further ones get 503."
     )
     max_connections: int = Field(
         default=MOST,
         gt=0,
-        description="Connections at once; for further ones, those that have waited longest for a request are closed.",
+        description="Maximum number of connections; beyond it the gateway closes those idle for longest.",
     )
     max_connections_per_address: int = Field(
         default=MOST_FROM_ONE_ADDRESS,
         gt=0,
-        description="Connections at once from one address (IPv6: one /64 network) that is no proxy's.",
+        description="Maximum number of connections from one address (IPv6: one /64 network), except from proxies.",
     )
     keepalive_timeout: float = Field(
         default=5,
         gt=0,
-        description="Seconds without a request after which a connection is closed.",
+        description="Seconds without a request after which the gateway closes a connection.",
     )
     response_timeout: float = Field(
         default=60,
         gt=0,
-        description="Seconds in which a caller must have taken a whole answer; a large one has one more for each MiB.",
+        description="Seconds within which a caller must read an answer, plus one second for each MiB.",
     )
-    body_timeout: float = Field(default=30, gt=0, description="Seconds in which a request body must have arrived.")
-    deadline: float = Field(default=30, gt=0, description="Seconds in which the enclave must have answered.")
-    drain_seconds: float = Field(default=25, gt=0, description="Seconds for running requests to end after SIGTERM.")
+    body_timeout: float = Field(default=30, gt=0, description="Seconds within which a request body must arrive.")
+    deadline: float = Field(default=30, gt=0, description="Seconds within which the enclave must answer.")
+    drain_seconds: float = Field(
+        default=25, gt=0, description="Seconds that running requests have to end after SIGTERM."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -140,7 +148,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The usual sources. Raises `RetiredSetting` if one of them has a variable that is no longer read."""
+        """The default sources. Raises `RetiredSetting` if one of them contains a variable that is no longer read."""
         sources = (init_settings, env_settings, dotenv_settings, file_secret_settings)
         for source in sources:
             if isinstance(source, EnvSettingsSource):
@@ -149,17 +157,19 @@ class Settings(BaseSettings):
 
     @property
     def enclave_address(self) -> Address:
-        """Where the enclave listens."""
+        """The enclave's address."""
         return Address.parse(self.enclave)
 
     @property
     def known_hosts(self) -> Hosts:
-        """What requests to the gateway may name."""
+        """Accepted host names of requests to the gateway."""
         return Hosts((self.hosts or "").split(","), listening=self.host)
 
     @property
     def known_metrics_hosts(self) -> Hosts:
-        """What scrapers may name: they often know an address only."""
+        """Accepted host names of requests for metrics, including all IP addresses, since scrapers often know only an
+        address.
+        """
         return Hosts((self.hosts or "").split(","), listening=self.metrics_host, addresses=True)
 
     @property
@@ -169,7 +179,7 @@ class Settings(BaseSettings):
 
     @property
     def known_proxies(self) -> Proxies:
-        """Whose word about callers counts."""
+        """The trusted proxies."""
         return Proxies(text.strip() for text in (self.proxies or "").split(",") if text.strip())
 
     @field_validator("root_path")
@@ -177,7 +187,7 @@ class Settings(BaseSettings):
     def _is_a_path(cls, text: str) -> str:
         path = text.rstrip("/")
         if path and not _ROOT_PATH.fullmatch(path):
-            raise ValueError(f"{text!r} is no path; write it as /NAME or /NAME/NAME")
+            raise ValueError(f"{text!r} is not a path; write it as /NAME or /NAME/NAME")
         if path.partition("/")[2].partition("/")[0] in OWN_NAMES:
             raise ValueError(f"{text!r} begins as one of the gateway's own paths does; choose another")
         return path
@@ -199,7 +209,7 @@ class Settings(BaseSettings):
         for text in self.trusted_origins:
             if parse_origin(text) is None:
                 raise ValueError(
-                    f"BLINDSIGHT_ORIGINS: {text!r} is no origin; write it as https://NAME or https://NAME:PORT"
+                    f"BLINDSIGHT_ORIGINS: {text!r} is not an origin; write it as https://NAME or https://NAME:PORT"
                 )
         return self
 
@@ -228,7 +238,7 @@ class Settings(BaseSettings):
 
 
 def _refuse_retired(variables: Mapping[str, str | None]) -> None:
-    """Raises `RetiredSetting`, with what to set instead."""
+    """Raise `RetiredSetting`, with the replacement."""
     found = [name for name in _RETIRED if name.lower() in variables]
     if found:
         host, port = (variables.get(name.lower()) for name in _RETIRED)

@@ -1,4 +1,4 @@
-"""`python -m gateway serve`: settings from the environment, and one line about what is wrong with them."""
+"""`python -m gateway serve`: reads settings from the environment, with one-line errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.tokens import BadTokenFile
 
 
 class CannotStart(Exception):
-    """Its message is for the operator, and one line."""
+    """The message is one line for the operator."""
 
 
 def start() -> int:

@@ -1,4 +1,4 @@
-"""API tokens: shown once, stored as SHA-256. They are 256 random bits, so a slow hash would add nothing."""
+"""API tokens: printed once, stored as SHA-256. They are 256 random bits, so a slow hash is not needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class BadTokenFile(Exception):
-    """The token file, or a name for it, cannot be used; the message says where."""
+    """The token file, or a name for it, is invalid; the message states the position."""
 
 
 class TokenStore:
@@ -31,7 +31,7 @@ class TokenStore:
 
     @classmethod
     def load(cls, path: Path) -> TokenStore:
-        """Read `path`. Raises `BadTokenFile`, also for an empty file, which would lock all callers out unnoticed."""
+        """Read `path`. Raises `BadTokenFile`, also for an empty file, which would lock out all callers."""
         try:
             lines = _lines(path)
         except (OSError, UnicodeDecodeError) as error:
@@ -67,7 +67,7 @@ def hash_of(token: str) -> str:
 
 
 def create(name: str, path: Path) -> str:
-    """Make a token called `name`, append its hash to `path` (mode 0600) and return it. Raises `BadTokenFile`."""
+    """Create a token called `name`, append its hash to `path` (mode 0600) and return it. Raises `BadTokenFile`."""
     if not _NAME.fullmatch(name):
         raise BadTokenFile("a token's name is 1 to 64 letters, digits, dots, dashes or underscores")
     try:
@@ -82,7 +82,7 @@ def create(name: str, path: Path) -> str:
             f"the token file {path} cannot be used: {error.strerror}. Give --file a file in a folder that is there."
         ) from error
     except UnicodeDecodeError as error:
-        raise BadTokenFile(f"{path} is no token file. Give --file a new file, or one made by this command.") from error
+        raise BadTokenFile(f"{path} is not a token file. Give --file a new file or one of this command.") from error
     return token
 
 

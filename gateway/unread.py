@@ -1,7 +1,7 @@
-"""The end of a connection whose last request is answered before its body has come.
+"""Closing of a connection whose last request is answered before its body has arrived.
 
-Closing at once would reset the connection, which takes the answer away from a caller that sends on without looking
-(RFC 9112, 9.6). So the body is read and dropped first.
+Closing at once would reset the connection, and a caller that is still sending could not read the answer (RFC 9112,
+section 9.6). So the body is read and dropped first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AnswerTransport:
-    """A connection's transport as one answer uses it: to write, and to end the connection behind the answer."""
+    """The transport for one answer: writing, and closing the connection after the answer."""
 
     def __init__(self, transport: asyncio.Transport, end: Callable[[], None]) -> None:
         """`end` is called instead of closing the transport."""

@@ -1,7 +1,7 @@
-"""uvicorn's WebSocket protocol, with long binary messages handed over in pieces and lesser ones whole.
+"""uvicorn's WebSocket protocol with streaming of long binary messages; shorter ones are passed on whole.
 
-ASGI knows whole messages only; a function of 900 MB is one. Here a `websocket.receive` with `more_body` true is a piece
-of a binary message, as HTTP bodies have them. Text is small in every protocol that is spoken here.
+ASGI has only whole messages, and a function of 900 MB is one message. Here a `websocket.receive` with `more_body` true
+is a piece of a binary message, as for HTTP bodies. Text messages are small in all protocols of the gateway.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from gateway.listener import ListenerConfig
 
 MAX_FRAME_BYTES: Final = 80 * 1024 * 1024
-"""One WebSocket frame, which is held in memory until it is whole. Messages of several frames have no limit here."""
+"""Maximum size of one WebSocket frame, which is kept in memory. Messages of several frames have no limit here."""
 
 MAX_TEXT_BYTES: Final = 64 * 1024
 
 _PIECE_BYTES: Final = 256 * 1024
-"""Fragments are gathered to pieces of at least this size; some clients send 4 KiB at a time."""
+"""Minimum size of a piece: some clients send 4 KiB at a time."""
 
 
-_NO_HANDSHAKE: Final = Problem("bad_request", "This is no WebSocket handshake of RFC 6455, section 4.2.1.")
+_NO_HANDSHAKE: Final = Problem("bad_request", "This is not a WebSocket handshake of RFC 6455, section 4.2.1.")
 
 
 class _Handshake(ServerProtocol):
     """Leaves the offered subprotocols to the application, which refuses them in JSON.
 
-    Cape's command line offers an empty one where it has no token, and could not read websockets' own refusal.
+    Cape's command line offers an empty one if it has no token, and cannot read websockets' own refusal.
     """
 
     root_path = ""
@@ -106,7 +106,7 @@ class StreamingWebSocket(WebSocketsSansIOProtocol):
         self._writing.look()
 
     def shutdown(self) -> None:
-        """Leave an open conversation to the application, which ends it in order once it drains."""
+        """Leave an open WebSocket to the application, which closes it in order when it drains."""
         if not self.handshake_complete or self.close_sent:
             super().shutdown()
 

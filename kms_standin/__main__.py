@@ -10,14 +10,13 @@ import signal
 import sys
 import threading
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from blindsight import files, interrupt
-from blindsight.arguments import port, whole
+from blindsight.arguments import a_path, port, whole
 from kms_standin import NAME, NOTICE, authority
 from kms_standin.attested import MAX_AGE_SECONDS, Verifier
 from kms_standin.keypolicy import KeyPolicy
@@ -29,6 +28,7 @@ from kms_standin.signatures import AccessKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 _MAX_FILE_BYTES = 1 << 20
 _HOST = "localhost"
@@ -59,7 +59,7 @@ def _fail(message: str) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     if not re.fullmatch(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+", arguments.key):
-        return _fail(f"{arguments.key} is no key's ARN. Give --key arn:aws:kms:REGION:ACCOUNT:key/ID.")
+        return _fail(f"{arguments.key} is not a key's ARN. Give --key arn:aws:kms:REGION:ACCOUNT:key/ID.")
     folder: Path = arguments.state
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = Keys(folder / "keys.json")
@@ -116,10 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m kms_standin", description=f"A stand-in for AWS KMS: {NOTICE}.")
     command = parser.add_subparsers(required=True, metavar="serve").add_parser("serve", help="serve until SIGTERM")
     option: Callable[..., argparse.Action] = command.add_argument
-    option("--state", type=Path, required=True, metavar="DIR", help="folder of the keys, made if there is none")
+    option("--state", type=a_path, required=True, metavar="DIR", help="folder of the keys, made if there is none")
     option("--key", required=True, metavar="ARN", help="the key, made if there is none")
-    option("--policy", type=Path, required=True, metavar="FILE", help="its key policy: `blindsight kms policy`")
-    option("--root", type=Path, required=True, metavar="PEM", help="certificate of the simulated root that is accepted")
+    option("--policy", type=a_path, required=True, metavar="FILE", help="its key policy: `blindsight kms policy`")
+    option(
+        "--root", type=a_path, required=True, metavar="PEM", help="certificate of the simulated root that is accepted"
+    )
     option("--role", required=True, metavar="ARN", help="role whose credentials the metadata service gives")
     option("--principal", action="append", default=[], metavar="ARN", help="another principal with an access key")
     option("--port", type=port, default=0, help="of the service, over TLS on localhost (default: a free one)")

@@ -47,7 +47,7 @@ def principal(
     try:
         sent = datetime.strptime(time, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError as error:
-        raise Refused("IncompleteSignatureException", "The date is no date.") from error
+        raise Refused("IncompleteSignatureException", "The date is invalid.") from error
     if abs(now - sent) > _WINDOW:
         raise Refused("InvalidSignatureException", "Signature expired.")
     lines = ["POST", "/", "", *(f"{name}:{' '.join(headers.get(name, '').split())}" for name in names)]

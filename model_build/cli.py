@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from blindsight.arguments import a_path, program
 from model_build import build, formats, told, weights
 from model_build.answers import Expected
 from model_build.errors import ModelBuildError
@@ -20,6 +20,7 @@ from model_build.manifest import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from PIL import Image
 
@@ -162,28 +163,28 @@ def _say(line: str) -> None:
 
 
 def _parser(*, with_training: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m model_build", description="Build and check model directories.")
+    parser = argparse.ArgumentParser(prog=program("model_build"), description="Build and check model directories.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("build", help="write a model directory: ONNX graph, labels, model.json")
     command.set_defaults(run=_build)
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="the model directory to write")
+    command.add_argument("--out", type=a_path, required=True, metavar="DIR", help="the model directory to write")
     source = command.add_mutually_exclusive_group()
     source.add_argument(
-        "--weights", type=Path, metavar="FILE", help="ResNet50 weights in a file instead of the network"
+        "--weights", type=a_path, metavar="FILE", help="ResNet50 weights in a file instead of the network"
     )
     source.add_argument("--untrained", action="store_true", help="random weights, for machines without network")
-    source.add_argument("--onnx", type=Path, metavar="FILE", help="an ONNX classifier: docs/models.md")
+    source.add_argument("--onnx", type=a_path, metavar="FILE", help="an ONNX classifier: docs/models.md")
     source.add_argument(
         "--directory",
-        type=Path,
+        type=a_path,
         metavar="DIR",
         help="a model directory, to copy it with other --formats or decoding",
     )
     command.add_argument("--seed", type=int, metavar="N", help="seed of --untrained (default 0)")
     command.add_argument("--plain", action="store_true", help="keep torch's export as it is, without optimisation")
     command.add_argument(
-        "--labels", type=Path, metavar="FILE", help="labels of --onnx, one a line (default ImageNet's)"
+        "--labels", type=a_path, metavar="FILE", help="labels of --onnx, one a line (default ImageNet's)"
     )
     command.add_argument("--name", help="name of --onnx in the manifest (default its file name)")
     command.add_argument("--version", help="version of --onnx in the manifest (default from its SHA-256)")
@@ -217,8 +218,8 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
 
     command = commands.add_parser("check", help="check a model directory against its manifest, and run it")
     command.set_defaults(run=_check)
-    command.add_argument("directory", type=Path, metavar="DIR", help="the model directory")
-    command.add_argument("--weights", type=Path, metavar="FILE", help="also compare with torch, with these weights")
+    command.add_argument("directory", type=a_path, metavar="DIR", help="the model directory")
+    command.add_argument("--weights", type=a_path, metavar="FILE", help="also compare with torch, with these weights")
     _add_check_images(command)
 
     command = commands.add_parser("available", help="say whether pretrained weights are cached or can be fetched")
@@ -244,7 +245,7 @@ def _formats(text: str) -> tuple[Format, ...]:
 def _add_cache(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--cache",
-        type=Path,
+        type=a_path,
         metavar="DIR",
         default=weights.cache_dir(),
         help="where fetched weights are kept (default $BLINDSIGHT_CACHE or ~/.cache/blindsight)",
@@ -253,7 +254,7 @@ def _add_cache(command: argparse.ArgumentParser) -> None:
 
 def _add_check_images(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--check-images", type=Path, metavar="DIR", help="compare with torch on the photos in this folder, too"
+        "--check-images", type=a_path, metavar="DIR", help="compare with torch on the photos in this folder, too"
     )
 
 

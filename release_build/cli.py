@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
+from blindsight.arguments import a_path, program
 from blindsight.errors import BlindsightError
 from release_build.errors import ReleaseBuildError
 from release_build.make import RELEASE_FILE, Inputs, make
@@ -33,17 +33,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m release_build", description="Releases and their release files.")
+    parser = argparse.ArgumentParser(prog=program("release_build"), description="Releases and their release files.")
     command = parser.add_subparsers(required=True, metavar="make").add_parser(
         "make", help="build every artifact of a release, and the release file"
     )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder for the artifacts")
+    command.add_argument("--out", type=a_path, required=True, metavar="DIR", help="new folder for the artifacts")
     function = command.add_mutually_exclusive_group(required=True)
-    function.add_argument("--model", type=Path, metavar="DIR", help="build the function bundle of this model directory")
-    function.add_argument("--bundle", type=Path, metavar="FILE", action="append", help="bundle; may be repeated")
+    function.add_argument(
+        "--model", type=a_path, metavar="DIR", help="build the function bundle of this model directory"
+    )
+    function.add_argument("--bundle", type=a_path, metavar="FILE", action="append", help="bundle; may be repeated")
     command.add_argument(
         "--eif",
-        type=Path,
+        type=a_path,
         metavar="FILE",
         action="append",
         help="enclave image, with the description that its builder wrote beside it; may be repeated",

@@ -47,7 +47,7 @@ def take(image: Path, out: Path, functions: Iterable[Function]) -> Measurement:
         raise ReleaseBuildError(f"{image.name} does not measure what its description says.", _ANEW)
     stated, release = described["kernel"]["version"], measured.kernel_release
     if release is None:
-        raise ReleaseBuildError(f"The kernel in {image.name} is no bzImage that states a version.", _ANEW)
+        raise ReleaseBuildError(f"The kernel in {image.name} is not a bzImage that states a version.", _ANEW)
     if not kernels.is_of(stated, release):
         raise ReleaseBuildError(f"The kernel in {image.name} has the version {release}, not {stated}.", _ANEW)
     function = next((each for each in functions if each.function_checksum == described["function_checksum"]), None)
@@ -77,6 +77,8 @@ def _kind(kernel: dict[str, Any]) -> EvidenceKind:
 
 
 def _described(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise ReleaseBuildError(f"The image's description is missing: there is no {path}.", _ANEW)
     try:
         members = strict_json.loads(read(path))
         if members["format"] != FORMAT:
@@ -88,7 +90,7 @@ def _described(path: Path) -> dict[str, Any]:
             members["kernel"]["version"],
         )
         if not all(isinstance(each, str) for each in wanted) or not isinstance(members["pcrs"], dict):
-            raise ReleaseBuildError(f"{path} is no description of an image.", _ANEW)
+            raise ReleaseBuildError(f"{path} is not a description of an image.", _ANEW)
     except (ValueError, KeyError, TypeError) as error:
-        raise ReleaseBuildError(f"{path} is no description of an image.", _ANEW) from error
+        raise ReleaseBuildError(f"{path} is not a description of an image.", _ANEW) from error
     return dict(members)

@@ -73,7 +73,7 @@ def npm(path: Path, names: set[str]) -> list[tuple[Package, str | None]]:
             sha512 = base64.b64decode(digest).hex()
             found.append((Package(name, entry["version"], sha512=(sha512,)), entry.get("license")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReleaseBuildError(f"{path.name} is no npm lock file.", _ANEW) from error
+        raise ReleaseBuildError(f"{path.name} is not an npm lock file.", _ANEW) from error
     missing = names - {f"{package.name} {package.version}" for package, _ in found}
     if missing:
         raise ReleaseBuildError(f"{path.name} does not lock {', '.join(sorted(missing))}.", "Build with `make web`.")

@@ -61,7 +61,9 @@ def make(out: Path, inputs: Inputs) -> ReleaseFile:
     Raises `ReleaseBuildError`, `BlindsightError`.
     """
     if inputs.model is not None and not inputs.model.is_dir():
-        raise ReleaseBuildError(f"{inputs.model} cannot be read: it is no folder.", "Give --model a model directory.")
+        raise ReleaseBuildError(
+            f"{inputs.model} cannot be read: it is not a folder.", "Give --model a model directory."
+        )
     with _draft(out) as folder:
         return _make(folder, inputs)
 
@@ -128,7 +130,7 @@ def _bundles(out: Path, inputs: Inputs) -> list[Path]:
     if inputs.model is not None:
         if not inputs.model.is_dir():
             raise ReleaseBuildError(
-                f"{inputs.model} cannot be read: it is no folder.", "Give --model a model directory."
+                f"{inputs.model} cannot be read: it is not a folder.", "Give --model a model directory."
             )
         bundle = out / BUNDLE_FILE
         run("-m", "enclave_function", "bundle", "build", "--model", str(inputs.model.resolve()), "--out",
@@ -137,7 +139,7 @@ def _bundles(out: Path, inputs: Inputs) -> list[Path]:
     bundles = []
     for path in inputs.bundles:
         if not path.is_file():
-            raise ReleaseBuildError(f"{path} cannot be copied: it is no file.", "Give --bundle a function bundle.")
+            raise ReleaseBuildError(f"{path} cannot be copied: it is not a file.", "Give --bundle a function bundle.")
         bundle = out / path.name
         if bundle.exists():
             raise ReleaseBuildError(f"Two bundles are called {path.name}.", "Rename one of them.")

@@ -23,7 +23,7 @@ def accepting(
     simulated_root: str | None = None,
     emulated: bool = False,
 ) -> Policy | None:
-    """Accept what was measured. None if nothing is left. Raises `PolicyError` for a root that is no SHA-256.
+    """Accept what was measured. None if nothing is left. Raises `PolicyError` for a root that is not an SHA-256.
 
     Simulated enclaves are accepted only under the root that is given, images for QEMU's machine only if `emulated`.
     """

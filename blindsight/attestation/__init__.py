@@ -6,7 +6,8 @@
     check_key_configs(verified, key_configs)
     print(verified.report.render())
 
-`verify` raises `blindsight.errors.EvidenceError` or `PolicyError`; its docstring says what the caller still owes.
+`verify` raises `blindsight.errors.EvidenceError` or `PolicyError`. Its docstring lists the checks that the caller has
+to make.
 """
 
 from blindsight.attestation.claims import CLAIMS_PCR, Claims, expected_pcr16, pcr16_extension

@@ -1,9 +1,9 @@
-"""From the certificate that signed a document to a pinned root.
+"""The certificate chain from a document's signer to a pinned root.
 
-`cryptography.x509.verification` builds and checks the path (names, signatures, pathLen, extensions); what it leaves
-open is checked here: the order of the bundle, the one permitted algorithm, and the validity of every certificate
-including the root. As AWS prescribes, revocation is not checked. Nothing is cached: a certificate that was valid a
-minute ago is looked at again.
+`cryptography.x509.verification` builds and checks the path (names, signatures, pathLen, extensions). This module checks
+in addition the order of the bundle, the single permitted algorithm, and the validity period of every certificate
+including the root. Following AWS's attestation process, it does not check revocation. It caches nothing, so a
+certificate that was valid a minute ago is checked again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Chain:
-    """The certificates of a document, parsed: `root` first, `leaf` last. Not verified by itself."""
+    """The parsed certificates of a document: `root` first, `leaf` last. Not verified."""
 
     certificates: tuple[x509.Certificate, ...]
     calls_itself_simulated: bool
@@ -75,7 +75,7 @@ def _parsed(der: bytes) -> x509.Certificate:
     _ = certificate.subject, certificate.issuer
     # The library lets a signature's bit string have unused bits, if those are zero: another encoding of the same.
     if not der.endswith(b"\x00" + certificate.signature):
-        raise ValueError("the signature is no whole number of bytes")
+        raise ValueError("the signature is not a whole number of bytes")
     return certificate
 
 
@@ -122,7 +122,7 @@ def _check_time(certificate: x509.Certificate, who: str, at: datetime) -> None:
 
 
 def _check_algorithms(certificate: x509.Certificate) -> None:
-    """ecdsa-with-SHA384 by a P-384 key throughout."""
+    """Require ecdsa-with-SHA384 by a P-384 key for every certificate."""
     _p384_key(certificate)
     if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA384:
         raise EvidenceChainError("certificate_algorithm", "A certificate is not signed with SHA-384.")

@@ -1,4 +1,4 @@
-"""What an enclave says of itself in `user_data`: its function, its model, its sealing keys and its receipt key.
+"""The enclave's claims in `user_data`: digests of its function, model, key configurations and receipt key.
 
 Canonical JSON (RFC 8785) of four members, each the standard base64 of 32 bytes: `{"func_checksum": ...,
 "key_configs_sha256": ..., "model_sha256": ..., "receipt_key_sha256": ...}`. PCR 16 measures function and model.
@@ -17,12 +17,12 @@ from blindsight import strict_base64, strict_json
 from blindsight.errors import EvidenceClaimsError
 
 CLAIMS_PCR = 16
-"""The first PCR that an application may extend."""
+"""The first PCR that applications can extend."""
 
 _CLAIM_BYTES = 32
 _MEMBERS = ("func_checksum", "key_configs_sha256", "model_sha256", "receipt_key_sha256")
 _OURS = _MEMBERS[1:]
-"""The members that mark `user_data` as Blindsight's: Cape's own documents have `func_checksum` too."""
+"""The members that identify `user_data` of Blindsight. Cape's documents have `func_checksum`, too."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Claims:
 
     @classmethod
     def parse(cls, user_data: bytes | None) -> Claims | None:
-        """Parse `user_data`; None if it is someone else's. Members beside the four are ignored.
+        """Parse `user_data`; returns None if it has another format. Other members are ignored.
 
         Raises `EvidenceClaimsError` `malformed_claims`.
         """
@@ -52,13 +52,13 @@ class Claims:
 
 
 def pcr16_extension(func_checksum: bytes, model_sha256: bytes) -> bytes:
-    """The 48 bytes that an enclave extends PCR 16 with: SHA-384 of two of its claims, as canonical JSON."""
+    """The 48 bytes with which an enclave extends PCR 16: SHA-384 of two of its claims, as canonical JSON."""
     claims = {"func_checksum": b64encode(func_checksum).decode(), "model_sha256": b64encode(model_sha256).decode()}
     return hashlib.sha384(rfc8785.dumps(claims)).digest()
 
 
 def expected_pcr16(func_checksum: bytes, model_sha256: bytes) -> bytes:
-    """The value of PCR 16, 48 bytes, that goes with these claims: extended once from zeros."""
+    """The value of PCR 16 for these claims, 48 bytes: zeros, extended once."""
     return hashlib.sha384(bytes(48) + pcr16_extension(func_checksum, model_sha256)).digest()
 
 

@@ -1,4 +1,4 @@
-"""COSE_Sign1 with ES384 (RFC 9052, RFC 9053), the envelope of an attestation document.
+"""COSE_Sign1 with ES384 (RFC 9052, RFC 9053), the signed structure of an attestation document.
 
 The algorithm is fixed here and never taken from the message: ECDSA on P-384 with SHA-384, protected header {1: -35}.
 """
@@ -17,10 +17,10 @@ from blindsight import cbor
 from blindsight.errors import EvidenceFormatError, EvidenceSignatureError
 
 PROTECTED_ES384 = bytes.fromhex("a1013822")
-"""The encoded protected header {alg: ES384}, as NSM writes it."""
+"""The encoded protected header {alg: ES384}, as the NSM writes it."""
 
 PROTECTED_UNSIGNED = bytes.fromhex("a10120")
-"""{1: -1}, which names no algorithm: what QEMU writes, whose signature is 64 zero bytes."""
+"""{1: -1}, which names no algorithm: QEMU's header, with 64 zero bytes as signature."""
 
 TAG_18 = b"\xd2"
 """Head of the optional COSE_Sign1 tag (RFC 9052, section 2)."""
@@ -35,7 +35,9 @@ ES384 = ec.ECDSA(SHA384())
 
 @dataclass(frozen=True)
 class Sign1:
-    """The signed `payload` and its raw `signature`, not yet verified. `unsigned`: there is nothing to verify."""
+    """The `payload` and the raw `signature`, not verified. `unsigned`: the message has QEMU's form without a
+    signature.
+    """
 
     payload: bytes
     signature: bytes
@@ -43,9 +45,9 @@ class Sign1:
 
 
 def parse(data: bytes, *, unsigned: bool = False) -> Sign1:
-    """Take `data` apart, with or without tag 18. Raises `EvidenceFormatError`.
+    """Parse `data`, with or without tag 18. Raises `EvidenceFormatError`.
 
-    With `unsigned`, a message of QEMU's form is taken, too, which proves nothing.
+    With `unsigned`, QEMU's form is accepted, too, which proves nothing.
     """
     try:
         message = cbor.decode(data.removeprefix(TAG_18))
@@ -100,5 +102,5 @@ def raw_signature(der: bytes) -> bytes:
 
 
 def _sig_structure(payload: bytes) -> bytes:
-    """What is signed (RFC 9052, section 4.4), without external data."""
+    """The bytes that are signed (RFC 9052, section 4.4), without external data."""
     return cbor2.dumps(["Signature1", PROTECTED_ES384, b"", payload])

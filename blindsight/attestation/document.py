@@ -1,8 +1,8 @@
-"""The payload of a Nitro attestation document, parsed strictly and without trusting it.
+"""Strict parser for the payload of a Nitro attestation document, which is not trusted yet.
 
-Source: AWS Nitro Enclaves NSM API, docs/attestation_process.md, sections 3.1 (format) and 3.2.2 (field checks), and
-what genuine documents carry where the two differ: CBOR null for optional fields, more than 512 bytes of user data, and
-since July 2025 an outer map of indefinite length. Both forms of that map are taken; what it holds is definite.
+Source: AWS Nitro Enclaves NSM API, docs/attestation_process.md, sections 3.1 (format) and 3.2.2 (field checks). Genuine
+documents deviate from it: CBOR null for optional fields, more than 512 bytes of user data, and since July 2025 an outer
+map of indefinite length. The parser accepts both forms of the outer map; everything inside has definite lengths.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_DOCUMENT_BYTES = 16 * 1024
-"""AWS's limit for the payload, taken here for the whole message. Genuine documents have 4.4 to 7.5 kB."""
+"""AWS's limit for the payload, applied here to the whole message. Genuine documents have 4.4 to 7.5 kB."""
 
 PCR_BYTES = 48
-"""SHA-384. AWS allows 32 and 64 for digests that no Nitro system uses."""
+"""SHA-384. AWS's documentation also allows 32 and 64 bytes, for digests that no Nitro system uses."""
 
 MAX_PCRS = 32
 MAX_CERTIFICATE_BYTES = 1024
 MAX_OPTIONAL_BYTES = 1024
-"""Of public_key, user_data and nonce each. AWS's text says 512 for two of them; its devices sign 746."""
+"""Of public_key, user_data and nonce each. AWS's documentation allows 512 for two of them, but genuine documents have
+746."""
 
 _KNOWN = frozenset(
     ("module_id", "digest", "timestamp", "pcrs", "certificate", "cabundle", "public_key", "user_data", "nonce")
@@ -37,15 +38,15 @@ _KNOWN = frozenset(
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_TIMESTAMP_MS = 253_402_300_799_999
-"""End of the year 9999, the last that `datetime` can hold."""
+"""The end of the year 9999, the last time that `datetime` can represent."""
 
 
 @dataclass(frozen=True)
 class AttestationDocument:
-    """The fields of an attestation document. Nothing in it is trustworthy before `verify` has returned it.
+    """The fields of an attestation document. DO NOT TRUST THEM BEFORE `verify` HAS RETURNED THE DOCUMENT.
 
-    `timestamp_ms` is milliseconds since 1970; `pcrs` maps index to 48 bytes; `certificate` and `cabundle` are DER,
-    the bundle from the root to the issuer of `certificate`.
+    `timestamp_ms` is milliseconds since 1970; `pcrs` maps index to 48 bytes; `certificate` and `cabundle` are DER, the
+    bundle from the root to the issuer of `certificate`.
     """
 
     module_id: str
@@ -58,7 +59,7 @@ class AttestationDocument:
     user_data: bytes | None
     nonce: bytes | None
     unknown_fields: tuple[int | str, ...] = ()
-    """Keys of the payload that this parser skipped: they are signed, and no check depends on what they hold."""
+    """Keys of the payload that the parser skipped. The signature covers them, and no check depends on their values."""
 
     @property
     def timestamp(self) -> datetime:
@@ -77,13 +78,15 @@ class AttestationDocument:
 
 
 def encode(fields: Mapping[str, object]) -> bytes:
-    """Encode a payload as the NSM does since July 2025: the outer map with indefinite length, the rest definite."""
+    """Encode a payload as the NSM does since July 2025: the outer map with indefinite length, everything else
+    definite.
+    """
     entries = (cbor2.dumps(name) + cbor2.dumps(value) for name, value in fields.items())
     return b"\xbf" + b"".join(entries) + b"\xff"
 
 
 class _Fields:
-    """The rules of the field table, one method a type."""
+    """The checks of the field table, one method for each type."""
 
     def __init__(self, fields: Mapping[int | str, cbor.CBORValue]) -> None:
         self.fields = fields

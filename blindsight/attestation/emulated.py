@@ -1,8 +1,8 @@
-"""The documents of QEMU's `nitro-enclave` machine, which are Nitro's in everything but that nothing signs them.
+"""Unsigned documents of QEMU's `nitro-enclave` machine, which otherwise have Nitro's format.
 
-The protected header is {1: -1}, which names no algorithm of COSE; signature, certificate and the bundle's one entry are
+The protected header is {1: -1}, which names no COSE algorithm. Signature, certificate and the bundle's only entry are
 64 zero bytes each (hw/virtio/virtio-nsm.c, QEMU 9.2 to 11). Any program can write such a document, so it proves
-nothing. It is looked at only for a policy that names this machine as the kind of evidence that it accepts.
+nothing. The verifier accepts it only under a policy that lists this kind of evidence.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     from blindsight.attestation.steps import Steps
 
 PLACEHOLDER = bytes(64)
-"""Stands for signature and certificates."""
+"""QEMU's placeholder for signature and certificates."""
 
 
 def check(message: Sign1, document: AttestationDocument, *, steps: Steps) -> None:
-    """Take steps 3 to 5 for a document that nothing signs. Raises `EvidenceError`.
+    """Take steps 3 to 5 for an unsigned document. Raises `EvidenceError`.
 
-    What stands in the place of certificates and signature is QEMU's, and no other: a document with certificates in it
-    is not of that machine.
+    Signature and certificates must be QEMU's placeholders; a document with certificates is not from this machine.
     """
     with steps.step(3, "Root") as step:
         if document.cabundle != (PLACEHOLDER,):

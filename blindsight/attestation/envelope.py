@@ -1,6 +1,6 @@
-"""The envelope that evidence travels in to callers: the JSON of `GET /attestation` (docs/protocol.md, section 1).
+"""The JSON response of `GET /attestation`, which carries evidence to callers (docs/protocol.md, section 1).
 
-Nothing in it is authenticated but what the document in it vouches for. Its version says how to read the rest.
+Only the attestation document authenticates its contents. The version determines how to read the other members.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMAT: Final = "blindsight-attestation/1"
-"""Members may be added within a version: readers skip what they do not know."""
+"""Later releases can add members within a version: readers skip unknown ones."""
 
 
 def check_format(envelope: Mapping[str, Any]) -> None:
-    """Raises `EvidenceFormatError` (`unsupported_envelope`) for another version. Releases before 0.2.0 stated none."""
+    """Raise `EvidenceFormatError` (`unsupported_envelope`) for another version. Releases before 0.2.0 stated none."""
     if envelope.get("format", FORMAT) != FORMAT:
         raise EvidenceFormatError("unsupported_envelope", "The evidence came in an envelope of another version.")

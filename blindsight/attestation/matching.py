@@ -1,7 +1,7 @@
-"""Which release of a policy a document is, in the verifier's steps 3, 7 and 9.
+"""Matching a document with the releases of a policy, in the verifier's steps 3, 7 and 9.
 
-Each step keeps the releases that it has nothing against. If it keeps none, the refusal is that of the first release
-that had come so far; so a document is refused for what parts it from the release that it resembles most.
+Each step keeps the releases that match so far. If none is left, it raises the refusal of the first release that matched
+until then. So the refusal names the difference from the most similar release.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 def check_policy(policy: AnyPolicy, *, at: datetime) -> None:
-    """Raises `PolicyError` `policy_expired` if the policy was not in force any more `at` that time."""
+    """Raise `PolicyError` `policy_expired` if the policy has expired at the time `at`."""
     if policy.expires is not None and at >= policy.expires:
         raise PolicyError("policy_expired", f"The policy expired at {policy.expires:%Y-%m-%d %H:%M:%SZ}.")
 
 
 def by_root(policy: AnyPolicy, root_sha256: str) -> Sequence[Release]:
-    """The releases whose evidence descends from this root, all of one kind. Raises `EvidenceChainError`."""
+    """The releases that list this root, all of one kind. Raises `EvidenceChainError`."""
     releases = policy.releases_of(root_sha256)
     if not releases:
         raise EvidenceChainError("root_not_pinned", f"The root {root_sha256} is not in the policy.")
@@ -42,7 +42,7 @@ def by_root(policy: AnyPolicy, root_sha256: str) -> Sequence[Release]:
 def by_measurements(
     releases: Sequence[Release], pcrs: Mapping[int, bytes], *, policy: AnyPolicy, at: datetime
 ) -> Sequence[Release]:
-    """The releases that are accepted `at` that time and list these `pcrs`. Raises `EvidenceMeasurementError`."""
+    """The releases that are accepted at the time `at` and list these `pcrs`. Raises `EvidenceMeasurementError`."""
     for index, measured in sorted(pcrs.items()):
         if _among(measured, policy.refuse):
             raise EvidenceMeasurementError(
@@ -99,7 +99,7 @@ def _identity(digest: bytes | None, accepted: frozenset[str] | None, name: str) 
 
 
 def _kept(releases: Sequence[Release], refusal: Callable[[Release], EvidenceError | None]) -> Sequence[Release]:
-    """Those of `releases` without a refusal. Raises the first refusal if none is left."""
+    """The `releases` without a refusal. Raises the first refusal if none is left."""
     refusals = [refusal(release) for release in releases]
     kept = [release for release, error in zip(releases, refusals, strict=True) if error is None]
     if not kept:

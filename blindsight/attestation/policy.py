@@ -1,10 +1,10 @@
-"""What a verifier accepts: releases of enclaves, except recalled ones, and evidence of which age.
+"""Policies: the accepted releases of enclaves, recalled measurements, and the maximum age of evidence.
 
     policy = Policy(releases=(Release(kind="nitro", pcrs={0: frozenset({"bda746..."})}, function_in_image=True),))
     policy = Policy.load(Path("policy.json"))
 
-`policy_file.py` reads and writes policies as files, `matching.py` compares documents with them; docs/policy.md
-describes both.
+`policy_file.py` reads and writes policy files, `matching.py` matches documents with policies; docs/policy.md describes
+both.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ DEFAULT_MAX_FUTURE_SKEW = 60
 """Seconds by which the enclave's clock may be ahead of the verifier's."""
 
 MAX_SECONDS = 24 * 3600
-"""Ceiling of both limits: the life of an instance's certificate, after which no document verifies live."""
+"""Maximum of both limits: the lifetime of an instance's certificate, after which no document verifies live."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Which releases are accepted. Ages are whole seconds. Raises `PolicyError`.
+    """The releases that a verifier accepts. Ages are whole seconds. Raises `PolicyError`.
 
-    `refuse` lists recalled releases, whatever accepts them: PCR values (96 hexadecimal digits), function checksums and
-    model digests (64). Releases below `minimum_version`, or without a version, are not accepted. From `expires` (UTC,
-    whole seconds) on, the policy refuses everything.
+    `refuse` lists recalled values, which are refused even if a release accepts them: PCR values (96 hexadecimal
+    digits), function checksums and model digests (64). Releases below `minimum_version`, or without a version, are not
+    accepted. From `expires` (UTC, whole seconds) on, the policy refuses everything.
     """
 
     releases: tuple[Release, ...]
@@ -69,14 +69,14 @@ class Policy:
 
     @property
     def left_open(self) -> tuple[Part, ...]:
-        """What at least one release leaves open: of `"code"` and `"function"`, in this order."""
+        """The parts that at least one release leaves open: `"code"`, `"function"`, in this order."""
         open_parts = {part for release in self.releases for part in release.left_open}
         return tuple(part for part in ("code", "function") if part in open_parts)
 
     def releases_of(self, root: str | None) -> tuple[Release, ...]:
-        """The releases whose evidence may descend from the root with this SHA-256, all of one kind.
+        """The releases that accept the root with this SHA-256, all of one kind.
 
-        None: from no root, as QEMU's evidence does, which proves nothing.
+        None stands for unsigned evidence of QEMU, which proves nothing.
         """
         return tuple(
             release
@@ -96,8 +96,8 @@ class Policy:
     ) -> Policy:
         """Accept one release of genuine Nitro enclaves. Raises `PolicyError`.
 
-        `measurements` maps a PCR index to its SHA-384 in hex; the rest is as in `Release`. Measurements of the code
-        alone are refused: say what pins the function, or that any function is accepted.
+        `measurements` maps a PCR index to its SHA-384 in hex; the other arguments are those of `Release`. Measurements
+        that pin only the code are refused: also pin the function, or state that any function is accepted.
         """
         release = Release(
             kind="nitro",
@@ -134,7 +134,7 @@ class Policy:
 _MAX_FILE_BYTES = 1 << 20
 
 _EVERY_ROOT = "f" * 64
-"""Stands for all roots in a release that is never asked which roots it has."""
+"""Placeholder for all roots, in a release whose roots are never compared."""
 
 _SIGNED: tuple[EvidenceKind, ...] = ("nitro", "simulated")
 _ANYTHING = {
@@ -144,10 +144,10 @@ _ANYTHING = {
 
 @dataclass(frozen=True)
 class UnsafeAcceptAnything:
-    """Accept any root, any code and any function: for looking at a document, never for trusting one.
+    """Accept any root, any code and any function: for inspecting a document, never for trusting one.
 
-    Structure, chain, signature, debug mode, claims against PCR 16, nonce and age are still checked, so that what
-    nothing signed is refused.
+    Structure, chain, signature, debug mode, claims against PCR 16, nonce and age are still checked, so unsigned
+    documents are refused.
     """
 
     refuse: frozenset[str] = field(default=frozenset(), init=False)
@@ -157,7 +157,7 @@ class UnsafeAcceptAnything:
     max_future_skew: int = DEFAULT_MAX_FUTURE_SKEW
 
     def releases_of(self, root: str | None) -> tuple[Release, ...]:
-        """Genuine is only what AWS's root signed. What nothing signed is not accepted even here."""
+        """Only evidence under AWS's root counts as genuine. Unsigned evidence is refused even here."""
         if root is None:
             return ()
         return (_ANYTHING["nitro" if root == AWS_NITRO_ROOT_G1 else "simulated"],)

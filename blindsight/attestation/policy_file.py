@@ -1,7 +1,7 @@
-"""Policies as files: `blindsight-policy/2`, and `blindsight-policy/1` where a file of that format still says enough.
+"""Policy files: `blindsight-policy/2`, and `blindsight-policy/1` if such a file pins code and function.
 
-docs/policy.md describes both formats. Nothing is guessed: an unknown key, a key given twice, a null or a number with a
-fraction refuses the file. What the values may be is the business of `Release` and `Policy`.
+docs/policy.md describes both formats. The parser refuses unknown and duplicate keys, null, and numbers that are not
+integers. `Release` and `Policy` check the values.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _LIMITS = {"max_age_seconds": "max_age", "max_future_skew_seconds": "max_future_
 _MEMBERS = {"schema", "releases", "refuse", "minimum_version", "expires", *_LIMITS}
 _FIRST_MEMBERS = {"schema", "roots", "pcrs", "function_checksums", "model_digests", *_LIMITS}
 _NAMED = ("function_in_image", "any_code", "any_function")
-"""Members that are `true` or absent: `false` would say what their absence says."""
+"""Members that are `true` or absent; absence means `false`."""
 
 _LISTS = ("function_checksums", "model_digests")
 _RELEASE_MEMBERS = {"kind", "name", "version", "roots", "pcrs", "expires", *_LISTS, *_NAMED}
 
 _TIME = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-"""RFC 3339 in UTC and whole seconds: one spelling for each second."""
+"""RFC 3339 in UTC with whole seconds: a single form for each second."""
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The arguments of the `Policy` that `text` describes. Raises `PolicyError`."""
+    """Parse `text` into the arguments of `Policy`. Raises `PolicyError`."""
     try:
         members = json.loads(text, object_pairs_hook=_unique, parse_float=_no_integer, parse_constant=_no_integer)
     except (ValueError, RecursionError) as error:
@@ -51,7 +51,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def render(policy: Policy) -> str:
-    """`policy` as a file of the newest format: indented, lists sorted, ending in a line feed."""
+    """Render `policy` as a file of the newest format: indented, lists sorted, ending in a line feed."""
     members: dict[str, Any] = {"schema": SCHEMA, "releases": [_rendered(release) for release in policy.releases]}
     if policy.refuse:
         members["refuse"] = sorted(policy.refuse)
@@ -117,7 +117,7 @@ def _release(number: int, members: object) -> Release:
 
 
 def _first(members: dict[str, Any]) -> dict[str, Any]:
-    """The older format had one list of PCRs for all its roots: one release for each kind of root."""
+    """Read the older format, which had one list of PCRs for all roots, as one release for each kind of root."""
     _only(members, _FIRST_MEMBERS)
     kinds: dict[Any, list[str]] = {}
     for root, kind in _first_roots(members.get("roots")).items():
@@ -203,7 +203,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_integer(text: str) -> object:
-    raise ValueError(f"{text} is no integer")
+    raise ValueError(f"{text} is not an integer")
 
 
 def _only(members: dict[str, Any], known: set[str]) -> None:

@@ -1,12 +1,13 @@
-"""What every kind of evidence has to pass, whatever it then says: steps 1 to 6 of the verification, and an age.
+"""Steps 1 to 6 of the verification, which apply to every kind of evidence, and the age check.
 
-The steps are numbered in `blindsight.attestation.verifier`, which takes the others for our own evidence. Those of
-Cape's clients are in `blindsight.cape.evidence`.
+`blindsight.attestation.verifier` defines the steps and takes the others for Blindsight's evidence.
+`blindsight.cape.evidence` does so for Cape's clients.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from blindsight.attestation.steps import Steps
 
 DEBUG_PCRS = (0, 1, 2)
-"""Zero in a debug enclave, whose signature and chain are as genuine as any. PCR 3 and 4 are not."""
+"""Zero in a debug enclave, whose signature and chain are genuine. PCR 3 and 4 are not zero there."""
 
 _SHOWN_FIELDS, _SHOWN_LETTERS = 8, 40
 """How many unknown fields a report names, and how much of a name."""
@@ -33,9 +34,9 @@ _SHOWN_FIELDS, _SHOWN_LETTERS = 8, 40
 
 @dataclass(frozen=True)
 class Proven:
-    """A document that its enclave signed. NOTHING IN IT HAS BEEN COMPARED YET.
+    """A document whose signature is valid. NOTHING IN IT HAS BEEN COMPARED YET.
 
-    `root_sha256` is None for an unsigned document of QEMU's, which proves nothing.
+    `root_sha256` is None for an unsigned document of QEMU, which proves nothing.
     """
 
     kind: EvidenceKind
@@ -53,9 +54,9 @@ def prove(
 ) -> Proven:
     """Take steps 1 to 6. Raises `EvidenceError`.
 
-    `kind_of_root` gets the root's SHA-256 in hexadecimal and raises `EvidenceChainError` unless that root is accepted.
-    `judged_at` says when the chain has to be valid: `time_of_judgement` for live evidence. With `unsigned`, QEMU's
-    documents pass, too, which prove nothing.
+    `kind_of_root` takes the root's SHA-256 in hexadecimal and raises `EvidenceChainError` unless the root is accepted.
+    `judged_at` returns the time at which the chain must be valid: `time_of_judgement` for live evidence. With
+    `unsigned`, QEMU's documents pass, too, which prove nothing.
     """
     with steps.step(1, "Envelope") as step:
         if len(evidence) > MAX_DOCUMENT_BYTES:
@@ -89,7 +90,7 @@ def _signed(
     judged_at: Callable[[AttestationDocument, chains.Chain], datetime],
     steps: Steps,
 ) -> tuple[EvidenceKind, str]:
-    """Steps 3 to 5: what the root vouches for, and its SHA-256."""
+    """Take steps 3 to 5: returns the signed document and the root's SHA-256."""
     # The root is the bundle's own first certificate, which counts only if its fingerprint is pinned.
     with steps.step(3, "Root") as step:
         root_sha256 = hashlib.sha256(document.cabundle[0]).hexdigest()
@@ -112,22 +113,28 @@ def _signed(
 
 
 def time_of_judgement(document: AttestationDocument, now: datetime, max_future_skew: int) -> datetime:
-    """When the chain of live evidence has to be valid: now. An enclave's clock may be ahead of ours by the permitted
-    skew, and its newest certificate with it; expiry is never judged by an earlier time than ours."""
+    """The time at which the chain of live evidence must be valid: now. If the enclave's clock is ahead by at most the
+    permitted skew, the time of the document counts, because its newest certificate can be ahead, too. The result is
+    never earlier than now, so the skew cannot extend an expired certificate.
+    """
     return max(now, min(document.timestamp, now + timedelta(seconds=max_future_skew)))
 
 
 def check_age(timestamp: datetime, now: datetime, *, max_age: int, max_future_skew: int) -> None:
-    """Step 10's second half. Raises `EvidenceFreshnessError`."""
+    """The age check of step 10. Raises `EvidenceFreshnessError`."""
     age = (now - timestamp).total_seconds()
     if age > max_age:
-        raise EvidenceFreshnessError("evidence_too_old", f"The document is {age:.0f} s old; {max_age} s are accepted.")
+        raise EvidenceFreshnessError(
+            "evidence_too_old", f"The document is {math.ceil(age)} s old; {max_age} s are accepted."
+        )
     if -age > max_future_skew:
-        raise EvidenceFreshnessError("evidence_from_future", f"The document was made {-age:.0f} s in the future.")
+        raise EvidenceFreshnessError(
+            "evidence_from_future", f"The document was made {math.ceil(-age)} s in the future."
+        )
 
 
 def _unknown(fields: tuple[int | str, ...]) -> str:
-    """What the report says of fields that no check looks at: AWS may add some at any time."""
+    """The report's text about fields that no check uses; AWS may add fields at any time."""
     if not fields:
         return ""
     names = [f"{name[:_SHOWN_LETTERS]!a}" if isinstance(name, str) else str(name) for name in fields[:_SHOWN_FIELDS]]

@@ -1,4 +1,4 @@
-"""Whom to seal to: a verified document together with the keys and the model manifest that came beside it."""
+"""A verified enclave with its keys and model manifest, to which clients encrypt requests."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipient:
-    """An enclave whose evidence was accepted: whom to seal to, and what is known of it."""
+    """An enclave whose evidence was accepted."""
 
     config: KeyConfig
     verified: Verified
     document: bytes
     key_configs: bytes
-    """The `application/ohttp-keys` list, as attested."""
+    """The attested `application/ohttp-keys` list."""
     manifest: dict[str, Any]
 
     @property
     def classes(self) -> int:
-        """How many classes the model tells apart."""
+        """Number of classes of the model."""
         return int(self.manifest["labels"]["count"])
 
     @property
@@ -43,22 +43,22 @@ class Recipient:
 
     @property
     def function_checksum(self) -> str:
-        """SHA-256 of the bundle, hex, as attested."""
+        """The attested SHA-256 of the bundle, hex."""
         return self.claims.func_checksum.hex()
 
     @property
     def model_digest(self) -> str:
-        """SHA-256 of the canonical manifest, hex, as attested."""
+        """The attested SHA-256 of the canonical manifest, hex."""
         return self.claims.model_sha256.hex()
 
     @property
     def measurements(self) -> dict[str, str]:
-        """PCR index to hex, without the PCRs that nothing was measured into."""
+        """PCR index to hex, without the PCRs that are zero."""
         return {str(index): value.hex() for index, value in sorted(self.verified.document.pcrs.items()) if any(value)}
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a caller who relies on an answer must know."""
+        """Statements that every caller has to see, such as that the evidence is simulated."""
         notices = [str(self.manifest["notice"])] if "notice" in self.manifest else []
         if not self.manifest.get("trained"):
             notices.append("UNTRAINED WEIGHTS: this model has learnt nothing and its answers are noise.")
@@ -68,11 +68,11 @@ class Recipient:
 
     @property
     def notice(self) -> str | None:
-        """The notices in one text; None if there are none."""
+        """All notices as one text; None if there are none."""
         return " ".join(self.notices) or None
 
     def summary(self) -> dict[str, Any]:
-        """What an answer says of the enclave behind it."""
+        """The member `enclave` of an answer."""
         return {
             "kind": self.verified.kind,
             "verified": True,
@@ -82,12 +82,12 @@ class Recipient:
 
     @property
     def document_sha256(self) -> str:
-        """SHA-256 of the attestation document, hex: what a receipt names."""
+        """SHA-256 of the attestation document, hex, which a receipt contains."""
         return hashlib.sha256(self.document).hexdigest()
 
     @property
     def claims(self) -> Claims:
-        """What the document claims."""
+        """The document's claims."""
         assert self.verified.claims is not None  # noqa: S101 -- check_key_configs has refused a document without
         return self.verified.claims
 
@@ -101,11 +101,11 @@ def verify_recipient(
     nonce: bytes,
     now: datetime,
 ) -> Recipient:
-    """Take the verifier's steps and the one that it leaves to its caller: keys and manifest are the attested ones.
+    """Verify evidence and compare keys and manifest with their attested digests: steps 1 to 11.
 
-    `manifest` is the canonical model manifest; `nonce` is fresh and used for nothing else. Raises `EvidenceError`,
-    `PolicyError` if the policy has expired, or `SealingError` if the enclave offers no key configuration that is known
-    here.
+    `manifest` is the canonical model manifest; `nonce` is fresh and used only once. Raises `EvidenceError`,
+    `PolicyError` if the policy has expired, or `SealingError` if this client supports none of the enclave's key
+    configurations.
     """
     verified = verifier.verify(document, policy=policy, nonce=nonce, now=now)
     binding = Steps()

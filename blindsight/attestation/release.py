@@ -1,7 +1,7 @@
-"""One release of an enclave, as a policy lists it: roots, measurements, function, model, version, end.
+"""One release of an enclave in a policy: roots, measurements, function, model, version, expiry.
 
-What would accept more than it seems to is refused when a release is made: code or function that nothing pins and that
-is not left open by name, an empty list, a measurement of zeros.
+A release that would accept more than it appears to is refused: one that neither pins code or function nor leaves it
+open explicitly, an empty list, a measurement of zeros.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DIGEST_BYTES = 32
 
 Part = Literal["code", "function"]
-"""What a release pins, or leaves open by name."""
+"""The parts that a release pins or leaves open explicitly."""
 
 _AWS = frozenset({AWS_NITRO_ROOT_G1})
 _NAME = re.compile("[ -~]{1,64}")
@@ -33,14 +33,14 @@ _VERSION_PARTS = 4
 
 @dataclass(frozen=True)
 class Release:
-    """What one release of an enclave shows. All hashes are lower-case hexadecimal. Raises `PolicyError`.
+    """The accepted values of one release of an enclave. All hashes are lower-case hexadecimal. Raises `PolicyError`.
 
-    `roots` are the SHA-256 of root certificates (DER): AWS's, unless others are given; none for QEMU's evidence, which
-    is unsigned. `pcrs` maps an index to the
-    accepted SHA-384 values; every index that is listed must be in a document. `function_checksums` and `model_digests`
-    are SHA-256 values; None accepts any. `function_in_image` says that the image contains the bundle, so that PCR 0
-    covers the function. `any_code` and `any_function` leave open what nothing else pins. `version` is one to four
-    numbers with dots between them. From `expires` (UTC, whole seconds) on, the release is not accepted.
+    `roots` are the SHA-256 of root certificates (DER): AWS's by default, none for QEMU's evidence, which is unsigned.
+    `pcrs` maps an index to the accepted SHA-384 values; a document must contain every listed index.
+    `function_checksums` and `model_digests` are SHA-256 values; None accepts any. `function_in_image` states that the
+    image contains the bundle, so that PCR 0 covers the function. `any_code` and `any_function` leave a part open that
+    is not pinned. `version` is one to four numbers separated by dots. From `expires` (UTC, whole seconds) on, the
+    release is not accepted.
     """
 
     kind: EvidenceKind
@@ -109,7 +109,7 @@ class Release:
 
     @property
     def left_open(self) -> tuple[Part, ...]:
-        """What this release accepts any of, by name: of `"code"` and `"function"`, in this order."""
+        """The parts that this release leaves open: `"code"`, `"function"`, in this order."""
         parts: tuple[tuple[Part, bool], ...] = (("code", self.any_code), ("function", self.any_function))
         return tuple(part for part, is_open in parts if is_open)
 
@@ -125,7 +125,7 @@ def hash_of(value: object, size: int, where: str) -> str:
 
 
 def version_key(version: object, where: str) -> tuple[int, ...]:
-    """What versions are compared by: four numbers, missing ones zero. Raises `PolicyError`."""
+    """The key for comparing versions: four numbers, missing ones zero. Raises `PolicyError`."""
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise PolicyError("invalid_policy", f"{where}: not one to four numbers with dots between them.")
     numbers = [int(part) for part in version.split(".")]
@@ -133,7 +133,9 @@ def version_key(version: object, where: str) -> tuple[int, ...]:
 
 
 def whole_seconds(value: object, where: str) -> datetime:
-    """`value` in UTC. Raises `PolicyError` if it is no aware time of whole seconds, which a file could not hold."""
+    """`value` in UTC. Raises `PolicyError` if it is naive or has fractions of a second, which a policy file cannot
+    represent.
+    """
     if not isinstance(value, datetime) or value.tzinfo is None or value.microsecond:
         raise PolicyError("invalid_policy", f"{where}: not a time in UTC and whole seconds.")
     return value.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""What a verification checked, against what, and what it found: for people, logs and archives."""
+"""The report of a verification: each check, the values it compared with, and its result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEFT_OPEN: Mapping[Part, str] = MappingProxyType(
         "function": "POLICY LEAVES OPEN: the function. Any bundle that the host puts into the enclave is accepted.",
     }
 )
-"""What a caller must know of an enclave of which the policy did not ask everything."""
+"""Warnings for parts that the policy left open."""
 
 
 PROVES_NOTHING: Mapping[EvidenceKind, str] = MappingProxyType(
@@ -31,15 +31,16 @@ PROVES_NOTHING: Mapping[EvidenceKind, str] = MappingProxyType(
         "qemu-nitro-enclave": "EMULATED ENCLAVE (QEMU): the evidence is unsigned and proves nothing.",
     }
 )
-"""What a caller must know of evidence that no hardware stands behind."""
+"""Notices for evidence that no hardware signed."""
 
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """The steps of one verification that passed. `at` is the time judged by, `archived` says whose time that was.
+    """The passed steps of one verification. `at` is the time of judgement; `archived` states that it is the document's
+    own.
 
-    `release` is the name in the policy of the release that was found, if it has one; `left_open` says what that release
-    accepts any of.
+    `release` is the name of the matching release, if it has one; `left_open` lists the parts that this release leaves
+    open.
     """
 
     kind: EvidenceKind
@@ -51,12 +52,12 @@ class VerificationReport:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the policy left open, a sentence for each part."""
+        """One sentence for each part that the policy left open."""
         return tuple(LEFT_OPEN[part] for part in self.left_open)
 
     @property
     def notice(self) -> str | None:
-        """What must be said of evidence that proves nothing; None for genuine evidence."""
+        """The notice for evidence that proves nothing; None for genuine evidence."""
         return PROVES_NOTHING.get(self.kind)
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class VerificationReport:
         }
 
     def render(self) -> str:
-        """Plain text ending in a line feed: a heading, the release if it has a name, what is left open, the steps."""
+        """Plain text ending in a line feed: a heading, the release's name, open parts, the steps."""
         heading = {
             "nitro": "Genuine Nitro evidence",
             "simulated": "SIMULATED evidence: it proves nothing about hardware",
@@ -91,13 +92,13 @@ class VerificationReport:
 
 @dataclass(frozen=True)
 class Verified:
-    """A document that was verified. Two encodings of one document (ECDSA is malleable) give equal objects."""
+    """A verified document. Two encodings of one document (ECDSA is malleable) give equal objects."""
 
     kind: EvidenceKind
     document: AttestationDocument
     claims: Claims | None
     root_sha256: str | None
-    """None if nothing signed it, which only a release of kind `qemu-nitro-enclave` accepts."""
+    """None for unsigned evidence, which only a release of kind `qemu-nitro-enclave` accepts."""
     report: VerificationReport
     until: datetime | None
-    """When policy or release end, whichever comes first: from then on this must not be relied on any more."""
+    """The earlier expiry of policy and release. DO NOT RELY ON THE RESULT AFTERWARDS."""

@@ -1,6 +1,6 @@
 """The pinned roots of trust, by SHA-256 of the certificate's DER bytes.
 
-Only the fingerprint is kept: the certificate itself comes with every document, and counts only if it matches.
+Only the fingerprint is stored: every document contains the certificate itself, which must match.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final, Literal
 
 EvidenceKind = Literal["nitro", "simulated", "qemu-nitro-enclave"]
-"""What evidence shows: Nitro hardware, that some machine signed it itself, or QEMU's machine, which signs nothing."""
+"""Evidence signed by Nitro hardware, by a simulation, or the unsigned evidence of QEMU's machine."""
 
 EMULATED: Final = "qemu-nitro-enclave"
-"""Evidence of QEMU's `nitro-enclave` machine (`blindsight.attestation.emulated`). No root vouches for it."""
+"""Evidence of QEMU's `nitro-enclave` machine (`blindsight.attestation.emulated`), which is unsigned."""
 
 AWS_NITRO_ROOT_G1 = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"
 """CN=aws.nitro-enclaves, P-384, 2019-10-28 to 2049-10-28. China and GovCloud have roots of their own."""
@@ -23,4 +23,4 @@ NOT_FINGERPRINTS = {
 """SHA-256 values that get pinned by mistake. The first is the one that AWS's documentation prints."""
 
 SIMULATED_ROOT_NAME = "blindsight.simulated"
-"""Common name of every simulated root, so that listing one as genuine is noticed."""
+"""Common name of every simulated root, so that a policy that lists one as genuine is refused."""

@@ -1,4 +1,4 @@
-"""The numbered steps of a verification: which one refused, and what each of the others found."""
+"""The numbered steps of a verification and their results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what was `checked`, `against` what, and whether it passed or the policy did not ask for it."""
+    """The result of one step: what was `checked`, `against` what, and whether it passed or the policy did not require
+    it.
+    """
 
     number: int
     name: str
@@ -24,7 +26,7 @@ class Step:
 
 
 class Finding:
-    """What a step that is being taken tells of itself."""
+    """The result that a running step sets."""
 
     def __init__(self, number: int, name: str) -> None:
         self._number, self._name = number, name
@@ -34,11 +36,11 @@ class Finding:
         self.step = Step(self._number, self._name, checked, against, "passed")
 
     def unsigned(self) -> None:
-        """There is nothing to look at: the evidence is unsigned."""
+        """The step does not apply: the evidence is unsigned."""
         self.step = Step(self._number, self._name, "nothing: the evidence is unsigned", "nothing", "not asked")
 
     def asked(self, was: bool, checked: str, against: str) -> None:
-        """As `passed`, if there `was` something to compare."""
+        """As `passed`, if the policy required a comparison (`was`)."""
         if was:
             self.passed(checked, against)
         else:
@@ -46,21 +48,21 @@ class Finding:
 
 
 class Steps:
-    """The steps of one verification, in the order in which they are taken."""
+    """The steps of one verification, in order."""
 
     def __init__(self) -> None:
         self._findings: list[Finding] = []
 
     @contextmanager
     def step(self, number: int, name: str) -> Iterator[Finding]:
-        """Take a step: an `EvidenceError` raised inside gets its number."""
+        """Run the block as a step: an `EvidenceError` raised inside gets its number."""
         finding = Finding(number, name)
         self._findings.append(finding)
         with numbered(number):
             yield finding
 
     def done(self) -> tuple[Step, ...]:
-        """All steps in order. Raises `ValueError` for one that was taken and told nothing, which is a mistake."""
+        """All steps in order. Raises `ValueError` for a step without a result, which is a programming error."""
         steps = tuple(finding.step for finding in self._findings if finding.step is not None)
         if len(steps) != len(self._findings):
             raise ValueError("a step was taken of which nothing is known")
@@ -69,7 +71,7 @@ class Steps:
 
 @contextmanager
 def numbered(number: int) -> Iterator[None]:
-    """Give the step's number to an `EvidenceError` raised inside."""
+    """Add the step's number to an `EvidenceError` raised inside."""
     try:
         yield
     except EvidenceError as error:

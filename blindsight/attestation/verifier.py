@@ -1,18 +1,18 @@
 """Verify an attestation document, after AWS's attestation process (NSM API, docs/attestation_process.md).
 
-    1. Envelope      size, strict CBOR, COSE_Sign1, ES384 and nothing else
-    2. Fields        every field present and in its range
-    3. Root          the first certificate of the bundle is a pinned root
-    4. Chain         root to signer, valid at the time of verification
-    5. Signature     by the signer's P-384 key
-    6. Debug mode    PCR 0, 1 and 2 are not all zero
-    7. Measurements  nothing recalled, and a release of the policy that is in force lists the PCRs
-    8. Claims        function and model in user_data are what PCR 16 measures
-    9. Identity      nothing recalled, and that release accepts function and model
-   10. Freshness     the caller's nonce, and an age within limits
+     1. Envelope      size, strict CBOR, COSE_Sign1, ES384 and nothing else
+     2. Fields        every field present and in its range
+     3. Root          the first certificate of the bundle is a pinned root
+     4. Chain         root to signer, valid at the time of verification
+     5. Signature     by the signer's P-384 key
+     6. Debug mode    PCR 0, 1 and 2 are not all zero
+     7. Measurements  no value is recalled, and an accepted, unexpired release of the policy lists the PCRs
+     8. Claims        function and model in user_data match PCR 16
+     9. Identity      neither is recalled, and that release accepts function and model
+    10. Freshness     the caller's nonce, and an age within limits
 
-Nothing is compared before the signature holds, and the first failure ends the verification. No I/O, no state, no clock.
-Only for a policy that names QEMU's machine, steps 3 to 5 may find that there is no signature (`emulated.py`).
+The first failure ends the verification. No PCR, claim or nonce is compared before the signature is valid. No I/O, no
+state, no clock. Under a policy that lists QEMU's machine, steps 3 to 5 accept its unsigned documents (`emulated.py`).
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
     from blindsight.attestation.policy import Policy, UnsafeAcceptAnything
 
 MIN_NONCE_BYTES = 16
-"""A nonce that a caller sends must be too long to guess or to meet twice."""
+"""A caller's nonce must be too long to be guessed or to repeat by chance."""
 
 CALLERS_STEP = 11
-"""The comparisons with what came beside the document, which are the caller's to make."""
+"""The comparison of keys and manifest with their attested digests, which the caller has to make."""
 
 
 def verify(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: bytes | None, now: datetime) -> Verified:
-    """Verify live `evidence` at the time `now` (aware). A return means that every step passed.
+    """Verify live `evidence` at the time `now` (aware). If it returns, every step passed.
 
-    Raises `EvidenceError`, or `PolicyError` `policy_expired` before it looks at the evidence.
+    Raises `EvidenceError`, or `PolicyError` `policy_expired` before it parses the evidence.
 
     THE CALLER MUST, for the result to mean anything:
-    - SEND A FRESH RANDOM `nonce` of 16 bytes or more with its request, AND USE IT ONCE. With None, anyone's document of
+    - SEND A FRESH RANDOM `nonce` of 16 bytes or more with its request, AND USE IT ONCE. With None, any document of
       the last `policy.max_age` seconds passes.
-    - CALL `check_key_configs` WITH THE KEYS IT IS GOING TO SEAL TO, and seal to those only. Otherwise a genuine
-      document can be relayed by a party that holds other keys.
-    - CALL `check_model` BEFORE IT BELIEVES A MANIFEST that came beside the document.
+    - CALL `check_key_configs` WITH THE KEYS IT IS GOING TO ENCRYPT TO, and use only those. Otherwise a party with other
+      keys can relay a genuine document.
+    - CALL `check_model` BEFORE IT USES A MANIFEST that came beside the document.
     - TREAT EVERY `kind` BUT `"nitro"` AS UNTRUSTED: such evidence proves nothing about hardware, and that of kind
-      `"qemu-nitro-enclave"`, which only a policy that names this kind accepts, is not even signed.
-    - SHOW `report.left_open`: whatever it names was accepted unseen.
-    - VERIFY AGAIN BEFORE RELYING ON IT LATER, and never rely on it beyond `until`; nothing here expires by itself.
+      `"qemu-nitro-enclave"`, which only a policy that lists this kind accepts, is not even signed.
+    - SHOW `report.left_open`: the policy did not restrict these parts.
+    - VERIFY AGAIN BEFORE RELYING ON IT LATER, and never rely on it beyond `until`: results do not expire by themselves.
 
-    Raises `ValueError` for a naive `now` or a short nonce, which are mistakes of the caller.
+    Raises `ValueError` for a naive `now` or a short nonce, which are programming errors of the caller.
     """
     if now.tzinfo is None:
         raise ValueError("now must be aware of its time zone")
@@ -66,17 +66,17 @@ def verify(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: byt
 
 
 def verify_archived(evidence: bytes, *, policy: Policy | UnsafeAcceptAnything, nonce: bytes | None = None) -> Verified:
-    """Verify a kept document at its own timestamp, which is only the signer's word for when it was made.
+    """Verify a stored document at its own timestamp, which only the signer vouches for.
 
-    Ends of policy and releases are judged by that time, too; a release recalled since is refused. THE CALLER MUST NOT
-    SEND ANYTHING TO THE ENCLAVE on the strength of this: a thief of the long expired signing key can make such a
-    document today. `nonce`, of any length, is compared if it is known. Raises `EvidenceError` or `PolicyError`.
+    Expiry of policy and releases is judged by that time, too; a release recalled since is refused. THE CALLER MUST NOT
+    SEND ANYTHING TO THE ENCLAVE on the strength of this: a party that stole the expired signing key can make such a
+    document today. `nonce`, of any length, is compared if given. Raises `EvidenceError` or `PolicyError`.
     """
     return _verify(evidence, policy, nonce, now=None)
 
 
 def check_key_configs(verified: Verified, key_configs: bytes) -> None:
-    """Check that the encoded `key_configs` in use are the attested ones: the step that defeats a relay.
+    """Compare the encoded `key_configs` with their attested digest: the step that prevents a relay attack.
 
     Raises `EvidenceClaimsError` `key_configs_mismatch`, or `claims_missing` if the document attests none.
     """
@@ -86,7 +86,7 @@ def check_key_configs(verified: Verified, key_configs: bytes) -> None:
 
 
 def check_model(verified: Verified, manifest: bytes) -> None:
-    """Check that the canonical model `manifest` is the attested one.
+    """Compare the canonical model `manifest` with its attested digest.
 
     Raises `EvidenceClaimsError` `model_mismatch`, or `claims_missing` if the document attests none.
     """

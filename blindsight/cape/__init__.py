@@ -1,4 +1,4 @@
-"""Cape's client-facing protocol, shared by every side: identifiers, envelopes, tokens, messages, evidence.
+"""Cape's protocol, shared by clients, gateway and enclave: identifiers, envelopes, tokens, messages, evidence.
 
-Only `client`, for callers, has input or output.
+No module has input or output, except `client`, for callers.
 """

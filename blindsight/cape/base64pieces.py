@@ -1,6 +1,6 @@
-"""Standard base64 in pieces: the library's functions hold the interpreter for as long as their argument takes.
+"""Standard base64 in pieces, because the library's functions hold the interpreter lock for the whole argument.
 
-A piece takes it for less than a millisecond, so that whatever else the process does goes on meanwhile.
+A piece takes less than a millisecond, so that other threads can run in between.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ PIECE_CHARACTERS: Final = PIECE_BYTES // 3 * 4
 
 
 def encoded(content: bytes | memoryview) -> Iterator[bytes]:
-    """The text of `content`, in order."""
+    """Encode `content` in pieces, in order."""
     view = memoryview(content)
     for start in range(0, len(view), PIECE_BYTES):
         yield base64.b64encode(view[start : start + PIECE_BYTES])
 
 
 def encoded_of(contents: Iterable[bytes]) -> Iterator[bytes]:
-    """The text of `contents`, put together, as they come."""
+    """Encode the concatenation of `contents`, in pieces."""
     held = b""
     for content in contents:
         held += content
@@ -39,7 +39,7 @@ def encoded_of(contents: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def decoded(text: bytes | memoryview) -> Iterator[bytes]:
-    """What `text` stands for, in order. Raises `binascii.Error`, maybe after some pieces, if not all is base64."""
+    """Decode `text` in pieces, in order. Raises `binascii.Error` for invalid base64, possibly after some pieces."""
     view = memoryview(text)
     for start in range(0, len(view), PIECE_CHARACTERS):
         piece = strict_base64.decode(view[start : start + PIECE_CHARACTERS])

@@ -1,4 +1,4 @@
-"""Cape's envelope, for values that only an account's functions can read.
+"""Cape's envelope, for values that only an account's functions can decrypt.
 
     envelope = RSA-OAEP(key) || nonce (12) || AES-256-GCM ciphertext || tag (16)
 
@@ -29,7 +29,7 @@ _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _MAX_WHITE_SPACE: Final = 64
 _LEAST_BITS: Final = 2048
-"""Of a public key that something is encrypted to. Cape Keys have 4096."""
+"""Minimum size of an RSA public key. Cape Keys have 4096 bits."""
 _OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
 
 
@@ -49,7 +49,7 @@ class Encryptor:
 
 
 class Decryptor:
-    """Reads an envelope piece by piece. What `update` gives is unproven until `finish` has not raised."""
+    """Reads an envelope piece by piece. THE RESULT OF `update` IS UNAUTHENTICATED UNTIL `finish` RETURNS."""
 
     def __init__(self, private_key: rsa.RSAPrivateKey) -> None:
         self._private_key = private_key
@@ -75,7 +75,7 @@ class Decryptor:
         return plaintext
 
     def finish(self) -> None:
-        """Prove all that was read. Raises `CapeError` (`cannot_decrypt`)."""
+        """Authenticate everything that was read. Raises `CapeError` (`cannot_decrypt`)."""
         if self._cipher is None or len(self._held) != _TAG_BYTES:
             raise cannot_decrypt()
         try:
@@ -94,7 +94,7 @@ class Decryptor:
 
 
 def encrypt(public_key: rsa.RSAPublicKey, plaintext: bytes) -> bytes:
-    """`plaintext` as text: `cape:` and base64."""
+    """Encrypt `plaintext`; returns `cape:` and base64."""
     return b"".join(encrypt_pieces(public_key, plaintext))
 
 
@@ -113,7 +113,7 @@ def _envelope(public_key: rsa.RSAPublicKey, plaintext: memoryview) -> Iterator[b
 
 
 def decrypt(private_key: rsa.RSAPrivateKey, value: bytes | memoryview) -> bytes:
-    """What `encrypt` was given, in any Cape client. White space at the end is ignored, as shells add it.
+    """Decrypt a value of any Cape client. White space at the end is ignored, because shells add it.
 
     Raises `CapeError` (`cannot_decrypt`).
     """
@@ -121,7 +121,7 @@ def decrypt(private_key: rsa.RSAPrivateKey, value: bytes | memoryview) -> bytes:
 
 
 def decrypt_pieces(private_key: rsa.RSAPrivateKey, value: bytes | memoryview) -> Iterator[bytes]:
-    """As `decrypt`, in pieces, UNPROVEN UNTIL THE LAST HAS COME. Raises `CapeError` (`cannot_decrypt`)."""
+    """As `decrypt`, in pieces, UNAUTHENTICATED UNTIL THE ITERATOR ENDS. Raises `CapeError` (`cannot_decrypt`)."""
     text = memoryview(value)
     if bytes(text[: len(PREFIX)]) != PREFIX:
         raise cannot_decrypt()
@@ -136,18 +136,18 @@ def decrypt_pieces(private_key: rsa.RSAPrivateKey, value: bytes | memoryview) ->
 
 
 def _without_white_space(text: memoryview) -> int:
-    """Where `text` ends without a few characters of white space."""
+    """The length of `text` without a few trailing characters of white space."""
     end = bytes(text[-_MAX_WHITE_SPACE:])
     return len(text) - len(end) + len(end.rstrip(b" \r\n\t"))
 
 
 def cannot_decrypt() -> CapeError:
-    """The one error of every failure: which stage failed is no caller's business."""
+    """The single error of every failure, so that callers do not learn which stage failed."""
     return CapeError("cannot_decrypt", "the value cannot be decrypted with this function owner's key")
 
 
 def load_public_key(der: bytes) -> rsa.RSAPublicKey:
-    """A Cape Key from SubjectPublicKeyInfo in DER. Raises `CapeError` (`bad_cape_key`)."""
+    """Parse a Cape Key from SubjectPublicKeyInfo in DER. Raises `CapeError` (`bad_cape_key`)."""
     try:
         key = serialization.load_der_public_key(der)
     except (ValueError, UnsupportedAlgorithm) as error:

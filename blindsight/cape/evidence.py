@@ -1,8 +1,8 @@
-"""Verify evidence as Cape's clients do: against one root and the PCR values that the caller lists, if any.
+"""Verify evidence as Cape's clients do: under one root and the PCR values that the caller lists, if any.
 
-The steps are those of `blindsight.attestation.verifier`, with its numbers; up to the sixth it is the same code. What
-Cape's user data says (a function's checksum, a key) stands in no PCR and is the caller's to compare; without PCR
-values, any enclave under the root passes.
+The steps have the numbers of `blindsight.attestation.verifier`; up to the sixth they share its code. PCRs do not cover
+Cape's user data (a function's checksum, a key), which the caller has to compare. Without PCR values, any enclave under
+the root passes.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def verify_document(
     at: datetime | Literal["leaf"],
     pcrs: Mapping[int, frozenset[str]],
 ) -> AttestationDocument:
-    """The fields of `document`, proven. Raises `EvidenceError`.
+    """Verify `document` and return its fields. Raises `EvidenceError`.
 
-    `root` None is AWS's. `at` is the time now (aware), or "leaf" for a user's key, whose document is served long after
-    its certificates expired: then they are judged by the moment when the signer's became valid. `pcrs` maps an index to
-    the accepted values in lower-case hexadecimal. With `nonce` None, none is asked for. A document's age is looked at
-    unless it is read for a user's key.
+    `root` None is AWS's. `at` is the current time (aware), or "leaf" for a user's key, whose document is served long
+    after its certificates expired: then they are judged at the start of the signer's validity. `pcrs` maps an index to
+    the accepted values in lower-case hexadecimal. With `nonce` None, none is compared. The document's age is checked,
+    except for a user's key.
     """
     steps = Steps()
     # 1 to 6. Envelope, fields, root, chain, signature, debug mode.
@@ -87,7 +87,7 @@ def fingerprint(root: x509.Certificate | None) -> str:
 
 
 def is_simulated(root: x509.Certificate | None) -> bool:
-    """Whether evidence under `root` proves nothing about the host that shows it."""
+    """Whether evidence under `root` is simulated, so that it proves nothing about the host."""
     if root is None:
         return False
     names = root.subject.get_attributes_for_oid(NameOID.COMMON_NAME)

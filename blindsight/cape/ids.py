@@ -6,19 +6,19 @@ import uuid
 from typing import Final
 
 ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-"""Letters and digits that no reader confuses; the most significant digit comes first."""
+"""Letters and digits that are not easily confused; the most significant digit comes first."""
 
 LENGTH: Final = 22
-"""57**22 > 2**128; shorter numbers are filled with the first digit."""
+"""57**22 > 2**128; smaller numbers are padded with the first digit."""
 
 
 def new() -> str:
-    """A fresh identifier."""
+    """A new random identifier."""
     return encode(uuid.uuid4())
 
 
 def encode(value: uuid.UUID) -> str:
-    """The 22 characters of `value`."""
+    """Encode `value` as 22 characters."""
     number, digits = value.int, []
     for _ in range(LENGTH):
         number, digit = divmod(number, len(ALPHABET))
@@ -27,7 +27,7 @@ def encode(value: uuid.UUID) -> str:
 
 
 def decode(text: str) -> uuid.UUID:
-    """The UUID that `text` stands for. Raises `ValueError` if it is no identifier."""
+    """Decode `text` to a UUID. Raises `ValueError` if it is not an identifier."""
     if len(text) != LENGTH:
         raise ValueError(f"an identifier has {LENGTH} characters")
     number = 0
@@ -37,7 +37,7 @@ def decode(text: str) -> uuid.UUID:
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` is an identifier as `new` makes them."""
+    """Whether `text` has the form of identifiers that `new` returns."""
     try:
         return decode(text).version == 4
     except ValueError:

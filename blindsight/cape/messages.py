@@ -1,4 +1,4 @@
-"""Cape's text frames, each `{"message": …}` or `{"error": "…"}`, never both: clients take any `error` for one."""
+"""Cape's text frames, each `{"message": …}` or `{"error": "…"}`, never both: clients treat any `error` as a failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def error(text: str, **members: str) -> str:
-    """An error frame; `members` stand beside the text, and are unknown to Cape's own clients."""
+    """An error frame; `members` are additional members, which Cape's own clients ignore."""
     return json.dumps({"error": text, **members})
 
 
@@ -36,9 +36,9 @@ def deployed(function_id: str) -> str:
 
 
 def nonce_of(frame: str) -> bytes:
-    """The nonce of a start frame, `{"message": {"nonce": "<base64>"}}`; whatever else stands there is ignored.
+    """The nonce of a start frame, `{"message": {"nonce": "<base64>"}}`; other members are ignored.
 
-    Old clients send eight bare digits, which happen to be base64; a missing nonce is empty. Raises `CapeError`.
+    Old clients send eight digits, which happen to be valid base64; a missing nonce is empty. Raises `CapeError`.
     """
     message = _message(frame)
     nonce = message.get("nonce", "")
@@ -56,11 +56,11 @@ def nonce_of(frame: str) -> bytes:
 MAX_NONCE_BYTES: Final = 512
 
 MAX_FRAME_CHARACTERS: Final = 64 * 1024
-"""Of a client's text frame: the longest, of old clients, have a key and a token beside the nonce."""
+"""Of a client's text frame: the longest, of old clients, contain a key and a token beside the nonce."""
 
 
 def function_of(frame: str) -> tuple[str, bool]:
-    """Name and public flag of the frame that opens a deployment. Raises `CapeError`."""
+    """Name and public flag from the frame that starts a deployment. Raises `CapeError`."""
     match _message(frame):
         case {"function_name": str() as name, **others}:
             public = others.get("public", False)
@@ -71,7 +71,7 @@ def function_of(frame: str) -> tuple[str, bool]:
 
 @dataclass(frozen=True)
 class Checksums:
-    """SHA-256, 32 bytes each: of the input as the handler got it (decrypted), of the bundle, of the result's bytes."""
+    """SHA-256, 32 bytes each: of the decrypted input as the handler gets it, of the bundle, of the result's bytes."""
 
     input: bytes
     function: bytes
@@ -85,18 +85,19 @@ class Checksums:
         return {"input": b64(self.input), "function": b64(self.function), "output": b64(self.output)}
 
     def preimage(self) -> bytes:
-        """What is signed: compact JSON in this order, and a line feed."""
+        """The signed bytes: compact JSON in this order, and a line feed."""
         return json.dumps(self.members(), separators=(",", ":")).encode() + b"\n"
 
 
 RESULT_BINDING: Final = "blindsight-result/1"
-"""What evidence says (`result_binding` in its user data) of an enclave whose results are bound to their inputs."""
+"""Value of `result_binding` in the user data of an enclave that signs the binding of results to inputs."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What a result is the answer to: the session, by the X25519 key that its evidence names and no other session has
-    (32 bytes), and in it one input, by SHA-256 of the sealed message."""
+    """The input that a result answers: the session, by its attested X25519 key (32 bytes), which is unique to the
+    session, and SHA-256 of the sealed message.
+    """
 
     session: bytes
     sealed_input: bytes
@@ -105,7 +106,9 @@ class Answered:
         return {"session": b64(self.session), "sealed_input": b64(self.sealed_input)}
 
     def preimage(self, checksums: Checksums) -> bytes:
-        """What is signed beside `Checksums.preimage`: compact JSON in this order, and a line feed."""
+        """The bytes that are signed in addition to `Checksums.preimage`: compact JSON in this order, and a line
+        feed.
+        """
         members = {"binding": RESULT_BINDING, **self.members(), **checksums.members()}
         return json.dumps(members, separators=(",", ":")).encode() + b"\n"
 
@@ -119,9 +122,9 @@ def result(
     signing_key: rsa.RSAPrivateKey,
     answered: Answered | None = None,
 ) -> Iterator[bytes]:
-    """The frame that answers an input, with its signed checksums, in pieces: it may have a hundred megabytes.
+    """The frame that answers an input, with its signed checksums, in pieces, because it can have a hundred megabytes.
 
-    `answered` is signed beside them, under names that Cape's own clients do not know; None as Cape did it.
+    `answered` is signed in addition, under names that Cape's own clients ignore; None omits it, as Cape did.
     """
     message: dict[str, Any] = {
         "type": "function_result",
@@ -139,7 +142,7 @@ def result(
 
 
 def pkcs1(key: rsa.RSAPublicKey) -> bytes:
-    """The form in which `signature_verification_public_key` is published."""
+    """The encoding of `signature_verification_public_key`."""
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
 
 
@@ -150,7 +153,7 @@ def user_data(members: Mapping[str, bytes | str]) -> bytes:
 
 
 def b64(value: bytes) -> str:
-    """Standard base64 with padding, as everywhere in this protocol."""
+    """Standard base64 with padding, as in the whole protocol."""
     return base64.b64encode(value).decode()
 
 
@@ -163,7 +166,7 @@ def _message(frame: str) -> dict[str, Any]:
         raise _malformed("the frame is not JSON") from problem
     message = content.get("message") if isinstance(content, dict) else None
     if not isinstance(message, dict):
-        raise _malformed('the frame is no object {"message": {…}}')
+        raise _malformed('the frame is not an object {"message": {…}}')
     return message
 
 

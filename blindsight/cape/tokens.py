@@ -1,11 +1,11 @@
-"""Tokens: JWTs (RFC 7519) that an account's owner key signs (EdDSA, RFC 8037). No other party can make one.
+"""Tokens: JWTs (RFC 7519) that an account's owner key signs (EdDSA, RFC 8037). No other party can create one.
 
-What a token is good for is its `scope`:
+The `scope` determines what a token permits:
 
-- `run`: run functions; all of the owner's, and public ones of others, or only `function_id`. A personal access token.
-- `account`: that, and see, delete and revoke what is the account's. What `cape login` stores.
-- `deploy`: deploy the one bundle whose checksum, name and visibility it states, and soon. Made for each deploy, so that
-  a host that keeps tokens it has seen can deploy nothing of its own with them.
+- `run`: run functions; all of the owner's and public ones of others, or only `function_id`. A personal access token.
+- `account`: `run`, and list, delete and revoke objects of the account. `cape login` stores such a token.
+- `deploy`: deploy the single bundle whose checksum, name and visibility it states, for a short time. `cape` creates one
+  for each deployment, so that a host cannot deploy its own code with tokens that it has seen.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 Scope = Literal["run", "account", "deploy"]
 
 USERNAME_CLAIM: Final = "https://capeprivacy.com/username"
-"""Cape's command line reads the user's name from it."""
+"""Cape's command line reads the user's name from this claim."""
 
 AUDIENCE: Final = "cape-api"
 ISSUER: Final = "blindsight-owner"
 DEPLOY_LIFETIME: Final = timedelta(hours=2)
-"""For the upload of a gigabyte over a slow line."""
+"""Enough for the upload of a gigabyte over a slow line."""
 LOGIN_LIFETIME: Final = timedelta(days=30)
 
 _ALGORITHM: Final = "EdDSA"
@@ -76,7 +76,7 @@ def mint(
     token_id: str | None = None,
     **claims: Any,  # noqa: ANN401 -- JSON
 ) -> str:
-    """Sign a token, in characters that a WebSocket subprotocol can carry. None as `lifetime`: it does not expire."""
+    """Sign a token, in characters that a WebSocket subprotocol can contain. `lifetime` None: it does not expire."""
     now = now or datetime.now(UTC)
     payload: dict[str, Any] = {
         "iss": ISSUER,
@@ -96,12 +96,14 @@ def mint(
 
 
 def peek(token: str) -> Token:
-    """The claims of `token`, unproven: for finding the account to prove it with. Raises `CapeError`."""
+    """Parse the claims of `token` WITHOUT VERIFICATION, to find the account whose key verifies it. Raises
+    `CapeError`.
+    """
     return _decode(token, None, verify=False, now=None)
 
 
 def verify(token: str, owner_public_key: bytes, *, now: datetime | None = None) -> Token:
-    """The claims of `token`, signed by the owner whose Ed25519 key (32 bytes raw) is given, valid `now`.
+    """Verify `token` with the owner's Ed25519 key (32 bytes raw) at the time `now`, and return its claims.
 
     Raises `CapeError` (`token_invalid`, `token_expired`).
     """

@@ -1,7 +1,8 @@
-"""The traceback of code that was tested: for the party that sealed the test's input, and unreadable to the host.
+"""Tracebacks of tested code, encrypted to the sender of the test's input, so that the host cannot read them.
 
-Beside `error`, a frame has `traceback`: base64 of ChaCha20-Poly1305 over its UTF-8 text, with no associated data and
-a nonce of zeros. The key is exported from the HPKE context of the input (RFC 9180, 5.3), so that it is used once.
+An error frame has, besides `error`, the member `traceback`: base64 of ChaCha20-Poly1305 over its UTF-8 text, with no
+associated data and a nonce of zeros. The key is exported from the HPKE context of the input (RFC 9180, section 5.3), so
+it is used once.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from blindsight.sealing.hpke import RecipientContext, SenderContext
 
 MAX_BYTES: Final = 16_000
-"""Of a traceback; of a longer one the end."""
+"""Maximum length of a traceback; of a longer one only the end is sent."""
 
 _CONTEXT: Final = b"blindsight cape traceback"
 _KEY_BYTES: Final = 32
 
 
 def key_of(context: RecipientContext | SenderContext) -> bytes:
-    """The key for the traceback of the input that `context` seals or opens, 32 bytes."""
+    """The key for the traceback of an input, 32 bytes, exported from the input's HPKE `context`."""
     return context.export(_CONTEXT, _KEY_BYTES)
 
 
@@ -38,7 +39,9 @@ def sealed(key: bytes, text: bytes) -> str:
 
 
 def opened(key: bytes, member: object) -> str:
-    """The text of such a member; empty if there is none. Raises `CapeError` (`refused`) for one of another input."""
+    """Decrypt the member `traceback`; empty if there is none. Raises `CapeError` (`refused`) if it belongs to another
+    input.
+    """
     if member is None:
         return ""
     try:

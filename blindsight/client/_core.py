@@ -1,7 +1,7 @@
-"""The client without its I/O, which is one class for blocking and one for asynchronous callers.
+"""The client without I/O, shared by the blocking and the asynchronous class.
 
-What has to happen is written as generators, around that of `blindsight.exchange`: they yield a `Call` and are sent its
-`Reply`, or yield a `Renew` and are sent the `Recipient` to use. The two kinds of client only carry that out.
+The protocol is written as generators, around the one of `blindsight.exchange`. They yield a `Call` and receive its
+`Reply`, or yield a `Renew` and receive the `Recipient` to use. The two client classes only execute these.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT: Final = 60.0
 DEFAULT_EVIDENCE_AGE: Final = 120.0
-"""Seconds for which verified evidence is relied on: what the gateway itself does."""
+"""Seconds for which the client relies on verified evidence; the gateway uses the same interval."""
 
 _NONCE_BYTES = 32
 _JSON = "application/json"
@@ -52,7 +52,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the gateway answered, of which nothing is believed yet."""
+    """The gateway's response, not authenticated."""
 
     status: int
     media_type: str
@@ -60,7 +60,7 @@ class Reply:
 
 
 class Core:
-    """What is believed, and every decision about it. Safe to share between threads."""
+    """The verified state and all decisions. Threads can share it."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Core:
         max_evidence_age: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises `PolicyError`, and `TypeError` for what is no policy: there is no way to accept just anything."""
+        """Raises `PolicyError`, and `TypeError` if `policy` is not a policy: no value accepts every enclave."""
         self._policy = Policy.load(policy) if isinstance(policy, Path) else policy
         if not isinstance(self._policy, Policy):
             raise TypeError("policy must be a Policy or the path of a policy file")
@@ -81,7 +81,9 @@ class Core:
 
     @property
     def recipient(self) -> Recipient | None:
-        """The enclave that was verified last, if its evidence is young enough to rely on, and the policy in force."""
+        """The last verified enclave, if its evidence is recent enough and the policy has not expired; otherwise
+        None.
+        """
         accepted = self._accepted
         if accepted is None or self._clock() - accepted[1] > self._max_age:
             return None
@@ -89,12 +91,12 @@ class Core:
         return accepted[0] if until is None or datetime.now(UTC) < until else None
 
     def renewed(self, renew: Renew) -> Recipient | None:
-        """What another call has verified since `renew` was asked for."""
+        """The enclave that another call has verified since this call requested `renew`."""
         recipient = self.recipient
         return None if recipient is renew.outdated else recipient
 
     def verify(self, nonce: bytes | None = None) -> Generator[Call | Renew, Any, Recipient]:
-        """Fetch evidence and verify it. What was accepted before counts no more. `nonce` is fresh unless given."""
+        """Fetch evidence and verify it. Discards the previous result. `nonce` is random unless given."""
         nonce = secrets.token_bytes(_NONCE_BYTES) if nonce is None else nonce
         self._accepted = None
         started = self._clock()
@@ -113,7 +115,7 @@ class Core:
         return recipient
 
     def classify(self, question: Question) -> Generator[Call | Renew, Any, Classification]:
-        """Seal one image, open its answer. Raises what `blindsight.client` says."""
+        """Encrypt one image and decrypt its answer. Raises the exceptions that `blindsight.client` lists."""
         steps = exchange.converse(question, self.recipient, padded=True)
         step = next(steps)
         while True:
@@ -152,7 +154,7 @@ def _classification(opened: exchange.Opened, question: Question) -> Classificati
 
 
 def _checked_archive(content: dict[str, Any], question: Question, recipient: Recipient) -> dict[str, Any]:
-    """The answer with its evidence, once the receipt holds. Raises `ReceiptError`."""
+    """The answer with its evidence, after verifying the receipt. Raises `ReceiptError`."""
     receipt = receipts.check(
         content.get("receipt"),
         content,
@@ -166,7 +168,7 @@ def _checked_archive(content: dict[str, Any], question: Question, recipient: Rec
 
 
 def _refusal(reply: Reply) -> Exception:
-    """What an unsealed answer that is no success means. Nothing in it is authenticated."""
+    """The exception for an unsealed answer that is not a success. Nothing in the answer is authenticated."""
     if reply.media_type == "application/problem+json":
         content = _json_object(reply.content)
         if reply.status == 422 and content.get("type") == CATALOGUE["ohttp_key"].type:

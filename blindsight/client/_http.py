@@ -1,4 +1,4 @@
-"""What both kinds of client know of the HTTP library."""
+"""HTTP limits and error mapping, shared by both client classes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx2
 
+from blindsight.client import routes
 from blindsight.client._core import Reply, unexpected
 from blindsight.errors import TransportError
 
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_REPLY_BYTES: Final = 1 << 20
-"""Evidence has some ten kilobytes, an answer with a thousand classes eighty."""
+"""Evidence has about ten kilobytes, an answer with a thousand classes eighty."""
 
 HEADERS: Final = {"Accept-Encoding": "identity"}
-"""Nothing is unpacked before it is authenticated."""
+"""The client decompresses nothing that is not authenticated."""
 
 
 class Body:
-    """Collects a reply, within `MAX_REPLY_BYTES` and `seconds` for what follows its head."""
+    """Collects a reply's body, at most `MAX_REPLY_BYTES`, within `seconds` after its head."""
 
     def __init__(self, response: httpx2.Response, seconds: float) -> None:
         self._response = response
@@ -48,13 +49,16 @@ class Body:
 
 @contextlib.contextmanager
 def failures() -> Iterator[None]:
-    """Whatever the HTTP library raises in the block is a `TransportError`."""
+    """Convert exceptions of the HTTP library in the block to `TransportError`."""
     try:
         yield
     except (httpx2.RequestError, httpx2.InvalidURL) as error:
         name = type(error).__name__
         if isinstance(error, httpx2.TimeoutException):
             raise TransportError("timed_out", f"The gateway did not answer in time ({name}).") from error
+        if reason := routes.untrusted(error):
+            text = f"The gateway's certificate is not trusted here: {reason}."
+            raise TransportError("certificate_refused", text) from error
         if isinstance(error, (httpx2.ConnectError, httpx2.ProxyError, httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
             raise TransportError("unreachable", f"The gateway cannot be reached ({name}).") from error
         raise TransportError("connection_lost", f"The connection to the gateway was lost ({name}).") from error

@@ -1,4 +1,4 @@
-"""What a caller gets: classes, or problems."""
+"""The client's results: classifications and problems."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class; `rank` 1 is the best. `score`, 0..1, is its share of all, or its own: `Classification.multi_label`."""
+    """One class; `rank` 1 is the most likely.
+
+    `score` is its softmax probability, or a multi-label model's own score of the class (`Classification.multi_label`).
+    """
 
     rank: int
     class_id: int
@@ -27,11 +30,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classification:
-    """An answer that only the verified enclave can have sealed.
+    """An authenticated answer of the verified enclave.
 
-    `image` is the upright picture's `width` and `height` (None for a tensor), `timings_ms` the enclave's time by stage,
-    `recipient` who answered. `archive`, if a receipt was asked for, is JSON to keep: `blindsight receipt verify`
-    and `blindsight.receipts.verify` take it.
+    `image` is the upright picture's `width` and `height` in pixels (None for a tensor), `timings_ms` the enclave's time
+    by stage in milliseconds, `recipient` the enclave. `archive`, if a receipt was requested, is JSON to store;
+    `blindsight receipt verify` and `blindsight.receipts.verify` verify it.
     """
 
     predictions: tuple[Prediction, ...]
@@ -48,19 +51,19 @@ class Classification:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What to know before relying on it."""
+        """Statements to show with the answer, such as that the evidence is simulated."""
         return self.recipient.notices
 
     @property
     def report(self) -> VerificationReport:
-        """How the enclave was verified, step by step."""
+        """The verification report of the enclave."""
         return self.recipient.report
 
     @classmethod
     def parse(
         cls, content: Mapping[str, Any], recipient: Recipient, archive: Mapping[str, Any] | None = None
     ) -> Classification:
-        """Raises `KeyError`, `TypeError` or `ValueError` for content of another shape."""
+        """Parse the enclave's JSON. Raises `KeyError`, `TypeError` or `ValueError` if its structure is wrong."""
         return cls(
             predictions=tuple(
                 Prediction(int(each["rank"]), int(each["class_id"]), str(each["label"]), float(each["score"]))
@@ -75,7 +78,7 @@ class Classification:
 
 
 class GatewayProblem(Problem):
-    """A refusal that came unsealed. The gateway may have written it, or any party between."""
+    """An unauthenticated refusal, from the gateway or any party between."""
 
 
 GATEWAYS_OWN = frozenset(
@@ -85,4 +88,5 @@ GATEWAYS_OWN = frozenset(
         "draining", "enclave_unavailable", "evidence_refused", "deadline_exceeded",
     }
 )  # fmt: skip
-"""Problems that a gateway can have with a message that it cannot read. Any other is the enclave's to state, sealed."""
+"""Problems that a gateway can detect in a message that it cannot decrypt. Only the enclave can report others,
+sealed."""

@@ -1,11 +1,11 @@
-"""A caller of a Cape host: its sockets, opened and attested, and its REST.
+"""Client of a Cape host: attested WebSocket connections and the REST API.
 
     host = Host("https://cape.example")
     with host.connect("/v1/run/ada/echo", token, Trust()) as connection:
         print(connection.run(b"hello").output)
 
-Raises `EvidenceError` for a host that is no accepted enclave, before anything secret is sent; `CapeError` (`refused`)
-with the host's own words; `TransportError` if it is not reached or does not speak this protocol; `ProxyError` for a
+Raises `EvidenceError` if the enclave is not accepted, before it sends anything secret; `CapeError` (`refused`) with the
+host's own message; `TransportError` if the host is not reached or does not follow the protocol; `ProxyError` for a
 proxy that must not be used.
 """
 
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 OPEN_SECONDS: Final = 45.0
 REST_SECONDS: Final = 60.0
 PING_SECONDS: Final = 20.0
-"""Keeps idle lines through home routers open. A late pong is no failure: it queues behind an upload on a slow line."""
+"""Keeps idle connections through home routers open. A late pong is not an error: it queues behind an upload on a slow
+line."""
 
 MAX_MESSAGE_BYTES: Final = 1 << 30
 NONCE_BYTES: Final = 24
@@ -66,7 +67,7 @@ _INPUT_SUITE: Final = hpke.Suite(aead_id=hpke.AEAD_CHACHA20_POLY1305)
 
 @dataclass(frozen=True)
 class Trust:
-    """Which evidence is accepted: under `root` (None: AWS's), with one of the listed values for every listed PCR."""
+    """Accepted evidence: under `root` (None: AWS's), with one of the listed values for every listed PCR."""
 
     root: x509.Certificate | None = None
     pcrs: Mapping[int, frozenset[str]] = field(default_factory=dict)
@@ -74,21 +75,21 @@ class Trust:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a function answered: its bytes, and the host's statement of what was run, as it came (base64)."""
+    """A function's result: its bytes, and the host's signed statement of the run, as received (base64)."""
 
     output: bytes
     checksums: Mapping[str, Any] | None
     signature: str | None
     bound_signature: str | None = None
-    """Over the checksums, the session and the input, by an enclave whose evidence says that it signs them."""
+    """Signature over the checksums, the session and the input, if the enclave's evidence states that it makes one."""
 
 
 @dataclass(frozen=True)
 class AccountKey:
     """An account's Cape Key as an enclave attests it.
 
-    `der` is SubjectPublicKeyInfo, `owner` the Ed25519 key of the account's owner, 32 bytes raw. Which account a host
-    shows for a name is its choice: whose owner it should be is the caller's to know.
+    `der` is SubjectPublicKeyInfo, `owner` the Ed25519 key of the account's owner, 32 bytes raw. The host chooses the
+    account for a name, so the caller has to compare the owner.
     """
 
     der: bytes
@@ -97,9 +98,10 @@ class AccountKey:
 
     @classmethod
     def parse(cls, user_data: bytes | None, username: str) -> AccountKey:
-        """What a document says of the account of `username`.
+        """Read the key of the account `username` from an attested document.
 
-        Raises `CapeError` if there is no key, `OwnerError` if it is another account's, or nothing says whose.
+        Raises `CapeError` if there is no key, `OwnerError` if it belongs to another account or the document names no
+        owner.
         """
         key, owner, named = claim(user_data, "key"), claim(user_data, "owner"), _member(user_data, "username")
         if not key:
@@ -112,7 +114,9 @@ class AccountKey:
         return cls(key, named, owner)
 
     def check_signed(self, token: str) -> None:
-        """Check that the key's owner signed `token`: then it is the token's account. Raises `OwnerError`."""
+        """Check that the key's owner signed `token`, so that the key is that of the token's account. Raises
+        `OwnerError`.
+        """
         try:
             tokens.verify(token, self.owner)
         except CapeError as error:
@@ -126,8 +130,9 @@ class AccountKey:
 class Host:
     """A Cape host at `url` (http, https, ws or wss).
 
-    `insecure` accepts any TLS certificate. `proxy` is the URL of one, or "env" for that of the environment; hosts of
-    this machine are reached without, and through one goes nothing but TLS: Cape encrypts neither tokens nor results.
+    `insecure` accepts any TLS certificate. `proxy` is a proxy's URL, or "env" for the proxy of the environment. The
+    client connects to hosts of this machine directly, and sends only TLS through a proxy: Cape encrypts neither tokens
+    nor results.
     """
 
     url: str
@@ -143,7 +148,7 @@ class Host:
         body: object = None,
         form: Mapping[str, str] | None = None,
     ) -> httpx2.Response:
-        """Send one request; any status is an answer. Raises `TransportError` and `ProxyError`."""
+        """Send one request and return the response with any status. Raises `TransportError` and `ProxyError`."""
         url = self._url(path, "http")
         if token and not (token.isascii() and token.isprintable()):
             raise _no_token()
@@ -158,7 +163,7 @@ class Host:
 
     @contextlib.contextmanager
     def connect(self, path: str, token: str, trust: Trust) -> Iterator[Connection]:
-        """An attested connection, closed when the block ends."""
+        """Open a connection and verify its evidence; it is closed when the block ends."""
         url = self._url(path, "ws")
         with contextlib.ExitStack() as stack:
             try:
@@ -186,7 +191,7 @@ class Host:
             yield Connection(socket, trust)
 
     def user_key(self, username: str, trust: Trust) -> AccountKey:
-        """The Cape Key of the account that the host has under `username`. Raises `OwnerError`, too."""
+        """The Cape Key of the account that the host has under `username`. Also raises `OwnerError`."""
         response = self.rest("GET", f"/v1/user/{username}/key")
         content = json_object(response)
         if response.status_code != 200:
@@ -200,7 +205,7 @@ class Host:
         return AccountKey.parse(verified.user_data, username)
 
     def own_key(self, token: str, trust: Trust) -> AccountKey:
-        """The Cape Key of the account whose owner signed `token`. Raises `OwnerError`, too."""
+        """The Cape Key of the account whose owner signed `token`. Also raises `OwnerError`."""
         with self.connect("/v1/key", token, trust) as connection:
             key = AccountKey.parse(connection.document.user_data, tokens.peek(token).username)
         key.check_signed(token)
@@ -223,7 +228,7 @@ class Host:
 
 
 class RefusedFrame(CapeError):
-    """The host's error frame, as it came."""
+    """The host's error frame."""
 
     def __init__(self, frame: Mapping[str, Any]) -> None:
         super().__init__("refused", str(frame["error"]))
@@ -231,7 +236,7 @@ class RefusedFrame(CapeError):
 
 
 class FunctionFailed(CapeError):
-    """Code that was tested could not be loaded or raised; `traceback` is empty where the enclave gives none."""
+    """The tested code could not be loaded, or raised; `traceback` is empty if the enclave sent none."""
 
     def __init__(self, text: str, traceback: str) -> None:
         super().__init__("refused", text)
@@ -239,7 +244,7 @@ class FunctionFailed(CapeError):
 
 
 class Connection:
-    """An open socket whose evidence was accepted: `document` parsed, `raw_document` as it came."""
+    """An open WebSocket with accepted evidence: `document` parsed, `raw_document` as received."""
 
     def __init__(self, socket: BlockingSocket, trust: Trust) -> None:
         self._socket = socket
@@ -254,7 +259,7 @@ class Connection:
         self._send(json.dumps({"message": message}))
 
     def send_sealed(self, plaintext: bytes) -> bytes:
-        """Send `plaintext` so that only the attested enclave can read it. Returns SHA-256 of what was sent."""
+        """Encrypt `plaintext` to the attested enclave and send it. Returns SHA-256 of the sent message."""
         return self._send_sealed(plaintext)[0]
 
     def _send_sealed(self, plaintext: bytes) -> tuple[bytes, hpke.SenderContext]:
@@ -267,14 +272,14 @@ class Connection:
         return hashlib.sha256(sealed).digest(), context
 
     def run(self, plaintext: bytes) -> RunResult:
-        """Have the function answer one input, and check what the host signed if its document says it signs."""
+        """Run the function on one input, and verify the host's signatures if the document states that it makes them."""
         sealed = self.send_sealed(plaintext)
         result = self.result()
         _check_signed(result, self.document, plaintext, sealed, claim(self.document.user_data, "func_checksum"))
         return result
 
     def test(self, archive: bytes, plaintext: bytes) -> RunResult:
-        """Have the code in `archive` answer one input, likewise. Raises `FunctionFailed` with its traceback, if any."""
+        """Run the code in `archive` on one input, likewise. Raises `FunctionFailed` with its traceback, if any."""
         self.send_sealed(archive)
         sealed, context = self._send_sealed(plaintext)
         try:
@@ -286,7 +291,7 @@ class Connection:
         return result
 
     def result(self) -> RunResult:
-        """The next answer, its signature unread."""
+        """Receive the next result without verifying its signature."""
         message = self.receive()
         checksums = message.get("checksums")
         signature, bound = (
@@ -298,7 +303,7 @@ class Connection:
         )
 
     def deploy(self, name: str, *, public: bool, pieces: Iterable[bytes]) -> str:
-        """Upload an encrypted function, one frame a piece, and return its id."""
+        """Upload an encrypted function, one frame for each piece, and return its id."""
         self.send_message({"function_name": name, "public": public})
         self._send(pieces)
         function_id = self.receive().get("id")
@@ -329,7 +334,7 @@ class Connection:
 
 
 def claim(user_data: bytes | None, name: str) -> bytes | None:
-    """A base64 member of a document's `user_data`; None if there is none."""
+    """A base64 member of a document's `user_data`; None if it is absent."""
     try:
         return strict_base64.decode(_member(user_data, name))
     except (TypeError, ValueError):
@@ -344,13 +349,13 @@ def _member(user_data: bytes | None, name: str) -> Any:  # noqa: ANN401 -- JSON
 
 
 def text_claim(user_data: bytes | None, name: str) -> str | None:
-    """A text member of a document's `user_data`; None if there is none."""
+    """A text member of a document's `user_data`; None if it is absent."""
     value = _member(user_data, name)
     return value if isinstance(value, str) else None
 
 
 def json_object(response: httpx2.Response) -> dict[str, Any]:
-    """The response's JSON object; empty if it is none."""
+    """The response's JSON object; empty if the body is not one."""
     try:
         content = strict_json.loads(response.content)
     except ValueError:
@@ -361,10 +366,11 @@ def json_object(response: httpx2.Response) -> dict[str, Any]:
 def _check_signed(
     result: RunResult, document: AttestationDocument, plaintext: bytes, sealed_input: bytes, function: bytes | None
 ) -> None:
-    """Check the attested key's signatures, and that what is signed is this function, this input and this output.
+    """Verify the attested key's signatures, and that they are for this function, this input and this output.
 
-    An encrypted input is known to the enclave alone, so its checksum cannot be compared. An enclave whose evidence says
-    so signs, too, which session and which sealed message it answers: there is no other answer to it.
+    Only the enclave knows an encrypted input after decryption, so its checksum cannot be compared. If the evidence
+    states so, the enclave also signs the session and the sealed message that it answers; then that signature is
+    required.
     """
     signing_key = claim(document.user_data, "signature_verification_public_key")
     if signing_key is None:
@@ -399,7 +405,7 @@ def _not_base64() -> bytes:
 
 
 def _checked(token: str) -> str:
-    """The token, if it can travel as a subprotocol."""
+    """Return the token if it can be sent as a subprotocol."""
     if not token or not token.isascii() or not all(character.isalnum() or character in "-._~+" for character in token):
         raise _no_token()
     return token

@@ -1,11 +1,11 @@
-"""HEIC and AVIF to JPEG on the caller's machine, before anything is sealed or sent.
+"""Conversion of HEIC and AVIF to JPEG on the caller's machine, before encryption.
 
     from blindsight.client import photos
 
     answer = client.classify(photos.as_jpeg(Path("IMG_0001.HEIC").read_bytes()))
 
-Phones write HEIC, and no enclave decodes it: each byte of a hostile file would reach its large decoders. Needs the
-extra `blindsight-classify[heic]` (pillow-heif, which brings Pillow).
+Phones write HEIC, which the enclave does not decode: each byte of a hostile file would reach its large decoders. Needs
+the extra `blindsight-classify[heic]` (pillow-heif, which installs Pillow).
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from PIL import Image
 
 DEFAULT_FORMATS: Final = ("jpeg", "png", "webp")
-"""What a model takes whose manifest says nothing of it."""
+"""Formats of a model whose manifest lists none."""
 
 MAX_JPEG_BYTES: Final = 20 << 20
-"""What a JPEG made here may have: the largest image that an enclave takes."""
+"""Maximum size of a converted JPEG: the largest image that an enclave accepts."""
 
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _HEIF_BRANDS: Final = frozenset({b"mif1", b"mif2", b"msf1", b"heif", b"miaf", b"avci", b"avcs", b"jpeg", b"jpgs"})
 _FTYP_BYTES: Final = 256
-"""Of a file's brands that are looked at (ISO/IEC 14496-12, 4.3; ISO/IEC 23008-12, annex B)."""
+"""Number of bytes searched for a file's brands (ISO/IEC 14496-12, section 4.3; ISO/IEC 23008-12, annex B)."""
 
 _QUALITIES: Final = (95, 88, 75)
-"""Of the JPEG, until it is small enough."""
+"""JPEG qualities, tried in order until the file is small enough."""
 
 
 def kind(content: bytes) -> str | None:
-    """`"HEIC"`, `"HEIF"` or `"AVIF"` for a file that begins like one, else None."""
+    """Return `"HEIC"`, `"HEIF"` or `"AVIF"` for content with such a signature, else None."""
     if content[4:8] != b"ftyp":
         return None
     end = min(max(int.from_bytes(content[:4], "big"), 16), _FTYP_BYTES)
@@ -49,16 +49,17 @@ def kind(content: bytes) -> str | None:
 
 
 def taken(manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """The image formats that a model takes, by its manifest: names such as `"jpeg"`."""
+    """The image formats in a model's manifest, such as `"jpeg"`."""
     listed = manifest.get("formats")
     return tuple(map(str, listed)) if isinstance(listed, list) else DEFAULT_FORMATS
 
 
 def as_jpeg(content: bytes, *, formats: Collection[str] = DEFAULT_FORMATS) -> bytes:
-    """`content` itself, unless it is a HEIC, HEIF or AVIF file and not of `formats`: then a JPEG of its first picture.
+    """Convert the first picture of a HEIC, HEIF or AVIF file to JPEG. Other content is returned unchanged.
 
-    The JPEG is upright and has no metadata: no place, no time, no camera, no thumbnail and no colour profile. It has
-    at most `MAX_JPEG_BYTES` wherever that is possible. Raises `ConversionError`.
+    Files of one of the accepted `formats` are not converted. The JPEG is upright and has no metadata: no place, no
+    time, no camera, no thumbnail and no colour profile. It has at most `MAX_JPEG_BYTES` if possible. Raises
+    `ConversionError`.
     """
     found = kind(content)
     if found is None or found.lower() in formats:

@@ -1,14 +1,15 @@
-"""How requests leave this machine: every HTTP client of the caller's side is made here.
+"""Creation of the client's HTTP connections, with their proxy and redirect rules.
 
-Where a request goes is its caller's to say, not the environment's: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and ~/.netrc
-count for nothing, and no redirect is followed. Through a proxy goes what is asked to; never what is for this machine,
-and nothing that the proxy could read. SSL_CERT_FILE and SSL_CERT_DIR name the trusted authorities, as for OpenSSL.
+The environment does not determine where requests go: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and ~/.netrc are ignored, and
+no redirect is followed. A proxy is used only on request, never for this machine, and never for data that it could read.
+SSL_CERT_FILE and SSL_CERT_DIR name the trusted certificate authorities, as for OpenSSL.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import socket
 import urllib.request
 from typing import TYPE_CHECKING, Any, Final
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FROM_ENVIRONMENT: Final = "env"
-"""Instead of a proxy's URL: the one that HTTPS_PROXY and the like name for the host, NO_PROXY considered."""
+"""Instead of a proxy's URL: the proxy that HTTPS_PROXY and similar variables name for the host, considering
+NO_PROXY."""
 
 _CLEARTEXT: Final = frozenset({"http", "ws"})
+_NOT_TRUSTED: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED(?:\] certificate verify failed: (.*?)\.?(?: \(_ssl|$))?")
 _PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
 
 
@@ -38,7 +41,8 @@ def blocking(
     tls: ssl.SSLContext | None = None,
     transport: httpx2.BaseTransport | None = None,
 ) -> httpx2.Client:
-    """A client of the service at `url`. `proxy` and `readable` are `proxy_for`'s; a `transport` stands for a network.
+    """A client of the service at `url`. `proxy` and `readable` are those of `proxy_for`; `transport` replaces the
+    network.
 
     Raises `ProxyError`, and `httpx2.InvalidURL`.
     """
@@ -63,17 +67,23 @@ def asynchronous(
         return httpx2.AsyncClient(base_url=url, headers=headers, timeout=timeout, transport=transport, **options)
 
 
+def untrusted(error: Exception) -> str | None:
+    """Why the service's certificate is not trusted, if that is what `error` of the HTTP library says; else None."""
+    found = _NOT_TRUSTED.search(str(error))
+    return found and (found[1] or "certificate verify failed")
+
+
 def tls_context() -> ssl.SSLContext:
-    """Trust in the system's authorities, or in those of SSL_CERT_FILE or SSL_CERT_DIR in their place."""
+    """Trust the system's certificate authorities, or those of SSL_CERT_FILE or SSL_CERT_DIR instead."""
     return httpx2.create_ssl_context()
 
 
 def proxy_for(url: str, asked: str | None, *, readable: str) -> str | None:
-    """The URL of the proxy to reach `url` through; None if there shall be none.
+    """The URL of the proxy for requests to `url`; None for a direct connection.
 
-    `asked` is a proxy's URL, `FROM_ENVIRONMENT` or None. `readable` names what a proxy could read if nothing encrypts
-    the way to `url`, such as "the photos"; empty if there is nothing. Raises `ProxyError` (`plain_through_proxy`,
-    `proxy_unusable`), and `httpx2.InvalidURL` for `url`.
+    `asked` is a proxy's URL, `FROM_ENVIRONMENT` or None. `readable` names the data that a proxy could read without TLS,
+    such as "the photos"; empty if there are none. Raises `ProxyError` (`plain_through_proxy`, `proxy_unusable`), and
+    `httpx2.InvalidURL` for `url`.
     """
     target = httpx2.URL(url)
     if asked is None or is_loopback(url):
@@ -91,12 +101,12 @@ def proxy_for(url: str, asked: str | None, *, readable: str) -> str | None:
 
 
 def in_the_clear(url: str) -> bool:
-    """Whether what is sent to `url` crosses a network without encryption. Raises `httpx2.InvalidURL`."""
+    """Whether requests to `url` cross a network without encryption. Raises `httpx2.InvalidURL`."""
     return httpx2.URL(url).scheme in _CLEARTEXT and not is_loopback(url)
 
 
 def is_loopback(url: str) -> bool:
-    """Whether `url` is of this machine: 127.0.0.0/8 in any notation, ::1, localhost and names below it (RFC 6761).
+    """Whether `url` is on this machine: 127.0.0.0/8 in any notation, ::1, localhost and names below it (RFC 6761).
 
     Raises `httpx2.InvalidURL`.
     """
@@ -110,7 +120,7 @@ def is_loopback(url: str) -> bool:
 
 
 def address(url: str) -> str:
-    """Scheme, host and port of `url`: what may be shown of it. Raises `httpx2.InvalidURL`."""
+    """Scheme, host and port of `url`, without credentials. Raises `httpx2.InvalidURL`."""
     parsed = httpx2.URL(url)
     return f"{parsed.scheme}://{parsed.netloc.decode()}"
 
@@ -128,7 +138,7 @@ def _options(
 
 @contextlib.contextmanager
 def _usable_proxy(proxy: str | None) -> Iterator[None]:
-    """What the block says of the proxy's URL is said without it: it may hold a password."""
+    """Replace errors about the proxy's URL, which may contain a password, by one without it."""
     try:
         yield
     except (ValueError, ImportError, httpx2.InvalidURL) as error:
@@ -147,7 +157,7 @@ def _of_environment(target: httpx2.URL) -> str | None:
 
 
 def _is_excepted(target: httpx2.URL, exceptions: str) -> bool:
-    """Whether NO_PROXY names the host: as urllib reads it, and with networks as curl does."""
+    """Whether NO_PROXY lists the host, as urllib reads it, and with networks as curl does."""
     if urllib.request.proxy_bypass(target.netloc.decode()):
         return True
     with contextlib.suppress(ValueError):

@@ -1,7 +1,8 @@
-"""WebSockets for callers that block. Each has an event loop of its own, in a thread that does all of its TLS.
+"""Blocking WebSockets. Each has an event loop of its own, in a thread that does all of its TLS.
 
-websockets' client for threads reads in one thread while another writes. OpenSSL allows that of no connection
-(openssl-threads(7)), and Python's `ssl` does not prevent it: over TLS about one in 500 broke in its first messages.
+websockets' threading client reads in one thread while another writes. OpenSSL does not allow this on one connection
+(openssl-threads(7)), and Python's `ssl` does not prevent it: over TLS about one in 500 connections broke in its first
+messages.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ T = TypeVar("T")
 
 
 class BlockingSocket:
-    """An open WebSocket. `send` and `recv` raise `websockets.ConnectionClosed`, for one thread at a time."""
+    """An open WebSocket. `send` and `recv` raise `websockets.ConnectionClosed`. Only one thread can use it at a
+    time.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: ClientConnection) -> None:
         self._loop = loop
         self._connection = connection
 
     def send(self, content: str | bytes | Iterable[bytes]) -> None:
-        """Send one message; of an iterable each item is a frame of it, made in the loop's thread."""
+        """Send one message; each item of an iterable is one frame of it, created in the loop's thread."""
         _wait(self._loop, self._connection.send(content))
 
     def recv(self) -> str | bytes:
@@ -38,10 +41,11 @@ class BlockingSocket:
 
 @contextlib.contextmanager
 def opened(url: str, refused: Callable[[int, bytes], Exception], **options: Any) -> Iterator[BlockingSocket]:  # noqa: ANN401 -- what websockets takes
-    """A WebSocket to `url` for as long as the block lasts.
+    """Open a WebSocket to `url` for the duration of the block.
 
-    `options` are those of websockets' `connect`, whose exceptions are raised; but no redirect is followed, with the
-    token, to another host: `refused` makes the exception of any answer that is none, from its status and body.
+    `options` are those of websockets' `connect`, whose exceptions are raised. Redirects are not followed, so that the
+    token does not reach another host. `refused` creates the exception for an HTTP answer that is not a WebSocket, from
+    its status and body.
     """
 
     class Unredirected(ClientConnection):
@@ -78,7 +82,7 @@ def _running_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def _wait(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
-    """Its outcome. If the wait is interrupted (Ctrl-C), the work is given up."""
+    """Wait for the result. If the wait is interrupted (Ctrl-C), the work is cancelled."""
     future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
         return future.result()

@@ -27,11 +27,11 @@ _Result = TypeVar("_Result")
 
 
 class Client:
-    """Verifies the enclave behind the gateway at `url` and seals images to it. Threads may share one.
+    """Verifies the enclave behind the gateway at `url` and encrypts images to it. Threads can share a client.
 
-    `policy` says which enclaves are accepted: a `Policy`, or the path of a policy file. Evidence is relied on for
-    `max_evidence_age` seconds; `timeout` is in seconds, too. `proxy` is the URL of one, or "env" for that of the
-    environment; hosts of this machine are reached without. `blindsight.client` says what is raised.
+    `policy` is a `Policy` or the path of a policy file. The client relies on evidence for `max_evidence_age` seconds.
+    `timeout` is in seconds, for each exchange with the gateway. `proxy` is a proxy's URL, or "env" for the proxy of the
+    environment; the client connects to hosts of this machine directly. `blindsight.client` lists the exceptions.
     """
 
     def __init__(
@@ -60,14 +60,16 @@ class Client:
 
     @property
     def recipient(self) -> Recipient | None:
-        """The enclave that images are sealed to now; None before it is verified, and when its evidence is too old."""
+        """The verified enclave that images are encrypted to; None before verification, and when its evidence is too
+        old.
+        """
         return self._core.recipient
 
     def verify(self, *, nonce: bytes | None = None) -> VerificationReport:
-        """Verify the enclave now. What was accepted before counts no more, whatever the outcome.
+        """Verify the enclave now. Discards the previous result, whatever the outcome.
 
-        `nonce` is for a caller who needs a document with that very nonce, 16 to 512 bytes. It must be one that no
-        party could know before, such as a digest of what was only just found; without, it is random.
+        `nonce`, 16 to 512 bytes, is for callers who need a document with a particular nonce. No party may have been
+        able to know it before, such as a digest of new data; by default it is random.
         """
         with self._renewing:
             return self._run(self._core.verify(nonce)).report
@@ -79,13 +81,13 @@ class Client:
         top_k: int | None = None,
         with_receipt: bool = False,
     ) -> Classification:
-        """Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which.
+        """Classify one JPEG, PNG or WebP file, or one float32 tensor; the enclave detects which from the content.
 
-        HEIC is not taken: `blindsight.client.photos.as_jpeg` turns it into JPEG here.
+        The enclave does not accept HEIC: convert it with `blindsight.client.photos.as_jpeg`.
 
-        `top_k` None asks for five classes, or all that the model has.
+        `top_k` is the number of classes; None requests five, or all if the model has fewer.
 
-        With `with_receipt` the answer's `archive` is what to keep; its receipt has been checked.
+        With `with_receipt` the client verifies the receipt, and the answer's `archive` is the text to store.
         """
         return self._run(self._core.classify(Question(image, top_k, with_receipt)))
 

@@ -1,11 +1,11 @@
-"""Describe an image as JSON values: what it measures, and all that is in it.
+"""Descriptions of images as JSON values: measurements and contents.
 
     with open("enclave.eif", "rb") as file:
         print(describe(file)["measurements"]["PCR0"])
 
-One pass over the file; nothing is executed, and nothing unpacked to disk. What is wrong with the contents of a ramdisk
-or with a signature stands in the description, under `problem` and in `warnings`: the measurements hold all the same. A
-file that is no image raises `EifError`.
+One pass over the file; nothing is executed, and nothing unpacked to disk. The description lists faults of a ramdisk's
+contents or of a signature under `problem` and in `warnings`; the measurements are valid nevertheless. A file that is
+not an image raises `EifError`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def describe(file: BinaryIO, *, at: datetime | None = None) -> dict[str, Any]:
 
 
 class _Look:
-    """Sees the sections while they are measured."""
+    """Receives the sections while they are measured."""
 
     def __init__(self) -> None:
         self.kernel = b""
@@ -149,7 +149,7 @@ def _totals(ramdisks: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _signature(section: bytes | None, pcr0: bytes, at: datetime | None) -> tuple[dict[str, Any] | None, str | None]:
-    """What the signature says, and what is wrong with it."""
+    """The signature's contents and faults."""
     if section is None:
         return None, None
     problem = None

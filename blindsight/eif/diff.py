@@ -1,6 +1,7 @@
-"""What differs between two images, and which registers change because of it.
+"""Differences between two images, and the registers that they change.
 
-Takes two descriptions (`describe.describe`), so that an image can be compared with what was kept of an older one.
+The inputs are two descriptions (`describe.describe`), so that an image can be compared with the stored description of
+an older one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ _UNMEASURED_FIELDS = ("metadata", "default_memory_bytes", "default_cpus")
 
 
 def diff(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The differences of two descriptions as JSON values; each names the registers that it changes.
+    """The differences of two descriptions as JSON values; each lists the registers that it changes.
 
     `measurements` are the registers that differ, `parts` kernel, command line, signature and ramdisks, `files` the
-    entries of ramdisks, `unmeasured` what changes none. `same_measurements` says whether a policy can tell the images
-    apart at all. Raises `EifError` `not_an_image` for a kept description that lacks something.
+    entries of ramdisks, `unmeasured` differences that change no register. `same_measurements` states whether all
+    registers are equal, so that a policy cannot distinguish the images. Raises `EifError` `not_an_image` for an
+    incomplete description.
     """
     try:
         return _diff(old, new)
@@ -56,13 +58,13 @@ def _diff(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse(text: bytes) -> dict[str, Any]:
-    """A description that was kept as JSON. Raises `EifError` `not_an_image` for anything else."""
+    """Parse a stored description. Raises `EifError` `not_an_image` for anything else."""
     try:
         description = strict_json.loads(text)
     except ValueError as error:
         raise EifError("not_an_image", "The file is neither an image nor a description of one.") from error
     if not isinstance(description, dict) or description.get("schema") != SCHEMA:
-        raise EifError("not_an_image", f"The file is no description of the form {SCHEMA}.")
+        raise EifError("not_an_image", f"The file is not a description of the form {SCHEMA}.")
     return description
 
 

@@ -1,7 +1,7 @@
-"""A policy for an image: what the evidence of an enclave started from it shows, and nothing else.
+"""The policy that accepts exactly the enclaves started from an image.
 
 PCR 16, which the runtime extends with function and model, follows from the bundle: the one inside the image, or one
-that is named by checksum and model digest.
+given by checksum and model digest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from blindsight.attestation.roots import EvidenceKind
 
 BUNDLE = "app/function.zip"
-"""Where an image has its function bundle."""
+"""Path of the function bundle in an image."""
 
 MAX_BUNDLE_BYTES = 1 << 30
 """Read into memory, and not unpacked."""
@@ -48,7 +48,7 @@ _UNREADABLE = (KeyError, ValueError, RuntimeError, EOFError, OSError, struct.err
 _SCHEMA = "blindsight-policy/2"
 
 Machine = Literal["nitro", "qemu"]
-"""What the image is started on. The evidence of QEMU's emulation is unsigned, and proves nothing."""
+"""The machine that starts the image. The evidence of QEMU's emulation is unsigned, and proves nothing."""
 
 _KINDS: Final[Mapping[Machine, EvidenceKind]] = MappingProxyType({"nitro": "nitro", "qemu": EMULATED})
 
@@ -71,10 +71,10 @@ def policy_for(
     version: str | None = None,
     at: datetime | None = None,
 ) -> Policy:
-    """The policy that accepts the image in `file` with its function and nothing else.
+    """The policy that accepts exactly the image in `file` with its function.
 
-    `function` is needed where the image holds none. Raises `EifError`, for a signature that does not hold, too;
-    `PolicyError` if a policy cannot say it.
+    `function` is required if the image contains none. Raises `EifError`, also for an invalid signature; `PolicyError`
+    if a policy cannot express it.
     """
     image = Image.read(file)
     found: dict[str, bytes] = {}

@@ -1,4 +1,4 @@
-"""What a kernel image says of itself: the version string of a bzImage (Linux, arch/x86/boot, "boot protocol")."""
+"""The version string in the header of a bzImage (Linux, arch/x86/boot, "boot protocol")."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BASE = 0x200
 
 
 def version(prefix: bytes) -> str | None:
-    """The version string, from the first `PREFIX_BYTES` of a kernel; None if it is no bzImage or states none."""
+    """The version string, from the first `PREFIX_BYTES` of a kernel; None if it is not a bzImage or states none."""
     if prefix[_MAGIC] != b"HdrS" or len(prefix) < _SETUP_BYTES:
         return None
     (pointer,) = struct.unpack_from("<H", prefix, _VERSION_POINTER)
@@ -45,7 +45,7 @@ def is_of(stated: str, found: str | None) -> bool:
 
 
 def release_in(image: Image) -> str | None:
-    """The release of an image's kernel; None if it is no bzImage or states none. Raises `EifError`."""
+    """The release of an image's kernel; None if it is not a bzImage or states none. Raises `EifError`."""
     prefix = b""
     for section in image.sections:
         if section.type is SectionType.KERNEL:

@@ -4,10 +4,10 @@
         image = Image.read(file)
         print([section.type.name for section in image.sections])
 
-After AWS's specification (README of aws/aws-nitro-enclaves-image-format, 2024-06-21). Read here is less than that
-allows: sections follow each other without a gap, kernel and command line come before the ramdisks, and what is
-reserved is zero. What AWS's tools write is like this, and of anything else two readers could find different contents,
-or hash them in another order.
+Source: AWS's specification (README of aws/aws-nitro-enclaves-image-format, 2024-06-21). This reader accepts less than
+it allows: sections follow each other without gaps, kernel and command line come before the ramdisks, and reserved
+fields are zero. AWS's tools write such images; in others two readers could find different contents, or hash them in a
+different order.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ Architecture = Literal["x86_64", "aarch64"]
 
 
 class SectionType(IntEnum):
-    """What a section holds."""
+    """The type of a section."""
 
     KERNEL = 1
     CMDLINE = 2
@@ -275,13 +275,15 @@ def write(
 
 
 def check_cmdline(cmdline: bytes) -> None:
-    """Raises `EifError` for a command line that the kernel would cut at a NUL. Its length is checked as a section's."""
+    """Raise `EifError` for a command line that the kernel would cut at a NUL. Its length is checked with the
+    section's.
+    """
     if b"\0" in cmdline:
         raise EifError("malformed_cmdline", "The command line has a NUL, where the kernel stops reading.")
 
 
 def check_order(kinds: Sequence[SectionType]) -> None:
-    """Which sections there are, how often, and in which order. Raises `EifError`."""
+    """Check the presence, number and order of the sections. Raises `EifError`."""
     for kind in _ONCE:
         if kinds.count(kind) > 1:
             raise EifError("duplicate_section", f"The image has two sections of type {kind.name.lower()}.")

@@ -1,7 +1,7 @@
-"""List what is in a ramdisk, without unpacking it: names, modes, sizes, SHA-256.
+"""Listing of a ramdisk without unpacking it: names, modes, sizes, SHA-256.
 
-Reads what the kernel reads (init/initramfs.c): newc archives one after another, plain or gzipped, zeros between them.
-Bounded, because images come from strangers: by the constants below, and by reading in blocks.
+Reads what the kernel reads (init/initramfs.c): newc archives one after another, plain or gzipped, with zeros between
+them. Images are untrusted, so the constants below limit the work, and data are read in blocks.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ class Listing:
 
 
 def read(blocks: Iterable[bytes], *, keep: Mapping[str, int] | None = None) -> Listing:
-    """List the ramdisk that `blocks` are. Raises `EifError`.
+    """List the ramdisk in `blocks`. Raises `EifError`.
 
-    `keep` names files whose data is wanted, and how many bytes at most; of two of one name the later counts, as it
-    does for the kernel.
+    `keep` maps names of files whose data are wanted to their maximum size; of two files with one name the later counts,
+    as for the kernel.
     """
     kept: dict[str, bytes] = {}
     source, budget = _Source(blocks), _Budget(keep=keep or {}, kept=kept)
@@ -99,7 +99,7 @@ def read(blocks: Iterable[bytes], *, keep: Mapping[str, int] | None = None) -> L
             unpacked += source.position - before
         else:
             other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
-            what = f"It is compressed with {other}." if other else "It holds something that is no newc archive."
+            what = f"It is compressed with {other}." if other else "It holds something that is not a newc archive."
             raise EifError("malformed_ramdisk", what)
     return Listing(tuple(entries), unpacked, kept)
 
@@ -133,7 +133,7 @@ def _archives(source: _Source, budget: _Budget) -> Iterator[Listed]:
         elif head == MAGIC and not source.position % ALIGNMENT:
             yield from _archive(source, budget)
         else:
-            raise EifError("malformed_ramdisk", "It is compressed, and what is inside is no newc archive.")
+            raise EifError("malformed_ramdisk", "It is compressed, and what is inside is not a newc archive.")
 
 
 def _archive(source: _Source, budget: _Budget) -> Iterator[Listed]:

@@ -1,13 +1,13 @@
-"""Write ramdisks: cpio archives in the newc format, the same bytes wherever and whenever they are made.
+"""Reproducible ramdisks: cpio archives in the newc format.
 
     write(out, [file("init", Path("init"), mode=0o755), directory("proc"), symlink("bin", "usr/bin")])
 
-After the kernel's driver-api/early-userspace/buffer-format. Entries are sorted by name; inode numbers count from 1,
-owner and group are 0, times are 0, and nothing else of the machine goes in. Compressed bytes are those of one
-implementation of DEFLATE: with another zlib than the builder's they differ, plain archives do not.
+Source: the kernel's driver-api/early-userspace/buffer-format. Entries are sorted by name; inode numbers count from 1,
+owner and group are 0, times are 0, and nothing else depends on the machine. Compressed bytes depend on the
+implementation of DEFLATE; plain archives do not.
 
-The kernel unpacks the ramdisks of an image as one stream, and reads a plain archive only where it begins at a multiple
-of 4; else it drops the rest, and boots on without it. So every ramdisk is padded with zeros to a multiple of 4.
+The kernel unpacks the ramdisks of an image as one stream, and accepts a plain archive only at a multiple of 4 bytes.
+Otherwise it drops the rest and boots without it. So every ramdisk is padded with zeros to a multiple of 4.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _complete(entries: Iterable[Entry]) -> list[Entry]:
         for above in list(PurePosixPath(entry.path).parents)[:-1]:
             parent = named.setdefault(str(above).encode(), directory(str(above)))
             if not stat.S_ISDIR(parent.mode):
-                raise EifError("invalid_entry", f"{entry.path!r} lies below {parent.path!r}, which is no directory.")
+                raise EifError("invalid_entry", f"{entry.path!r} lies below {parent.path!r}, which is not a directory.")
     return [entry for _, entry in sorted(named.items())]
 
 
@@ -110,7 +110,7 @@ def _check(entry: Entry) -> None:
         or str(PurePosixPath(path)) != path
         or ".." in PurePosixPath(path).parts
     ):
-        raise EifError("invalid_entry", f"{path!r} is no plain path below the root.")
+        raise EifError("invalid_entry", f"{path!r} is not a plain path below the root.")
     if path == TRAILER or "\0" in path or len(path.encode()) > MAX_NAME_BYTES:
         raise EifError("invalid_entry", f"{path[:80]!r} cannot be a name in an archive.")
     if entry.content.size > MAX_FILE_BYTES:

@@ -1,9 +1,10 @@
-"""The signature section of an image: who vouches for its PCR 0, and what PCR 8 is made of.
+"""The signature section of an image, which signs PCR 0 and whose certificate determines PCR 8.
 
 CBOR: an array of one map, `{"signing_certificate": [bytes of a PEM file], "signature": [bytes of a COSE_Sign1]}`, both
 as arrays of integers; the COSE payload is `{"register_index": 0, "register_value": [48 integers]}` (README of
-aws-nitro-enclaves-image-format). AWS's stack checks the signature when an enclave starts. Its specification also
-allows ES256 and ES512; here it is P-384 with ES384 (AWS's own instructions use no other), one certificate, one entry.
+aws-nitro-enclaves-image-format). AWS's stack verifies the signature when an enclave starts. Its specification also
+allows ES256 and ES512; this module supports P-384 with ES384 (AWS's own instructions use no other), one certificate,
+one entry.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 
 @dataclass(frozen=True)
 class Signed:
-    """A signature that holds: by whom, and over which PCR 0 (48 bytes)."""
+    """A valid signature: the certificate, and the signed PCR 0 (48 bytes)."""
 
     certificate: x509.Certificate
     pcr0: bytes
@@ -72,9 +73,9 @@ def sign(pcr0: bytes, *, key_pem: bytes, certificate_pem: bytes) -> bytes:
 
 
 def verify(section: bytes, *, pcr0: bytes, at: datetime | None = None) -> Signed:
-    """Check the section against the measured `pcr0`, at a time (now). Raises `EifError`.
+    """Verify the section against the measured `pcr0`, at a time (now). Raises `EifError`.
 
-    Who the certificate's holder is, is for the caller to know: compare PCR 8, or the certificate's digest.
+    It does not verify the certificate's owner: compare PCR 8, or the certificate's digest.
     """
     signer, message = _parse(section)
     key = _public_key(signer)

@@ -1,4 +1,4 @@
-"""Sign an image that exists: the same sections, with a signature at the end."""
+"""Sign an existing image: the same sections, with a signature at the end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def sign_image(file: BinaryIO, out: BinaryIO, *, key_pem: bytes, certificate_pem: bytes) -> Mapping[int, bytes]:
-    """Write the image in `file` to `out` with a signature, in place of one that it may have. Returns its registers.
+    """Write the image in `file` to `out` with a signature, which replaces an existing one. Returns its registers.
 
-    PCR 0, 1 and 2 stay what they were. Raises `EifError`.
+    PCR 0, 1 and 2 do not change. Raises `EifError`.
     """
     image = Image.read(file)
     pcr0 = measure(image).registers[IMAGE_PCR]

@@ -1,4 +1,4 @@
-"""Everything Blindsight raises on purpose.
+"""The exceptions of Blindsight.
 
     BlindsightError                 .code .next_step .retryable
     ├── EvidenceError               .step: the verification step that refused
@@ -8,25 +8,26 @@
     │   ├── EvidenceDebugError      step 6: an enclave whose memory its host can read
     │   ├── EvidenceMeasurementError  step 7: other code than the policy accepts, or no longer accepted
     │   ├── EvidenceClaimsError     steps 8-9, 11: another function, model or key than accepted or attested
-    │   └── EvidenceFreshnessError  step 10: not made for this caller, now
-    ├── PolicyError                 a policy that must not be used
-    ├── ProducerError               an enclave that cannot make evidence
-    ├── KmsError                    a secret that the key management service did not release, or a policy for it
-    ├── CapeError                   .status: a request in Cape's protocol that is refused
-    ├── OwnerError                  a Cape Key of another owner than it should be
-    ├── LocalTrustError             trust in this machine's stack that would go beyond this machine
-    ├── SealingError                a message that cannot be opened
-    ├── ReceiptError                a receipt that proves nothing
-    ├── ReleaseError                a release file that says nothing, or an artifact that is not the released one
-    ├── EifError                    an enclave image that is not well-formed, or not signed as it says
-    ├── ConversionError             a photo that was not turned into a format that an enclave takes; nothing was sent
-    ├── ProxyError                  a proxy that must not be used so; nothing was sent
-    ├── AddressError                an address of a service that cannot be used
+    │   └── EvidenceFreshnessError  step 10: not a fresh document for this caller
+    ├── PolicyError                 an invalid or expired policy
+    ├── ProducerError               the enclave cannot produce evidence
+    ├── KmsError                    the key management service did not release a secret, or a key policy is invalid
+    ├── CapeError                   .status: a request in Cape's protocol was refused
+    ├── OwnerError                  a Cape Key belongs to an unexpected owner
+    ├── LocalTrustError             local trust would extend beyond this machine
+    ├── SealingError                a message cannot be decrypted
+    ├── ReceiptError                a receipt does not match
+    ├── ReleaseError                a release file is invalid, or an artifact differs from the released one
+    ├── EifError                    an enclave image is malformed, or its signature is invalid
+    ├── ConversionError             a photo was not converted to an accepted format; nothing was sent
+    ├── ProxyError                  a proxy must not be used in this way; nothing was sent
+    ├── AddressError                an invalid or unusable service address
     ├── Problem                     an RFC 9457 problem, the enclave's or a gateway's (`blindsight.problems`)
     └── TransportError              the other side was not reached; safe to retry
 
-`code` is stable and for programs, the message is for people, `next_step` says what to do now. Each class lists its
-codes in `NEXT_STEPS`; a code outside that table is a programming error. No message quotes secrets, images or answers.
+`code` is stable and for programs, the message is for people, `next_step` is the recommended action. Each class lists
+its codes in `NEXT_STEPS`; a code outside that table is a programming error. No message quotes secrets, images or
+answers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Refusals that concern accounts: in Cape's protocol, of its owners, and of trust in this machine's stack."""
+"""Errors about accounts: in Cape's protocol, about owners, and about local trust."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class CapeError(BlindsightError):
-    """A request in Cape's protocol was refused. The message is what Cape's clients show their users.
+    """A request in Cape's protocol was refused. Cape's clients show the message to their users.
 
-    `status` is the HTTP status where the answer is one. Only `overloaded` and `function_lost` may pass unchanged.
+    `status` is the HTTP status of the answer. Only `overloaded` and `function_lost` are retryable.
     """
 
     _STATUS: ClassVar[Mapping[str, int]] = MappingProxyType(
@@ -50,18 +50,18 @@ class CapeError(BlindsightError):
             "malformed_request": "Use a Cape client, or see docs/cape-compatibility.md for the requests.",
             "unsupported_media_type": "Send the body as application/json.",
             "name_taken": "Choose another username.",
-            "refused": "See the host's words; `cape --help` and docs/cape-compatibility.md say what it expects.",
+            "refused": "See the host's message; `cape --help` and docs/cape-compatibility.md describe the rules.",
             "bad_name": "Use letters, digits and dashes; 39 characters at the most.",
-            "stale_record": "Try again; if it stays like this, the host keeps an old state of the account.",
-            "damaged_record": "The host's record of the account is damaged or another's; do not use this host.",
-            "replayed": "Seal the input anew: each is answered once.",
+            "stale_record": "Try again; if the error persists, the host keeps an old state of the account.",
+            "damaged_record": "The host's record is damaged or belongs to another account; do not use this host.",
+            "replayed": "Encrypt the input again: each message is answered once.",
             "malformed_frame": "Use a Cape client, or see docs/cape-compatibility.md for the messages.",
             "cannot_decrypt": "Encrypt it for the function's owner; remove old keys from ~/.config/cape.",
             "bad_cape_key": "Remove the cached key and fetch it again with `cape key`.",
             "bad_bundle": "Deploy a folder or zip with an app.py that defines cape_handler; see `cape test`.",
             "checksum_mismatch": "The upload is not what the token allows; deploy again.",
-            "function_failed": "Look into the function with `cape test`, which shows its owner the traceback.",
-            "function_lost": "Try again; if it stays like this, the function ends its process.",
+            "function_failed": "Debug the function with `cape test`, which shows its owner the traceback.",
+            "function_lost": "Try again; if the error persists, the function ends its process.",
             "deadline_exceeded": "Send less at a time, or make the function faster.",
             "too_large": "Send less: see docs/cape-compatibility.md for the limits.",
             "overloaded": "Try again in a few seconds.",
@@ -75,22 +75,22 @@ class CapeError(BlindsightError):
 
 
 class OwnerError(BlindsightError):
-    """A host shows a Cape Key that is not known to be the intended account's. Nothing was encrypted. Not retryable."""
+    """The host presents a Cape Key that does not belong to the expected owner. Nothing was encrypted. Not retryable."""
 
     NEXT_STEPS = MappingProxyType(
         {
-            "owner_mismatch": "Ask the account's owner for the fingerprint that `cape key` shows, by another way.",
-            "owner_missing": "Use a host whose enclave attests whose key it is; any release of Blindsight does.",
+            "owner_mismatch": "Ask the account's owner, over another channel, for the fingerprint in `cape key`.",
+            "owner_missing": "Use a host whose enclave attests the key's owner, as every release of Blindsight does.",
         }
     )
 
 
 class LocalTrustError(BlindsightError):
-    """What `blindsight with-local-trust` would have to trust is not of this machine alone. Nothing was run."""
+    """`blindsight with-local-trust` would have to trust more than this machine. Nothing was run."""
 
     NEXT_STEPS = MappingProxyType(
         {
-            "not_local": "Give a stack of this machine, as in https://localhost:8443; others need no local trust.",
-            "unlimited_authority": "Start the stack anew with `blindsight up`, which makes an authority for loopback.",
+            "not_local": "Name a stack on this machine, as in https://localhost:8443; local trust is for those only.",
+            "unlimited_authority": "Restart the stack with `blindsight up`, which creates an authority for loopback.",
         }
     )

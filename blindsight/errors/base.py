@@ -1,4 +1,4 @@
-"""The root of everything that Blindsight raises on purpose."""
+"""The base class of Blindsight's exceptions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class BlindsightError(Exception):
-    """Root of the tree; raised only as one of its subclasses."""
+    """Base class; only its subclasses are raised."""
 
     NEXT_STEPS: ClassVar[Mapping[str, str]] = MappingProxyType({})
     RETRYABLE: ClassVar[bool] = False
@@ -22,5 +22,5 @@ class BlindsightError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call may succeed unchanged."""
+        """Whether the same call can succeed later."""
         return self.RETRYABLE

@@ -1,4 +1,4 @@
-"""What an enclave cannot do: attest, or get a secret from the key management service."""
+"""Errors of an enclave that cannot attest or cannot get a secret."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class ProducerError(BlindsightError):
             "distribution_missing": "Install the package with its 'enclave' extra.",
             "simulator_absent": "Use --evidence nsm in an enclave image; simulated evidence takes the source tree.",
             "nsm_missing": "Run it in a Nitro enclave, with the nsm driver loaded; elsewhere use --evidence simulated.",
-            "nsm_refused": "Report it with this line: the runtime asks nothing that the device does not offer.",
-            "nsm_failed": "Start the enclave again; if it stays like this, look for the driver's words in its console.",
-            "nsm_answer": "Report it with this line and the version of the platform: its form is not known here.",
-            "pcr_used": "Start the enclave anew: one runtime starts in one boot, and nothing extends PCR 16 before it.",
+            "nsm_refused": "Report this message: the runtime only sends requests that the device supports.",
+            "nsm_failed": "Restart the enclave; if the error persists, look for the driver's messages in its console.",
+            "nsm_answer": "Report this message and the platform's version: the answer has an unknown form.",
+            "pcr_used": "Restart the enclave: each boot starts one runtime, and no other program may extend PCR 16.",
             "not_confined": "Run on a kernel with the named layers, or as root; `python -m enclave_runtime confinement`"
             " shows them.",
         }
@@ -30,9 +30,9 @@ class ProducerError(BlindsightError):
 
 
 class KmsError(BlindsightError):
-    """A secret was not released by the key management service, or what belongs to it is not usable.
+    """The key management service did not release a secret, or a related file is invalid.
 
-    Only `kms_unreachable`, `kms_throttled` and `boot_config_unreachable` may pass unchanged.
+    Only `kms_unreachable`, `kms_throttled` and `boot_config_unreachable` are retryable.
     """
 
     NEXT_STEPS = MappingProxyType(
@@ -49,7 +49,7 @@ class KmsError(BlindsightError):
             "kms_document_refused": "Start the enclave without debug mode, on Nitro: emulated evidence is refused.",
             "kms_request_refused": "Check the machine's clock, and the role of the instance.",
             "kms_key_unusable": "Enable the key, or correct its ARN in the measured settings.",
-            "kms_failed": "Look at AWS's status and at what the forwarder leads to, then start the enclave again.",
+            "kms_failed": "Check AWS's status and the forwarder's destination, then start the enclave again.",
             "kms_answer_invalid": "Do not use this endpoint: it did not answer as the service does.",
             "kms_other_key": "Correct the key in the measured settings, or make the ciphertext under that key.",
             "kms_envelope_invalid": "Do not use this endpoint: its answer is not for this enclave.",

@@ -1,4 +1,4 @@
-"""Evidence that was refused, and policies that must not be used."""
+"""Errors of refused evidence and invalid policies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from blindsight.errors.base import BlindsightError
 
 
 class EvidenceError(BlindsightError):
-    """Evidence was refused: send nothing to that enclave. Retrying with the same evidence never helps."""
+    """Evidence was refused: send nothing to that enclave. Retrying with the same evidence never succeeds."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)
@@ -16,13 +16,13 @@ class EvidenceError(BlindsightError):
         """Set by the step that is being taken (`blindsight.attestation.steps`); 0 outside of a verification."""
 
 
-_NOT_A_DOCUMENT = "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind."
+_NOT_A_DOCUMENT = "Fetch the evidence again; if the error persists, the service is not an enclave of this kind."
 _RECALLED = "Do not use this enclave: its release was recalled. Ask the operator for a newer one."
 _NOT_GENUINE = "Do not use this service: the evidence was changed, or no such enclave made it."
 
 
 class EvidenceFormatError(EvidenceError):
-    """The bytes are not a Nitro attestation document. Fetching anew is safe, the same bytes never pass."""
+    """The bytes are not a Nitro attestation document. Fetching evidence again is safe; the same bytes never pass."""
 
     NEXT_STEPS = MappingProxyType(
         dict.fromkeys(
@@ -67,19 +67,19 @@ class EvidenceChainError(EvidenceError):
 
 
 class EvidenceSignatureError(EvidenceError):
-    """The document is not what the enclave's certificate signed. Not retryable."""
+    """The signature is not by the enclave's certificate. Not retryable."""
 
     NEXT_STEPS = MappingProxyType({"invalid_signature": _NOT_GENUINE})
 
 
 class EvidenceDebugError(EvidenceError):
-    """The enclave runs in debug mode, so its host can read its console. Refused whatever the policy says."""
+    """The enclave runs in debug mode, so its host can read its console. Refused under every policy."""
 
     NEXT_STEPS = MappingProxyType({"debug_document": "Ask the operator to start the enclave without --debug-mode."})
 
 
 class EvidenceMeasurementError(EvidenceError):
-    """The enclave runs other code than the policy accepts, or accepts any more. Not retryable."""
+    """The enclave runs other code than the policy accepts, or code that it no longer accepts. Not retryable."""
 
     NEXT_STEPS = MappingProxyType(
         {
@@ -93,32 +93,33 @@ class EvidenceMeasurementError(EvidenceError):
 
 
 class EvidenceClaimsError(EvidenceError):
-    """The function, the model or the keys are not those the evidence or the policy names.
+    """The function, the model or the keys are not those in the evidence or the policy.
 
-    Only `key_configs_mismatch` may pass after a retry, with evidence and key configurations fetched anew: keys rotate.
+    Only `key_configs_mismatch` can pass after a retry, with newly fetched evidence and key configurations, because keys
+    rotate.
     """
 
     NEXT_STEPS = MappingProxyType(
         {
             "malformed_claims": "The enclave attests no usable claims; ask the operator for a working release.",
             "claims_missing": "This evidence names no function, model or keys; fetch the enclave's own evidence.",
-            "claims_pcr_missing": "The claims are not measured, so nothing vouches for them; do not use this service.",
+            "claims_pcr_missing": "The claims are not measured, so they prove nothing; do not use this service.",
             "claims_pcr_mismatch": "The claims differ from what was measured; do not use this service.",
             "function_not_accepted": "Compare the function checksum with your bundle's, then update the policy.",
             "model_not_accepted": "Compare the model digest with your model.json's, then update the policy.",
             "release_recalled": _RECALLED,
-            "model_mismatch": "The manifest was changed on its way; do not believe what it says of the model.",
+            "model_mismatch": "The manifest was changed on its way; do not use its statements about the model.",
             "key_configs_mismatch": "Fetch evidence and key configurations again, once; if they differ still, stop.",
         }
     )
 
 
 class EvidenceFreshnessError(EvidenceError):
-    """The document was made for someone else or at another time. Retry with a new nonce and new evidence."""
+    """The document was made for another request or at another time. Retry with a new nonce and new evidence."""
 
     NEXT_STEPS = MappingProxyType(
         {
-            "nonce_missing": "Ask for evidence with a nonce of your own; this document answers no question of yours.",
+            "nonce_missing": "Ask for evidence with a nonce of your own; this document does not answer your request.",
             "nonce_mismatch": "Ask again with a new nonce; if it happens again, the document is replayed.",
             "evidence_too_old": "Fetch new evidence; if it is still too old, check both clocks.",
             "evidence_from_future": "Check this machine's clock, then fetch new evidence.",
@@ -127,7 +128,7 @@ class EvidenceFreshnessError(EvidenceError):
 
 
 class PolicyError(BlindsightError):
-    """A verification policy that must not be used, or not any more. Retry only with another policy."""
+    """The policy is invalid or has expired. Retry only with another policy."""
 
     NEXT_STEPS = MappingProxyType(
         {
@@ -138,9 +139,9 @@ class PolicyError(BlindsightError):
             "no_measurements": "List at least one PCR with at least one accepted value.",
             "code_not_pinned": "Add PCR 0, or PCR 1 with PCR 2; or say any_code in format /2 to accept any code.",
             "function_not_pinned": "Add PCR 16, function_checksums, or in format /2 function_in_image or any_function.",
-            "policy_expired": "Get a newer policy from its author; this one accepts nothing any more.",
+            "policy_expired": "Get a newer policy from its author; this one has expired.",
             "empty_allow_list": "List at least one accepted value, or leave the whole entry out.",
-            "zero_measurement": "Take the measurements from a release build: zero is what a debug enclave shows.",
+            "zero_measurement": "Take the measurements from a release build: a debug enclave has zeros.",
             "not_a_certificate_fingerprint": "Pin the SHA-256 of the root certificate's DER bytes.",
         }
     )

@@ -1,4 +1,4 @@
-"""Photos that cannot be sent as they are."""
+"""Errors of photos that cannot be sent unchanged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from blindsight.errors.base import BlindsightError
 
 
 class ConversionError(BlindsightError):
-    """A photo of a format that is not taken was not converted; nothing was sent. Not retryable with the same file."""
+    """A photo in an unaccepted format was not converted; nothing was sent. Not retryable with the same file."""
 
     NEXT_STEPS = MappingProxyType(
         {

@@ -1,4 +1,4 @@
-"""Services that are not reached, or must not be reached so."""
+"""Errors of connections, addresses and proxies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from blindsight.errors.base import BlindsightError
 
 
 class ProxyError(BlindsightError):
-    """A proxy that was asked for and must not be used so. Nothing was sent. Not retryable."""
+    """The requested proxy must not be used in this way. Nothing was sent. Not retryable."""
 
     NEXT_STEPS = MappingProxyType(
         {
@@ -19,30 +19,39 @@ class ProxyError(BlindsightError):
 
 
 class AddressError(BlindsightError):
-    """An address that is none, or that cannot be listened on. Retry only with another one, or when it is free."""
+    """An address is invalid or cannot be listened on. Retry only with another one, or when it is free."""
 
     NEXT_STEPS = MappingProxyType(
         {
             "invalid_address": "Give tcp://HOST:PORT, unix:///PATH, unix:///PATH?port=N or vsock://CID:PORT.",
-            "address_taken": "Stop what listens there, or choose another address.",
+            "address_taken": "Stop the program that listens there, or choose another address.",
             "address_unusable": "Check that the folder or interface exists, and that this user may use it.",
         }
     )
 
 
 class TransportError(BlindsightError):
-    """The other side was not reached or did not answer in full. The same request is safe to send again."""
+    """The other side was not reached or did not answer completely. The same request is safe to send again.
+
+    Only `certificate_refused` does not pass by itself.
+    """
 
     NEXT_STEPS = MappingProxyType(
         {
             "unreachable": "Check the address and that the service runs, then try again.",
+            "certificate_refused": "Name its authority's file in SSL_CERT_FILE (of `up`: .blindsight/tls/ca.pem),"
+            " or use the name that the certificate is for.",
             "timed_out": "Try again; if it stays slow, ask the operator.",
             "connection_lost": "Try again.",
             "unavailable": "The service is starting or busy: try again in a few seconds.",
             "bad_frame": "Check that both sides are of the same release, then try again.",
             "unexpected_answer": "Check that the address is a Blindsight service, then try again.",
             "unsupported_protocol": "Run gateway and enclave of releases with one protocol; see docs/protocol.md, 8.",
-            "access_refused": "Give both sides one secret: BLINDSIGHT_ENCLAVE_SECRET_FILE and --gateway-secret.",
+            "access_refused": "Give both sides the same secret: BLINDSIGHT_ENCLAVE_SECRET_FILE and --gateway-secret.",
         }
     )
     RETRYABLE = True
+
+    @property
+    def retryable(self) -> bool:
+        return self.code != "certificate_refused"

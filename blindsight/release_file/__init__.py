@@ -1,10 +1,10 @@
-"""The release file: what a release consists of and measures, as an in-toto Statement v1 that any tool can sign.
+"""The release file: artifacts, measurements and policy of a release, as an in-toto Statement v1 that any tool can sign.
 
     release = load(Path("release.json"))
     checked = check.bundle(release, Path("function.zip"))
 
-`statement.py` says what is in it, `reader.py` reads it strictly, `check.py` compares artifacts with it, `dsse.py` signs
-and opens the envelope (DSSE, Ed25519). docs/release-file.md describes the format.
+`statement.py` defines its contents, `reader.py` parses it strictly, `check.py` compares artifacts with it, `dsse.py`
+signs and opens the envelope (DSSE, Ed25519). docs/release-file.md describes the format.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Comparing artifacts with a release file: digests are computed anew, and measurements where the artifact has some."""
+"""Comparison of artifacts with a release file: recomputes digests, and measurements if the artifact has some."""
 
 from __future__ import annotations
 
@@ -30,28 +30,29 @@ _UNREADABLE: Final = (
 
 
 def artifact(release: ReleaseFile, path: Path, name: str | None = None) -> Subject:
-    """The subject that the file at `path` is: `name`'s, or the one with its digest, whatever the file is called here.
+    """The subject of the file at `path`: the one called `name`, or the one with its digest, independent of the file's
+    name.
 
     Raises `ReleaseError`.
     """
     sha256, sha384 = digests(path)
     subject = release.subject(name) if name is not None else release.named(sha256) or release.subject(path.name)
     if subject is None:
-        raise ReleaseError("unreleased_artifact", f"{path} is no artifact of this release.")
+        raise ReleaseError("unreleased_artifact", f"{path} is not an artifact of this release.")
     if (subject.sha256, subject.sha384) != (sha256, sha384):
         raise ReleaseError("digest_mismatch", f"{path} is not the released {subject.name}: its SHA-256 is {sha256}.")
     return subject
 
 
 def bundle(release: ReleaseFile, path: Path) -> Function:
-    """The function that the bundle at `path` is; its model digest, and PCR 16 of both, are computed from it anew.
+    """The release's function for the bundle at `path`; recomputes its model digest and PCR 16.
 
     Raises `ReleaseError`.
     """
     subject = artifact(release, path)
     function = next((each for each in release.functions if each.file == subject.name), None)
     if function is None:
-        raise ReleaseError("unreleased_artifact", f"{path} is {subject.name} of this release, which is no function.")
+        raise ReleaseError("unreleased_artifact", f"{path} is {subject.name} of this release, which is not a function.")
     model = _model_digest(path)
     if model.hex() != function.model_digest:
         raise ReleaseError("measurement_mismatch", f"The model in {path} has the digest {model.hex()}.")
@@ -66,7 +67,7 @@ def bundle(release: ReleaseFile, path: Path) -> Function:
 class MeasuredImage:
     """Of an enclave image file: SHA-384 by PCR index and SHA-256 of its kernel, hexadecimal.
 
-    `kernel_release` is what the kernel's header states; None if it is no bzImage, or states none.
+    `kernel_release` is what the kernel's header states; None if it is not a bzImage, or states none.
     """
 
     pcrs: Mapping[int, str]
@@ -75,14 +76,14 @@ class MeasuredImage:
 
 
 def image(release: ReleaseFile, path: Path) -> Measurement:
-    """What the release says of the enclave image at `path`, whose registers are computed from it anew.
+    """The release's measurement for the enclave image at `path`; recomputes its registers.
 
-    Raises `ReleaseError`, or `EifError` for a file that is no image.
+    Raises `ReleaseError`, or `EifError` for a file that is not an image.
     """
     subject = artifact(release, path)
     stated = next((each for each in release.measurements if each.file == subject.name), None)
     if stated is None:
-        raise ReleaseError("unreleased_artifact", f"{path} is {subject.name} of this release, which is no image.")
+        raise ReleaseError("unreleased_artifact", f"{path} is {subject.name} of this release, which is not an image.")
     found = measured(path)
     for index in sorted(found.pcrs.keys() | (stated.pcrs.keys() - {CLAIMS_PCR})):
         if found.pcrs.get(index) != stated.pcrs.get(index):
@@ -97,7 +98,7 @@ def image(release: ReleaseFile, path: Path) -> Measurement:
 
 
 def measured(path: Path) -> MeasuredImage:
-    """What the enclave image at `path` measures. Raises `ReleaseError` (`unreadable_artifact`), `EifError`."""
+    """The measurements of the enclave image at `path`. Raises `ReleaseError` (`unreadable_artifact`), `EifError`."""
     try:
         with files.opened(path) as file:
             opened = Image.read(file)
@@ -117,7 +118,7 @@ def page(release: ReleaseFile, path: Path) -> str:
             return name
     if path.name in release.page:
         raise ReleaseError("digest_mismatch", f"{path} is not the released {path.name}: its SHA-256 is {sha256}.")
-    raise ReleaseError("unreleased_artifact", f"{path} is no file of this release's page.")
+    raise ReleaseError("unreleased_artifact", f"{path} is not a file of this release's page.")
 
 
 def digests(path: Path) -> tuple[str, str]:

@@ -53,7 +53,7 @@ class Envelope:
 
 
 def open_envelope(content: bytes) -> Envelope:
-    """What `content` holds: an envelope, or a bare statement. Raises `ReleaseError` (`not_a_release`)."""
+    """Parse `content`: an envelope, or a bare statement. Raises `ReleaseError` (`not_a_release`)."""
     try:
         members = strict_json.loads(content)
         if not isinstance(members, dict) or "payloadType" not in members:
@@ -85,7 +85,7 @@ def sign(payload: bytes, key: Ed25519PrivateKey) -> bytes:
 
 
 def pre_authentication(payload: bytes) -> bytes:
-    """What a signature is over: DSSE's PAE of the payload and its type."""
+    """The signed bytes: DSSE's PAE of the payload and its type."""
     kind = PAYLOAD_TYPE.encode()
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 

@@ -1,7 +1,8 @@
-"""Reading release files: every known member has its form, digests have one spelling, and the parts fit each other.
+"""Strict parser of release files: every known member has its form, digests have a single encoding, and the parts are
+consistent.
 
-What is refused: another encoding than canonical JSON (RFC 8785), a member that comes twice, a name that is no plain
-file name, a measurement of no listed function, a policy that accepts what the release does not measure.
+It refuses JSON that is not canonical (RFC 8785), duplicate members, names that are not plain file names, measurements
+of unlisted functions, and policies that accept values that the release does not measure.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ _MEMBERS: Final[Mapping[str, frozenset[str]]] = {
     "subject": frozenset({"name", "digest"}),
     "subject.digest": frozenset({"sha256", "sha384"}),
 }
-"""What is known, by where it is: others are skipped, and named."""
+"""Known members by position; others are skipped, and listed."""
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,199}")
 _PATH_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._+-]*){0,3}")
@@ -59,7 +60,7 @@ _VARIANTS: Final = ("cape", "classifier")
 
 
 def load(path: Path) -> ReleaseFile:
-    """The release file at `path`, or the one in the envelope there, whose signatures nothing checks here.
+    """Read the release file at `path`, or in the envelope there, whose signatures are not verified here.
 
     Raises `ReleaseError`.
     """
@@ -99,7 +100,9 @@ def parse(encoded: bytes) -> ReleaseFile:
 
 
 def _unknown(members: dict[str, Any], where: str) -> Iterator[str]:
-    """Where a member is that is not known here: `measurements[0].later`. What is looked into has its form by now."""
+    """Positions of unknown members, such as `measurements[0].later`. The form of the visited values has been
+    checked.
+    """
     for name, value in members.items():
         inner = f"{where}.{name}" if where else name
         if name not in _MEMBERS[_part(where)]:
@@ -195,16 +198,16 @@ def _policy(value: object) -> Policy:
     try:
         return Policy.from_json(json.dumps(_object(value, "policy")))
     except PolicyError as error:
-        raise _invalid("policy", f"is no policy: {str(error).removesuffix('.')}") from error
+        raise _invalid("policy", f"is not a policy: {str(error).removesuffix('.')}") from error
 
 
 def _check_names(release: ReleaseFile) -> None:
-    """What the predicate calls a file of the release is a subject, under the digest that it states elsewhere, too."""
+    """Every file that the predicate names must be a subject, with the same digest."""
     files = {function.file: function.function_checksum for function in release.functions} | dict(release.images)
     for name in (release.wheel, release.sbom, *(each.file for each in release.measurements if each.file), *files):
         subject = release.subject(name)
         if subject is None:
-            raise _invalid("predicate", f"names {name}, which is no subject")
+            raise _invalid("predicate", f"names {name}, which is not a subject")
         if files.get(name, subject.sha256) != subject.sha256:
             raise _invalid("predicate", f"states another digest of {name} than its subject")
 
@@ -223,7 +226,7 @@ def _check_measurements(release: ReleaseFile) -> None:
 
 
 def _check_policy(release: ReleaseFile) -> None:
-    """Each accepted release of the policy is one that this file measures: nothing more is let in by its side."""
+    """Each accepted release of the policy must be one that this file measures."""
     for accepted in release.policy.releases if release.policy else ():
         if accepted.left_open:
             raise _invalid("policy", "leaves code or function open")

@@ -1,7 +1,8 @@
-"""What a release file says, as an in-toto Statement v1 (https://in-toto.io/Statement/v1) in canonical JSON (RFC 8785).
+"""The contents of a release file, as an in-toto Statement v1 (https://in-toto.io/Statement/v1) in canonical JSON (RFC
+8785).
 
-Every artifact is a subject with two digests; the predicate says what each is, what it measures, and by which policy a
-caller accepts it.
+Every artifact is a subject with two digests; the predicate states the role and the measurements of each, and the policy
+with which a caller accepts it.
 """
 
 from __future__ import annotations
@@ -66,11 +67,11 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What evidence of one enclave shows: SHA-384 values by PCR index, hexadecimal.
+    """The expected evidence of one enclave: SHA-384 values by PCR index, hexadecimal.
 
-    `file` and `kernel` are of an enclave image file; a simulated enclave has neither, and is measured from its sources
-    with the Python that `python` names. `variant` is `cape` or `classifier`; `function` is the checksum of the bundle
-    whose PCR 16 stands beside the others.
+    `file` and `kernel` belong to an enclave image file; a simulated enclave has neither, and is measured from its
+    sources with the Python that `python` names. `variant` is `cape` or `classifier`; `function` is the checksum of the
+    bundle whose PCR 16 is listed.
     """
 
     kind: EvidenceKind

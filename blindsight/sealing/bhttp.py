@@ -1,8 +1,8 @@
-"""Binary HTTP messages (RFC 9292), known-length form, with indeterminate-length messages accepted when read.
+"""Binary HTTP messages (RFC 9292): writes known-length messages, reads known-length and indeterminate-length messages.
 
-Informational responses and trailers are checked and dropped. Padding (zeros at the end) and the truncated forms of
-section 3.8 are allowed when read. What section 4 calls invalid is refused; so are pseudo-fields, of which section 6
-allows those of extensions, because there are none here.
+The decoder checks and drops informational responses and trailers. It accepts padding (zeros at the end) and the
+truncated forms of section 3.8. It refuses messages that section 4 calls invalid, and pseudo-fields: section 6 allows
+those of extensions, which are not supported.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ Fields = list[tuple[str, str]]
 _KNOWN_REQUEST, _KNOWN_RESPONSE, _INDETERMINATE_REQUEST, _INDETERMINATE_RESPONSE = range(4)
 
 MAX_FIELDS: Final = 64
-"""Header or trailer fields of one message; ours have three."""
+"""Header or trailer fields of one message; Blindsight's messages have three."""
 
 MAX_TEXT_BYTES: Final = 1024
-"""Of a control value, a field's name or its value: what looks into them takes time by their length, or worse."""
+"""Of a control value, a field's name or its value: limits the time of code that processes them."""
 
 MAX_CHUNKS: Final = 8192
-"""Chunks of one indeterminate-length content: one-byte chunks would cost their reader far more than their sender."""
+"""Chunks of one indeterminate-length content: one-byte chunks would cost the decoder far more than the sender."""
 
 MAX_INFORMATIONAL: Final = 8
 """Informational responses before the final one."""
 
 _MAX_SECTION_BYTES = MAX_FIELDS * 2 * (MAX_TEXT_BYTES + 8)
-"""A known-length field section; a length takes 8 bytes at the most."""
+"""A known-length field section; each length takes at most 8 bytes."""
 
 _ZEROS = bytes(64 * 1024)
 
@@ -40,7 +40,7 @@ _VALUE = re.compile(r"[^\x00\r\n]*")
 
 @dataclass(frozen=True)
 class Request:
-    """A request: `path` includes the query; field names are lower-case. `content` is a view of what was decoded."""
+    """A request: `path` includes the query; field names are lower-case. `content` is a view of the decoded bytes."""
 
     method: str
     path: str
@@ -73,7 +73,7 @@ class Response:
 
 
 def decode_request(data: bytes | memoryview) -> Request:
-    """Decode a request; of a view, the content is a view. Raises `SealingError` (`malformed_message`)."""
+    """Decode a request; for a view, the content is a view. Raises `SealingError` (`malformed_message`)."""
     reader = _Reader(data)
     framing = reader.varint()
     if framing not in {_KNOWN_REQUEST, _INDETERMINATE_REQUEST}:
@@ -127,7 +127,7 @@ class _Reader:
         return fields, content
 
     def fields(self, *, known: bool) -> Fields:
-        """A field section; empty at the message's end, where it may be left out (section 3.8)."""
+        """A field section; empty at the message's end, where it can be absent (section 3.8)."""
         found: Fields = []
         if self.at_end:
             return found

@@ -1,6 +1,6 @@
 """HPKE base mode with the exporter (RFC 9180), for the KEMs of `blindsight.sealing.kem` and HKDF-SHA256.
 
-Contexts seal or open exactly in sequence and are not thread-safe. No function says why opening failed.
+Contexts encrypt or decrypt strictly in sequence and are not thread-safe. No function reveals why decryption failed.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Suite:
 
 
 class _Context:
-    """The outcome of the key schedule: an AEAD with a counted nonce, and the exporter."""
+    """The result of the key schedule: an AEAD with a nonce counter, and the exporter."""
 
     def __init__(self, suite: Suite, shared_secret: bytes, info: bytes) -> None:
         self.suite = suite
@@ -91,7 +91,7 @@ class _Context:
 
 
 class SenderContext(_Context):
-    """The sealing end."""
+    """The sender's context."""
 
     def seal(self, plaintext: bytes, aad: bytes = b"") -> bytes:
         """Encrypt the next message; adds 16 bytes."""
@@ -101,10 +101,12 @@ class SenderContext(_Context):
 
 
 class RecipientContext(_Context):
-    """The opening end."""
+    """The recipient's context."""
 
     def open(self, ciphertext: bytes | memoryview, aad: bytes = b"") -> bytes:
-        """Decrypt the next message; one that fails does not count (5.2). Raises `SealingError` (`cannot_open`)."""
+        """Decrypt the next message; a failure does not advance the sequence (section 5.2). Raises `SealingError`
+        (`cannot_open`).
+        """
         try:
             plaintext = self._aead.decrypt(self._nonce(), ciphertext, aad)
         except InvalidTag as error:
@@ -115,7 +117,7 @@ class RecipientContext(_Context):
     def open_into(self, ciphertext: bytes | memoryview, plaintext: memoryview, aad: bytes = b"") -> None:
         """As `open`, into a writable `plaintext` of the right length, 16 bytes less. Raises `SealingError`.
 
-        WHAT IS IN `plaintext` AFTER A REFUSAL IS NOT TO BE USED.
+        DO NOT USE THE CONTENT OF `plaintext` AFTER A FAILURE.
         """
         if len(ciphertext) != len(plaintext) + N_TAG:
             raise cannot_open()
@@ -129,7 +131,7 @@ class RecipientContext(_Context):
 def setup_sender(
     public_key: bytes, info: bytes, suite: Suite, *, ephemeral: X25519PrivateKey | None = None
 ) -> tuple[bytes, SenderContext]:
-    """Encapsulate to `public_key`: the encapsulated key and the context (RFC 9180, 5.1.1).
+    """Encapsulate to `public_key`; returns the encapsulated key and the context (RFC 9180, section 5.1.1).
 
     `ephemeral` is for test vectors only. Raises `SealingError` for a public key of low order.
     """

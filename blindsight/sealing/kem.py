@@ -1,8 +1,8 @@
 """Key encapsulation: DHKEM(X25519, HKDF-SHA256) of RFC 9180, and its hybrid with ML-KEM-768.
 
 The hybrid is MLKEM768-X25519 of draft-irtf-cfrg-concrete-hybrid-kems, section 4.2, with the KEM id 0x647A of IANA's
-HPKE registry (draft-ietf-hpke-pq). The individual draft that called it X-Wing has expired. Private keys travel as the
-objects of `cryptography`, or as `HybridPrivateKey`.
+HPKE registry (draft-ietf-hpke-pq). The individual draft that called it X-Wing has expired. Private keys are objects of
+`cryptography`, or `HybridPrivateKey`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DHKEM_SUITE = b"KEM" + X25519_HKDF_SHA256.to_bytes(2, "big")
 
 
 class HybridPrivateKey:
-    """A key of the hybrid, made from a seed of 32 random bytes."""
+    """A private key of the hybrid, derived from a seed of 32 random bytes."""
 
     def __init__(self, seed: bytes) -> None:
         expanded = hashlib.shake_256(seed).digest(_MLKEM_SEED_BYTES + X25519_BYTES)
@@ -59,10 +59,11 @@ PrivateKey = X25519PrivateKey | HybridPrivateKey
 
 @dataclass(frozen=True)
 class Kem:
-    """One mechanism and its sizes in bytes.
+    """A key encapsulation mechanism and its sizes in bytes.
 
-    `encapsulate(public key, ephemeral or None)` gives the shared secret (32 bytes) and `enc`; the ephemeral key is for
-    test vectors only. `decapsulate(private key, enc)` gives the secret. Both raise `SealingError` for low-order keys.
+    `encapsulate(public key, ephemeral or None)` returns the shared secret (32 bytes) and `enc`; the ephemeral key is
+    for test vectors only. `decapsulate(private key, enc)` returns the secret. Both raise `SealingError` for low-order
+    keys.
     """
 
     identifier: int
@@ -74,7 +75,7 @@ class Kem:
 
 
 def cannot_open() -> SealingError:
-    """The one error of every failed decryption: which stage failed is the attacker's question, not the caller's."""
+    """The single error of every failed decryption, so that an attacker does not learn which stage failed."""
     return SealingError("cannot_open", "The sealed message cannot be opened with this key.")
 
 
@@ -143,4 +144,4 @@ _HYBRID = Kem(
 )  # fmt: skip
 
 KEMS: Final[Mapping[int, Kem]] = {kem.identifier: kem for kem in (_HYBRID, _X25519)}
-"""What is known here, the better first."""
+"""The supported KEMs, in order of preference."""

@@ -29,7 +29,7 @@ _SUITE = struct.Struct(">HH")
 
 @dataclass(frozen=True)
 class KeyConfig:
-    """One key configuration: who can open (`key_id`, `public_key`, raw) and with which cipher suites of one KEM."""
+    """One key configuration: `key_id`, the raw `public_key`, and the cipher suites of one KEM."""
 
     key_id: int
     public_key: bytes
@@ -40,14 +40,14 @@ class KeyConfig:
         return self.suites[0].kem
 
     def encode(self) -> bytes:
-        """Encode without the length prefix that a list gives it (section 3.1)."""
+        """Encode without the length prefix of a list (section 3.1)."""
         suites = b"".join(_SUITE.pack(suite.kdf_id, suite.aead_id) for suite in self.suites)
         header = _HEADER.pack(self.key_id, self.kem.identifier)
         return header + self.public_key + _LENGTH.pack(len(suites)) + suites
 
     @classmethod
     def decode(cls, data: bytes) -> KeyConfig | None:
-        """Decode one configuration; None if its KEM or all its ciphers are unknown here, which is no fault.
+        """Decode one configuration; None if its KEM or all its cipher suites are unsupported, which is no error.
 
         Raises `SealingError` (`malformed_message`).
         """
@@ -74,14 +74,14 @@ class KeyConfig:
 
 
 def offered(key_id: int, public_key: bytes, kem_id: int) -> KeyConfig:
-    """The configuration that an enclave publishes for a key: every cipher, in its order of preference."""
+    """The configuration that an enclave publishes for a key: every cipher suite, in its order of preference."""
     return KeyConfig(
         key_id, public_key, tuple(hpke.Suite(aead_id=aead_id, kem_id=kem_id) for aead_id in _AEADS[kem_id])
     )
 
 
 def preferred(configs: list[KeyConfig]) -> KeyConfig:
-    """The configuration to seal to, whatever the list's order: with the best KEM that is known here."""
+    """The configuration with the best supported KEM, independent of the list's order."""
     order = list(KEMS)
     return min(configs, key=lambda config: order.index(config.kem.identifier))
 
@@ -92,7 +92,7 @@ def encode_list(configs: list[KeyConfig]) -> bytes:
 
 
 def decode_list(data: bytes) -> list[KeyConfig]:
-    """Decode `application/ohttp-keys`, in the server's order of preference, without what is unknown here.
+    """Decode `application/ohttp-keys`, in the server's order of preference, without unsupported configurations.
 
     A malformed list is refused as a whole (section 3.2). Raises `SealingError`.
     """
@@ -109,10 +109,10 @@ def decode_list(data: bytes) -> list[KeyConfig]:
 
 
 def digest(encoded_list: bytes) -> bytes:
-    """SHA-256 of the encoded list: what the evidence's `key_configs_sha256` claims."""
+    """SHA-256 of the encoded list, as in the evidence's `key_configs_sha256`."""
     return hashlib.sha256(encoded_list).digest()
 
 
 def malformed(detail: str) -> SealingError:
-    """The error of a message that is not of its stated format."""
+    """The error for a message with a wrong format."""
     return SealingError("malformed_message", detail)

@@ -1,7 +1,7 @@
 """Oblivious HTTP encapsulation (RFC 9458, section 4).
 
-The sender's side makes one `ResponseOpener` per request, the recipient's one `ResponseSealer`; both hold the secret
-that binds the answer to the question, and neither prints it.
+For each request the sender has a `ResponseOpener` and the recipient a `ResponseSealer`. Both hold the secret that binds
+the answer to the request; their representations do not reveal it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _RESPONSE_LABEL = b"message/bhttp response"
 _HEADER = struct.Struct(">BHHH")
 
 MAX_REQUEST_OVERHEAD: Final = _HEADER.size + max(kem.enc_bytes for kem in KEMS.values()) + hpke.N_TAG
-"""Bytes that encapsulation adds to a binary HTTP request, at the most: 7 + 1120 + 16."""
+"""Maximum number of bytes that encapsulation adds to a binary HTTP request: 7 + 1120 + 16."""
 
 _MIN_REQUEST_BYTES = _HEADER.size + min(kem.enc_bytes for kem in KEMS.values()) + hpke.N_TAG
 
 
 class _ResponseSecrets:
-    """Key derivation of section 4.4, the same on both sides."""
+    """The key derivation of section 4.4, the same on both sides."""
 
     def __init__(self, context: hpke.SenderContext | hpke.RecipientContext, enc: bytes) -> None:
         self._suite = context.suite
@@ -54,10 +54,10 @@ class _ResponseSecrets:
 
 
 class ResponseOpener(_ResponseSecrets):
-    """What the sender keeps to open the one answer."""
+    """The sender's secret for decrypting the single answer."""
 
     def open(self, response: bytes) -> bytes:
-        """Open a `message/ohttp-res` to its binary HTTP response. Raises `SealingError`."""
+        """Decrypt a `message/ohttp-res` to its binary HTTP response. Raises `SealingError`."""
         nonce, ciphertext = response[: self._nonce_bytes], response[self._nonce_bytes :]
         aead, aead_nonce = self._aead(nonce)
         try:
@@ -67,10 +67,10 @@ class ResponseOpener(_ResponseSecrets):
 
 
 class ResponseSealer(_ResponseSecrets):
-    """What the recipient keeps to seal the one answer."""
+    """The recipient's secret for encrypting the single answer."""
 
     def seal(self, response: bytes, *, response_nonce: bytes | None = None) -> bytes:
-        """Seal a binary HTTP response to a `message/ohttp-res`. `response_nonce` is for test vectors only."""
+        """Encrypt a binary HTTP response as `message/ohttp-res`. `response_nonce` is for test vectors only."""
         nonce = response_nonce or secrets.token_bytes(self._nonce_bytes)
         aead, aead_nonce = self._aead(nonce)
         return nonce + aead.encrypt(aead_nonce, response, b"")
@@ -83,9 +83,9 @@ def encapsulate(
     suite: hpke.Suite | None = None,
     ephemeral: X25519PrivateKey | None = None,
 ) -> tuple[bytes, ResponseOpener]:
-    """Seal a binary HTTP `request` to `config`: the `message/ohttp-req`, and what opens its answer.
+    """Encapsulate a binary HTTP `request` to `config`; returns the `message/ohttp-req` and the opener of its answer.
 
-    `suite` defaults to the first that the configuration offers; `ephemeral` is for test vectors only.
+    `suite` defaults to the first in the configuration; `ephemeral` is for test vectors only.
     """
     suite = suite or config.suites[0]
     header = _HEADER.pack(config.key_id, suite.kem_id, suite.kdf_id, suite.aead_id)
@@ -95,7 +95,7 @@ def encapsulate(
 
 @dataclass(frozen=True)
 class RecipientKey:
-    """A private key and the key configuration that is published for it."""
+    """A private key and its published key configuration."""
 
     config: KeyConfig
     private_key: PrivateKey
@@ -105,15 +105,15 @@ class RecipientKey:
 
 
 def key_id_of(request: bytes | memoryview) -> int:
-    """The key id that a `message/ohttp-req` names. Raises `SealingError`."""
+    """The key id in a `message/ohttp-req`. Raises `SealingError`."""
     return _parse_header(request)[0]
 
 
 def decapsulate(key: RecipientKey, request: bytes) -> tuple[bytes, bytes, ResponseSealer]:
-    """Open a `message/ohttp-req`: the encapsulated key (which names the message in a replay window), the request, and
-    what seals its answer.
+    """Decapsulate a `message/ohttp-req`; returns the encapsulated key (which identifies the message for replay
+    protection), the request, and the sealer of its answer.
 
-    Raises `SealingError`: `unknown_key` if the message is for another key or cipher, else `cannot_open`.
+    Raises `SealingError`: `unknown_key` if the message is for another key or cipher suite, else `cannot_open`.
     """
     enc, context, ciphertext = _recipient(key, request)
     return enc, context.open(ciphertext), ResponseSealer(context, enc)
@@ -122,7 +122,7 @@ def decapsulate(key: RecipientKey, request: bytes) -> tuple[bytes, bytes, Respon
 def decapsulate_into(
     key: RecipientKey, request: bytes | memoryview, room: Callable[[int], memoryview]
 ) -> tuple[bytes, memoryview, ResponseSealer]:
-    """As `decapsulate`, with the request in what `room` gives, writable, for its length: for long messages."""
+    """As `decapsulate`, for long messages: decrypts into the writable memory that `room(length)` returns."""
     enc, context, ciphertext = _recipient(key, request)
     opened = room(len(ciphertext) - hpke.N_TAG)
     context.open_into(ciphertext, opened)
@@ -144,7 +144,7 @@ def _recipient(key: RecipientKey, request: bytes | memoryview) -> tuple[bytes, h
 
 
 def unknown_key() -> SealingError:
-    """The error that tells a sender to fetch and verify the key configurations anew."""
+    """The error that makes a sender fetch and verify the key configurations again."""
     return SealingError("unknown_key", "The message is sealed to a key or cipher that is not offered (any more).")
 
 

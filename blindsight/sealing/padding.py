@@ -1,4 +1,4 @@
-"""Size classes, so that lengths tell little: zeros after a binary HTTP message (RFC 9292, section 3.8)."""
+"""Size classes, so that lengths reveal little: zeros after a binary HTTP message (RFC 9292, section 3.8)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ _SMALLEST_CLASS = 200
 
 
 def request_length(length: int) -> int:
-    """The bytes to which a request of `length` is padded: a power of two from 32 KiB to 1 MiB, or whole MiB."""
+    """The padded length in bytes of a request of `length`: a power of two from 32 KiB to 1 MiB, or whole MiB."""
     if length > _MIB:
         return -(-length // _MIB) * _MIB
     return max(_SMALLEST_REQUEST, _power_of_two(length))
 
 
 def answer_length(top_k: int, longest_label: int) -> int:
-    """The length in bytes of every answer to a request for `top_k` classes, problems included.
+    """The padded length in bytes of every answer to a request for `top_k` classes, including problems.
 
-    `longest_label` is that of the model's longest label in bytes of JSON: the answer's own labels must not count.
+    `longest_label` is the length of the model's longest label in bytes of JSON: the labels in the answer must not
+    influence the result.
     """
     one_class = max(_SMALLEST_CLASS, _CLASS_BASE + longest_label)
     return max(SMALLEST_ANSWER, _power_of_two(_ANSWER_BASE + one_class * max(top_k, 0)))
 
 
 def padded(message: bytes, length: int) -> bytes:
-    """`message` and zeros, `length` bytes; the next power of two if it should be longer than that."""
+    """`message` with zeros up to `length` bytes; up to the next power of two if it is longer."""
     return message.ljust(length if len(message) <= length else _power_of_two(len(message)), b"\x00")
 
 

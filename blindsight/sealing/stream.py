@@ -37,13 +37,13 @@ HEADER_BYTES: Final = len(MAGIC) + _SALT_BYTES
 
 
 class Sink(Protocol):
-    """Where the other form of the file goes."""
+    """The destination of the converted file."""
 
     def write(self, data: bytes, /) -> object: ...
 
 
 def seal(read: Callable[[int], bytes], sink: Sink, key: bytes) -> bytes:
-    """Encrypt what `read(size)` gives under the data `key` (32 bytes, used for nothing else). Returns its SHA-256."""
+    """Encrypt the output of `read(size)` with the data `key` (32 bytes, used only once). Returns its SHA-256."""
     salt = secrets.token_bytes(_SALT_BYTES)
     cipher, digest, number = _cipher(key, salt), hashlib.sha256(), 0
     sink.write(MAGIC + salt)
@@ -58,9 +58,9 @@ def seal(read: Callable[[int], bytes], sink: Sink, key: bytes) -> bytes:
 
 
 def unseal(read: Callable[[int], bytes], sink: Sink, key: bytes, *, limit: int) -> bytes:
-    """Decrypt what `read(size)` gives. Returns the content's SHA-256, of at most `limit` bytes.
+    """Decrypt the output of `read(size)`. Returns the content's SHA-256, of at most `limit` bytes.
 
-    What was written to `sink` is worth nothing unless this returns. Raises `KmsError` (`sealed_bundle_refused`).
+    DO NOT USE WHAT WAS WRITTEN TO `sink` UNLESS THIS RETURNS. Raises `KmsError` (`sealed_bundle_refused`).
     """
     header = _full(read, HEADER_BYTES)
     if len(header) != HEADER_BYTES or not header.startswith(MAGIC):
@@ -96,7 +96,7 @@ def _nonce(number: int, *, last: bool) -> bytes:
 
 
 def _full(read: Callable[[int], bytes], size: int) -> bytes:
-    """`size` bytes, or what there is before the end: sockets and pipes give less at a time."""
+    """`size` bytes, or fewer at the end: sockets and pipes return less per read."""
     parts, left = [], size
     while left and (part := read(left)):
         parts.append(part)

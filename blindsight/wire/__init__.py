@@ -1,1 +1,1 @@
-"""What gateway and enclave say to each other: numbered frames over a byte stream, and the shared problem codes."""
+"""The protocol between gateway and enclave: numbered frames over a byte stream."""

@@ -1,4 +1,4 @@
-"""How a gateway is admitted to the enclave's port: both know a secret, which a program beside them does not.
+"""Authentication of a gateway at the enclave's port, with a shared secret that other programs do not know.
 
     gateway                       enclave
     GATEWAY_HELLO nonce    ──►
@@ -6,8 +6,8 @@
     GATEWAY_PROOF mac      ──►                                mac = HMAC-SHA256(secret, label ‖ both nonces)
                            ◄──    GATEWAY_ADMITTED, or REFUSAL (`unauthenticated`) and the end
 
-Once for a connection, before anything else on it. It bounds who may ask, and nothing more: what is asked and answered
-is sealed and attested on any connection, and a program between the two can use one that was admitted.
+It takes place once for each connection, before anything else. It only restricts who can send requests: requests and
+answers are encrypted and attested on any connection, and a program between the two can use an authenticated one.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _SECRET: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def new_secret() -> str:
-    """A secret as its file holds it: hexadecimal, and a line feed."""
+    """A new secret in the form of its file: hexadecimal, and a line feed."""
     return f"{secrets.token_hex(SECRET_BYTES)}\n"
 
 
 def read_secret(path: Path) -> bytes:
-    """The secret in `path` (32 bytes). Raises `TransportError` (`access_refused`); `FileNotFoundError`."""
+    """Read the secret in `path` (32 bytes). Raises `TransportError` (`access_refused`); `FileNotFoundError`."""
     try:
         mode, text = path.stat().st_mode, path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
@@ -52,12 +52,12 @@ def read_secret(path: Path) -> bytes:
 
 
 def proof(secret: bytes, gateway_nonce: bytes, enclave_nonce: bytes) -> bytes:
-    """What only who knows `secret` can say to these two nonces: 32 bytes."""
+    """The proof of knowing `secret` for these two nonces: 32 bytes."""
     return hmac.new(secret, _LABEL + gateway_nonce + enclave_nonce, hashlib.sha256).digest()
 
 
 async def enter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secret: bytes) -> None:
-    """Have a new connection admitted. Raises `TransportError`; `access_refused` if the enclave has another secret."""
+    """Authenticate on a new connection. Raises `TransportError`; `access_refused` if the enclave has another secret."""
     nonce = secrets.token_bytes(ACCESS_NONCE_BYTES)
     kind, payload = await _ask(reader, writer, frames.encode(FrameKind.GATEWAY_HELLO, nonce))
     if kind is FrameKind.GATEWAY_CHALLENGE:
@@ -68,7 +68,7 @@ async def enter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, secr
 
 
 def unauthenticated() -> TransportError:
-    """The enclave does not know this peer."""
+    """The error for a peer that did not prove knowledge of the secret."""
     return TransportError("access_refused", "The enclave has another secret than this gateway.")
 
 

@@ -1,13 +1,13 @@
-"""Where a service of ours listens, as a URL, and connections there: TCP, Unix sockets and vsock.
+"""Addresses of services as URLs, and connections to them: TCP, Unix sockets and vsock.
 
     tcp://HOST:PORT           a name, an IPv4 address, or an IPv6 address in brackets
-    unix://PATH               an absolute path; the socket is its user's alone (mode 0600)
+    unix://PATH               an absolute path; only the owner can use the socket (mode 0600)
     unix://PATH?port=N        port N of a virtual machine whose monitor multiplexes its vsock on that socket
-                              (Firecracker, Cloud Hypervisor, vhost-device-vsock); to connect only
-    vsock://CID:PORT          AF_VSOCK, vsock(7); CID `*` or -1 is any, to listen only
+                              (Firecracker, Cloud Hypervisor, vhost-device-vsock); for connecting only
+    vsock://CID:PORT          AF_VSOCK, vsock(7); CID `*` or -1 is any, for listening only
 
-A monitor's socket is spoken to as Firecracker's docs/vsock.md has it: `CONNECT N\\n`, answered by `OK M\\n`, and from
-then on the bytes are the virtual machine's.
+The protocol of a monitor's socket is that of Firecracker's docs/vsock.md: `CONNECT N\n`, answered by `OK M\n`, and then
+the bytes of the virtual machine.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     MakeSocket = Callable[[int, int], socket.socket]
 
 CONNECT_SECONDS: Final = 5.0
-"""In which a connection is there, a monitor's answer included."""
+"""Timeout for connecting, including a monitor's answer."""
 ANY_CID: Final = 0xFFFFFFFF
 """VMADDR_CID_ANY of vsock(7)."""
 
 _MAX_PORT: Final = 0xFFFF
 _MAX_VSOCK: Final = 0xFFFFFFFE
-"""The largest CID and port of AF_VSOCK; one more means any."""
+"""The largest CID and port of AF_VSOCK; the next number means any."""
 _MAX_ANSWER_BYTES: Final = 32
-"""Of a monitor: `OK `, ten digits and a line feed take 14."""
+"""Of a monitor: `OK `, ten digits and a line feed have 14 bytes."""
 _BACKLOG: Final = 100
 _FULL_SECONDS: Final = 0.02
-"""Between two tries at a Unix socket whose backlog is full: the kernel tells nothing when there is room again."""
+"""Interval between attempts at a Unix socket whose backlog is full; the kernel does not notify."""
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
 _NUMERIC = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
-"""A last label that resolvers take for part of an IPv4 address."""
+"""A last label that resolvers treat as part of an IPv4 address."""
 _FORMS: Final = "tcp://HOST:PORT, unix:///PATH, unix:///PATH?port=N or vsock://CID:PORT"
 
 
 @dataclass(frozen=True)
 class Address:
-    """One of the four forms; what a form lacks is empty or 0."""
+    """One of the four forms; unused fields are empty or 0."""
 
     scheme: Literal["tcp", "unix", "vsock"]
     host: str = ""
@@ -68,7 +68,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read one of the four forms, and nothing like them. Raises `AddressError` (`invalid_address`)."""
+        """Parse one of the four forms. Raises `AddressError` (`invalid_address`) for anything else."""
         scheme, mark, rest = url.partition("://")
         if not mark or not url.isprintable():
             raise _invalid(url, f"it is none of {_FORMS}")
@@ -98,14 +98,14 @@ class Address:
 
 
 class Listener:
-    """A server that listens, until it is closed. Connections that it has accepted go on."""
+    """A listening server. Accepted connections continue after it is closed."""
 
     def __init__(self, server: asyncio.Server, claim: unixsocket.Claim | None = None) -> None:
         self._server = server
         self._claim = claim
 
     def close(self) -> None:
-        """Accept no more, and remove the socket's file."""
+        """Accept no more connections, and remove the socket's file."""
         if self._claim is not None:
             self._claim.remove()
         self._server.close()
@@ -114,9 +114,9 @@ class Listener:
 async def connect(
     address: Address, *, seconds: float = CONNECT_SECONDS, make_socket: MakeSocket = socket.socket
 ) -> Streams:
-    """Open a connection within `seconds`; cancelling closes it. `make_socket(family, type)` makes those of AF_VSOCK.
+    """Open a connection within `seconds`; cancelling closes it. `make_socket(family, type)` creates AF_VSOCK sockets.
 
-    Raises `TransportError` (`unreachable`), and `AddressError` for an address that can only be listened on.
+    Raises `TransportError` (`unreachable`), and `AddressError` for an address that is for listening only.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -145,9 +145,9 @@ async def _connect(address: Address, make_socket: MakeSocket) -> Streams:
 
 
 async def listen(address: Address, serve: Serve, *, make_socket: MakeSocket = socket.socket) -> Listener:
-    """Listen, and call `serve` for each connection. `make_socket(family, type)` makes a socket of AF_VSOCK.
+    """Listen, and call `serve` for each connection. `make_socket(family, type)` creates AF_VSOCK sockets.
 
-    Raises `AddressError`: `address_taken`, `address_unusable`, `invalid_address` for one that can only be connected to.
+    Raises `AddressError`: `address_taken`, `address_unusable`, `invalid_address` for one that is for connecting only.
     """
     try:
         if address.scheme == "tcp":
@@ -168,11 +168,11 @@ async def listen(address: Address, serve: Serve, *, make_socket: MakeSocket = so
 
 
 async def _over(connection: socket.socket, target: str | tuple[int, int]) -> Streams:
-    """The streams of `connection`, once it has reached `target`.
+    """The streams of `connection`, after it has connected to `target`.
 
-    The same for every event loop. uvloop's `sock_connect` looks AF_VSOCK's addresses up as host names. Its transport
-    for foreign sockets is that of TCP: libuv sets TCP_NODELAY on it in some versions, and fails, and it cannot tell the
-    peer's address. The one for Unix sockets reads, writes and shuts down any stream.
+    The same for every event loop. uvloop's `sock_connect` resolves AF_VSOCK addresses as host names. Its transport for
+    other sockets is that of TCP: libuv sets TCP_NODELAY on it in some versions, and fails, and it cannot determine the
+    peer's address. The transport for Unix sockets reads, writes and shuts down any stream.
     """
     try:
         connection.setblocking(False)
@@ -200,7 +200,9 @@ async def _reach(connection: socket.socket, target: str | tuple[int, int]) -> No
 
 
 def _begin(connection: socket.socket, target: str | tuple[int, int]) -> int:
-    """What `connect` says: 0, `EINPROGRESS`, or `EAGAIN` for a Unix socket with a full backlog. Raises `OSError`."""
+    """The result of `connect`: 0, `EINPROGRESS`, or `EAGAIN` for a Unix socket with a full backlog. Raises
+    `OSError`.
+    """
     try:
         connection.connect(target)
     except BlockingIOError as error:
@@ -209,12 +211,12 @@ def _begin(connection: socket.socket, target: str | tuple[int, int]) -> int:
 
 
 def _stream(connection: socket.socket) -> socket.socket:
-    """The same socket under the family that event loops have a transport for without TCP's options."""
+    """The same socket under a family whose event loop transport sets no TCP options."""
     return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=connection.detach())
 
 
 async def _through(address: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Have a monitor connect us to its virtual machine. Raises `TransportError` (`unreachable`) or `OSError`."""
+    """Connect to the virtual machine through its monitor. Raises `TransportError` (`unreachable`) or `OSError`."""
     writer.write(f"CONNECT {address.port}\n".encode())
     await writer.drain()
     answer = bytearray()
@@ -251,7 +253,7 @@ async def _accepting(listener: socket.socket, serve: Serve) -> asyncio.Server:
 
 
 def peer_cid(writer: asyncio.StreamWriter) -> int | None:
-    """The CID of a vsock connection's other end; None for other connections."""
+    """The CID of a vsock connection's peer; None for other connections."""
     peer = writer.get_extra_info("peername")
     return peer[0] if isinstance(peer, tuple) and isinstance(peer[0], int) else None
 
@@ -276,12 +278,12 @@ def _host(url: str, host: str) -> str:
         with contextlib.suppress(OSError):
             socket.inet_pton(socket.AF_INET6, bare)
             return bare
-        raise _invalid(url, "what is in brackets is no IPv6 address")
+        raise _invalid(url, "what is in brackets is not an IPv6 address")
     if re.fullmatch(r"[0-9.]*", host):
         with contextlib.suppress(OSError):
             socket.inet_pton(socket.AF_INET, host)
             return host
-        raise _invalid(url, "the host is no IPv4 address")
+        raise _invalid(url, "the host is not an IPv4 address")
     if len(host) > 253 or not _NAME.fullmatch(host) or _NUMERIC.fullmatch(host.rpartition(".")[2]):
         raise _invalid(url, "the host is neither a name nor an address; IPv6 addresses need brackets")
     return host
@@ -304,7 +306,7 @@ def _number(url: str, what: str, text: str, *, most: int) -> int:
 
 
 def _invalid(url: str, reason: str) -> AddressError:
-    return AddressError("invalid_address", f"{url[:200]!r} is no address to use here: {reason}.")
+    return AddressError("invalid_address", f"{url[:200]!r} is not an address to use here: {reason}.")
 
 
 def _unreachable(address: Address, reason: str) -> TransportError:

@@ -1,4 +1,4 @@
-"""Long bodies on asyncio streams, in pieces, so that none of the event loop's steps takes long."""
+"""Long bodies on asyncio streams, in pieces, so that no step blocks the event loop for long."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def read(reader: asyncio.StreamReader, count: int) -> bytes | memoryview:
 
 
 async def write(writer: asyncio.StreamWriter, body: bytes | memoryview) -> None:
-    """Write `body`, no faster than it is read. Raises `OSError`."""
+    """Write `body`, waiting for the reader. Raises `OSError`."""
     view = memoryview(body)
     for start in range(0, len(view), PIECE_BYTES):
         writer.write(view[start : start + PIECE_BYTES])

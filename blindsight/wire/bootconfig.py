@@ -1,8 +1,9 @@
-"""What the host tells an enclave at its start: ciphertexts that only the key management service opens, and no secret.
+"""The boot configuration that the host gives to an enclave: ciphertexts that only the key management service can
+decrypt.
 
-On the wire: the length of the JSON (u32, big-endian), the JSON, the length of the encrypted bundle (u64; 0: there is
-none), the bundle. The server speaks, the enclave listens. Nothing of it is measured, so nothing of it is believed: a
-ciphertext opens under the pinned key or not at all, and a bundle has the pinned checksum or is refused.
+Format: the length of the JSON (u32, big-endian), the JSON, the length of the encrypted bundle (u64; 0 if there is
+none), the bundle. The server sends it without a request. No register measures it, so the enclave does not trust it: a
+ciphertext must decrypt under the pinned key, and a bundle must have the pinned checksum.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from blindsight.errors import KmsError
 FORMAT: Final = "blindsight-boot-config/1"
 MAX_JSON_BYTES: Final = 64 * 1024
 MAX_BLOB_BYTES: Final = 6144
-"""Of one ciphertext: what KMS takes (API reference, Decrypt, CiphertextBlob)."""
+"""Of one ciphertext: KMS's limit (API reference, Decrypt, CiphertextBlob)."""
 MAX_BUNDLE_BYTES: Final = 1_001_000_000
 """Of an encrypted bundle: a billion bytes, and 16 for each piece of a mebibyte."""
 
@@ -31,14 +32,14 @@ _BLOBS: Final = ("root_secret", "bundle_key")
 
 @dataclass(frozen=True)
 class BootConfig:
-    """Ciphertexts made by KMS: of the root secret, and of the key of an encrypted bundle; None where there is none."""
+    """Ciphertexts made by KMS: of the root secret, and of the key of an encrypted bundle; None if absent."""
 
     root_secret: bytes | None = None
     bundle_key: bytes | None = None
 
     @classmethod
     def parse(cls, encoded: bytes) -> BootConfig:
-        """Read the JSON. Raises `KmsError` (`invalid_boot_config`)."""
+        """Parse the JSON. Raises `KmsError` (`invalid_boot_config`)."""
         if len(encoded) > MAX_JSON_BYTES:
             raise KmsError("invalid_boot_config", f"The boot configuration has more than {MAX_JSON_BYTES} bytes.")
         try:
@@ -65,5 +66,5 @@ def _blob(name: str, value: object) -> bytes:
     except binascii.Error as error:
         raise KmsError("invalid_boot_config", f"{name} is not standard base64.") from error
     if not 0 < len(blob) <= MAX_BLOB_BYTES:
-        raise KmsError("invalid_boot_config", f"{name} is no text in base64 of 1 to {MAX_BLOB_BYTES} bytes.")
+        raise KmsError("invalid_boot_config", f"{name} is not text in base64 of 1 to {MAX_BLOB_BYTES} bytes.")
     return blob

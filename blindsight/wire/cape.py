@@ -33,7 +33,7 @@ _MORE, _LAST = b"\x00", b"\x01"
 
 
 def pieces(kind: FrameKind, content: bytes, *, last: bool = True) -> Iterator[bytes]:
-    """The frames that carry `content`, one at least; `last`: with it the message ends."""
+    """The frames that carry `content`, at least one; `last`: the last one ends the message."""
     end = max(0, (len(content) - 1) // PIECE_BYTES * PIECE_BYTES)
     for start in range(0, end, PIECE_BYTES):
         yield piece(kind, content[start : start + PIECE_BYTES], last=False)
@@ -41,7 +41,7 @@ def pieces(kind: FrameKind, content: bytes, *, last: bool = True) -> Iterator[by
 
 
 def streamed(kind: FrameKind, contents: Iterator[bytes]) -> Iterator[bytes]:
-    """The frames that carry `contents`, small pieces of one message, as they come."""
+    """The frames that carry `contents`, small pieces of one message, as they arrive."""
     held = next(contents, b"")
     for content in contents:
         yield piece(kind, held, last=False)
@@ -62,7 +62,7 @@ def split(payload: bytes) -> tuple[bytes, bool]:
 
 
 async def read_rest(reader: asyncio.StreamReader, payload: bytes, *, kind: FrameKind, limit: int) -> bytes:
-    """The whole message whose first piece is `payload`. Raises `TransportError`."""
+    """Read the whole message whose first piece is `payload`. Raises `TransportError`."""
     return b"".join([content async for content in _rest(reader, payload, kind, limit)])
 
 

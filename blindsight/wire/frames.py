@@ -14,26 +14,26 @@ from blindsight.wire import bodies
 from blindsight.wire.protocol import MAX_FRAME_BYTES, FrameKind
 
 MAX_OBJECT_BYTES: Final = 4 * 1024 * 1024
-"""Of a frame that holds no image. The largest, a session's opening, has two records of half a megabyte each."""
+"""Of a frame without an image. The largest, a session's opening, has two records of half a megabyte each."""
 
 _LONG = {FrameKind.SEALED_REQUEST, FrameKind.SEALED_RESPONSE}
 
 _MAX_ITEMS = 64
-"""Names and values of a payload object, which is flat; ours have at most ten of each."""
+"""Names and values of a payload object, which is flat; there are at most ten of each."""
 
 _HEADER = struct.Struct(">IB")
 
 
 def encode(kind: FrameKind, payload: bytes = b"") -> bytes:
-    """One frame, ready to be written."""
+    """Encode one frame."""
     return _HEADER.pack(len(payload) + 1, kind) + payload
 
 
 async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[FrameKind, bytes] | None:
     """Read one frame; None if the peer closed between frames.
 
-    Raises `TransportError` for a cut or malformed frame, or one that is longer than its kind or `limit` allows, refused
-    unread.
+    Raises `TransportError` for a truncated or malformed frame, and, before reading the payload, for one that is longer
+    than its kind or `limit` allows.
     """
     head = await _read_head(reader, limit=limit)
     if head is None:
@@ -46,7 +46,7 @@ async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) ->
 
 
 async def read_long(reader: asyncio.StreamReader) -> tuple[FrameKind, bytes | memoryview] | None:
-    """As `read`, with the payload of a long frame in memory of its own: no step of it holds up the event loop."""
+    """As `read`, with the payload of a long frame in separate memory, in steps that do not block the event loop."""
     head = await _read_head(reader)
     if head is None:
         return None
@@ -82,12 +82,12 @@ def _cut() -> TransportError:
 
 
 def pack(fields: dict[str, Any]) -> bytes:
-    """Encode a payload object as CBOR, in the shortest form that `unpack` demands."""
+    """Encode a payload object as CBOR, in the shortest form, which `unpack` requires."""
     return cbor2.dumps(fields)
 
 
 def unpack(payload: bytes) -> dict[str, Any]:
-    """Decode a payload object, strictly: small, one reading only, nothing after it. Raises `TransportError`."""
+    """Decode a payload object strictly: small, one interpretation, no trailing bytes. Raises `TransportError`."""
     if len(payload) > MAX_OBJECT_BYTES:
         raise TransportError("bad_frame", "A frame's payload is too long for an object.")
     try:

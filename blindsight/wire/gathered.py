@@ -1,4 +1,4 @@
-"""Bytes that may be many, in memory of their own."""
+"""A growing buffer for large contents."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import mmap
 from typing import Final
 
 PIECE_BYTES: Final = 1 << 20
-"""Of what is copied at once."""
+"""Number of bytes copied at a time."""
 
 
 class Gathered:
-    """Up to `limit` bytes that come in pieces. Only what was written takes memory; all goes back with the last view.
+    """Collects up to `limit` bytes in pieces. Only written bytes take memory, which is freed with the last view.
 
-    A `bytes` of 64 MiB, or a `bytearray`, costs its maker a tenth of a second, in which nothing else runs: the system
-    gives its pages one by one, under the interpreter's lock.
+    Allocating a `bytes` or `bytearray` of 64 MiB takes a tenth of a second, in which no other thread runs: the system
+    provides its pages one by one, while the interpreter lock is held.
     """
 
     def __init__(self, limit: int) -> None:
@@ -25,11 +25,11 @@ class Gathered:
         return self._length
 
     def add(self, piece: bytes | memoryview) -> None:
-        """Take the next bytes. Raises `ValueError` if they are too many."""
+        """Append bytes. Raises `ValueError` if they exceed the limit."""
         self.reserve(len(piece))[:] = piece
 
     def reserve(self, count: int) -> memoryview:
-        """Room for the next `count` bytes, for the caller to fill. Raises `ValueError` if they are too many."""
+        """Reserve the next `count` bytes for the caller to fill. Raises `ValueError` if they exceed the limit."""
         if count > len(self._memory) - self._length:
             raise ValueError("more than was announced")
         self._length += count
@@ -37,5 +37,5 @@ class Gathered:
 
     @property
     def content(self) -> memoryview:
-        """What has come so far."""
+        """The bytes collected so far."""
         return self._memory[: self._length].toreadonly()

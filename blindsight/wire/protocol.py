@@ -1,9 +1,8 @@
 """Constants of the gateway-enclave protocol. Both ends import them; other languages must copy them unchanged.
 
-A frame is a length (u32, big-endian, of all that follows), a kind (u8) and a payload. A connection begins with the
-gateway's proof that it may ask (`blindsight.wire.access`) and then carries one question at a time: the gateway sends a
-frame and reads one back; closing the connection gives the question up. A Cape session, once it is open, has a
-connection to itself.
+A frame is a length (u32, big-endian, of everything after it), a kind (u8) and a payload. On a connection the gateway
+first authenticates (`blindsight.wire.access`). Then the connection carries one request at a time: the gateway sends a
+frame and reads one; closing the connection cancels the request. A Cape session uses its connection exclusively.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Final
 
 
 class FrameKind(IntEnum):
-    """Frame kinds; each names its payload."""
+    """Frame kinds, each with the contents of its payload."""
 
     EVIDENCE_REQUEST = 1
     """CBOR `{"nonce": bytes | null, "version": int}`, answered with EVIDENCE; `blindsight.wire.version`."""

@@ -1,4 +1,4 @@
-"""Unix sockets to listen on: for their user alone, and in the place of none that is in use."""
+"""Listening Unix sockets, which only their owner can use, and which never replace a socket in use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROBE_SECONDS: Final = 1.0
 
 
 class Claim:
-    """A socket that listens at a path, and the lock that keeps other processes of ours from that path meanwhile."""
+    """A listening socket at a path, with a lock that keeps other Blindsight processes from using the path."""
 
     def __init__(self, listener: socket.socket, path: str, lock: int) -> None:
         self.socket = listener
@@ -25,7 +25,7 @@ class Claim:
         self._lock = lock
 
     def remove(self) -> None:
-        """Remove the file and let go of the path; the socket itself stays its owner's to close."""
+        """Remove the file and release the path; the owner closes the socket itself."""
         if self._lock >= 0:
             with suppress(FileNotFoundError):
                 Path(self._path).unlink()
@@ -35,11 +35,11 @@ class Claim:
 
 
 def claim(path: str, backlog: int) -> Claim:
-    """Listen at `path`, mode 0600. What an ended process left there is replaced.
+    """Listen at `path`, mode 0600. Replaces a socket left by a process that has ended.
 
-    A process of ours holds the lock `PATH.lock` from before it looks at the path until it has ended, so that none takes
-    another's socket away, not even one that is only about to listen. Sockets of other programs stay as long as they
-    accept connections, and what is no socket stays. Raises `OSError`; `EADDRINUSE` for a path that is in use.
+    The process holds the lock `PATH.lock` from before it checks the path until it ends, so that no Blindsight process
+    removes another's socket, even one that is just about to listen. Sockets of other programs stay as long as they
+    accept connections, and files that are not sockets stay. Raises `OSError`; `EADDRINUSE` for a path in use.
     """
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -61,13 +61,13 @@ def claim(path: str, backlog: int) -> Claim:
 
 
 def _clear(path: str) -> None:
-    """Remove a socket that nothing listens on. Raises `OSError` (`EADDRINUSE`) for anything else."""
+    """Remove a socket without a listener. Raises `OSError` (`EADDRINUSE`) for anything else."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise _taken("a file that is no socket lies there")
+        raise _taken("a file that is not a socket lies there")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_SECONDS)
         try:

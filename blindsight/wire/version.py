@@ -1,7 +1,8 @@
-"""The version of the protocol between gateway and enclave, which both state where evidence is asked for.
+"""The version of the protocol between gateway and enclave, which both state in the evidence exchange.
 
-Nothing is sealed before evidence was verified, so no other frame needs it. A peer that states none speaks version 1:
-what 0.1.0 spoke. Members may be added within a version; frames whose meaning changes need another.
+Nothing is encrypted before evidence is verified, so no other frame needs the version. A peer that states none speaks
+version 1, like 0.1.0. Later releases can add members within a version; a change in a frame's meaning requires a new
+version.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ MEMBER: Final = "version"
 
 
 def check(fields: Mapping[str, Any]) -> None:
-    """Raises `TransportError` (`unsupported_protocol`) if the peer's payload states another version."""
+    """Raise `TransportError` (`unsupported_protocol`) if the peer's payload states another version."""
     stated = fields.get(MEMBER, VERSION)
     if type(stated) is not int or stated != VERSION:
         raise unsupported()
 
 
 def unsupported() -> TransportError:
-    """Gateway and enclave do not understand each other."""
+    """The error for peers with different protocol versions."""
     return TransportError("unsupported_protocol", "Gateway and enclave speak different versions of their protocol.")

@@ -1,1 +1,3 @@
-"""The `cape` command, a drop-in for Cape's own: the only modules beside `blindsight_cli` that print or exit."""
+"""The `cape` command, a replacement for Cape's own. Only modules of this package and of `blindsight_cli` print or
+exit.
+"""

@@ -1,4 +1,4 @@
-"""`cape signup`, `cape login`: an account is its owner key; there are no passwords."""
+"""`cape signup`, `cape login`: an account is an owner key; there are no passwords."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROOF_LIFETIME: Final = timedelta(minutes=5)
 
 
 def signup(context: Context) -> None:
-    """Make the owner key if there is none, and an account for it."""
+    """Create an account, and an owner key if there is none."""
     if len(context.arguments) > 1:
         raise arguments_error("signup takes one username")
     if not context.arguments:
@@ -54,7 +54,7 @@ def signup(context: Context) -> None:
 
 
 def login(context: Context) -> None:
-    """Log in with the owner key, or, without one, with the approval of the machine that has it."""
+    """Log in with the owner key, or else with the approval of the machine that has it."""
     if context.arguments:
         raise arguments_error("login does not take any arguments")
     if wanted := context.text("username"):
@@ -93,7 +93,7 @@ def _owners_login(key: Ed25519PrivateKey, username: str) -> Login:
 
 
 def _finish(context: Context, login: Login) -> None:
-    """Keep the login, and with it its Cape Key instead of whatever key was there."""
+    """Store the login, and replace the stored Cape Key by the account's."""
     context.store.save_login(login)
     context.store.forget_key()
     if not login.id_token:

@@ -1,6 +1,6 @@
-"""How `cape` speaks: results on standard output, everything else on standard error, always in UTF-8.
+"""Output of `cape`: results on standard output, everything else on standard error, always in UTF-8.
 
-Tools read both: a line of standard error with the word `Error` means that the command failed, so no other has it.
+Tools read both: they treat a line of standard error with the word `Error` as a failure, so no other line contains it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class CliError(Exception):
-    """A command that failed; the text follows `Error: `, and `step` says what to do, on a line of its own.
+    """The command failed; the text follows `Error: `, and `step` is the next step, on a line of its own.
 
-    With `usage`, the command line was at fault.
+    With `usage`, the command line was wrong.
     """
 
     def __init__(self, text: str, *, usage: bool = False, step: str = "") -> None:
@@ -48,12 +48,12 @@ def out_bytes(content: bytes) -> None:
 
 
 def log(text: str) -> None:
-    """Say on standard error what is going on."""
+    """Print progress on standard error."""
     _write(sys.stderr, f"{text}\n")
 
 
 def ask(question: str) -> bool:
-    """Whether the user agrees. At the end of the input the answer is no."""
+    """Ask the user for confirmation. At the end of the input the answer is no."""
     _write(sys.stderr, f"{question} [y/N] ")
     typed = sys.stdin.readline()
     if not typed.endswith("\n"):
@@ -62,7 +62,7 @@ def ask(question: str) -> bool:
 
 
 def fail(text: str) -> None:
-    """Say on standard error why the command failed."""
+    """Print on standard error why the command failed."""
     _write(sys.stderr, f"Error: {printable(text)}\n")
 
 

@@ -1,4 +1,4 @@
-"""What a command works with: its flags and arguments, the settings, the store, the host."""
+"""The context of a command: its flags and arguments, the settings, the store, the host."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Context:
-    """One call of a command. Properties raise `CliError` where something they need is missing."""
+    """One call of a command. Properties raise `CliError` if something they need is missing."""
 
     values: Mapping[str, Value]
     arguments: list[str]
@@ -75,7 +75,7 @@ class Context:
 
     @cached_property
     def auth_host(self) -> Host:
-        """Where one logs in."""
+        """The base URL of the login."""
         return self._host(self.settings.auth_host)
 
     def _host(self, url: str) -> Host:
@@ -83,7 +83,7 @@ class Context:
 
     @cached_property
     def trust(self) -> Trust:
-        """Which evidence is accepted. Says so if it is the kind that proves nothing."""
+        """The accepted evidence. Prints a warning if it proves nothing."""
         root = _load_root(self.settings.attestation_root)
         if evidence.is_simulated(root):
             log("WARNING: SIMULATED evidence: it proves nothing about the host")
@@ -107,10 +107,10 @@ class Context:
         return key, username
 
     def own_key(self, token: str) -> bytes:
-        """The Cape Key (DER) of the account of `token`: the kept one, or fetched and proven.
+        """The Cape Key (DER) of the account of `token`: the stored one, or fetched and verified.
 
-        A kept key may have come from an enclave with other measurements, so asking for some means fetching anew. It is
-        good for as long as its owner is the account's.
+        A stored key can come from an enclave with other measurements, so with expected PCRs it is fetched again. It is
+        used as long as its owner is the account's.
         """
         username = username_of(token)
         owner = self._given_owner or self._own_owner(username) or self.store.owners.known(self.host.url, username)
@@ -118,11 +118,12 @@ class Context:
         return cached or self.fetch_key(token)
 
     def fetch_key(self, token: str) -> bytes:
-        """The Cape Key (DER) of the account of `token`, fetched and proven, and kept if it is the login's own."""
+        """Fetch and verify the Cape Key (DER) of the account of `token`; stores it if it is the login's own."""
         return self._kept(self.host.own_key(token, self.trust), token)
 
     def attested_key(self, connection: Connection, token: str) -> bytes:
-        """The Cape Key (DER) of the account of `token`, from the evidence of an upload's own connection; kept likewise.
+        """The Cape Key (DER) of the account of `token`, from the evidence of an upload's own connection; stored
+        likewise.
 
         Raises `CapeError` or `OwnerError`.
         """
@@ -137,14 +138,14 @@ class Context:
         return der
 
     def user_key(self, username: str) -> bytes:
-        """The Cape Key (DER) of this user, fetched and proven."""
+        """Fetch and verify the Cape Key (DER) of this user."""
         return self.proven(self.host.user_key(username, self.trust))
 
     def proven(self, key: AccountKey) -> bytes:
-        """The Cape Key (DER), once its owner is known to be the account's: nothing is encrypted to any other key.
+        """The Cape Key (DER), after checking that its owner is the account's. The command encrypts to no other key.
 
-        That is the owner key of this machine, for the own account; else the one that `--owner` gives; else the one that
-        was seen first, and then is kept. Raises `OwnerError`.
+        The owner must be this machine's owner key, for the user's own account; else the one that `--owner` gives; else
+        the one seen first, which is stored. Raises `OwnerError`.
         """
         username, shown, given = key.username, fingerprint(key.owner), self._given_owner
         host = host_name(self.host.url)
@@ -175,7 +176,7 @@ class Context:
         return key.der
 
     def show_owner(self, username: str) -> None:
-        """Say who owns the account, for people to compare."""
+        """Print the account's owner, for comparison by people."""
         owner = self._own_owner(username) or self.store.owners.known(self.host.url, username)
         if owner:
             log(f"Owner of {username} ➜ {owner}")
@@ -204,14 +205,14 @@ class Context:
 
 
 def refused(response: httpx2.Response) -> str:
-    """The host's words for refusing a REST request."""
+    """The host's message for a refused REST request."""
     content = json_object(response)
     text = content.get("error") or content.get("message") or content.get("detail")
     return str(text) if text else f"{response.status_code} {response.reason_phrase}"
 
 
 def mint_login(key: Ed25519PrivateKey, username: str) -> str:
-    """A fresh token of the account: access token and id token in one, so that revoking it leaves nothing behind."""
+    """A new token of the account, used as access token and id token, so that a single revocation suffices."""
     return tokens.mint(key, username, "account", lifetime=tokens.LOGIN_LIFETIME)
 
 

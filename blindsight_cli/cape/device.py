@@ -1,6 +1,7 @@
-"""Letting a machine in that has no owner key (RFC 8628): `cape login` there, `cape login --approve` where the key is.
+"""Logins without an owner key (RFC 8628): `cape login` on the new device, `cape login --approve` on the machine with
+the key.
 
-Either side is shown the other before it is believed: a code does not say whose device, or whose login, it belongs to.
+Each side shows the other and asks for confirmation, because a code identifies neither the device nor the account.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ _MAX_NAME: Final = 64
 
 
 def login_by_code(context: Context) -> tuple[Login, bytes]:
-    """The login that the owner's machine granted this one, and its owner's public key; confirmed, not yet kept."""
+    """Request a login with a code. Returns the login that the owner's machine granted, and its owner's public key;
+    confirmed, not stored.
+    """
     login = _granted(_poll(context))
     return login, _confirmed(context, login)
 
 
 def decide(context: Context, user_code: str, *, allow: bool) -> None:
-    """Let another machine in by signing a token for it, or turn it away."""
+    """Approve another machine by signing a token for it, or deny it."""
     key, username = context.owner
     own = mint_login(key, username)
     host = context.auth_host
@@ -105,9 +108,9 @@ def _granted(answer: dict[str, Any]) -> Login:
 
 
 def _confirmed(context: Context, login: Login) -> bytes:
-    """The owner's public key, attested, once this machine's user has accepted whose login it is.
+    """The owner's attested public key, after this machine's user has confirmed the account.
 
-    Another account that knew the code could have approved it: all that is encrypted here would be for that account.
+    Another account that knew the code could have approved it; everything encrypted here would then be for that account.
     Raises `CliError`.
     """
     username, wanted = login.username, context.text("username")
@@ -149,7 +152,7 @@ def _show_device(device: dict[str, Any], username: str, owner: str) -> None:
 
 
 def _own_name() -> str:
-    """What this machine calls itself, in characters that a host shows."""
+    """This machine's name for itself, in characters that a host displays."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", socket.gethostname()).strip("-._")[:_MAX_NAME]
 
 

@@ -1,4 +1,4 @@
-"""Writing the folder's files: whole from the first moment, for their owner alone (0600, the folder 0700)."""
+"""Atomic writing of the folder's files, with access for their owner only (0600, the folder 0700)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def write_whole(path: Path, content: bytes, *, replace: bool = True) -> None:
-    """Give `path` this content; without `replace` an existing file stays. Raises `CliError`."""
+    """Write `path` atomically; without `replace` an existing file stays. Raises `CliError`."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     with _failing(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def write_whole(path: Path, content: bytes, *, replace: bool = True) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Have `path` to oneself among processes that ask for it so, from reading it to writing it. Raises `CliError`."""
+    """Hold an exclusive lock for `path` during the block. Raises `CliError`."""
     lock = path.with_name(f".{path.name}.lock")
     with _failing(path):
         lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

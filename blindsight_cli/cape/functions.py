@@ -37,16 +37,16 @@ if TYPE_CHECKING:
     from blindsight_cli.cape.package import Package
 
 FRAGMENT_BYTES: Final = 64 * 1024
-"""Of an upload: read, encrypted and sent at a time."""
+"""Size of the pieces in which an upload is read, encrypted and sent."""
 
 _TAG: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 PROGRESS_FROM_BYTES: Final = 4_000_000
-"""Smaller uploads end before a progress bar could be read."""
+"""Minimum size of an upload for a progress bar."""
 
 
 def deploy(context: Context) -> None:
-    """Upload a function that only its owner's enclaves can read, and say what it is called there."""
+    """Upload an encrypted function, and print its id, checksum and name."""
     if len(context.arguments) != 1:
         raise arguments_error("you must specify a directory to upload")
     with package(context.arguments[0]) as archive:
@@ -66,7 +66,7 @@ def deploy(context: Context) -> None:
 
 
 def _deploy_token(context: Context, archive: Package, name: str, *, public: bool) -> str:
-    """A token that allows this one archive."""
+    """A deploy token for this archive only."""
     key, username = context.owner
     return tokens.mint(
         key,
@@ -80,7 +80,7 @@ def _deploy_token(context: Context, archive: Package, name: str, *, public: bool
 
 
 def _check_compiled(connection: Connection, archive: IO[bytes], failed: str) -> None:
-    """Say which Python the enclave runs functions on, and refuse what was compiled for another.
+    """Print the enclave's Python version for functions, and refuse files compiled for another.
 
     Leaves `archive` at its start. Raises `CliError`.
     """
@@ -135,7 +135,7 @@ def _show_deployed(context: Context, function_id: str, checksum: str, username: 
 
 
 def test(context: Context) -> None:
-    """Have the enclave run a function once that is not deployed."""
+    """Run a function once without deploying it."""
     if not 1 <= len(context.arguments) <= 2:
         raise arguments_error("you must specify a directory to upload")
     if len(context.arguments) == 1 and not context.text("file"):
@@ -157,7 +157,7 @@ def test(context: Context) -> None:
 
 
 def run(context: Context) -> None:
-    """Have a deployed function answer one input."""
+    """Run a deployed function on one input."""
     if not context.arguments:
         raise arguments_error("you must pass a function ID or a function name")
     if len(context.arguments) > 2:
@@ -202,7 +202,7 @@ def _checksum(context: Context, name: str) -> bytes | None:
 
 
 def _compare(expected: bytes | None, attested: bytes | None, what: str) -> None:
-    """A checksum that the caller states against the attested one, which is compared before anything is sent."""
+    """Compare an expected checksum with the attested one, before anything is sent."""
     if expected is None:
         return
     if attested is None:

@@ -1,4 +1,4 @@
-"""`cape key`, `cape encrypt`, `cape get-pcrs`: keys and measurements, from proven documents."""
+"""`cape key`, `cape encrypt`, `cape get-pcrs`: keys and measurements from verified documents."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMPARE_WITH = "Compare with `python -m enclave_runtime measure --bundle FILE` o
 
 
 def key(context: Context) -> None:
-    """Print the own Cape Key in PEM."""
+    """Print the account's Cape Key in PEM."""
     if context.arguments:
         raise arguments_error("key does not take any arguments")
     token = context.token
@@ -52,7 +52,7 @@ def encrypt(context: Context) -> None:
 
 
 def get_pcrs(context: Context) -> None:
-    """Print what the enclave behind the host measures, from evidence of this moment."""
+    """Print the measurements in the current evidence of the host's enclave."""
     if context.arguments:
         raise arguments_error("get-pcrs does not take any arguments")
     try:

@@ -1,4 +1,4 @@
-"""Names and IDs that a user types, checked before anything is asked of the host."""
+"""Names and IDs in commands, checked before any request to the host."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def function_name(text: str, failed: str, *, step: str = "") -> str:
 def function_id(text: str, failed: str) -> str:
     """`text`, if it is a function's ID."""
     if not ids.is_id(text):
-        raise CliError(f"{failed}: {text!r} is no function ID", step=ID_STEP)
+        raise CliError(f"{failed}: {text!r} is not a function ID", step=ID_STEP)
     return text
 
 

@@ -1,9 +1,9 @@
-"""Compiled files of a function that its host cannot load: for another version of Python, system or processor.
+"""Detection of a function's compiled files that its host cannot load: for another Python version, system or processor.
 
     foreign(archive, "cpython-311-x86_64-linux-gnu")
 
-A package that was installed on another machine, or by another Python, fails only when it is imported, and then says no
-more than that a module is missing.
+Otherwise a package installed on another machine, or by another Python, fails only at import, with the message that a
+module is missing.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _made_for(name: str, head: bytes, tag: str) -> str | None:
         machine = _MACHINES.get(number, f"processors of ELF's number {number}")
         if machine != _machine(tag):
             return f"{machine} Linux"
-    # Text or anything else under such a name is no library, and not ours to judge.
+    # Text or anything else under such a name is not a library, and not ours to judge.
     return None
 
 

@@ -1,8 +1,8 @@
-"""Whose keys are used: the owner of each account, from the first use on (`owners.json`).
+"""The known owner keys of accounts, stored at first use (`owners.json`).
 
-An enclave attests an account's Cape Key together with the account's name and its owner's public key. Which account
-stands under a name, the host decides: it can put one of its own there. So the owner that was seen first is kept, for
-each host and username, and every later one has to be the same.
+An enclave attests an account's Cape Key together with the account's name and its owner's public key. The host decides
+which account has a name, and could present its own. Therefore the owner seen first is stored for each host and
+username, and every later one must be the same.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def host_name(url: str) -> str:
 
 
 class Owners:
-    """The file at `path`. Methods raise `CliError` if it cannot be used: without it every owner would be a first."""
+    """The file at `path`. Methods raise `CliError` if it is unusable: without it every owner would be accepted as the
+    first.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,9 +70,9 @@ class Owners:
         return self._read().get(host_name(host), {}).get(username.lower())
 
     def check(self, host: str, username: str, shown: str) -> bool:
-        """Compare the fingerprint that is shown now with the one that is kept; say whether it is the first.
+        """Compare the presented fingerprint with the stored one; returns whether it is the first, which is stored.
 
-        Then it is kept. Raises `OwnerError`.
+        Raises `OwnerError`.
         """
         with locked(self.path):
             owners = self._read()
@@ -88,7 +90,7 @@ class Owners:
             return True
 
     def keep(self, host: str, username: str, owner: str) -> None:
-        """From now on it is this owner, which is known by other means."""
+        """Store this owner, which the user knows by other means."""
         with locked(self.path):
             owners = self._read()
             if owners.get(host_name(host), {}).get(username.lower()) != owner:

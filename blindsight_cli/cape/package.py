@@ -1,4 +1,4 @@
-"""The archive that is deployed: a folder zipped, always to the same bytes, or a zip file as it is."""
+"""The archive of a deployment: a reproducible zip of a folder, or an existing zip file."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class Package:
 @contextmanager
 def package(text: str) -> Iterator[Package]:
     """The archive of what `text` names, while the block lasts. Raises `CliError`."""
+    if not text:
+        raise CliError("unable to read function directory or file: the path is empty")
     # Resolved, because the folder's own name prefixes every entry, and "." has none.
     path = Path(text).resolve()
     with ExitStack() as stack:

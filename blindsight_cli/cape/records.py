@@ -1,4 +1,4 @@
-"""`cape list`, `cape delete`, `cape token …`: what the host keeps for the account."""
+"""`cape list`, `cape delete`, `cape token …`: the account's functions and tokens at the host."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def list_functions(context: Context) -> None:
-    """Show the deployed functions."""
+    """List the deployed functions."""
     if context.arguments:
         raise arguments_error("list does not take any arguments")
     path = f"/v1/functions?limit={context.number('limit')}&offset={context.number('offset')}"
@@ -62,7 +62,7 @@ def delete(context: Context) -> None:
 
 
 def token_create(context: Context) -> None:
-    """Sign a token here, with the owner key, and have the host list it."""
+    """Sign a token with the owner key, and register it at the host."""
     if context.arguments:
         raise arguments_error("token create does not take any arguments")
     if not context.text("name"):
@@ -98,7 +98,7 @@ def token_create(context: Context) -> None:
 
 
 def token_list(context: Context) -> None:
-    """Show the tokens that were made with `token create`."""
+    """List the tokens that were created with `token create`."""
     if context.arguments:
         raise arguments_error("token list does not take any arguments")
     response = _rest(context, "something went wrong", "GET", "/v1/tokens")

@@ -1,4 +1,6 @@
-"""Settings of `cape`: a flag beats the environment, that beats the presets file, that beats the default."""
+"""Settings of `cape`: flags override the environment, which overrides the presets file, which overrides the
+defaults.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +43,9 @@ _DEFAULTS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Where to connect to and where to keep what.
+    """Addresses and folders.
 
-    `attestation_root` names a PEM file, empty for AWS's root; `proxy` is as `Host` takes it.
+    `attestation_root` names a PEM file, empty for AWS's root; `proxy` is as for `Host`.
     """
 
     hosts: tuple[str, str]
@@ -59,7 +61,7 @@ class Settings:
 
     @property
     def enclave_host(self) -> str:
-        """Base URL of sockets and REST. Raises `CliError` if there is none: there is no Cape cloud to fall back to."""
+        """Base URL of WebSockets and REST. Raises `CliError` if none is set, because Cape's cloud no longer exists."""
         if not self.hosts[0]:
             raise CliError("no host given: set CAPE_ENCLAVE_HOST or --url")
         return self.hosts[0]

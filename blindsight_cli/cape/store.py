@@ -1,4 +1,4 @@
-"""What `cape` keeps in its folder: the login, the owner key, the own Cape Key, and other accounts' owners."""
+"""The files in Cape's folder: the login, the owner key, the account's Cape Key, and other accounts' owners."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Login:
 
     @property
     def username(self) -> str:
-        """Whose login it is; empty if neither token says so."""
+        """The user of the login; empty if neither token states it."""
         return username_of(self.access_token) or username_of(self.id_token)
 
 
@@ -82,7 +82,7 @@ class Store:
         write_whole(self._settings.auth_file, json.dumps(asdict(login), indent=2).encode() + b"\n")
 
     def owner_key(self) -> Ed25519PrivateKey | None:
-        """The key that the account's tokens are signed with; None on a machine that has none."""
+        """The key that signs the account's tokens; None on a machine without one."""
         try:
             mode, pem = self.owner_key_file.stat().st_mode, self.owner_key_file.read_bytes()
         except FileNotFoundError:
@@ -100,7 +100,9 @@ class Store:
         return key
 
     def make_owner_key(self) -> Ed25519PrivateKey:
-        """The owner key, made now if there is none. One that exists is never replaced: the account would be lost."""
+        """Create the owner key if there is none. An existing one is never replaced, because the account would be
+        lost.
+        """
         pem = Ed25519PrivateKey.generate().private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -113,7 +115,7 @@ class Store:
         return key
 
     def cached_key(self, facts: KeyFacts) -> bytes | None:
-        """The Cape Key that was kept, if it was proven to be just this."""
+        """The stored Cape Key, if it was verified for exactly these facts."""
         try:
             der, kept = self._settings.key_file.read_bytes(), strict_json.loads(self._key_facts_file.read_bytes())
         except (OSError, ValueError):
@@ -125,7 +127,7 @@ class Store:
         write_whole(self._key_facts_file, json.dumps(_key_facts(der, facts)).encode() + b"\n")
 
     def forget_key(self) -> None:
-        """Remove the cached Cape Key: what another account's or host's key encrypts, no function here can decrypt."""
+        """Remove the stored Cape Key: values encrypted to another account's or host's key could not be decrypted."""
         for path in (self._settings.key_file, self._key_facts_file):
             with suppress(OSError):
                 path.unlink()
@@ -136,14 +138,14 @@ def _key_facts(der: bytes, facts: KeyFacts) -> dict[str, str]:
 
 
 def username_of(token: str) -> str:
-    """The user that a token names, unproven; empty if it names none."""
+    """The user in a token, unverified; empty if there is none."""
     claims = claims_of(token)
     name = claims.get(USERNAME_CLAIM) or claims.get("nickname")
     return name if isinstance(name, str) else ""
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """The claims of any JWT, unproven; empty if it is none."""
+    """The claims of a JWT, unverified; empty if it is invalid."""
     try:
         return jwt.decode(token, options={"verify_signature": False})
     except (jwt.InvalidTokenError, ValueError, RecursionError):

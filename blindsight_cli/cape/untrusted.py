@@ -1,4 +1,4 @@
-"""What to do where `cape` does not trust a stack of this machine, whose evidence and TLS certificate are its own."""
+"""Advice if `cape` does not trust a stack on this machine, which has its own root and TLS authority."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def advice(error: BaseException, context: Context) -> str:
-    """What follows `error` in its line: empty if another host, another reason, or a root that was named is at fault.
+    """The text to append to `error`; empty if another host, another reason, or a given root is the cause.
 
-    In the same line, because pycape's `experimental.cli` shows no other.
+    It is appended to the same line, because pycape's `experimental.cli` shows no other.
     """
     if not any(map(_is_distrust, _causes(error))):
         return ""
@@ -28,7 +28,7 @@ def advice(error: BaseException, context: Context) -> str:
 
 
 def _is_distrust(error: BaseException) -> bool:
-    """An authority of TLS, or the root of the evidence, is not known."""
+    """Whether the TLS authority or the root of the evidence is unknown."""
     if isinstance(error, BlindsightError):
         return error.code == "root_not_pinned"
     return isinstance(error, ssl.SSLCertVerificationError)

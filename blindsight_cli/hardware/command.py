@@ -21,6 +21,7 @@ from blindsight_cli.classify import TIMEOUT_SECONDS
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
 from blindsight_cli.hardware import collect, host, report
+from blindsight_cli.paths import a_path
 from blindsight_cli.printable import printable
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 
@@ -48,13 +49,14 @@ app = typer.Typer(
 
 @app.command("make")
 def make(  # noqa: PLR0917 -- typer passes them by name
-    file: Annotated[Path, typer.Option("--out", help="The file to write; it must not exist.")],
+    file: Annotated[Path, typer.Option("--out", help="The file to write; it must not exist.", parser=a_path)],
     url: Url = DEFAULT_URL,
     policy: Annotated[
-        Path, typer.Option(help="Which enclave you accept.", envvar="BLINDSIGHT_POLICY")
+        Path, typer.Option(help="Which enclave you accept.", envvar="BLINDSIGHT_POLICY", parser=a_path)
     ] = sealed.DEFAULT_POLICY,
     photo: Annotated[
-        list[Path] | None, typer.Option(help="A photo whose classes and file name shall be in the file; repeatable.")
+        list[Path] | None,
+        typer.Option(help="A photo whose classes and file name shall be in the file; repeatable.", parser=a_path),
     ] = None,
     requests: Annotated[int, typer.Option(min=1, max=10_000, help="Sealed requests to time.")] = 20,
     imds: Annotated[
@@ -108,9 +110,9 @@ def make(  # noqa: PLR0917 -- typer passes them by name
 
 @app.command("verify")
 def verify(
-    file: Annotated[Path, typer.Argument(help="A file of `blindsight hardware-report --out`.")],
+    file: Annotated[Path, typer.Argument(help="A file of `blindsight hardware-report --out`.", parser=a_path)],
     policy: Annotated[
-        Path, typer.Option(help="Which enclave you accept.", envvar="BLINDSIGHT_POLICY")
+        Path, typer.Option(help="Which enclave you accept.", envvar="BLINDSIGHT_POLICY", parser=a_path)
     ] = sealed.DEFAULT_POLICY,
     as_json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
 ) -> None:

@@ -187,4 +187,4 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes, bytes]:
 
 
 def _malformed(message: str) -> ReportError:
-    return ReportError("malformed_report", f"The file is no hardware report. {message}")
+    return ReportError("malformed_report", f"The file is not a hardware report. {message}")

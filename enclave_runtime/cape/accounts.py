@@ -1,9 +1,9 @@
-"""Accounts: what the enclave knows of one, sealed for a host that stores it, and who may do what.
+"""Accounts: the enclave's sealed records, which the host stores, and authorisation.
 
 A record is the only authority on an account: its owner key, its Cape Key, its functions and its revoked tokens. The
-host keeps it and can withhold it, but can neither read nor change it, nor make one that opens another account's data.
-An old record of the same account is refused once a newer one has been shown (`AccountVault.commit`); after a restart of
-the enclave the newest that is shown counts, since an enclave keeps no state of its own.
+host stores it and can withhold it, but cannot read or change it, or create one that decrypts another account's data.
+The enclave refuses an old record of an account after it has seen a newer one (`AccountVault.commit`). After a restart
+it accepts the newest that the host presents, because an enclave keeps no state.
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ _CONTEXT: Final = b"blindsight-account-record/1"
 _MAX_FUNCTIONS: Final = 1000
 _MAX_REVOKED: Final = 10_000
 MAX_ACCOUNTS: Final = 1 << 18
-"""Whose newest record is remembered (some 50 MB). Others could be rolled back, so beyond this none is begun."""
+"""Maximum number of accounts whose newest version is remembered (about 50 MB). Beyond it no account is created, because
+its record could be rolled back."""
 _IDENTITY_BYTES: Final = 16
 _KEPT_KEYS: Final = 256
-"""Parsed Cape Keys that are kept at hand; parsing one takes milliseconds."""
+"""Number of cached parsed Cape Keys; parsing one takes milliseconds."""
 
 
 @dataclass(frozen=True)
 class FunctionEntry:
-    """A deployed function: its name, the SHA-256 of its zip, and whether all accounts may run it."""
+    """A deployed function: its name, the SHA-256 of its zip, and whether all accounts can run it."""
 
     name: str
     checksum: bytes
@@ -53,7 +54,7 @@ class FunctionEntry:
 class Account:
     """One version of an account. `owner_public_key`: Ed25519, 32 bytes; `cape_key`: RSA, PKCS#8 DER.
 
-    `revoked` maps the ids of revoked tokens to when they expire, in seconds since 1970, or None if never.
+    `revoked` maps the ids of revoked tokens to their expiry in seconds since 1970, or None if they do not expire.
     """
 
     username: str
@@ -65,11 +66,11 @@ class Account:
 
     @property
     def identity(self) -> bytes:
-        """16 bytes that name the account: its owner's key and its name, whatever its case."""
+        """16 bytes that identify the account: derived from its owner's key and its name, independent of case."""
         return hashlib.sha256(self.owner_public_key + self.username.lower().encode()).digest()[:_IDENTITY_BYTES]
 
     def verify(self, token: str, *scopes: tokens.Scope) -> Token:
-        """Prove that the owner signed `token`, for one of `scopes`, and has not revoked it. Raises `CapeError`."""
+        """Verify that the owner signed `token`, for one of `scopes`, and has not revoked it. Raises `CapeError`."""
         verified = tokens.verify(token, self.owner_public_key)
         if verified.username.lower() != self.username.lower():
             raise CapeError("token_invalid", "the token is not valid")
@@ -80,7 +81,9 @@ class Account:
         return verified
 
     def with_function(self, function_id: str, entry: FunctionEntry, token: Token, *, now: float) -> Account:
-        """With a function more; its deploy token is used up, so that no host can bring back what was deleted."""
+        """The account with another function and its deploy token used up, so that a host cannot restore a deleted
+        function.
+        """
         if len(self.functions) >= _MAX_FUNCTIONS:
             raise CapeError("too_large", f"an account has at most {_MAX_FUNCTIONS} functions")
         expires = None if token.expires is None else int(token.expires.timestamp())
@@ -93,9 +96,9 @@ class Account:
         return self._next(functions={key: value for key, value in self.functions.items() if key != function_id})
 
     def with_revoked(self, token_id: str, expires: int | None, *, now: float) -> Account:
-        """Without this token, and without a trace of revoked ones that have expired since."""
+        """The account with this token revoked, and without revoked tokens that have expired."""
         if not ids.is_id(token_id):
-            raise CapeError("token_invalid", "this is no token's id")
+            raise CapeError("token_invalid", "this is not a token's id")
         kept = {key: until for key, until in self.revoked.items() if until is None or until > now}
         if len(kept) >= _MAX_REVOKED:
             raise CapeError("too_large", f"an account has at most {_MAX_REVOKED} revoked tokens")
@@ -106,17 +109,17 @@ class Account:
 
 
 class AccountVault:
-    """Seals and opens records."""
+    """Encrypts and decrypts records."""
 
     def __init__(self, root: RootSecret, seen: Callable[[Account], None] = lambda _: None) -> None:
-        """`seen` is told of every account whose record is shown."""
+        """`seen` is called with every account whose record is presented."""
         self._seen = seen
         self._cipher = AESGCM(root.derive("account record"))
         self._newest: dict[bytes, int] = {}
         self._keys: dict[bytes, rsa.RSAPrivateKey] = {}
 
     def seal(self, account: Account) -> bytes:
-        """The record of `account`, for the host to keep."""
+        """Encrypt `account` as a record for the host to store."""
         content = {
             "username": account.username,
             "owner": account.owner_public_key,
@@ -129,9 +132,9 @@ class AccountVault:
         return nonce + self._cipher.encrypt(nonce, cbor2.dumps(content), _CONTEXT)
 
     def open(self, record: bytes) -> Account:
-        """The account that `record` is of. Raises `CapeError`: `damaged_record`; `stale_record` if a newer was shown.
+        """Decrypt a record. Raises `CapeError`: `damaged_record`; `stale_record` if a newer one was presented.
 
-        Whose it is, the host says; what is done with it takes a token of its owner.
+        The host chooses the account; using it takes a token of its owner.
         """
         try:
             content = cbor2.loads(self._cipher.decrypt(record[:_NONCE_BYTES], record[_NONCE_BYTES:], _CONTEXT))
@@ -153,14 +156,14 @@ class AccountVault:
         return account
 
     def commit(self, record: bytes) -> None:
-        """From now on refuse records older than this one. Raises `CapeError`."""
+        """Refuse records older than this one from now on. Raises `CapeError`."""
         account = self.open(record)
         if account.identity not in self._newest:
             self._check_room()
         self._newest[account.identity] = account.version
 
     def check_new(self, username: str, owner_public_key: bytes) -> None:
-        """Refuse to begin an account anew: its first record would be one in which no token is revoked.
+        """Refuse to create an account a second time: in its first record no token would be revoked.
 
         Raises `CapeError` (`refused`; `overloaded`).
         """
@@ -187,9 +190,9 @@ class AccountVault:
 
 
 def create(username: str, owner_public_key: bytes, proof: str) -> Account:
-    """Make an account; takes a second or more. `proof` is a token that the owner key signed. Raises `CapeError`."""
+    """Create an account; takes a second or more. `proof` is a token signed by the owner key. Raises `CapeError`."""
     if not USERNAME.fullmatch(username):
-        raise CapeError("bad_name", "this is no username")
+        raise CapeError("bad_name", "this is not a username")
     try:
         token = tokens.verify(proof, owner_public_key)
     except ValueError as error:  # Not a point of the curve, or of another length.
@@ -215,13 +218,13 @@ def may_run(caller: Account, token: str, owner: Account, function_id: str) -> Fu
 
 
 def check_function_name(name: str) -> None:
-    """Raise `CapeError` (`bad_bundle`) unless a function may be called `name`."""
+    """Raise `CapeError` (`bad_bundle`) for an invalid function name."""
     if not FUNCTION_NAME.fullmatch(name):
         raise CapeError("bad_bundle", "a function's name has letters, digits, dots, dashes and underscores only")
 
 
 def unknown_function() -> CapeError:
-    """The function is not in its owner's record, whatever the host says."""
+    """The error for a function that is not in its owner's record."""
     return CapeError("unknown_function", "there is no such function")
 
 

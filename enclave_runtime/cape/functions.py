@@ -30,18 +30,18 @@ _ENTRY = "app.py"
 
 @dataclass
 class LoadedFunction:
-    """An unpacked function. `code` is the folder that holds `app.py`, read-only for those who run it."""
+    """An unpacked function. `code` is the folder with `app.py`, read-only for the function's processes."""
 
     code: Path
     checksum: bytes
     memory_bytes: int
-    """Memory that it takes, with the copy of one process in reserve."""
+    """Memory that it takes, with the copy of one spare process."""
     copied_bytes: int
     """Memory that each of its processes takes for its own copy of small files."""
     place: Path
     users: int = 0
     account: bytes = b""
-    """Whose it is, once it is kept (`Account.identity`)."""
+    """Its owner, while it is cached (`Account.identity`)."""
 
     def unused_of(self, account: bytes | None) -> bool:
         """Whether no session uses it; with `account`, and it belongs to that account."""
@@ -53,9 +53,9 @@ class LoadedFunction:
 
 
 class BundleReader:
-    """Decrypts a deployed function piece by piece into a private file in memory, and proves it.
+    """Decrypts a deployed function piece by piece into a private file in memory, and authenticates it.
 
-    Use as a context manager; the file is gone afterwards.
+    Use it as a context manager, which removes the file at the end.
     """
 
     def __init__(self, private_key: rsa.RSAPrivateKey) -> None:
@@ -87,13 +87,13 @@ class BundleReader:
         self._file.write(plaintext)
 
     def update_plain(self, plaintext: bytes | memoryview) -> None:
-        """Take the whole zip, which came by another sealed way."""
+        """Read the whole zip, which arrived in another encrypted message."""
         self.bytes = len(plaintext)
         self._digest.update(plaintext)
         self._file.write(plaintext)
 
     def finish(self) -> bytes:
-        """Prove what was read; returns its SHA-256. Raises `CapeError` (`cannot_decrypt`)."""
+        """Authenticate what was read; returns its SHA-256. Raises `CapeError` (`cannot_decrypt`)."""
         self._decryptor.finish()
         return self._digest.digest()
 
@@ -103,7 +103,7 @@ class BundleReader:
         return self._digest.digest()
 
     def check(self) -> int:
-        """Refuse what could not be unpacked and run; returns the `memory_bytes` that it would take, as it announces.
+        """Refuse a bundle that could not be unpacked and run; returns the `memory_bytes` according to its file table.
 
         Raises `CapeError` (`bad_bundle`).
         """
@@ -137,7 +137,7 @@ class BundleReader:
 
 
 def _entry_folder(names: list[str]) -> PurePosixPath:
-    """Where `app.py` lies: at the root, else in the single folder there. Raises `CapeError` (`bad_bundle`)."""
+    """The folder with `app.py`: the root, else the only folder in it. Raises `CapeError` (`bad_bundle`)."""
     if _ENTRY in names:
         return PurePosixPath()
     tops = {PurePosixPath(name).parts[0] for name in names if PurePosixPath(name).parts}

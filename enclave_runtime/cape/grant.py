@@ -1,4 +1,6 @@
-"""Whose ciphertexts the built-in classifier opens: the account whose owner signed that, for as long as that says."""
+"""The classifier grant: the account whose ciphertexts the classifier decrypts, until the owner's signed token
+expires.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from enclave_runtime.cape.accounts import Account
 
 MAX_LIFETIME: Final = timedelta(days=31)
-"""From when it is presented: who wants it for longer signs again."""
+"""From its presentation; then the owner has to sign a new token."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class _Granted:
 
 
 class ClassifierGrant:
-    """One account's at a time. The token is of scope `deploy` and names the classifier's bundle."""
+    """The grant of one account at a time. The token has scope `deploy` and names the classifier's bundle."""
 
     def __init__(self, checksum: bytes, key_of: Callable[[Account], rsa.RSAPrivateKey]) -> None:
         """`checksum` is the bundle's SHA-256."""
@@ -40,7 +42,7 @@ class ClassifierGrant:
         self._granted: _Granted | None = None
 
     def give(self, account: Account, token: str) -> None:
-        """Open this account's ciphertexts from now on. Raises `CapeError`."""
+        """Decrypt this account's ciphertexts from now on. Raises `CapeError`."""
         verified = account.verify(token, "deploy")
         if verified.deploy[0] != self._checksum:
             raise CapeError("checksum_mismatch", "the token allows another function than this classifier")
@@ -50,7 +52,7 @@ class ClassifierGrant:
         self._granted = _Granted(account, verified.id, verified.expires, monotonic() + left.total_seconds())
 
     def seen(self, account: Account) -> None:
-        """Take notice of a record that the host has shown: one of the same account may have the token revoked."""
+        """Check a record that the host has presented: it can revoke the token."""
         granted = self._granted
         if granted and account.identity == granted.account.identity and granted.token_id in account.revoked:
             self._granted = None

@@ -1,7 +1,7 @@
-"""The process that runs a Cape function: loads `app.py` and answers one call after the other.
+"""The process that runs a Cape function: loads `app.py` and answers calls one after the other.
 
-Started through `boot` with FD, its end of a socket pair. Its working folder is a private copy of the function's. With
-the word EXPLAIN after FD, failures have their traceback for a body: the code is tested by the party that sent it.
+`boot` starts it with FD, its end of a socket pair. Its working folder is a private copy of the function's. With the
+word EXPLAIN after FD, failures include their traceback: the sender of the code tests it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _load(working: Path, explained: Callable[[BaseException], bytes]) -> Callabl
 
 
 def _load_error(error: BaseException) -> str:
-    """What every caller is told. The code is its owner's secret, and so may be what it says of itself."""
+    """The error for every caller. The code can be secret, and so can its messages."""
     if isinstance(error, _HandlerMissingError):
         return f"app.py defines no function {_HANDLER}"
     name = _name(error)
@@ -89,7 +89,7 @@ def _answer(handler: Callable[[bytes], object], data: bytes, explained: Callable
 
 
 class _Traceback:
-    """The traceback of an exception as Python prints it, without what called the function."""
+    """The traceback of an exception as Python prints it, without the frames that called the function."""
 
     def __init__(self, working: Path) -> None:
         self._folder = f"{working}{os.sep}"
@@ -106,7 +106,7 @@ class _Traceback:
         return text.encode(errors="replace")[-MAX_TRACEBACK_BYTES:]
 
     def _shorten(self, found: traceback.TracebackException, seen: set[int]) -> None:
-        """Leave out our own steps, and Python's of an import, also of what it came of."""
+        """Remove this module's frames and those of Python's import system, also from causes."""
         if id(found) in seen:
             return
         seen.add(id(found))
@@ -122,13 +122,13 @@ def _no_traceback(_: BaseException) -> bytes:
 
 
 def _encoded(value: object) -> bytes:
-    """Bytes as they are, text in UTF-8, anything else as Python writes it: the published results are like that."""
+    """Bytes unchanged, text in UTF-8, other values as `repr` writes them, as Cape's published results."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     return str(value).encode()
 
 
 def _name(error: BaseException) -> str:
-    """A built-in exception's name; any other name, and every message, could be made of the input."""
+    """A built-in exception's name. Other names, and messages, could contain the input."""
     name = type(error).__name__
     return name if getattr(builtins, name, None) is type(error) else Exception.__name__

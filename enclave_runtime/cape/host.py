@@ -1,4 +1,4 @@
-"""The Cape host in the enclave: answers questions about accounts and opens sessions."""
+"""The Cape host in the enclave: answers requests about accounts and opens sessions."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 _KEY_NONCE_BYTES = 16
 
 PYTHON: Final = EXTENSION_SUFFIXES[0].strip(".").removesuffix(".so")
-"""What functions run on, as compiled modules are tagged for it (SOABI, PEP 3149): cpython-311-x86_64-linux-gnu."""
+"""The interpreter of functions, as compiled modules are tagged for it (SOABI, PEP 3149): cpython-311-x86_64-linux-
+gnu."""
 
 
 class OwnerKeys:
-    """What a function can do with its owner's Cape Key: Cape's in-function encryption, and no more."""
+    """The operations of a function with its owner's Cape Key: only Cape's in-function encryption."""
 
     def __init__(self, vault: AccountVault, owner: Account) -> None:
         self._key = vault.cape_key(owner)
@@ -54,7 +55,7 @@ class OwnerKeys:
 
 
 class NoKeys:
-    """For code that its owner has not deployed: nothing can be encrypted or decrypted."""
+    """For code that its owner has not deployed: it can neither encrypt nor decrypt."""
 
     def encrypt(self, plaintext: memoryview) -> Iterable[bytes]:  # noqa: ARG002 -- as `OwnerKeys`
         raise CapeError("forbidden", "this function may not use an account's key")
@@ -65,17 +66,20 @@ class NoKeys:
 
 @dataclass(frozen=True)
 class SharedLimits:
-    """What all accounts may have together; one a quarter of the sessions and inputs, and half of the bundles."""
+    """Limits for all accounts together. One account can use a quarter of the sessions and inputs, and half of the
+    bundles.
+    """
 
     sessions: int = 1024
     bundle_bytes: int = 4_000_000_000
-    """Memory for functions: received, unpacked, and copied for their processes. The largest takes half of it."""
+    """Memory for functions: received, unpacked, and copied for their processes. The largest function takes half of
+    it."""
     input_bytes: int = 2_000_000_000
-    """Memory for inputs of more than a megabyte, and what comes of them."""
+    """Memory for inputs of more than a megabyte, and for their results."""
 
 
 class CapeHost:
-    """Accounts, loaded functions and their processes; one for the runtime's life."""
+    """Accounts, loaded functions and their processes; one instance for the runtime's lifetime."""
 
     def __init__(
         self,
@@ -106,7 +110,7 @@ class CapeHost:
         await self.spares.close()
 
     async def call(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Answer a CAPE_CALL. Raises `CapeError`, and `TransportError` for fields that are none."""
+        """Answer a CAPE_CALL. Raises `CapeError`, and `TransportError` for invalid fields."""
         match fields:
             case {
                 "op": "create_account",
@@ -148,17 +152,17 @@ class CapeHost:
             case {"op": "grant", "record": bytes() as record, "token": str() as token}:
                 self._grant.give(self.vault.open(record), token)
                 return {}
-        raise TransportError("bad_frame", "This is no question about an account.")
+        raise TransportError("bad_frame", "This is not a question about an account.")
 
     def _seen(self, account: Account) -> None:
         self._grant.seen(account)
 
     def open_classifier_input(self, value: bytes | memoryview) -> bytes:
-        """Decrypt a `cape:` value for the classifier, if its account's owner has allowed that. Raises `CapeError`."""
+        """Decrypt a `cape:` value for the classifier, if the account's owner has granted it. Raises `CapeError`."""
         return self._grant.open(value)
 
     def run_document(self, key: bytes, checksum: bytes | None, nonce: bytes) -> bytes:
-        """Evidence for a client of the function with `checksum`, if that is known, whose inputs are sealed to `key`."""
+        """Evidence for a client of a function (`checksum`, if known) whose inputs are encrypted to `key`."""
         user_data: dict[str, bytes | str] = {} if checksum is None else {"func_checksum": checksum}
         user_data["python"] = PYTHON
         user_data["signature_verification_public_key"] = messages.pkcs1(self.result_key.public_key())
@@ -166,7 +170,7 @@ class CapeHost:
         return self._attest(key, user_data, nonce)
 
     def key_document(self, account: Account, nonce: bytes | None) -> bytes:
-        """Evidence for the account's Cape Key, beside its owner's; with a fresh nonce if the caller gave none."""
+        """Evidence for the account's Cape Key and its owner's key; with a random nonce if the caller gave none."""
         public_key = self.vault.cape_key(account).public_key()
         user_data: dict[str, bytes | str] = {
             "key": public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo),
@@ -181,7 +185,7 @@ class CapeHost:
         return self.producer.attest(nonce=nonce, user_data=messages.user_data(user_data), public_key=key)
 
     def check_bundle(self, token: Token, reader: BundleReader) -> dict[str, Any]:
-        """What a verified deploy token allows, of which `reader` has read the bundle. Raises `CapeError`."""
+        """The claims of a verified deploy token that match the bundle of `reader`. Raises `CapeError`."""
         checksum, name, public = token.deploy
         if reader.finish() != checksum:
             raise CapeError("checksum_mismatch", "the bundle is not the one that the token allows")
@@ -190,7 +194,7 @@ class CapeHost:
         return {"name": name, "public": public, "checksum": checksum}
 
     def _add_function(self, account: Account, token: str) -> dict[str, Any]:
-        """The owner's signature is what counts: a host that stores another bundle has one that no caller can run."""
+        """Relies on the owner's signature: a host that stores another bundle has one that cannot be run."""
         verified = account.verify(token, "deploy")
         checksum, name, public = verified.deploy
         accounts.check_function_name(name)
@@ -200,14 +204,15 @@ class CapeHost:
         return {"id": function_id, "record": self.vault.seal(changed)}
 
     async def process(self, function: LoadedFunction, owner: Account) -> HandlerProcess:
-        """A fresh process of `owner`'s function. Raises `CapeError`."""
+        """A new process of `owner`'s function. Raises `CapeError`."""
         keys = OwnerKeys(self.vault, owner)
         return await self.spares.take(function.code, lambda: self._start(function.code, keys))
 
     async def test_process(self, function: LoadedFunction, owner: Account | None) -> HandlerProcess:
         """A process of code that is not deployed; without any account's keys unless `owner` allowed it.
 
-        Only without them it says how it failed: who has the token and another's ciphertext would else be told of that.
+        Only without keys it returns a traceback: otherwise a party with the token and another user's ciphertext could
+        read it.
         """
         if owner is None:
             return await self._start(function.code, NoKeys(), explain=True)

@@ -1,4 +1,4 @@
-"""Inputs of one session: sealed to its key, opened without holding up other sessions, and each taken once."""
+"""Inputs of one session: encrypted to its key, decrypted without blocking other sessions, and each accepted once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
 MAX_INPUTS: Final = 1 << 16
-"""Of one session, all of which are remembered (some 8 MB); then the client has to open another."""
+"""Of one session, all of which are recorded (about 8 MB); then the client has to open another session."""
 
 _FINGERPRINT_BYTES: Final = 16
 _SUITE: Final = hpke.Suite(aead_id=hpke.AEAD_CHACHA20_POLY1305)
@@ -28,9 +28,9 @@ _OVERHEAD: Final = HPKE_ENC_BYTES + hpke.N_TAG
 
 @dataclass(frozen=True)
 class Input:
-    """An opened input, and SHA-256 of the sealed one: which message of its client's it is.
+    """A decrypted input, and SHA-256 of the encrypted message, which identifies it.
 
-    `traceback_key` is for the words of code that fails on it in a test.
+    `traceback_key` encrypts the traceback of code that fails on it in a test.
     """
 
     value: bytes | memoryview = field(repr=False)
@@ -39,7 +39,7 @@ class Input:
 
 
 class Inputs:
-    """The key of a session, made for it alone, and what is sealed to that."""
+    """The key pair of one session, and the inputs encrypted to it."""
 
     def __init__(self) -> None:
         self._key = X25519PrivateKey.generate()
@@ -47,11 +47,13 @@ class Inputs:
 
     @property
     def public_key(self) -> bytes:
-        """X25519, 32 bytes raw: what the session's evidence names."""
+        """X25519, 32 bytes raw, as in the session's evidence."""
         return self._key.public_key().public_bytes_raw()
 
     async def open(self, sealed: bytes | memoryview) -> Input:
-        """Open one input. Raises `CapeError`: `cannot_decrypt`; `replayed` if it was opened before; `too_large`."""
+        """Decrypt one input. Raises `CapeError`: `cannot_decrypt`; `replayed` if it was decrypted before;
+        `too_large`.
+        """
         try:
             if len(sealed) < threads.SLOW_BYTES:
                 opened = self._open_short(sealed)
@@ -87,12 +89,12 @@ class Inputs:
 
 
 def is_ciphertext(value: bytes | memoryview) -> bool:
-    """Whether `value` is for the function owner's Cape Key."""
+    """Whether `value` is encrypted to the function owner's Cape Key."""
     return value[: len(PREFIX)] == PREFIX
 
 
 async def decrypted(key: rsa.RSAPrivateKey, value: bytes | memoryview) -> bytes | memoryview:
-    """What the ciphertext `value` stands for. Raises `CapeError` (`cannot_decrypt`)."""
+    """Decrypt `value`. Raises `CapeError` (`cannot_decrypt`)."""
     return await threads.OPENING.run(_decrypted, key, value)
 
 

@@ -1,4 +1,4 @@
-"""A session's connection: frames of the gateway's in their turn, and what the session says."""
+"""A session's connection: the gateway's frames in order, and the session's answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Line:
-    """`inbox` is filled by another task. Every method raises `OSError` once the gateway is gone."""
+    """`inbox` is filled by another task. Every method raises `OSError` if the gateway has closed the connection."""
 
     def __init__(self, inbox: asyncio.Queue[tuple[FrameKind, bytes]], writer: asyncio.StreamWriter) -> None:
         self._inbox = inbox
@@ -22,7 +22,7 @@ class Line:
         self._idle = asyncio.Event()
 
     async def idle_once(self, draining: asyncio.Event) -> None:
-        """Wait until nothing is at work after `draining` was set."""
+        """Wait until no input is processed after `draining` was set."""
         await draining.wait()
         await self._idle.wait()
 
@@ -44,7 +44,7 @@ class Line:
         return nonce
 
     async def opened(self, *, need_function: bool = False) -> None:
-        """Say that the session goes on."""
+        """Send CAPE_OPENED."""
         await self.send(FrameKind.CAPE_OPENED, {"need_function": need_function})
 
     async def text(self, text: str) -> None:
@@ -53,7 +53,7 @@ class Line:
             await self.write(frame)
 
     async def long_text(self, pieces: Iterator[bytes]) -> None:
-        """Send one that comes in pieces."""
+        """Send a text frame in pieces."""
         for frame in cape.streamed(FrameKind.CAPE_TEXT, pieces):
             await self.write(frame)
             await asyncio.sleep(0)  # `drain` lets others have a turn only if the gateway does not keep up.
@@ -66,12 +66,14 @@ class Line:
         await self._writer.drain()
 
     async def wait_for_end(self) -> None:
-        """All is said; the client closes."""
+        """Wait until the client closes."""
         self._idle.set()
         await asyncio.Event().wait()
 
     async def read_to_end(self) -> None:
-        """Read what still comes, so that the gateway hears the last words: closing over unread bytes unsays them."""
+        """Read remaining frames, so that the gateway receives the last answer: closing with unread bytes would discard
+        it.
+        """
         self._idle.set()
         while True:
             await self._inbox.get()

@@ -1,4 +1,4 @@
-"""Functions at hand: unpacked in memory, shared by their sessions, kept while there is room for them."""
+"""The cache of unpacked functions in memory, shared by sessions."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 class LoadedFunctions:
-    """Those in use stay; of the others, the longest unused go when their room is wanted."""
+    """Functions in use stay; of the others, the longest unused are evicted when memory is needed."""
 
     def __init__(self, quota: Quota, drop: Callable[[Path], Awaitable[None]]) -> None:
-        """`quota` is of bytes of bundles; `drop` ends what is in reserve of the function whose code is there."""
+        """`quota` counts bytes of bundles; `drop` ends the spare processes of the function with this code folder."""
         self._quota = quota
         self._drop = drop
         self._loaded: OrderedDict[str, LoadedFunction] = OrderedDict()
 
     def acquire(self, function_id: str) -> LoadedFunction | None:
-        """The function, to be given back with `release`; None if it is not at hand."""
+        """The cached function, to be returned with `release`; None if it is not cached."""
         function = self._loaded.get(function_id)
         if function is not None:
             self._loaded.move_to_end(function_id)
@@ -33,7 +33,9 @@ class LoadedFunctions:
         return function
 
     async def add(self, function_id: str, function: LoadedFunction, share: Share) -> LoadedFunction:
-        """Keep `function`, whose bytes `share` has taken, or the one that was faster; acquired."""
+        """Cache `function`, whose bytes `share` holds, and acquire it, or the one that another session has added
+        meanwhile.
+        """
         present = self.acquire(function_id)
         if present is not None:
             await threads.BUNDLES.run(function.remove)
@@ -45,11 +47,11 @@ class LoadedFunctions:
         return function
 
     def release(self, function: LoadedFunction) -> None:
-        """Give `function` back. It stays at hand."""
+        """Return `function`, which stays cached."""
         function.users -= 1
 
     async def take(self, share: Share, count: int) -> None:
-        """Let `share` have `count` bytes more, in place of functions that are not in use if need be.
+        """Add `count` bytes to `share`, evicting unused functions if necessary.
 
         Raises `CapeError` (`overloaded`).
         """

@@ -1,4 +1,4 @@
-"""One process of a Cape function, seen from the runtime."""
+"""The runtime's side of a Cape function's process."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ _log = logging.getLogger(__name__)
 _NICE = 5
 
 _MAX_HEADER_BYTES = 4096
-"""Of an answer: a few words. The function can write to the channel, and its JSON is read in the event loop."""
+"""Of an answer's header. The function can write to the channel, and the event loop parses this JSON."""
 
 
 @dataclass(frozen=True)
 class HandlerLimits:
-    """What a function's process, and all that it starts, may take."""
+    """Resource limits of a function's process with its children."""
 
     call_seconds: float = 300.0
     start_seconds: float = 120.0
     memory_bytes: int = 4 << 30
-    """Files and shared memory included, where there are control groups; else of data."""
+    """Includes files and shared memory if there are control groups; otherwise only data."""
     file_bytes: int = 1 << 30
     tasks: int = MAX_TASKS
     threads: int = 1
-    """That numerical libraries are told to use."""
+    """Number of threads for numerical libraries."""
 
 
 class ExplainedError(CapeError):
-    """A function that is being tested failed; `traceback` is in UTF-8, and as the function's process says."""
+    """A tested function failed; `traceback` is in UTF-8, and comes unverified from the function's process."""
 
     def __init__(self, code: str, message: str, traceback: bytes) -> None:
         super().__init__(code, message)
@@ -54,9 +54,9 @@ class ExplainedError(CapeError):
 
 
 class HandlerProcess:
-    """A started process with its folder and its socket. One call at a time, each seeing what the last one left.
+    """A running process with its folder and its socket. It processes one call at a time and keeps state between calls.
 
-    A call that is cancelled or late costs the process its life; `close` has to be called in any case.
+    A call that is cancelled or late ends the process. Always call `close`.
     """
 
     def __init__(self, limits: HandlerLimits, *, explain: bool = False) -> None:
@@ -82,9 +82,9 @@ class HandlerProcess:
         With `explain`, `bad_bundle` and `function_failed` are an `ExplainedError`: for a test by the party that sent
         the code and the input.
 
-        `code` is an absolute path, and no other process writes there. The process's place is made in `places`, or
+        `code` is an absolute path that no other process writes to. The process's folder is created in `places`, or
         beside `code`. Raises `CapeError`: `bad_bundle` if the function cannot be loaded, `function_lost` if it ends
-        itself, `deadline_exceeded` if it takes too long, `overloaded` if there is no memory or process left,
+        itself, `deadline_exceeded` if it takes too long, `overloaded` if memory or processes are exhausted,
         `enclave_unavailable` if it cannot be confined.
         """
         self = cls(limits, explain=explain)
@@ -138,7 +138,7 @@ class HandlerProcess:
         raise _lost()
 
     async def close(self) -> None:
-        """End the process and all that it started, and remove what was made for it. May be called again."""
+        """End the process and its children, and remove its folder. Can be called repeatedly."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._resources.aclose())
         await finish(self._closing)

@@ -1,4 +1,4 @@
-"""What all accounts share, and how much of it one may have."""
+"""Quotas shared by all accounts, with a limit for each account."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Quota:
-    """`total` of something, of which each account may have `each`. `what` it is, in the words of a refusal."""
+    """`total` units, of which each account can use `each`. `what` names the unit in a refusal."""
 
     def __init__(self, what: str, *, total: int, each: int) -> None:
         self._what = what
@@ -23,11 +23,11 @@ class Quota:
 
     @property
     def taken(self) -> int:
-        """By all accounts together."""
+        """Used by all accounts together."""
         return self._held.total()
 
     def refusal(self, account: bytes, count: int) -> CapeError | None:
-        """Why `account` cannot have `count` more now (`overloaded`); None if it can."""
+        """The error (`overloaded`) if `account` cannot take `count` more now; else None."""
         if self.over_own(account, count):
             return CapeError("overloaded", f"the account has too many {self._what} at once; try again later")
         if self.taken + count > self._total:
@@ -35,7 +35,7 @@ class Quota:
         return None
 
     def over_own(self, account: bytes, count: int) -> bool:
-        """Whether `count` more would be too much for `account`, whatever others have."""
+        """Whether `count` more would exceed the limit of `account`, independent of others."""
         return self._held[account] + count > self._each
 
     def take(self, account: bytes, count: int = 1) -> None:
@@ -45,14 +45,14 @@ class Quota:
         self._held[account] += count
 
     def give_back(self, account: bytes, count: int = 1) -> None:
-        """Of what was taken."""
+        """Return `count` units."""
         self._held[account] -= count
         if not self._held[account]:
             del self._held[account]
 
     @contextlib.contextmanager
     def share(self, account: bytes) -> Iterator[Share]:
-        """A share that grows while the block lasts, and is given back at its end."""
+        """A share that can grow within the block, and is returned at its end."""
         share = Share(self, account)
         try:
             yield share
@@ -61,7 +61,7 @@ class Quota:
 
 
 class Share:
-    """What one use of a quota has taken so far."""
+    """The units that one use of a quota has taken so far."""
 
     def __init__(self, quota: Quota, account: bytes) -> None:
         self.account = account
@@ -74,11 +74,11 @@ class Share:
         self.taken += count
 
     def give_back(self, count: int | None = None) -> None:
-        """All of it, or `count`."""
+        """Return all units, or `count`."""
         count = self.taken if count is None else count
         self._quota.give_back(self.account, count)
         self.taken -= count
 
     def hand_on(self, count: int) -> None:
-        """Its new holder gives `count` of it back later."""
+        """Transfer `count` units to a new holder, who returns them later."""
         self.taken -= count

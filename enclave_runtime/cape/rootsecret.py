@@ -1,8 +1,8 @@
-"""The enclave's root secret: what everything that outlives a boot is sealed with.
+"""The enclave's root secret, from which the keys for persistent data derive.
 
-With `--kms` it comes from the key management service, which releases it to this measurement alone
-(`enclave_runtime.kms`), and no file holds it. Otherwise, in simulation, it is made on the first boot and lies in a file
-of the state folder, readable by its owner only.
+With `--kms` the key management service releases it to this measurement only (`enclave_runtime.kms`), and no file
+contains it. Otherwise, in the simulation, the first boot creates it in a file of the state folder that only its owner
+can read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BYTES: Final = 32
 
 
 class RootSecret:
-    """32 secret bytes, never shown; only keys derived from them leave."""
+    """32 secret bytes, which are never revealed; only derived keys leave the object."""
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != _BYTES:
@@ -36,7 +36,7 @@ class RootSecret:
 
     @classmethod
     def load_or_create(cls, folder: Path) -> RootSecret:
-        """Read the secret in `folder`, made if there is none. Raises `ProducerError` (`state_unusable`)."""
+        """Read the secret in `folder`, or create it. Raises `ProducerError` (`state_unusable`)."""
         path = folder / FILE
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

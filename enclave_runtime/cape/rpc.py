@@ -1,6 +1,6 @@
-"""What a running function may ask of the runtime: to encrypt and decrypt with its owner's Cape Key.
+"""The requests of a running function to the runtime: encryption and decryption with its owner's Cape Key.
 
-JSON-RPC 1.0 on a Unix socket, one request per connection. The published helper reads an answer with a single `recv`,
+JSON-RPC 1.0 on a Unix socket, one request per connection. Cape's published helper reads an answer with a single `recv`,
 so an answer is written with a single call.
 """
 
@@ -30,24 +30,25 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES: Final = 10 * 1024 * 1024
-"""Of a request, and of an answer: what the helper reads."""
+"""Of a request, and of an answer: the helper's limit."""
 
 SOCKET: Final = "rpc.sock"
 
 _MAX_CONNECTIONS = 16
 _MAX_ATTEMPTS = 16
-"""How often a request may look complete without being so; base64 has no braces."""
+"""How often a request can look complete without being so; base64 has no braces."""
 _MAX_WHITE_SPACE = 64
-"""Characters after a request, within which its end is looked for."""
+"""Characters after a request in which its end is searched."""
 _CHUNK = 1 << 20
 _CREDENTIALS = struct.Struct("3i")
 """Process, user and group of a peer: unix(7), SO_PEERCRED."""
 
 
 class Rpc(Protocol):
-    """A function owner's key. Both raise `CapeError`, whose message the function is told, and may take a while.
+    """A function owner's key. Both methods raise `CapeError`, whose message the function receives, and can take a
+    while.
 
-    What they give counts only when all of its pieces have come.
+    DO NOT USE THEIR RESULTS BEFORE THE ITERATOR ENDS.
     """
 
     def encrypt(self, plaintext: memoryview) -> Iterable[bytes]: ...
@@ -56,7 +57,7 @@ class Rpc(Protocol):
 
 
 class RpcServer:
-    """Serves one function process, on `rpc.sock` in its place."""
+    """Serves one function process, on `rpc.sock` in its folder."""
 
     def __init__(self, folder: Path, rpc: Rpc) -> None:
         """Raises `OSError`."""
@@ -82,11 +83,11 @@ class RpcServer:
         await self._server.start_serving()
 
     def admit(self, session: int) -> None:
-        """Serve processes of `session` only: paths of sockets are no secrets to rely on."""
+        """Accept only processes of `session`: the path of a socket is not a secret."""
         self._session.set_result(session)
 
     async def close(self) -> None:
-        """Close the socket and end what is in progress."""
+        """Close the socket and cancel running requests."""
         if self._server is not None:
             self._server.close()
         self._socket.close()
@@ -185,7 +186,7 @@ def _bind(listener: socket.socket, folder: Path) -> None:
 
 
 async def _read(reader: asyncio.StreamReader, long: asyncio.Lock) -> dict[str, Any]:
-    """A request; nothing ends it but its being complete. A long one waits for its turn. Raises `CapeError`."""
+    """Read a request, which ends when it is complete. Long requests queue. Raises `CapeError`."""
     received = bytearray()
     attempts = 0
     async with contextlib.AsyncExitStack() as turn:

@@ -1,6 +1,6 @@
-"""Reading a function's request: small JSON but for one text, which is not parsed, whatever its length.
+"""A parser for a function's request: small JSON with one long text, which is not parsed.
 
-To parse ten megabytes of JSON would hold up the whole runtime, and a function can make it do so again and again.
+Parsing ten megabytes of JSON would block the whole runtime, and a function could cause it repeatedly.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import Any, Final
 from blindsight import strict_json
 
 _SMALL_BYTES: Final = 16 * 1024
-"""Of what is parsed: a request without its long text."""
+"""Of the parsed part: a request without its long text."""
 
 _MAX_QUOTES: Final = 64
 _PLACEHOLDER: Final = b"the long text"
 
 
 def parse(received: bytearray) -> dict[str, Any] | None:
-    """The JSON object that `received` is; None if it is none, or not yet. A long text among `params` is a memoryview.
+    """The JSON object in `received`; None if it is invalid or incomplete. A long text among `params` is a memoryview.
 
-    No view of `received` is left if there is none in the object.
+    The object keeps a view of `received` only for a long text.
     """
     if len(received) <= _SMALL_BYTES:
         return _object(bytes(received))
@@ -43,7 +43,7 @@ def _object(encoded: bytes) -> dict[str, Any] | None:
 
 
 def _longest_between_quotes(received: bytearray) -> tuple[int, int]:
-    """Where the longest stretch between two quotation marks begins and ends; nowhere if there are too many of them."""
+    """The start and end of the longest stretch between two quotation marks; none if there are too many of them."""
     longest = (0, 0)
     at = received.find(b'"')
     for _ in range(_MAX_QUOTES):

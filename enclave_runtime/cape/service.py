@@ -1,4 +1,4 @@
-"""The Cape host as the enclave's server has it: frames in, frames out. The variant without Cape has none."""
+"""The Cape host's interface for the enclave's server: frames in, frames out. The variant without Cape has none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class CapeService:
-    """Sessions, questions about accounts, and ciphertexts for the classifier."""
+    """Sessions, requests about accounts, and ciphertexts for the classifier."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class CapeService:
         writer: asyncio.StreamWriter,
         draining: asyncio.Event,
     ) -> None:
-        """Serve the session that the payload of a CAPE_OPEN begins. Raises `TransportError`, `OSError`."""
+        """Serve the session that the payload of a CAPE_OPEN starts. Raises `TransportError`, `OSError`."""
         await session.serve(self._host, frames.unpack(opening), reader, writer, draining)
 
     async def answer(self, payload: bytes) -> bytes:
@@ -59,9 +59,9 @@ class CapeService:
             return cape.error_frame(error)
 
     def is_ciphertext(self, image: bytes | memoryview) -> bool:
-        """Whether the classifier's input says that it is encrypted for an account."""
+        """Whether the classifier's input is marked as encrypted for an account."""
         return bytes(image[: len(PREFIX)]) == PREFIX
 
     def open(self, value: bytes | memoryview) -> bytes:
-        """Decrypt such an input; takes milliseconds. Raises `CapeError` if it cannot be opened, or may not."""
+        """Decrypt such an input; takes milliseconds. Raises `CapeError` if this fails or is not granted."""
         return self._host.open_classifier_input(value)

@@ -1,4 +1,4 @@
-"""A Cape client's session: nonce and evidence, then inputs and results in their order, on a connection of its own."""
+"""A Cape client's session on a connection of its own: nonce and evidence, then inputs and results in order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from enclave_runtime.cape.quota import Quota, Share
 
 _MAX_WAITING_FRAMES = 8
-"""Frames of a client that are read ahead while one of its inputs is at work."""
+"""Frames of a client that are read ahead while an input is processed."""
 _HANG_UP_LOOK_SECONDS = 1.0
 
 
@@ -40,11 +40,11 @@ async def serve(
     writer: asyncio.StreamWriter,
     draining: asyncio.Event,
 ) -> None:
-    """Serve the session that `opening`, a CAPE_OPEN's fields, begins.
+    """Serve the session that `opening`, a CAPE_OPEN's fields, starts.
 
-    It ends when the gateway hangs up; and once `draining` is set, when no input of its client's is at work.
+    It ends when the gateway closes the connection, or, once `draining` is set, when no input is processed.
 
-    Raises `TransportError` for a gateway that does not keep to the protocol, and `OSError`.
+    Raises `TransportError` for a gateway that violates the protocol, and `OSError`.
     """
     inbox: asyncio.Queue[tuple[FrameKind, bytes]] = asyncio.Queue(_MAX_WAITING_FRAMES)
     line = Line(inbox, writer)
@@ -73,7 +73,7 @@ async def _read_ahead(reader: asyncio.StreamReader, inbox: asyncio.Queue[tuple[F
 
 
 async def _hung_up(writer: asyncio.StreamWriter) -> None:
-    """Wait until the gateway hangs up, though it may have sent more before than is read ahead."""
+    """Wait until the gateway closes the connection, even if it has sent more than is read ahead."""
     poll = select.poll()
     poll.register(writer.get_extra_info("socket").fileno(), select.POLLRDHUP)
     while not poll.poll(0):  # noqa: ASYNC110 -- no event tells of it behind unread bytes
@@ -92,7 +92,7 @@ class _Session:
         self._caller: Account
 
     async def run(self, opening: dict[str, Any]) -> None:
-        """Until cancelled, or until the session cannot go on."""
+        """Run until cancelled, or until the session cannot continue."""
         try:
             match opening:
                 case {"token": str() as token, "record": bytes() as record}:
@@ -106,7 +106,7 @@ class _Session:
             await self._line.read_to_end()
 
     async def close(self) -> None:
-        """End the process and give all back. May be called again."""
+        """End the process and return all quotas. Can be called repeatedly."""
         if self._process is not None:
             await self._process.close()
         if self._function is not None:
@@ -115,7 +115,7 @@ class _Session:
         self._held.close()
 
     async def _route(self, opening: dict[str, Any], token: str) -> None:
-        """The token is verified here, once: what is done with it later in the session was asked for now."""
+        """Verify the token, once: it authorises everything in the session."""
         caller = self._caller
         match opening:
             case {"route": "run", "owner_record": bytes() as owner_record, "function_id": str() as function_id}:
@@ -178,9 +178,10 @@ class _Session:
             await self._result(opened, value, entry.checksum, output)
 
     async def _readable(self, opened: Input, owner: Account, share: Share) -> bytes | memoryview:
-        """The input as the handler gets it: a ciphertext for `owner` decrypted.
+        """The input as the handler gets it, with a ciphertext for `owner` decrypted.
 
-        One for the caller is not: who has seen a token of the caller's could read any with a function of its own.
+        A ciphertext for the caller is not decrypted: a party that has seen the caller's token could read any with its
+        own function.
         """
         if not is_ciphertext(opened.value):
             return opened.value
@@ -272,7 +273,7 @@ class _Session:
         await self._line.wait_for_end()
 
     async def _explain(self, error: ExplainedError, opened: Input) -> None:
-        """Tell the client that sealed the input, and no other party, how its code failed on it."""
+        """Send the traceback to the client that encrypted the input, unreadable to other parties."""
         traceback = tracebacks.sealed(opened.traceback_key, error.traceback) if error.traceback else None
         await self._line.text(messages.error(str(error), **({"traceback": traceback} if traceback else {})))
         await self._line.wait_for_end()
@@ -285,7 +286,7 @@ class _Session:
             await threads.BUNDLES.run(bundle.update, content)
 
     async def _input(self, share: Share) -> Input:
-        """The next input, opened. Raises `CapeError`; the message has been read whole all the same."""
+        """Read and decrypt the next input. Raises `CapeError` after reading the whole message."""
         part, last = pieces.split(await self._line.next(FrameKind.CAPE_INPUT))
         if last:
             return await self._inputs.open(part)
@@ -309,7 +310,7 @@ class _Session:
     async def _result(
         self, opened: Input, value: bytes | memoryview, function: bytes, output: bytes | memoryview
     ) -> None:
-        """Answer the input that was `opened`; the handler got it as `value`, decrypted."""
+        """Send the answer to the input that was `opened`; the handler got it as `value`, decrypted."""
         checksums = await threads.OPENING.run(messages.Checksums.of, value, function, output)
         answered = messages.Answered(self._inputs.public_key, opened.sealed_sha256)
         await self._line.long_text(messages.result(output, checksums, self._host.result_key, answered))

@@ -1,4 +1,4 @@
-"""Loaded processes in reserve, so that a client need not wait while its function is loaded."""
+"""Spare processes with loaded functions, so that a client need not wait for loading."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _STARTS = 2
-"""Processes that are started at once. A client's own never waits for more than one in reserve."""
+"""Processes that are started at once. A client's own process waits for at most one spare."""
 
 
 @dataclass
 class _Shelf:
-    """The reserve of one function."""
+    """The spare processes of one function."""
 
     processes: deque[HandlerProcess] = field(default_factory=deque)
     filling: asyncio.Task[None] | None = None
@@ -34,9 +34,9 @@ class _Shelf:
 
 
 class Spares:
-    """Keeps `count` fresh processes of each function that is in use, for `idle_seconds` after the last was taken.
+    """Keeps `count` new processes of each function in use, for `idle_seconds` after the last was taken.
 
-    At most `functions` functions have a reserve: those whose processes were taken last.
+    At most `functions` functions have spares: those used last.
     """
 
     def __init__(self, count: int = 1, *, functions: int = 32, idle_seconds: float = 600.0) -> None:
@@ -50,11 +50,7 @@ class Spares:
         self._closed = False
 
     async def take(self, code: Path, start: Start) -> HandlerProcess:
-        """An unused process of the function in `code`. It belongs to the caller, who closes it.
-
-        `start` starts one; it is kept for the replacement. Raises what `start` does, `CapeError`
-        (`enclave_unavailable`) after `close`.
-        """
+        """A new process of the function in `code`, which the caller has to close."""
         if self._closed:
             raise CapeError("enclave_unavailable", "the enclave is shutting down")
         shelf = self._shelves.setdefault(code, _Shelf())

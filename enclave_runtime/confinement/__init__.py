@@ -1,1 +1,3 @@
-"""What untrusted code runs in: a promise, the kernel's layers that keep it, and one harness for every such process."""
+"""Confinement of untrusted code: its restrictions, the kernel's layers that enforce them, and one harness for all
+confined processes.
+"""

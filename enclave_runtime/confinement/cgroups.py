@@ -1,6 +1,7 @@
-"""Control groups: one bound on memory and tasks for a process and all that it starts, files in memory included.
+"""Control groups: one limit on memory and tasks for a process with its children, including files in memory.
 
-See cgroups(7). Both versions are spoken: enclaves' kernels mount either. A group of the runtime's own bounds them all.
+See cgroups(7). Both versions are supported, because enclaves' kernels mount either. A group of the runtime contains
+them all.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "blindsight-"
 _LEAF: Final = "blindsight-runtime"
-"""Where processes go that are in the way: in version 2 only the topmost group may hold processes beside groups."""
+"""Group for other processes: in version 2 only the topmost group can contain both processes and groups."""
 _REMOVE_SECONDS: Final = 5.0
 _REMOVE_PAUSE: Final = 0.01
 
@@ -38,18 +39,18 @@ _OPTIONAL: Final[dict[int, tuple[tuple[str, str], ...]]] = {
 
 
 class Group:
-    """A group of one process and all that it starts. Its folder exists in each of the version's hierarchies."""
+    """The group of one process and its children. Its folder exists in each of the version's hierarchies."""
 
     def __init__(self, folders: tuple[Path, ...]) -> None:
         self._folders = folders
 
     def add(self, pid: int) -> None:
-        """Put a process into it; blocks for some milliseconds. Raises `OSError`."""
+        """Move a process into it; blocks for some milliseconds. Raises `OSError`."""
         for folder in self._folders:
             (folder / "cgroup.procs").write_text(str(pid), encoding="ascii")
 
     def remove(self) -> None:
-        """End what still runs in it, and delete it; what will not go is removed at the runtime's next start."""
+        """End the processes in it, and delete it. If that fails, the runtime's next start removes it."""
         until = time.monotonic() + _REMOVE_SECONDS
         for folder in self._folders:
             while not _removed(folder) and time.monotonic() < until:
@@ -58,10 +59,10 @@ class Group:
 
 
 class Groups:
-    """Makes groups below one of the runtime's own. Used in threads."""
+    """Creates groups below the runtime's own. Used in threads."""
 
     def __init__(self, total_bytes: int, *, proc: Path = Path("/proc")) -> None:
-        """`total_bytes` bounds the memory of all groups together. Raises `LayerUnavailable`."""
+        """`total_bytes` limits the memory of all groups together. Raises `LayerUnavailable`."""
         self._count = 0
         refused: OSError = FileNotFoundError(errno.ENOENT, "no control groups are mounted")
         for hierarchy in mounted.hierarchies(proc / "self", root=os.geteuid() == 0):
@@ -97,7 +98,7 @@ class Groups:
             raise
 
     def make(self, *, memory_bytes: int, tasks: int) -> Group:
-        """A group with these bounds. Raises `OSError`."""
+        """Create a group with these limits. Raises `OSError`."""
         self._count += 1
         folders = {name: folder / str(self._count) for name, folder in self._folders.items()}
         group = Group(tuple(dict.fromkeys(folders.values())))
@@ -111,7 +112,7 @@ class Groups:
         return group
 
     def close(self) -> None:
-        """Remove the runtime's own group, and those below it."""
+        """Remove the runtime's group, and those below it."""
         for folder in dict.fromkeys(self._folders.values()):
             for inner in _below(folder):
                 Group((inner,)).remove()
@@ -130,7 +131,7 @@ class Groups:
 
 
 def _make_room(base: Path, hierarchy: Hierarchy) -> None:
-    """Let groups below `base` have the controllers. Raises `OSError`."""
+    """Enable the controllers for groups below `base`. Raises `OSError`."""
     try:
         _delegate(base, tuple(hierarchy.folders))
     except OSError as error:
@@ -187,7 +188,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _remove_left_behind(base: Path, proc: Path) -> None:
-    """Remove the groups of runtimes that were killed."""
+    """Remove the groups of killed runtimes."""
     for folder in _below(base):
         tag = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if folder.name.startswith(_PREFIX) and leftover.is_gone(tag, proc):

@@ -1,7 +1,7 @@
-"""The confined process's side of the harness: it takes its plan from the runtime, obeys it and then serves calls.
+"""The confined process's side of the harness: it reads its plan from the runtime, confines itself and serves calls.
 
-A program begins with `channel = child.begin(descriptor)` and goes on with `child.serve`. All that it needs of ours is
-imported before: afterwards only the system's libraries and its own folder are in reach.
+A program starts with `channel = child.begin(descriptor)` and continues with `child.serve`. It imports all modules of
+the runtime before: afterwards it can only access the system's libraries and its own folder.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Channel:
 
 
 def begin(descriptor: int) -> tuple[Channel, Plan]:
-    """Confine the calling process as the runtime says. Does not return if it cannot be: the runtime is told why."""
+    """Confine the calling process according to the runtime's plan. If that fails, reports the reason to the runtime and
+    exits.
+    """
     hardening.ignore_interrupts()
     hardening.die_with_parent()
     channel = Channel(descriptor)
@@ -68,7 +70,8 @@ def serve(
 ) -> int:
     """Load a function and answer calls with it until the runtime closes the channel.
 
-    `load` returns what makes a call's encoded answer; `load_error` makes the words and the body for what it raises.
+    `load` returns the function that creates a call's encoded answer; `load_error` creates message and body for its
+    exceptions.
     """
     try:
         answer = load()
@@ -85,5 +88,5 @@ def serve(
 
 
 def import_from(folder: Path) -> None:
-    """Let the function's own modules be found first."""
+    """Give the function's own modules precedence."""
     sys.path.insert(0, str(folder))

@@ -1,4 +1,4 @@
-"""The folder that a confined process works in: made and filled by itself, removed by the runtime."""
+"""The working folder of a confined process: the process creates and fills it, the runtime removes it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COPIED_FILE_BYTES: Final = 256 * 1024
-"""Larger files are links to the function's own, which nothing may write: memory is what they are in."""
+"""Larger files are links to the function's own, which is read-only, because copies would take memory."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def fill(working: Path, code: Path | None) -> None:
-    """Make `working`, from `code` if that is given. Raises `OSError`."""
+    """Create `working`, from `code` if given. Raises `OSError`."""
     working.mkdir(mode=0o700)
     if code is not None:
         for folder, _, files in os.walk(code):
@@ -29,7 +29,7 @@ def fill(working: Path, code: Path | None) -> None:
 
 
 def give(place: Path, user: int) -> None:
-    """Make the folder and all in it the user's. Raises `OSError`."""
+    """Make the user the owner of the folder and its contents. Raises `OSError`."""
     # From the bottom: without CAP_DAC_OVERRIDE, what lies in another's private folder is out of reach.
     for folder, _, files in os.walk(place, topdown=False):
         for path in (*(os.path.join(folder, name) for name in files), folder):  # noqa: PTH118 -- many, and hot
@@ -37,9 +37,10 @@ def give(place: Path, user: int) -> None:
 
 
 def remove(place: Path) -> None:
-    """Delete the folder and all in it, after its process has ended.
+    """Delete the folder and its contents, after its process has ended.
 
-    Functions can nest folders deeper than recursion, open files and paths go: this has one folder open at a time.
+    Functions can nest folders deeper than the limits for recursion, open files and paths: this keeps only one folder
+    open.
     """
     with contextlib.suppress(OSError):  # The function's own folder may be removed at the same time, with this in it.
         here = os.open(place, _FOLDER)

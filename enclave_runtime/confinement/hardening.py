@@ -1,4 +1,4 @@
-"""What processes that hold or handle secrets do first. Standard library only."""
+"""First measures of processes that hold or handle secrets. Standard library only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def close_memory() -> None:
 
 
 def die_with_parent() -> None:
-    """End when the parent does. A change of user ids undoes this."""
+    """Request a signal when the parent ends. A change of user ids cancels this."""
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -31,7 +31,7 @@ def ignore_interrupts() -> None:
 
 
 def silence() -> None:
-    """Close standard input, output and error to the function: what it prints reaches no log."""
+    """Close standard input, output and error for the function, so that printed text reaches no log."""
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

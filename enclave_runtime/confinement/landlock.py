@@ -1,8 +1,8 @@
-"""Landlock: what the calling process, and all that it starts, may still reach. See landlock(7).
+"""Landlock: restricts the files and sockets of the calling process and its children. See landlock(7).
 
-Landlock covers opening, making, renaming and removing files, cutting them short (since ABI 3), TCP (4), devices'
-ioctl (5), signals and abstract sockets of processes outside (6), and sockets by path (9). It does not cover changes of
-mode, owner, times and attributes, or watches, which `seccomp` does; nor `stat`, which only namespaces do.
+Landlock covers opening, creating, renaming and removing files, truncating them (since ABI 3), TCP (4), devices' ioctl
+(5), signals and abstract sockets of processes outside (6), and sockets by path (9). It does not cover changes of mode,
+owner, times and attributes, or watches, which `seccomp` does, nor `stat`, which only namespaces do.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ USE: Final = READ | _WRITE_FILE
 OWN: Final = (
     RUN | _WRITE_FILE | _TRUNCATE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _REFER
 )  # fmt: skip
-"""Everything with files and folders; no devices, pipes, links or sockets."""
+"""All operations on files and folders, except creating devices, pipes, links or sockets."""
 PRIVATE: Final = OWN | _MAKE_SOCK | _MAKE_FIFO | _MAKE_SYM | 1 << 16
-"""The same and more, where no other process can come across what is made."""
+"""The same and more, for folders that other processes cannot access."""
 CONNECT: Final = 1 << 16
-"""To sockets in a folder. Kernels before ABI 9 do not ask, and let a process connect to any whose path it knows."""
+"""To sockets in a folder. Kernels before ABI 9 do not check this: a process can connect to any socket whose path it
+knows."""
 
 _FS_BY_ABI: Final = ((1, (1 << 13) - 1), (2, _REFER), (3, _TRUNCATE), (5, 1 << 15), (9, 1 << 16))
 """File rights, and the ABI since which the kernel knows them."""
@@ -63,7 +64,7 @@ class _PathBeneath(ctypes.Structure):
 
 
 def abi() -> int:
-    """The running kernel's version of Landlock; 0 if it has none, or has it switched off."""
+    """The running kernel's version of Landlock; 0 if it has none or disables it."""
     try:
         return libc.syscall(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)
     except OSError:
@@ -71,7 +72,7 @@ def abi() -> int:
 
 
 class Ruleset:
-    """What will be allowed. Use `with`; `restrict` applies it to the calling thread for good."""
+    """A set of permissions. Use `with`; `restrict` applies it to the calling thread permanently."""
 
     def __init__(self, allowed: Mapping[Path, int], version: int) -> None:
         """`allowed`: rights by path, for it and all beneath it; paths that do not exist are skipped.

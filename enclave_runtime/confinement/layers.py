@@ -1,9 +1,9 @@
-"""The promise that confinement keeps, and the kernel's layers that can keep it.
+"""The restrictions of confined code, and the kernel's layers that can enforce them.
 
-The promise: untrusted code reaches no network, no file but the system's libraries and its own folder, no process but
-its own, no capability and no device of the enclave; and memory, files and processes that it takes are bounded. Each
-part can be kept by more than one layer, since kernels differ: an enclave of AWS has namespaces and cgroups but no
-Landlock, a container without privileges has Landlock and nothing else.
+Untrusted code has no access to the network, to files other than the system's libraries and its own folder, to other
+processes, to capabilities or to devices of the enclave; and its memory, files and processes are limited. More than one
+layer can enforce each restriction, because kernels differ: an AWS enclave has namespaces and cgroups but no Landlock, a
+container without privileges has only Landlock and seccomp.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ SECCOMP: Final = "seccomp"
 ALL: Final = (IDS, NAMESPACES, CGROUP, LANDLOCK, SECCOMP)
 
 SIGNALS_ABI: Final = 6
-"""The first Landlock that keeps signals and abstract sockets inside (Linux 6.12)."""
+"""The first Landlock that restricts signals and abstract sockets (Linux 6.12)."""
 SOCKETS_ABI: Final = 9
-"""The first that asks before a process connects to a socket by its path."""
+"""The first that checks connections to sockets by path."""
 
 
 @dataclass(frozen=True)
 class Layers:
-    """What is in force around a process.
+    """The layers in force around a process.
 
-    `ids`: a user id of its own, which takes a runtime that is root. `namespaces`: mount, process, network, IPC and host
-    name; `user_namespace` if they were made without being root. `landlock`: the kernel's ABI, 0 for none.
+    `ids`: a user id of its own, which requires a runtime that is root. `namespaces`: mount, process, network, IPC and
+    host name; `user_namespace` if they were created without being root. `landlock`: the kernel's ABI, 0 for none.
     """
 
     ids: bool = False
@@ -48,11 +48,11 @@ class Layers:
 
     @property
     def one_process(self) -> bool:
-        """Whether processes may make no others: without a cgroup only so is their memory bounded as a whole."""
+        """Whether processes cannot create others: without a cgroup only this limits their total memory."""
         return not self.cgroup
 
     def gaps(self, *, root: bool) -> tuple[str, ...]:
-        """The parts of the promise that these layers do not keep, one line each; `root`: the runtime's user is root."""
+        """The restrictions that these layers do not enforce, one line each; `root`: the runtime's user is root."""
         parts = (
             (self.seccomp, "network: sockets are not refused (no seccomp)"),
             (self.namespaces or self.landlock > 0, "files: those outside can be opened (no namespaces, no Landlock)"),
@@ -87,7 +87,7 @@ class Layers:
 
 
 class LayerUnavailable(Exception):
-    """The kernel refuses `layer`. The process may be confined in part: it must not go on."""
+    """The kernel refuses `layer`. The process may be partly confined: it must not continue."""
 
     def __init__(self, layer: str, reason: str) -> None:
         super().__init__(f"{layer}: {reason}")

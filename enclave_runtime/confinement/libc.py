@@ -1,4 +1,4 @@
-"""The C library, where Python has no function of its own."""
+"""C library functions that Python lacks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def prctl(option: int, *arguments: int) -> int:
 
 
 def syscall(number: int, *arguments: object) -> int:
-    """syscall(2) with whole numbers, `ctypes` values, references or None. Raises `OSError`."""
+    """syscall(2) with integers, `ctypes` values, references or None. Raises `OSError`."""
     words = (ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments)
     return _checked(int(_libc.syscall(ctypes.c_long(number), *words)))
 

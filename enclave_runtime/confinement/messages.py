@@ -17,12 +17,12 @@ MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 
 
 def encode(header: dict[str, Any], body: bytes = b"") -> bytes:
-    """One message, ready to be written. Raises `ValueError`, `TypeError` for a header that is too long or not JSON."""
+    """Encode one message. Raises `ValueError`, `TypeError` for a header that is too long or not JSON."""
     return head(header, len(body)) + body
 
 
 def head(header: dict[str, Any], body_bytes: int) -> bytes:
-    """What comes before a body of that many bytes. Raises as `encode`."""
+    """The bytes before a body of that length. Raises as `encode`."""
     encoded = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
     if len(encoded) > MAX_HEADER_BYTES:
         raise ValueError("a message's header is too long")
@@ -42,7 +42,7 @@ def read(stream: IO[bytes], *, max_body_bytes: int = MAX_BODY_BYTES) -> tuple[di
 
 
 def lengths(prefix: bytes, *, max_body_bytes: int = MAX_BODY_BYTES) -> tuple[int, int]:
-    """The lengths that `prefix` announces. Raises `ValueError` if they are impossible."""
+    """The lengths in `prefix`. Raises `ValueError` if they are impossible."""
     header_bytes, body_bytes = PREFIX.unpack(prefix)
     if header_bytes > MAX_HEADER_BYTES or body_bytes > max_body_bytes:
         raise ValueError("a message announces an impossible length")

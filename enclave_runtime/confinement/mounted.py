@@ -1,4 +1,4 @@
-"""Where control groups can be made: which version is mounted, and where in it this process is.
+"""Detection of mounted control groups: the version, and this process's group.
 
 See proc(5), cgroups(7).
 """
@@ -19,9 +19,9 @@ _CONTROLLERS: Final = (_NEEDED, "pids")
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """A place for groups: the folder for each controller, which in version 2 is one and the same.
+    """A place for groups: the folder for each controller, which in version 2 is the same for all.
 
-    `ours`: all processes in it belong to the runtime's container, or are the runtime itself, and may be moved.
+    `ours`: all processes in it belong to the runtime's container, or are the runtime itself, and can be moved.
     """
 
     version: int
@@ -30,7 +30,9 @@ class Hierarchy:
 
 
 def hierarchies(process: Path, *, root: bool) -> Iterator[Hierarchy]:
-    """The places to try, best first. `process` is its folder in /proc; `root`: its user is. Raises no error."""
+    """The places to try, best first. `process` is its folder in /proc; `root`: its user is root. Raises no
+    exception.
+    """
     places = _places(process)
     if _NEEDED in places:
         yield Hierarchy(1, {name: mount / own for name, (mount, own) in places.items() if name in _CONTROLLERS})

@@ -1,7 +1,7 @@
-"""Namespaces: a root directory, processes, a network, IPC and a host name of the process's own.
+"""Namespaces: a separate root directory, process ids, network, IPC and host name.
 
 See namespaces(7), mount_namespaces(7), user_namespaces(7), pivot_root(2). Needs root, as inside an enclave, or a kernel
-that lets users make user namespaces.
+that permits user namespaces for users.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ _KEPT_FLAGS: Final = (
     (os.ST_NODIRATIME, libc.MS_NODIRATIME),
     (os.ST_RELATIME, libc.MS_RELATIME),
 )
-"""Of statvfs and of mount: a user namespace may not take off what the mount's maker forbade, so that is said again."""
+"""Flags of statvfs and of mount: a user namespace cannot remove restrictions of an existing mount, so they are
+repeated."""
 
 
 def enter(plan: Plan) -> None:
-    """Give the calling process, which has one thread, a world of its own.
+    """Move the calling process, which has one thread, into new namespaces.
 
-    Returns in a new process, the first of its process namespace; the calling one waits, and ends as that does. Raises
-    `LayerUnavailable`.
+    Returns in a new process, the first of its process namespace; the calling one waits, and exits with the same status.
+    Raises `LayerUnavailable`.
     """
     user, group = os.getuid(), os.getgid()
     flags = _ALWAYS | (_NEWUSER if plan.layers.user_namespace else 0)
@@ -103,13 +104,13 @@ def _change_root(plan: Plan) -> None:
 
 
 def _keep_mounts_to_itself() -> None:
-    """What is mounted from here on shows nowhere else."""
+    """Keep further mounts invisible to other processes."""
     try:
         libc.mount(None, "/", None, libc.MS_REC | libc.MS_PRIVATE)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        # The root directory is no mount, as after chroot(2): then those below it that others share, one by one.
+        # The root directory is not a mount, as after chroot(2): then those below it that others share, one by one.
         for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
             before, _, _ = line.partition(" - ")
             if " shared:" in before:
@@ -117,7 +118,7 @@ def _keep_mounts_to_itself() -> None:
 
 
 def _lend(root: Path, source: str, flags: int) -> None:
-    """Show the file or folder `source` at the same path inside; a link is copied as one. Missing ones are left out."""
+    """Mount the file or folder `source` at the same path inside; a link is copied. Missing ones are skipped."""
     target = _inside(root, source)
     try:
         status = os.lstat(source)
@@ -144,7 +145,7 @@ def _lend(root: Path, source: str, flags: int) -> None:
 
 
 def _lend_packages(root: Path, plan: Plan) -> None:
-    """Cover the folders of packages, and lend some of what is in them."""
+    """Hide the folders of packages, and mount some of their contents."""
     flags = libc.MS_NOSUID | libc.MS_NODEV
     covered = [target for folder in plan.package_folders if (target := _inside(root, folder)).is_dir()]
     for target in covered:
@@ -156,7 +157,7 @@ def _lend_packages(root: Path, plan: Plan) -> None:
 
 
 def _make_proc(root: Path) -> None:
-    """This process namespace's own; where the kernel refuses that, as in containers, a few of the system's files."""
+    """A /proc of this process namespace; if the kernel refuses it, as in containers, some of the system's files."""
     proc = _inside(root, "/proc")
     proc.mkdir(exist_ok=True)
     hardened = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC
@@ -181,7 +182,7 @@ def _make_proc(root: Path) -> None:
 
 
 def _make_accounts(root: Path, plan: Plan) -> None:
-    """The password and group files, of the process's own user alone."""
+    """Password and group files with only the process's own user."""
     user = os.getuid() if plan.user is None else plan.user
     group = os.getgid() if plan.user is None else plan.user
     etc = _inside(root, "/etc")
@@ -191,7 +192,7 @@ def _make_accounts(root: Path, plan: Plan) -> None:
 
 
 def _outermost(paths: tuple[str, ...]) -> list[str]:
-    """Without those that lie inside another, which are lent with it."""
+    """Without paths inside another one, which are mounted with it."""
     kept: list[str] = []
     for path in sorted(dict.fromkeys(paths), key=len):
         if not any(Path(path).is_relative_to(other) and not Path(other).is_symlink() for other in kept):

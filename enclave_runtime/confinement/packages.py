@@ -1,7 +1,7 @@
-"""Which installed packages a confined process may import: a few, wherever they lie, and none of the others.
+"""The installed packages that a confined process can import.
 
-The runtime needs more of them than functions are promised, and a development machine has hundreds. A function that came
-to rely on one would break on the next host. Standard library only.
+The runtime needs more packages than functions are promised, and a development machine has hundreds. A function that
+depended on another package would fail on the next host. Standard library only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PROMISED: Final = {
     "onnxruntime": ("onnxruntime", "onnxruntime.libs"),
     "pillow": ("PIL", "pillow.libs"),
 }
-"""Distributions, and what they install at the top of a folder of packages, beside their metadata."""
+"""Distributions, and their entries in a folder of packages, besides their metadata."""
 
 FOLDERS: Final = ("site-packages", "dist-packages")
 """How interpreters call a folder of packages."""
@@ -32,7 +32,7 @@ _OWN_FOLDER: Final = ".packages/site-packages"
 
 @functools.cache
 def promised() -> tuple[str, ...]:
-    """The real paths of what belongs to `PROMISED`, as this process would import them."""
+    """The real paths of the entries of `PROMISED`, as this process would import them."""
     found: dict[str, str] = {}
     for folder in map(Path, filter(_holds_packages, sys.path)):
         for distribution, names in PROMISED.items():
@@ -45,7 +45,7 @@ def promised() -> tuple[str, ...]:
 
 @functools.cache
 def folders() -> tuple[str, ...]:
-    """The real paths of all folders of packages that lie in what is lent, or on this process's path."""
+    """The real paths of all folders of packages that are visible to the process, or on this process's path."""
     bases = dict.fromkeys(map(os.path.realpath, (sys.prefix, sys.base_prefix, "/usr", "/usr/local")))
     lying = (str(path) for base in bases for path in Path(base).glob("lib*/python*/*-packages"))
     named = filter(_holds_packages, (*lying, *sys.path))
@@ -53,10 +53,10 @@ def folders() -> tuple[str, ...]:
 
 
 def reachable(working: str, entries: Sequence[str], *, listed: bool) -> list[str]:
-    """The folders in which a process finds `entries`, for its `sys.path`.
+    """The folders for `sys.path` in which a process finds `entries`.
 
-    `listed`: their own folders show them and nothing else. Otherwise a folder beside `working` is made, with links.
-    Raises `OSError`.
+    `listed`: their own folders show only these. Otherwise a folder with links is created beside `working`. Raises
+    `OSError`.
     """
     if listed:
         return list(dict.fromkeys(str(Path(entry).parent) for entry in entries))
@@ -68,14 +68,15 @@ def reachable(working: str, entries: Sequence[str], *, listed: bool) -> list[str
 
 
 def own_folder(working: str) -> Path:
-    """Where `reachable` makes links for the process that works in `working`."""
+    """The folder in which `reachable` creates links for the process that works in `working`."""
     return Path(working + _OWN_FOLDER)
 
 
 def narrow(found_in: Iterable[str]) -> None:
-    """Leave the calling process, and interpreters that it starts, the standard library and what is in `found_in`.
+    """Restrict the calling process, and interpreters that it starts, to the standard library and the contents of
+    `found_in`.
 
-    Modules of others that are loaded stay in use by those who have them, and cannot be imported any more.
+    Other modules that are already loaded stay usable by the code that imported them, but cannot be imported any more.
     """
     path = [each for each in sys.path if _is_standard(each)] + list(found_in)
     sys.path[:] = path

@@ -1,4 +1,4 @@
-"""What one confined process gets: paths, user, limits, layers. The runtime writes it, the process obeys it."""
+"""The plan of one confined process: paths, user, limits, layers. The runtime writes it, the process applies it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MAX_TASKS: Final = 256
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one process and all that it starts."""
+    """Resource limits of one process with its children."""
 
     memory_bytes: int
     file_bytes: int
-    """In all files, shared memory included; where nothing bounds their sum, in each."""
+    """Of all files together, including shared memory; of each file if no layer limits the sum."""
     tasks: int = MAX_TASKS
     nice: int = 0
 
@@ -29,9 +29,9 @@ class Limits:
 class Plan:
     """Absolute paths, the same inside and outside.
 
-    `read_only` folders and `sockets` are lent to the process. `writable` folders are, too: what it writes there stays.
-    `working` is made for it, filled from `copied` if that is given, and private to it. `hidden` folders are never lent,
-    not even with one that contains them. Of `package_folders`, those of installed packages, only `packages` are lent.
+    `read_only` folders and `sockets` are visible to the process, and so are `writable` folders, whose changes persist.
+    `working` is created for it, filled from `copied` if given, and private to it. `hidden` folders are never visible,
+    even inside a visible one. Of `package_folders`, those of installed packages, only `packages` are visible.
     """
 
     layers: Layers
@@ -49,7 +49,9 @@ class Plan:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Those it may use: one that hands out memory which no limit counts only where a control group does."""
+        """Permitted devices. Those that hand out memory which no limit counts are permitted only with a control
+        group.
+        """
         return tuple(path for path in system.DEVICES if path != "/dev/zero" or not self.layers.one_process)
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,7 +59,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """The plan that `to_dict` wrote, after a way through JSON."""
+        """Parse the output of `to_dict` after JSON."""
         given: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
         }

@@ -1,4 +1,4 @@
-"""Giving up what root has: capabilities and the user id. See capabilities(7), setresuid(2)."""
+"""Dropping privileges: capabilities and the user id. See capabilities(7), setresuid(2)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 
 def no_new_privileges() -> None:
-    """No program that is started from now on gains any. Raises `OSError`."""
+    """Keep programs that are started from now on from gaining privileges. Raises `OSError`."""
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def drop(user: int | None) -> None:
-    """Become `user`, if given, and have no capabilities: root without them is a user like others.
+    """Change to `user`, if given, and drop all capabilities.
 
-    Raises `OSError`, and `LayerUnavailable` if the user cannot be taken on.
+    Raises `OSError`, and `LayerUnavailable` if the user cannot be changed.
     """
     libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     with contextlib.suppress(OSError):  # EINVAL past the last one; EPERM to who has no CAP_SETPCAP.

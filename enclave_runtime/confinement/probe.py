@@ -1,4 +1,4 @@
-"""Trying to confine a process that then ends: what a kernel says it has and what it grants are two things."""
+"""A test that confines a short-lived process, because a kernel can refuse what it announces."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _LIMITS = Limits(memory_bytes=1 << 30, file_bytes=1 << 20)
 
 
 def attempt(warden: Warden) -> tuple[str, str] | None:
-    """The layer that is refused, and why; None if all that the warden wants can be had. The caller has one thread.
+    """The refused layer and the reason; None if the kernel grants everything that the warden wants. The caller has one
+    thread.
 
-    Raises `OSError` and `ProducerError` if it cannot even be tried.
+    Raises `OSError` and `ProducerError` if the test itself fails.
     """
     with ExitStack() as stack:
         place = new_place(archive.memory() or Path(tempfile.gettempdir()))

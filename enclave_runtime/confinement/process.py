@@ -29,23 +29,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PATIENCE_SECONDS: Final = 0.2
-"""For a process that has closed its channel, and so most likely ends: its exit status is for the log."""
+"""Time for a process that has closed its channel to end, so that the log can contain its exit status."""
 
 _END_SECONDS: Final = 5.0
-"""In which a process that was told to end all others has done so; it needs some milliseconds."""
+"""Time for a process to end all others when told so; it needs some milliseconds."""
 
 
 class ProcessLost(Exception):
-    """The process ended, was ended, or did not keep to the messages."""
+    """The process has ended, was ended, or violated the protocol."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to run: a module of ours, and what it may use. Paths are absolute.
+    """The program to run: a module of the runtime, and its resources. Paths are absolute.
 
-    `name` is that of the working folder, which is filled from `copied`. `environment` is all that it gets: the
-    runtime's own may hold secrets. `max_header_bytes` and `max_body_bytes` bound what it answers; its
-    headers are read in the event loop.
+    `name` is that of the working folder, which is filled from `copied`. `environment` is its whole environment, because
+    the runtime's own can contain secrets. `max_header_bytes` and `max_body_bytes` limit its answers; the event loop
+    parses its headers.
     """
 
     module: str
@@ -62,10 +62,10 @@ class Program:
 
 
 class ConfinedProcess:
-    """A started process. `close` has to be called in any case."""
+    """A started process. Always call `close`."""
 
     def __init__(self, warden: Warden, place: Path, program: Program) -> None:
-        """`place` is a fresh folder of `new_place`, which `close` removes."""
+        """`place` is a new folder from `new_place`, which `close` removes."""
         self._warden = warden
         self._program = program
         self.place = place
@@ -142,7 +142,7 @@ class ConfinedProcess:
         return await self.receive()
 
     async def receive(self) -> tuple[dict[str, Any], bytes | memoryview]:
-        """Its next message, of which only the form is checked. Raises `ProcessLost`."""
+        """Its next message; only the form is checked. Raises `ProcessLost`."""
         try:
             prefix = await self._reader.readexactly(messages.PREFIX.size)
             header_bytes, body_bytes = messages.lengths(prefix, max_body_bytes=self._program.max_body_bytes)
@@ -161,7 +161,7 @@ class ConfinedProcess:
         return await asyncio.shield(self._end)
 
     async def kill(self) -> None:
-        """End it and all that it started, and reap it. May be called again."""
+        """End it with its children, and reap it. Can be called repeatedly."""
         if self._end.done():
             return
         if not self._warden.layers.namespaces:
@@ -182,7 +182,7 @@ class ConfinedProcess:
                 timer.cancel()
 
     async def close(self) -> None:
-        """End it, and remove what was made for it. May be called again."""
+        """End it, and remove its folder and group. Can be called repeatedly."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._resources.aclose())
         await finish(self._closing)
@@ -225,7 +225,7 @@ class ConfinedProcess:
 
 
 def new_place(parent: Path) -> Path:
-    """A fresh folder. Its name cannot be guessed: without namespaces a socket is safe only by its path.
+    """A new folder with an unguessable name: without namespaces only the path protects a socket.
 
     Raises `OSError`.
     """
@@ -243,7 +243,7 @@ async def _remove(making: asyncio.Future[Group | None]) -> None:
 
 
 async def finish(work: asyncio.Task[T]) -> T:
-    """Wait until `work` is done, also when cancelled meanwhile; then the cancellation is raised."""
+    """Wait until `work` is done, even if cancelled meanwhile; then raise the cancellation."""
     interruption: asyncio.CancelledError | None = None
     while not work.done():
         try:

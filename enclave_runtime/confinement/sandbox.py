@@ -1,7 +1,7 @@
-"""Confining the calling process for good, and all that it will start, by a plan's layers.
+"""Permanent confinement of the calling process and its children, by a plan's layers.
 
-The order matters: a world of its own first, which takes privileges; then its folder; then the privileges go; then the
-filters, which nothing that follows can lift.
+The order matters: first namespaces, which require privileges; then the folder; then privileges are dropped; then the
+filters, which later steps cannot remove.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 _MAX_STACK_BYTES: Final = 64 << 20
 _MAX_LOCKED_BYTES: Final = 8 << 20
 _CODE_BYTES: Final = 1 << 30
-"""Of address space for libraries and for what is reserved but never used, beside a process's memory."""
+"""Of address space for libraries and for reserved, unused memory, besides a process's memory."""
 _SHARED_TASKS: Final = 4096
-"""Of the runtime's own user, whatever it runs, where confined processes share it and nothing counts theirs alone."""
+"""Of the runtime's own user in total, where confined processes share it and nothing counts them separately."""
 
 
 def confine(plan: Plan) -> list[str]:
-    """Confine the calling process, which must have one thread only. Returns the folders in which its packages are.
+    """Confine the calling process, which must have a single thread. Returns the folders of its packages.
 
-    With namespaces it returns in another process; the calling one waits for that, and ends as it does. Raises
-    `LayerUnavailable`: the process may then be confined in part.
+    With namespaces it returns in another process; the calling one waits for that, and exits with its status. Raises
+    `LayerUnavailable`: the process may then be partly confined.
     """
     # What another thread does would stay outside.
     if len(list(Path("/proc/self/task").iterdir())) > 1:
@@ -156,7 +156,7 @@ def _seccomp(plan: Plan) -> None:
 
 @contextlib.contextmanager
 def _refusals(layer: str) -> Iterator[None]:
-    """The kernel's refusal in the block is that of `layer`."""
+    """Convert the kernel's errors in the block to a refusal of `layer`."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The system call filter: what Landlock does not cover. See seccomp(2) and bpf(4).
+"""The system call filter, for operations that Landlock does not cover. See seccomp(2) and bpf(4).
 
 Calls are allowed unless they are listed here, or are newer than this list.
 """
@@ -29,22 +29,22 @@ _LOAD, _AND, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45
 _ALLOW = 0x7FFF0000
 _KILL = 0x80000000
 _IGNORE = 0x00050000
-"""Nothing happens, and the caller is told that it did."""
+"""The call does nothing and returns success."""
 _REFUSE = _IGNORE | errno.EPERM
 _UNKNOWN = _IGNORE | errno.ENOSYS
 
 _FIRST_UNKNOWN = 463
-"""The first call that was not considered for this list. The numbers of x32 are above it, too."""
+"""The first call that this list does not consider. The numbers of x32 are above it, too."""
 
 _AF_UNIX = 1
 _NEW_NAMESPACES = 0x7E020000
 _NEW_THREAD = 0x00010000
 _OWNER_COMMANDS = ((8, 15), (0x8901, 0x8902))
-"""Of fcntl and ioctl: who gets a file's SIGIO."""
+"""Of fcntl and ioctl: the receiver of a file's SIGIO."""
 _LEASE, _NOTIFY = 1024, 1026
 """Of fcntl: a lease on a file outside holds up a process that opens it; a notification tells of changes to folders."""
 _SHARED_ANONYMOUS = 0x21
-"""Flags of mmap: memory that no limit on data counts."""
+"""Flags of mmap for memory that no data limit counts."""
 
 # Numbers on x86_64 and aarch64; None where the architecture has no such call.
 _REFUSED: Final[dict[str, tuple[int | None, int | None]]] = {
@@ -206,11 +206,11 @@ _Instruction = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Rules:
-    """What other layers do, so that the filter need not; without any of them it is at its strictest.
+    """Restrictions that other layers enforce, so that the filter can permit more. The default is the strictest.
 
-    `private`: files and sockets that the process makes are out of all others' sight. `signals_inside`: so are its
-    signals. `one_process`: it may make threads, but no processes, and no memory that its limit does not count.
-    `sockets`: it may make Unix sockets beside connected pairs.
+    `private`: files and sockets that the process creates are invisible to others. `signals_inside`: its signals cannot
+    leave. `one_process`: it can create threads, but no processes, and no memory that its limit does not count.
+    `sockets`: it can create Unix sockets besides connected pairs.
     """
 
     private: bool
@@ -220,7 +220,7 @@ class Rules:
 
 
 def unsupported() -> str | None:
-    """Why no filter can be installed here; None if one can."""
+    """The reason why no filter can be installed; None if one can."""
     if platform.machine() not in _AUDIT_ARCH or sys.byteorder != "little":
         return f"no system call filter for {platform.machine()}"
     try:
@@ -231,7 +231,7 @@ def unsupported() -> str | None:
 
 
 def install(rules: Rules) -> None:
-    """Filter the calling thread's system calls, and those of all that it starts. NO_NEW_PRIVS must be set.
+    """Filter the system calls of the calling thread and its children. NO_NEW_PRIVS must be set.
 
     Raises `OSError`.
     """

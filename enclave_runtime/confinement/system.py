@@ -1,4 +1,4 @@
-"""What of the system every confined process may use: libraries and programs, a few files, a few devices."""
+"""The parts of the system that every confined process can use: libraries and programs, a few files, a few devices."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 TO_RUN: Final = (sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
 
 ACCOUNTS: Final = ("/etc/passwd", "/etc/group")
-"""A process with a root directory of its own is given others, with its own user alone."""
+"""A process with a root directory of its own gets others, with only its own user."""
 
 USER: Final = "function"
-"""How a user that the machine has no name for is called."""
+"""The name of the process's user, if the machine has none for its id."""
 
 TO_READ: Final = (
     "/etc/alternatives",
@@ -59,9 +59,9 @@ SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 -- likewise
 
 
 def lent(paths: Iterable[str], hidden: Iterable[str]) -> tuple[str, ...]:
-    """`paths`, without `hidden` ones that lie inside: an operator may keep the runtime's state anywhere.
+    """`paths` without `hidden` ones inside, since an operator can put the runtime's state anywhere.
 
-    A folder that contains a hidden one is replaced by all else that it contains.
+    A folder that contains a hidden one is replaced by its other entries.
     """
     found = tuple(paths)
     for secret in hidden:

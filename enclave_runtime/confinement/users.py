@@ -1,4 +1,4 @@
-"""User ids for confined processes: each has one that no other process has, of this runtime or of another's."""
+"""User ids for confined processes, each used by one process of the machine only."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 
 _FIRST: Final = 61_184
 _COUNT: Final = 4_096
-"""The range that systemd keeps for users that exist only while something runs; containers map it, too."""
+"""The range that systemd uses for transient users; containers map it, too."""
 
 
 class Users:
-    """Hands out user ids. Used in threads."""
+    """Allocates user ids. Used in threads."""
 
     def __init__(self, first: int = _FIRST, count: int = _COUNT) -> None:
         self._range = range(first, first + count)
@@ -23,7 +23,7 @@ class Users:
         self._lock = threading.Lock()
 
     def take(self) -> int:
-        """An id that no other process has. Raises `OSError`."""
+        """An unused id. Raises `OSError`."""
         with self._lock:
             for _ in self._range:
                 user = self._range[self._next % len(self._range)]
@@ -34,13 +34,13 @@ class Users:
         raise OSError("no user id is free")
 
     def give_back(self, user: int) -> None:
-        """Its process and all that it started have ended."""
+        """Return an id, after its process and children have ended."""
         with self._lock:
             self._taken.pop(user).close()
 
 
 def _claim(user: int) -> socket.socket | None:
-    """A name that one process of the machine can have, and has no longer once it ended; None if another has it."""
+    """A name that only one process of the machine can hold, until it ends; None if another holds it."""
     claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         claim.bind(f"\0blindsight-user-{user}")

@@ -1,8 +1,8 @@
-"""The two processes that wait for a confined one in namespaces, and do nothing else.
+"""The two processes that wait for a confined one in namespaces.
 
-Outside stands the process that the runtime started: its end tells that all inside have ended. Inside, the first process
-of the process namespace takes in those whose parents have ended. The function is neither: the kernel keeps signals
-from a namespace's first process, so that it could not even abort.
+The outer process, which the runtime started, ends when all inside have ended. The inner one, the first of the process
+namespace, reaps orphans. The function runs in a third process, because the kernel blocks signals to a namespace's first
+process, so that it could not even abort.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from types import FrameType
 
 END: Final = signal.SIGTERM
-"""By which the runtime tells the process outside to end all. SIGKILL would leave nothing to wait for the others."""
+"""The signal with which the runtime makes the outer process end all others. After SIGKILL no process would wait for
+them."""
 
 _BY_SIGNAL: Final = 128
-"""Added to a signal's number: the exit status of a process that stands for one which a signal ended."""
+"""Added to a signal's number: the exit status for a process that a signal ended."""
 
 
 def outside(first: int) -> NoReturn:
-    """Wait for `first`, the first process of a namespace, and end as it does; on `END`, end it."""
+    """Wait for `first`, the first process of a namespace, and exit with its status; on `END`, end it."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         os.kill(first, signal.SIGKILL)
@@ -43,16 +44,17 @@ def outside(first: int) -> NoReturn:
 
 
 def inside(function: int) -> NoReturn:
-    """As the first process of a namespace, wait for all that end in it. End as `function` does, and all others with it.
+    """As the first process of a namespace, reap all processes in it. Exit with the status of `function`, which ends all
+    others.
 
-    The caller has given up its privileges.
+    The caller has dropped its privileges.
     """
     _let_go()
     os._exit(_wait(function))
 
 
 def _wait(awaited: int) -> int:
-    """Reap whatever ends until `awaited` does; returns its exit status."""
+    """Reap processes until `awaited` ends; returns its exit status."""
     while True:
         ended, status = os.wait()
         if ended == awaited:
@@ -60,5 +62,5 @@ def _wait(awaited: int) -> int:
 
 
 def _let_go() -> None:
-    """Keep no file, the channel least of all: that it is closed has to show when the function ends."""
+    """Close all files, above all the channel, whose end must show when the function ends."""
     os.closerange(3, MAX_OPEN_FILES)

@@ -1,4 +1,4 @@
-"""Which layers this machine has, found by trying; and what they take of the runtime: user ids and control groups."""
+"""Detection of the available layers by testing, and the runtime's user ids and control groups."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Warden:
-    """The layers in force for every confined process of this runtime, and why others are not."""
+    """The layers in force for every confined process of this runtime, and the reasons why others are not."""
 
     layers: Layers
     absent: dict[str, str] = field(default_factory=dict)
     """Layer to the reason, in one line."""
     groups: Groups | None = None
     hidden: tuple[Path, ...] = ()
-    """Folders that no process is lent, wherever they lie."""
+    """Folders that are never visible to a process."""
     users: Users = field(default_factory=Users)
     bytecode: Path | None = None
-    """Where compiled code lies that processes may believe."""
+    """Folder of trusted compiled code."""
 
     @classmethod
     def appoint(
@@ -41,10 +41,10 @@ class Warden:
         landlock_abi: int | None = None,
         hidden: Collection[Path] = (),
     ) -> Self:
-        """Find out by trying, in a process that ends again. Takes some ten milliseconds.
+        """Detect the layers by a test in a short-lived process. Takes about ten milliseconds.
 
-        `total_bytes` bounds the memory of all confined processes together, where there are control groups. `without`
-        leaves layers out, and `landlock_abi` plays an older kernel. Call it while there is one thread.
+        `total_bytes` limits the memory of all confined processes together, if there are control groups. `without`
+        disables layers, and `landlock_abi` simulates an older kernel. Call it while there is one thread.
         """
         root = os.geteuid() == 0
         absent = dict.fromkeys(without, "left out on request")
@@ -79,7 +79,7 @@ class Warden:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """What of the promise is not kept here."""
+        """The restrictions that are not enforced."""
         return self.layers.gaps(root=os.geteuid() == 0)
 
     def summary(self) -> dict[str, Any]:
@@ -92,18 +92,18 @@ class Warden:
         }
 
     def group(self, limits: Limits) -> Group | None:
-        """A control group for one process; None where there are none. Raises `OSError`."""
+        """A control group for one process; None if there are none. Raises `OSError`."""
         if self.groups is None:
             return None
         # Files are memory here, so that one bound holds for both.
         return self.groups.make(memory_bytes=limits.memory_bytes, tasks=limits.tasks)
 
     def take_user(self) -> int | None:
-        """A user id that no other process has; None where they keep the runtime's. Raises `OSError`."""
+        """An unused user id; None if processes keep the runtime's. Raises `OSError`."""
         return self.users.take() if self.layers.ids else None
 
     def give_back(self, user: int | None) -> None:
-        """Its process and all that it started have ended."""
+        """Return the resources, after the process and its children have ended."""
         if user is not None:
             self.users.give_back(user)
 
@@ -114,7 +114,7 @@ class Warden:
             self.groups = None
 
     def _settle(self) -> None:
-        """Leave out layer after layer until the rest can be had."""
+        """Disable one layer after the other until the rest is available."""
         while (refused := probe.attempt(self)) is not None:
             layer, reason = refused
             self.absent[layer] = reason

@@ -1,1 +1,1 @@
-"""Evidence of what runs here: measurement of the code, and the producers that sign it."""
+"""Evidence: measurement of the running code, and the producers that sign it."""

@@ -1,4 +1,4 @@
-"""Which producer a runtime has: what its command line says, if this tree has it."""
+"""Selection of the evidence producer by the command line and the files of this tree."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ NAMES: Final[tuple[Evidence, ...]] = ("simulated", "nsm")
 
 
 def producer(evidence: Evidence, state: Path, variant: Variant) -> EvidenceProducer:
-    """`nsm`: the device's, which measures by itself and keeps nothing in `state`. Raises `ProducerError`."""
+    """The producer for `nsm` uses the device, which measures itself, and does not use `state`. Raises
+    `ProducerError`.
+    """
     if evidence == "nsm":
         from enclave_runtime.evidence.nsm import NsmProducer  # noqa: PLC0415 -- ctypes, which no simulation needs
 
@@ -30,7 +32,7 @@ def producer(evidence: Evidence, state: Path, variant: Variant) -> EvidenceProdu
 
 
 def simulated(state: Path, variant: Variant) -> SimulatedProducer:
-    """One that measures this tree's files. Raises `ProducerError`, `simulator_absent` where no tree has it."""
+    """A producer that measures this tree's files. Raises `ProducerError`, `simulator_absent` if the tree has none."""
     try:
         from enclave_runtime.evidence.simulated import SimulatedProducer  # noqa: PLC0415 -- in no enclave image
     except ModuleNotFoundError as error:
@@ -43,9 +45,9 @@ def simulated(state: Path, variant: Variant) -> SimulatedProducer:
 
 
 def bind(producer: EvidenceProducer, *, function: bytes, model: bytes) -> None:
-    """Measure function checksum and model digest into PCR 16, for good. Raises `ProducerError`.
+    """Extend PCR 16 with function checksum and model digest, and lock it. Raises `ProducerError`.
 
-    `pcr_used` if the register was not as after a boot: evidence would then name claims that nothing measures.
+    `pcr_used` if the register was already extended: evidence would then contain claims that are not measured.
     """
     producer.extend_pcr(CLAIMS_PCR, pcr16_extension(function, model))
     producer.lock_pcr(CLAIMS_PCR)

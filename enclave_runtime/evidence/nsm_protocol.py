@@ -106,7 +106,7 @@ def attestation(*, user_data: bytes | None, nonce: bytes | None, public_key: byt
 
 
 def read_description(response: bytes) -> Description:
-    """Raises `ProducerError`, as all readers do: the device's refusal, or `nsm_answer` for what is no such answer."""
+    """Raises `ProducerError`, as all readers do: the device's refusal, or `nsm_answer` for another answer."""
     fields = _fields(response, "DescribeNSM")
     locked = fields.get("locked_pcrs")
     if not isinstance(locked, list) or not all(_is_number(index) for index in locked):

@@ -104,7 +104,7 @@ def unseal(envelope: bytes, key: rsa.RSAPrivateKey) -> bytes:
     try:
         return _unseal(envelope, key)
     except ValueError as error:
-        raise KmsError("kms_envelope_invalid", "The answer is no envelope of KMS's for this enclave.") from error
+        raise KmsError("kms_envelope_invalid", "The answer is not an envelope of KMS's for this enclave.") from error
 
 
 def _unseal(envelope: bytes, key: rsa.RSAPrivateKey) -> bytes:

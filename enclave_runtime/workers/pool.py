@@ -119,7 +119,7 @@ class WorkerPool:
             raise Problem("deadline_exceeded", "The image took too long to classify.") from error
         except WorkerLost as error:
             await self._discard(worker)
-            raise Problem("worker_lost", "The worker was lost while it held this image; send it again.") from error
+            raise Problem("worker_lost", "The worker ended while it processed this image; send it again.") from error
         except BaseException:
             await self._discard(worker)
             raise

@@ -1,4 +1,4 @@
-"""`GET /attestation`: evidence for any caller, so that no caller has to believe the gateway."""
+"""`GET /attestation`: evidence for any caller, so that callers can verify the enclave themselves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["evidence"])
 
 _HEX = "(?:[0-9a-fA-F]{2}){16,512}"
 _BASE64URL = "(?:[A-Za-z0-9_-]{4}){6,170}|(?:[A-Za-z0-9_-]{4}){5,170}(?:[A-Za-z0-9_-]{2}(?:==)?|[A-Za-z0-9_-]{3}=?)"
-"""16 to 512 bytes each. What is both is hex."""
+"""16 to 512 bytes each. A text that matches both is read as hex."""
 
 
 @router.get(
@@ -45,9 +45,10 @@ async def attestation(
         ),
     ] = None,
 ) -> dict[str, Any]:
-    """A new attestation document with your nonce, and the key configurations and model manifest that it vouches for.
+    """A new attestation document with your nonce, and the key configurations and model manifest whose digests it
+    contains.
 
-    `reading` is the gateway's, which you need not believe: `blindsight attest URL` verifies the document for you.
+    `reading` is the gateway's own summary and is not authenticated: `blindsight attest URL` verifies the document.
     """
     services = services_of(request)
     # A misspelt nonce would get evidence that repeats none.
@@ -82,7 +83,7 @@ async def attestation(
 
 
 def _nonce(text: str | None) -> bytes | None:
-    """The bytes that `text`, which matches one of the patterns, stands for."""
+    """Decode `text`, which matches one of the patterns."""
     if text is None:
         return None
     if re.fullmatch(_HEX, text):

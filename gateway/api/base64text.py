@@ -1,6 +1,6 @@
-"""Base64 as programs write it into JSON (RFC 4648, 4 and 5): either alphabet, line breaks, padding or none, a data URL.
+"""Lenient base64 in JSON (RFC 4648, sections 4 and 5): either alphabet, line breaks, optional padding, data URLs.
 
-For the plain lane alone. What is sealed, signed or compared is read by `blindsight.strict_base64`, in one spelling.
+Only for the plain lane. `blindsight.strict_base64` decodes everything that is encrypted, signed or compared.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from typing import Final
 
 _BLANKS: Final = b" \t\r\n"
 _IGNORED: Final = b"\t\r\n"
-"""Anywhere. Not blanks: one inside is a `+` that a form has decoded, and the image would be another."""
+"""Ignored anywhere. Not blanks: one inside is usually a `+` that a form has decoded, so the image would differ."""
 _FOREIGN: Final = re.compile(rb"[^A-Za-z0-9+/_\-\t\r\n]")
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _LONGEST_HEAD: Final = 256
-"""Bytes of a data URL before its comma."""
+"""Maximum length of a data URL before its comma, bytes."""
 
 
 class UnreadableError(ValueError):
-    """The text is no base64; the message says where and what kind of character, and quotes nothing else."""
+    """The text is not base64; the message states the position and the kind of character, and quotes nothing else."""
 
 
 def split(text: bytes) -> tuple[str, int]:
-    """The media type of a data URL (RFC 2397), lower-case or "", and where its base64 begins; ("", 0) for other text.
+    """The media type of a data URL (RFC 2397), lower-case or "", and the start of its base64; ("", 0) for other text.
 
     Raises `UnreadableError`.
     """
@@ -40,7 +40,7 @@ def split(text: bytes) -> tuple[str, int]:
 
 
 def decode(text: bytes, start: int = 0) -> bytes:
-    """What `text` stands for from `start` on. Raises `UnreadableError`; positions count from 1 in all of `text`."""
+    """Decode `text` from `start` on. Raises `UnreadableError`; its positions count from 1 in the whole `text`."""
     end = len(text.rstrip(_BLANKS))
     while start < end and text[start] in _BLANKS:
         start += 1

@@ -1,4 +1,4 @@
-"""Taking image bytes out of a request, in memory only, within limits, without looking inside them."""
+"""Extraction of image bytes from requests, in memory only, within limits, without parsing the images."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 BYTES_TYPES: Final = ("application/octet-stream", "binary/octet-stream")
-"""Of bodies that are taken by their content, beside `image/*` and no type at all."""
+"""Types of bodies whose format is detected from the content, besides `image/*` and no type."""
 CIPHERTEXT_TYPE: Final = "text/plain"
-"""Of a value that a Cape client encrypted for the account of the classifier."""
+"""Type of a value that a Cape client encrypted for the classifier's account."""
 PARAMETERS: Final = ("top_k", "receipt")
 BATCH_PARAMETERS: Final = ("top_k",)
 _FIELDS, _BATCH_FIELDS = ("file", "image"), ("files", "images", "file", "image")
 _MEMBERS: Final = ("image", "ciphertext")
 _FORM_ROOM: Final = 64 * 1024
-"""Bytes of a form beside its files: boundaries, part headers, other fields."""
+"""Bytes of a form besides its files: boundaries, part headers, other fields."""
 _ENVELOPE_ROOM: Final = 4096
-"""Bytes of a sealed request beside its image, before it is padded: the request around it."""
+"""Bytes of a sealed request besides its image, before padding."""
 _SENT_BY_CURL: Final = "application/x-www-form-urlencoded"
-"""What curl calls a body that it is not told the type of."""
+"""The type that curl sends by default."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """The image of a request, or a Cape ciphertext, and the parameters beside it."""
+    """The image of a request, or a Cape ciphertext, and the parameters in the body."""
 
     image: bytes = field(repr=False)
     given: Given
@@ -73,7 +73,7 @@ async def read_image(request: Request, *, limit: int, seconds: float) -> Upload:
 
 
 async def read_sealed(request: Request, *, limit: int, seconds: float) -> bytes:
-    """Read a `message/ohttp-req` that may hold an image of `limit` bytes. Raises `Problem`."""
+    """Read a `message/ohttp-req` that can contain an image of `limit` bytes. Raises `Problem`."""
     if request.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
         # One message has one spelling.
         detail = "A sealed message has no Content-Encoding: send it as it is."
@@ -86,9 +86,10 @@ async def read_sealed(request: Request, *, limit: int, seconds: float) -> bytes:
 async def read_images(
     request: Request, *, limit: int, most: int, total: int, seconds: float
 ) -> tuple[list[bytes | Problem], Given]:
-    """Read the images of a form, in order, one that is unusable as a problem in its place, and the form's parameters.
+    """Read the images of a form, in order, with a problem in place of each unusable one, and the form's parameters.
 
-    Raises `Problem` for what concerns the whole form: no form, no image, more than `most`, more than `total` bytes.
+    Raises `Problem` for faults of the whole form: not a form, no image, more than `most` images, more than `total`
+    bytes.
     """
     if _one_media_type(request) != "multipart/form-data":
         raise Problem("unsupported_media_type", "Send multipart/form-data with one or more fields called 'files'.")
@@ -159,7 +160,7 @@ class _body_timeout:  # noqa: N801 -- used like a function
 
 
 async def _content(request: Request, limit: int, told: int) -> AsyncGenerator[bytes, None]:
-    """The body's content in pieces, out of its coding. Raises `Problem`, beyond `limit` as soon as that is known."""
+    """The decompressed body in pieces. Raises `Problem`, as soon as it exceeds `limit`."""
     try:
         coding = codings.coding_of(request.headers)
     except codings.UnknownCodingError as error:
@@ -181,7 +182,7 @@ async def _content(request: Request, limit: int, told: int) -> AsyncGenerator[by
 
 
 async def _limited(request: Request, limit: int, told: int) -> AsyncGenerator[bytes, None]:
-    """The body's chunks; refused by its announced length before the first, or by count at the first beyond `limit`."""
+    """The body's chunks; refused by its announced length, or at the first chunk beyond `limit`."""
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(told)
@@ -246,7 +247,7 @@ def _long(value: Any) -> bytes:  # noqa: ANN401 -- a value of JSON
 
 
 def _from_base64(text: bytes) -> bytes:
-    """Raises `BadJson`, or `Problem` for a data URL of what is no image."""
+    """Raises `BadJson`, or `Problem` for a data URL of what is not an image."""
     try:
         media_type, start = base64text.split(text)
         if not _is_raw(media_type):
@@ -257,7 +258,7 @@ def _from_base64(text: bytes) -> bytes:
 
 
 def _as_text(value: Any) -> str:  # noqa: ANN401 -- a value of JSON
-    """A whole number or a truth value as a query would have it; nothing, which no parameter takes, for all else."""
+    """An integer or a boolean in the form of a query parameter; an invalid value for anything else."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int) else ""

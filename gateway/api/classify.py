@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["classify"])
 
 _BATCH_PARALLEL = 8
-"""Images of one batch that are with the enclave at once: its workers stay busy, other callers are not crowded out."""
+"""Images of one batch that are in the enclave at a time: enough to keep its workers busy, without crowding out other
+callers."""
 
 
 @router.post(
@@ -49,16 +50,16 @@ async def classify(request: Request) -> dict[str, Any] | Response:
 
     `curl -F file=@dog.jpeg …/classify`, or `curl --data-binary @dog.jpeg -H 'Content-Type: image/jpeg' …/classify`.
 
-    Taken are JPEG, PNG and WebP unless the model was built for others: `model.formats` of `/info` lists them. Another
-    format is named in the 415. The gateway seals the photo to the attested enclave; only that decodes it. A raw body is
-    taken by its content under any `image/*`, `application/octet-stream`, `binary/octet-stream` or no type;
-    `Content-Encoding` may be gzip or deflate. As many bytes as the model's own input has (ResNet50: 602112, a
-    normalised float32 tensor (1, 3, 224, 224)), if they do not begin like a JPEG, PNG, WebP or AVIF file, are taken as
-    that input. Parameters stand in the query, the form or the JSON; unknown names are refused.
+    The enclave accepts JPEG, PNG and WebP, unless the model was built for other formats: `/info` lists them in
+    `model.formats`. A 415 names the format that was found. The gateway encrypts the photo to the attested enclave,
+    which decodes it. A raw body may have any `image/*` type, `application/octet-stream`, `binary/octet-stream` or none;
+    the content determines the format. `Content-Encoding` may be gzip or deflate. As many bytes as the model's own input
+    has (ResNet50: 602112, a normalised (1, 3, 224, 224) float32 tensor) are that input, if they do not begin like a
+    JPEG, PNG, WebP or AVIF file. Parameters are in the query, the form or the JSON; unknown names are refused.
 
-    A Cape client's ciphertext for the classifier's account (`text/plain`, or JSON `{"ciphertext": "cape:…"}`) is passed
-    on unread, and so is a request that the caller sealed (`message/ohttp-req`), as at `/ohttp`; its parameters are
-    inside.
+    The gateway passes on a Cape client's ciphertext for the classifier's account (`text/plain`, or JSON `{"ciphertext":
+    "cape:…"}`) without reading it, and also a sealed request (`message/ohttp-req`), as at `/ohttp`, whose parameters
+    are inside.
     """
     services = services_of(request)
     services.authenticate(request)
@@ -94,9 +95,9 @@ async def classify(request: Request) -> dict[str, Any] | Response:
 async def classify_batch(request: Request) -> dict[str, Any]:
     """Send several photos as form fields `files`, or all as `images`; get a list in the same order.
 
-    Each is an answer or its own problem.
+    Each element is an answer or a problem of its own.
 
-    Every image is sealed and classified by itself: no other caller's image, nor another of the batch, shares its run.
+    Every image is encrypted and classified separately: it does not share a model run with other images.
     """
     services = services_of(request)
     services.authenticate(request)
@@ -142,5 +143,5 @@ async def _classify_each(
 
 
 def _vouched(recipient: Recipient) -> dict[str, Any]:
-    """What the gateway itself says about the enclave behind an answer."""
+    """The gateway's own statements about the enclave behind an answer."""
     return {"enclave": recipient.summary()} | ({"notice": recipient.notice} if recipient.notice else {})

@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI page, as the service gave them: what a photo of a dog was answered, and each refusal."""
+"""Examples for the OpenAPI page, recorded from the service: the answers to a photo of a dog, and each refusal."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ ANSWERS: Final[Mapping[str, Mapping[str, tuple[str, Any]]]] = {
         )
     },
 }
-"""By operation: examples of its answer, each with what it is of."""
+"""By operation: examples of its answer, each with a title."""
 
 _REFUSALS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "bad_request": ("The request's head has more than 65536 bytes.", {}),
@@ -216,7 +216,7 @@ _REFUSALS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "internal": ("This is our fault; the request id names it in our logs.", {}),
     "overloaded": ("All 64 places are taken.", {}),
     "draining": ("This gateway is shutting down; another one, or this one later, will answer.", {}),
-    "worker_lost": ("The worker was lost while it held this image; send it again.", {}),
+    "worker_lost": ("The worker ended while it processed this image; send it again.", {}),
     "enclave_unavailable": ("The enclave cannot be reached; it may be restarting.", {}),
     "evidence_refused": (
         "PCR 2 is 56bab46b…, which the policy does not accept. Ask the operator for the policy of this release.",
@@ -227,7 +227,7 @@ _REFUSALS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 
 
 def refusal(code: str) -> dict[str, Any]:
-    """An example of the problem `code`, with its title as what it is of."""
+    """An example of the problem `code`, with its title."""
     detail, extra = _REFUSALS[code]
     body = Problem(code, detail, **extra).body()
     return {"summary": CATALOGUE[code].title, "value": {**body, "instance": f"urn:uuid:{_REQUEST_ID}"}}

@@ -1,4 +1,4 @@
-"""Multipart forms (RFC 7578) with images, held in memory alone, each part within bounds."""
+"""Multipart forms (RFC 7578) with images, parsed in memory, with limits for each part."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MOST_TEXTS: Final = 16
-"""Parts beside the images."""
+"""Parts besides the images."""
 _LONGEST_TEXT: Final = 64
-"""Bytes that are kept of a text: no parameter is longer."""
+"""Bytes of a text that are kept: no parameter is longer."""
 _PLAIN_ENCODINGS: Final = frozenset({b"", b"7bit", b"8bit", b"binary"})
-"""Of RFC 2045, those that leave the content as it is."""
+"""Content-Transfer-Encodings (RFC 2045) that do not change the content."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a form holds: the images, in order, and the texts of each parameter."""
+    """The parsed form: the images, in order, and the texts of each parameter."""
 
     images: list[bytes] = field(repr=False)
     texts: dict[str, list[str]]
@@ -39,17 +39,17 @@ class _Part:
 
     @property
     def left_empty(self) -> bool:
-        """Whether it is how browsers send a file input without a file (HTML standard, 4.10.21.4)."""
+        """Whether this is a file input without a file, as browsers send it (HTML standard, 4.10.21.4)."""
         return not self.content and not self.file_name
 
 
 class FormReader:
-    """Takes a form's bytes as they come. Whether a part has a file name does not matter."""
+    """Parses a form's bytes incrementally. A part's file name is optional."""
 
     def __init__(
         self, content_type: str, *, images: Sequence[str], texts: Sequence[str], most: int, hint: str = ""
     ) -> None:
-        """`images`: the names that a field of images may have, of which one form uses one. Raises `Problem`."""
+        """`images`: the names that image fields can have; a form must use only one of them. Raises `Problem`."""
         self._images, self._texts, self._most, self._hint = images, texts, most, hint
         self._parts: list[_Part] = []
         self._disposition = self._encoding = self._header = self._value = b""
@@ -81,7 +81,7 @@ class FormReader:
             raise _malformed() from error
 
     def finish(self) -> Form:
-        """The form, of which all has come. Raises `Problem`."""
+        """The form, after its last byte. Raises `Problem`."""
         if not self._ended:
             raise Problem("bad_multipart", "The multipart form ends before its last boundary.")
         used = self._used()
@@ -91,12 +91,12 @@ class FormReader:
         texts: dict[str, list[str]] = {}
         for part in self._parts:
             if part.name in self._texts:
-                # What is no text is no value of any parameter.
+                # What is not text is no value of any parameter.
                 texts.setdefault(part.name, []).append(part.content.decode("ascii", errors="replace"))
         return Form(images, texts)
 
     def _used(self) -> list[str]:
-        """The field that has the images. Raises `Problem` if two have some."""
+        """The image field that the form uses. Raises `Problem` if it uses two."""
         used = []
         for name in self._images:
             parts = [part for part in self._parts if part.name == name]

@@ -1,4 +1,4 @@
-"""Probes and discovery. They read what is known and never ask the enclave, so they answer while everything is busy."""
+"""Probes and discovery. They use cached state and never ask the enclave, so they answer under load."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def livez() -> dict[str, str]:
     summary="Requests will be answered",
 )
 async def readyz(request: Request) -> dict[str, str]:
-    """200 once the enclave is verified under the policy and warm, and as long as it stays so."""
+    """200 while the enclave is verified under the policy and warm."""
     services = services_of(request)
     services.admission.check()
     if not services.enclave.ready:

@@ -1,7 +1,7 @@
-"""A JSON object with one long text, read without what `json` would make of all of it.
+"""A parser for a JSON object with one long text that does not build Python objects for the whole input.
 
-`json` makes an object of every value: 25 MiB of `[],[],…` become 700 MiB. Here the long text is taken out as bytes, and
-`json` reads what is left, which is short.
+`json` creates an object for every value: 25 MiB of `[],[],…` become 700 MiB. This parser extracts the long text as
+bytes, and passes the short rest to `json`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any, Final
 from blindsight import strict_json
 
 MOST_BESIDE: Final = 64 * 1024
-"""Bytes of the object beside the long text."""
+"""Maximum size of the object without the long text, bytes."""
 _LONG: Final = 16 * 1024
-"""Bytes from which on a text is long."""
+"""Minimum length of a long text, bytes."""
 _WINDOW: Final = 64 * 1024
 """Bytes of a text that are unescaped at a time."""
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
@@ -25,17 +25,17 @@ _QUOTE, _BACKSLASH = b'"', ord("\\")
 
 
 class BadJson(ValueError):
-    """The bytes are no such object; the message says why, and quotes nothing."""
+    """The input is not such an object; the message states the reason, and quotes nothing."""
 
 
 @dataclass(frozen=True)
 class LongText:
-    """A JSON text between its quotes, escapes and all."""
+    """A JSON text between its quotes, with its escapes."""
 
     escaped: bytes = field(repr=False)
 
     def unescaped(self) -> bytes:
-        """What it stands for, in ASCII. Raises `BadJson` if it has anything else, or an escape that is none."""
+        """The unescaped text, which must be ASCII. Raises `BadJson`."""
         text = self.escaped
         foreign = _NOT_ASCII.search(text)
         if foreign is not None:
@@ -58,7 +58,7 @@ class LongText:
 
 
 def _window_end(text: bytes, start: int) -> int:
-    """Where a window of `text` ends that begins at `start`: not within an escape. There is no escaped backslash."""
+    """The end of a window of `text` that begins at `start`, not within an escape. There are no escaped backslashes."""
     end = start + _WINDOW
     last = text.rfind(b"\\", end - 5, end)
     if last >= 0 and last + (6 if text[last + 1 : last + 2] == b"u" else 2) > end:
@@ -67,10 +67,10 @@ def _window_end(text: bytes, start: int) -> int:
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The members of the JSON object (RFC 8259, UTF-8) in `body`; a text of 16 KiB and more is a `LongText`.
+    """Parse the JSON object (RFC 8259, UTF-8) in `body`; a text of 16 KiB or more is returned as a `LongText`.
 
-    There may be one such, as a member's value. Line breaks and tabs in texts need no escapes: shells put base64's there
-    as they are. Raises `BadJson`.
+    There can be one such text, as a member's value. Line breaks and tabs in texts need no escapes, because shells
+    insert base64 with them. Raises `BadJson`.
     """
     marker = secrets.token_hex(16)
     rest, long_text = _without_long_text(body, marker)
@@ -89,7 +89,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def _without_long_text(body: bytes, marker: str) -> tuple[bytes, LongText | None]:
-    """`body` with `marker` in the long text's place, and that."""
+    """`body` with `marker` instead of the long text, and the long text."""
     rest, long_text, position = bytearray(), None, 0
     while (start := body.find(_QUOTE, position)) >= 0:
         end = _end_of_text(body, start + 1)
@@ -109,7 +109,7 @@ def _without_long_text(body: bytes, marker: str) -> tuple[bytes, LongText | None
 
 
 def _end_of_text(body: bytes, start: int) -> int:
-    """Where the quote stands that ends the text from `start` on."""
+    """The position of the closing quote of the text that begins at `start`."""
     position = start
     while True:
         end = body.find(_QUOTE, position)

@@ -1,4 +1,4 @@
-"""What OpenAPI cannot infer: the body forms on one route, examples for each, and every documented problem."""
+"""Additions to the OpenAPI description: the alternative bodies of a route, examples, and every documented problem."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ _RECEIPT: dict[str, Any] = {
 
 
 def _in_body(parameter: dict[str, Any]) -> dict[str, Any]:
-    """Without its default, which generated clients would send beside what the query says."""
+    """The parameter's schema without its default, which generated clients would send in addition to the query's
+    value.
+    """
     schema = {name: value for name, value in parameter["schema"].items() if name != "default"}
     return {**schema, "description": "As in the query; if it is in both, the same."}
 
@@ -46,7 +48,7 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_json(name: str, schema: dict[str, Any], other: str) -> dict[str, Any]:
-    """An object with the member `name`. Any other is as good as absent if it is null."""
+    """An object with the member `name`. Null counts as absent for other members."""
     optional = {name: _nullable(parameter) for name, parameter in _PARAMETERS.items()}
     return {
         "type": "object",
@@ -90,7 +92,7 @@ BODIES: dict[str, Any] = {
         "ciphertext", {"pattern": "^cape:", "description": "Ciphertext of any Cape client."}, "image"
     ),
 }
-"""Schemas of bodies, by the names that generators of clients give to them."""
+"""Schemas of bodies, with the names that client generators use."""
 
 
 def _named(name: str) -> dict[str, str]:
@@ -134,7 +136,7 @@ BATCH: dict[str, Any] = {
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The `responses` entries of a route that may answer with the problems `codes`: one per status, an example each."""
+    """The `responses` entries for the problems `codes`: one for each status, with an example of each."""
     by_status: dict[int, list[str]] = {}
     for code in codes:
         by_status.setdefault(CATALOGUE[code].status, []).append(code)

@@ -1,4 +1,4 @@
-"""The pages: the sealed one, built from gateway/web; Swagger UI from our own files; what each problem code means."""
+"""Static pages: the classifier page, built from gateway/web; Swagger UI; the list of problem codes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/", response_model=None)
 async def index(request: Request) -> FileResponse | RedirectResponse:
-    """The page that verifies the enclave, seals a photo to it and opens the answer, all in the browser."""
+    """The page that verifies the enclave, encrypts a photo to it and decrypts the answer in the browser."""
     if lacks_slash(request):
         return RedirectResponse(f"{root_of(request.scope)}/")
     headers = {"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "no-cache"}
@@ -45,27 +45,27 @@ async def index(request: Request) -> FileResponse | RedirectResponse:
 
 @router.get("/blindsight.html")
 async def single_file() -> FileResponse:
-    """The same page in one file, to keep and to open from disk."""
+    """The same page as a single file, to store and open from disk."""
     file = STATIC / "app" / "blindsight.html"
     return FileResponse(file, filename="blindsight.html", headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/policy")
 async def policy(request: Request) -> Response:
-    """The policy that this gateway accepts enclaves by. A client that checks the gateway has its own."""
+    """The gateway's policy. A client that verifies the enclave itself needs its own."""
     text = services_of(request).enclave.policy.to_json()
     return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 @router.get("/docs")
 async def docs() -> FileResponse:
-    """Swagger UI, without a content delivery network."""
+    """Swagger UI, served from the gateway's own files."""
     return FileResponse(STATIC / "docs.html")
 
 
 @router.get("/problems")
 async def problems() -> HTMLResponse:
-    """What each problem code means; the target of every `type` that no standard has registered."""
+    """The meaning of each problem code; the target of every unregistered `type`."""
     rows = "".join(
         f'<dt id="{kind.code}"><code>{kind.code}</code> ({kind.status})</dt><dd>{html.escape(kind.title)}.'
         f"{' The same request may succeed later.' if kind.retry else ''}</dd>"

@@ -1,6 +1,6 @@
-"""What a request for classes asks for beside its image: `top_k` and `receipt`, in the query, a form or JSON alike.
+"""Parameters of a classification request: `top_k` and `receipt`, in the query, a form or JSON.
 
-A name that is not known is refused: a misspelt `top-k` would otherwise be a default, silently.
+Unknown names are refused: otherwise a misspelt `top-k` would silently use the default.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 _LONGEST_NAME: Final = 40
-"""Characters of an unknown name that are repeated to its sender; longer ones may be content."""
+"""Maximum length of an unknown name that a refusal repeats; longer ones could be content."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """Parameters as one part of a request states them; JSON's numbers and truth values as text."""
+    """The parameters in one part of a request; JSON's numbers and booleans as text."""
 
     place: str
     values: Mapping[str, Sequence[str]]
@@ -30,27 +30,27 @@ class Given:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be answered."""
+    """The validated parameters."""
 
     top_k: int
     receipt: bool
 
 
 def in_query(request: Request, known: Sequence[str]) -> Given:
-    """Raises `Problem` (`invalid_parameter`) for a name that is not `known`."""
+    """Raise `Problem` (`invalid_parameter`) for a query parameter that is not `known`."""
     query = request.query_params
     check_names(query.keys(), known, "query parameter")
     return Given("the query", {name: query.getlist(name) for name in query})
 
 
 def no_query(request: Request) -> None:
-    """Raises `Problem` (`invalid_parameter`) if there is any parameter: those of a sealed request are inside."""
+    """Raise `Problem` (`invalid_parameter`) for any query parameter: those of a sealed request are inside it."""
     for name in request.query_params:
         raise Problem("invalid_parameter", f"A sealed request has its parameters inside: {shown(name)} is outside.")
 
 
 def check_names(names: Iterable[str], known: Sequence[str], kind: str, hint: str = "") -> None:
-    """Raises `Problem` (`invalid_parameter`) for the first name that is not `known`."""
+    """Raise `Problem` (`invalid_parameter`) for the first name that is not `known`."""
     for name in names:
         if name not in known:
             listed = ", ".join(repr(each) for each in known) or "none"
@@ -58,14 +58,14 @@ def check_names(names: Iterable[str], known: Sequence[str], kind: str, hint: str
 
 
 def shown(name: str) -> str:
-    """A caller's own name for something, as its refusal may repeat it: in printable ASCII, if it is short."""
+    """A name from the request, in the form in which a refusal can repeat it: printable ASCII, if it is short."""
     return ascii(name) if len(name) <= _LONGEST_NAME else f"of {len(name)} characters"
 
 
 def wanted(places: Sequence[Given], classes: int) -> Wanted:
-    """What `places` say together, of a model with so many classes.
+    """Combine the parameters of all `places`, for a model with this number of classes.
 
-    Raises `Problem`: `invalid_top_k`, or `invalid_parameter` for a faulty `receipt` and for places that differ.
+    Raises `Problem`: `invalid_top_k`, or `invalid_parameter` for an invalid `receipt` and for places that differ.
     """
     top_k = _agreed("top_k", places, lambda values: _top_k(values, classes))
     receipt = _agreed("receipt", places, _receipt)

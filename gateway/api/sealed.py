@@ -1,4 +1,4 @@
-"""The relay of Oblivious HTTP (RFC 9458): what callers seal to the enclave goes on unread, and its answer back."""
+"""The relay of Oblivious HTTP (RFC 9458): passes sealed requests and answers on without decrypting them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Sealed(Response):
     summary="The enclave's key configurations",
 )
 async def key_configurations(request: Request) -> Response:
-    """The list whose digest the evidence claims. Seal to nothing that you have not verified: see `/attestation`."""
+    """The list whose digest the evidence contains. Encrypt only to keys that you have verified: see `/attestation`."""
     parameters.in_query(request, ())
     return _Keys(services_of(request).enclave.current.key_configs, headers={"Cache-Control": "no-store"})
 
@@ -58,9 +58,10 @@ async def key_configurations(request: Request) -> Response:
     summary="Pass a sealed request on to the enclave",
 )  # fmt: skip
 async def ohttp_request(request: Request) -> Response:
-    """Send a binary HTTP request, sealed to the enclave's attested key; get its answer, sealed to you.
+    """Send a binary HTTP request, encapsulated with the enclave's attested key; get the encapsulated answer.
 
-    Inside is `POST /classify`, as it is outside. The gateway opens neither; `POST /classify` takes the same message.
+    The inner request is `POST /classify`. The gateway cannot decrypt request or answer. `POST /classify` accepts the
+    same message.
     """
     services = services_of(request)
     services.authenticate(request)
@@ -71,13 +72,13 @@ async def ohttp_request(request: Request) -> Response:
 
 
 def is_sealed(request: Request) -> bool:
-    """Whether the caller says that the body is an encapsulated request."""
+    """Whether the request's content type is that of an encapsulated request."""
     one = len(request.headers.getlist("content-type")) == 1
     return one and media_type_of(request) == ohttp.REQUEST_MEDIA_TYPE
 
 
 async def relay(request: Request, services: Services) -> Response:
-    """Pass the body on; the caller has a place. Raises `Problem`."""
+    """Pass the body on to the enclave; the caller holds a place. Raises `Problem`."""
     parameters.no_query(request)
     if services.enclave.known is None:
         raise services.enclave.refusal

@@ -1,4 +1,4 @@
-"""The shapes of the answers, for the OpenAPI page and for callers who generate clients from it."""
+"""Models of the answers, for the OpenAPI page and for generated clients."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Prediction(_Shape):
 
 
 class ModelInfo(_Shape):
-    """The model that answered."""
+    """The model."""
 
     name: str = Field(examples=["resnet50"])
     version: str = Field(examples=["IMAGENET1K_V2"])
@@ -45,14 +45,14 @@ class ModelInfo(_Shape):
 
 
 class ImageSize(_Shape):
-    """Of the upright image, pixels."""
+    """Size of the upright image, pixels."""
 
     width: int
     height: int
 
 
 class EnclaveInfo(_Shape):
-    """The enclave that answered."""
+    """The enclave."""
 
     kind: EvidenceKind = Field(description="Evidence of any kind but `nitro` proves nothing about the host.")
     verified: bool = Field(description="The gateway accepted the enclave's evidence under its policy.")
@@ -101,13 +101,13 @@ class ImageClassification(_Shape):
 
 
 class ImageProblem(_Shape):
-    """Why one image of a batch was not classified."""
+    """The problem of one image of a batch."""
 
     problem: ProblemDetails
 
 
 class ImageResult(RootModel[ImageClassification | ImageProblem]):
-    """The answer to one image of a batch, or why there is none."""
+    """The result of one image: classes or a problem."""
 
 
 class BatchClassification(_Shape):
@@ -121,7 +121,7 @@ class BatchClassification(_Shape):
 
 
 class Attestation(_Shape):
-    """Evidence, and what goes with it."""
+    """Evidence, key configurations and model manifest."""
 
     format: str = Field(description="The version of this object.", examples=["blindsight-attestation/1"])
     document: str = Field(description="The attestation document, base64.")
@@ -132,7 +132,7 @@ class Attestation(_Shape):
 
 
 class Confinement(_Shape):
-    """What keeps untrusted code in the enclave to itself, as the enclave says."""
+    """The confinement of untrusted code in the enclave, according to the enclave."""
 
     layers: list[str] = Field(examples=[["user ids", "namespaces", "cgroup", "landlock", "seccomp"]])
     landlock_abi: int = Field(description="The version in use; 0 for none.")
@@ -141,7 +141,7 @@ class Confinement(_Shape):
 
 
 class Limits(_Shape):
-    """What one request may have."""
+    """Limits of one request."""
 
     max_image_bytes: int = Field(description="Of one file.")
     max_batch_images: int
@@ -151,7 +151,7 @@ class Limits(_Shape):
 
 
 class Info(_Shape):
-    """What this service is and accepts."""
+    """Description of the service."""
 
     name: str
     version: str

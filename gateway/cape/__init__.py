@@ -1,1 +1,1 @@
-"""The Cape front door: Cape's REST and WebSocket endpoints, and what the host keeps for them."""
+"""The Cape host's API: Cape's REST and WebSocket endpoints, and the store."""

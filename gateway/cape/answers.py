@@ -1,4 +1,4 @@
-"""Bodies in and out of the Cape endpoints: small JSON objects, and errors in the shape that every Cape client reads."""
+"""Request and response bodies of the Cape endpoints: small JSON objects, and errors in the form of Cape's clients."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES: Final = 64 * 1024
 BODY_SECONDS: Final = 30.0
-"""In which a body must have arrived."""
+"""Time within which a body must arrive."""
 _MAX_TEXT_BYTES: Final = 400
-"""Of an error, which is said twice: Cape's command line reads 1024 bytes of a refusal."""
+"""Of an error message, which the answer contains twice: Cape's command line reads 1024 bytes of a refusal."""
 
 
 class Failure(BaseModel):
-    """An error, under both names that Cape's clients look for."""
+    """An error, under both names that Cape's clients read."""
 
     error: str = Field(examples=["unauthorized: authentication required"])
     message: str = Field(description="The same.")
@@ -74,7 +74,7 @@ class CapeRoute(APIRoute):
 
 
 def refusal(request: HTTPConnection, error: CapeError) -> JSONResponse:
-    """The HTTP answer for `error`; its code goes to the log."""
+    """The HTTP answer for `error`; logs its code."""
     request.state.problem_code = error.code
     headers = {}
     if error.status == 401:
@@ -90,7 +90,7 @@ def refusal(request: HTTPConnection, error: CapeError) -> JSONResponse:
 
 
 def failures(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The `responses` entries of a route that may refuse with `codes`."""
+    """The `responses` entries of a route for the error `codes`."""
     by_status: dict[int | str, list[str]] = {}
     for code in codes:
         by_status.setdefault(CapeError(code, "").status, []).append(code)
@@ -105,8 +105,9 @@ def failures(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 async def read_body(request: Request) -> bytes:
-    """The body, out of its coding. Raises `CapeError`: `too_large`, `unsupported_media_type` for the coding,
-    `malformed_request` if it does not arrive in time."""
+    """Read and decompress the body. Raises `CapeError`: `too_large`, `unsupported_media_type` for the coding,
+    `malformed_request` if it does not arrive in time.
+    """
     body = bytearray()
     try:
         coding = codings.coding_of(request.headers)
@@ -153,7 +154,7 @@ async def read_json(request: Request) -> dict[str, Any]:
 def _require_json(request: Request) -> None:
     """Refuse the media types of forms, which a browser sends for any page.
 
-    Cape's own command line names no type at all; a browser lets a page do the same, but not without an `Origin`.
+    Cape's own command line sends no type. A browser can do so for a page, but only with an `Origin`.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     unnamed = not media_type and "origin" not in request.headers and "sec-fetch-site" not in request.headers
@@ -162,7 +163,7 @@ def _require_json(request: Request) -> None:
 
 
 def text_member(body: dict[str, Any], name: str, *, default: str | None = None) -> str:
-    """The text that `body` holds as `name`; if absent, `default`, if any. Raises `CapeError` (`malformed_request`)."""
+    """The text member `name` of `body`; if absent, `default`, if any. Raises `CapeError` (`malformed_request`)."""
     value = body.get(name, default)
     if not isinstance(value, str):
         raise CapeError("malformed_request", f"the member {name!r} is missing or not text")
@@ -170,5 +171,5 @@ def text_member(body: dict[str, Any], name: str, *, default: str | None = None) 
 
 
 def moment(value: datetime) -> str:
-    """RFC 3339, UTC."""
+    """Format a time as RFC 3339, UTC."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

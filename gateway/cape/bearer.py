@@ -1,4 +1,6 @@
-"""Who is asking: Cape's tokens, checked against the store. The enclave checks them again, against what it sealed."""
+"""Authentication by Cape's tokens, checked against the store. The enclave checks them again, against its sealed
+records.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ _SUFFICIENT: Final[Mapping[Scope, frozenset[Scope]]] = {
     "account": frozenset({"account"}),
     "deploy": frozenset({"deploy"}),
 }
-"""Which tokens do for what: an account's token runs functions, too."""
+"""Scopes that permit each use: a token of scope `account` can run functions, too."""
 
 
 def bearer_token(request: Request) -> str:
@@ -32,12 +34,12 @@ def bearer_token(request: Request) -> str:
 
 
 async def bearer_account(request: Request, store: Store, scope: Scope) -> tuple[Token, Account]:
-    """The request's token and its account. Raises `CapeError` as `token_account` does."""
+    """Verify the request's token; returns it and its account. Raises `CapeError` as `token_account` does."""
     return await token_account(bearer_token(request), store, scope)
 
 
 async def token_account(token: str, store: Store, scope: Scope) -> tuple[Token, Account]:
-    """What `token` says, proven, and its account.
+    """Verify `token`; returns its claims and its account.
 
     Raises `CapeError`: `token_invalid`, also for an unknown account, `token_expired`, `token_revoked`, and `forbidden`
     if the token is not for `scope`.

@@ -1,7 +1,7 @@
-"""The ciphertexts of deployed functions, one file each, in a folder that gateways may share.
+"""Storage of encrypted functions, one file each, in a folder that several gateways can share.
 
-<function id>                 a function: kept, synced, complete
-.upload-<pid>-<random>        an upload; locked (flock) for as long as its gateway lives and works on it
+<function id>                 a function: complete and synced
+.upload-<pid>-<random>        an upload; locked (flock) while its gateway runs and works on it
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _log = logging.getLogger("gateway.bundles")
 
 CHUNK_BYTES: Final = 1024 * 1024
 ENVELOPE_ROOM: Final = 1024 * 1024
-"""What prefix, wrapped key and tag may add to a function, amply."""
+"""Upper bound for what prefix, wrapped key and tag add to a function, bytes."""
 MAX_BUNDLE_BYTES: Final = MAX_FUNCTION_BYTES + ENVELOPE_ROOM
 ORPHAN_SECONDS: Final = 3600.0
-"""A file that no function belongs to is removed when it is this old: its function may be about to be stored."""
+"""Minimum age for removing a file without a function, whose function may be about to be stored."""
 
 _UNFINISHED: Final = ".upload-"
 
 
 class Upload:
-    """A bundle on its way in; made by `Bundles.receiving`. `size`: bytes so far."""
+    """A bundle during upload, created by `Bundles.receiving`. `size`: bytes so far."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder = folder
@@ -65,7 +65,8 @@ class Upload:
     async def keep(self, function_id: str) -> None:
         """Make this the bundle of `function_id`, durably. Raises `CapeError` (`overloaded` if the disk refuses).
 
-        Called again, it renames it. It stays locked until the block of `receiving` ends: no orphan for a sweep.
+        Calling it again renames the bundle. It stays locked until the block of `receiving` ends, so that no sweep
+        removes it.
         """
         if not ids.is_id(function_id):
             raise ValueError("not a function's id")
@@ -84,7 +85,7 @@ class Upload:
             _sync_folder(self._folder)
 
     def close(self) -> None:
-        """End the upload, in a thread; the file goes unless it was kept."""
+        """End the upload, in a thread; removes the file unless it was kept."""
         with self._lock:
             self._open = False
             # Removed while it is locked still: once it is free, its name might be another's.
@@ -96,10 +97,10 @@ class Upload:
 
 
 class Bundles:
-    """The folder of bundles. All of its work on files is done in threads."""
+    """The folder of bundles. All file operations run in threads."""
 
     def __init__(self, folder: Path, *, limit: int = MAX_BUNDLE_BYTES) -> None:
-        """Makes `folder` (mode 0700) if it is not there. `limit`: bytes of the largest bundle."""
+        """Creates `folder` (mode 0700) if it does not exist. `limit`: maximum size of a bundle, bytes."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
         self._folder = folder
@@ -107,7 +108,7 @@ class Bundles:
 
     @contextlib.asynccontextmanager
     async def receiving(self) -> AsyncIterator[Upload]:
-        """An upload, which is forgotten unless `keep` is called within the block.
+        """An upload, which is removed unless `keep` is called within the block.
 
         Raises `CapeError` (`overloaded` if the disk refuses).
         """
@@ -126,7 +127,7 @@ class Bundles:
                 await asyncio.shield(asyncio.to_thread(upload.close))
 
     async def chunks(self, function_id: str) -> AsyncIterator[bytes]:
-        """The bundle, a mebibyte at a time. Raises `CapeError` (`unknown_function`; `overloaded`)."""
+        """The bundle in pieces of a mebibyte. Raises `CapeError` (`unknown_function`; `overloaded`)."""
         if not ids.is_id(function_id):
             raise _missing()
         with _disk():
@@ -145,15 +146,16 @@ class Bundles:
                 yield chunk
 
     async def delete(self, function_id: str) -> None:
-        """Remove a bundle, if it is there."""
+        """Remove a bundle, if it exists."""
         if ids.is_id(function_id):
             with _disk():
                 await asyncio.to_thread((self._folder / function_id).unlink, missing_ok=True)
 
     async def sweep(self, known_ids: Set[str]) -> int:
-        """Remove what a crash left: unfinished uploads and, an hour old, bundles of no known function; how many.
+        """Remove files left by a crash: unfinished uploads and, after an hour, bundles without a function. Returns
+        their number.
 
-        What another gateway is working on is locked and stays. `known_ids` is to be read before.
+        Files that another gateway works on are locked and stay. Read `known_ids` before the call.
         """
         return await asyncio.to_thread(self._sweep, known_ids)
 
@@ -178,7 +180,7 @@ def _read(file: FileIO, offset: int) -> bytes:
 
 
 def _create(folder: Path) -> tuple[Path, int]:
-    """A new, empty, locked file."""
+    """Create an empty, locked file."""
     while True:
         path = folder / f"{_UNFINISHED}{os.getpid()}-{secrets.token_hex(8)}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -196,7 +198,7 @@ def _create(folder: Path) -> tuple[Path, int]:
 
 
 def _remove_unlocked(path: Path, seconds: float) -> bool:
-    """Remove a file that no process has locked and that was not changed for `seconds`; whether it was."""
+    """Remove a file that is not locked and was not changed for `seconds`; returns whether it did."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

@@ -36,17 +36,19 @@ _log = logging.getLogger("gateway.store")
 T = TypeVar("T")
 
 _UPGRADE_LOCK: Final = 0x626C696E64
-"""Held while PostgreSQL's tables are upgraded, so that gateways that start together do it one after the other."""
+"""Held while PostgreSQL's tables are upgraded, so that gateways that start together upgrade one after the other."""
 
 _BUSY_SECONDS: Final = 10
-"""How long a transaction waits for SQLite's one writer."""
+"""Time that a transaction waits for SQLite's single writer."""
 
 _upgrading = threading.Lock()
-"""Alembic keeps its context in globals."""
+"""Alembic keeps its context in global variables."""
 
 
 class StoreUnusable(Exception):
-    """The store cannot be opened or upgraded; the message says why, without the URL, which may hold a password."""
+    """The store cannot be opened or upgraded; the message states the reason without the URL, which may contain a
+    password.
+    """
 
 
 class Database:
@@ -82,13 +84,13 @@ class Database:
             connection.execute(f"PRAGMA {setting}")
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """What `work` finds, in a transaction that changes nothing. Raises `CapeError` (`overloaded`)."""
+        """Run `work` in a read-only transaction and return its result. Raises `CapeError` (`overloaded`)."""
         return await asyncio.to_thread(self._run, work, writes=False)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Do `work` in one transaction: all of it, or, when it raises, nothing. Raises `CapeError` (`overloaded`).
+        """Run `work` in one transaction, which is rolled back if it raises. Raises `CapeError` (`overloaded`).
 
-        `IntegrityError` passes through: only the caller knows what it means.
+        `IntegrityError` passes through: only the caller knows its meaning.
         """
         return await asyncio.to_thread(self._run, work, writes=True)
 
@@ -102,7 +104,7 @@ class Database:
             raise CapeError("overloaded", "the service cannot reach its store; try again") from error
 
     async def upgrade(self) -> None:
-        """Bring the tables to this release's form. Raises `StoreUnusable`."""
+        """Upgrade the tables to this release's schema. Raises `StoreUnusable`."""
         await asyncio.to_thread(self._upgrade)
 
     def _upgrade(self) -> None:

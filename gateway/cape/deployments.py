@@ -1,7 +1,8 @@
-"""A deployment on its way in: its ciphertext to the disk, its function into the owner's record.
+"""Deployments: storing the ciphertext on disk and the function in the owner's record.
 
-The order survives being cut off anywhere: the file is whole and durable before the function is in the store, and the
-enclave hears last. What is left is a file that no function names, which a sweep removes, or a complete function.
+The order of writes is safe against interruption at any point: the file is durable before the store lists the function,
+and the enclave is informed last. An interruption leaves either a file without a function, which a sweep removes, or a
+complete function.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.cape")
 
 _ATTEMPTS = 5
-"""Another deployment of the account may change its record at the same moment; so often in a row it does not."""
+"""Retries if other changes of the same account interfere."""
 
 
 class Deployment:
-    """One upload of one account."""
+    """One upload for one account."""
 
     def __init__(self, services: CapeServices, upload: Upload, username: str, token: str) -> None:
         self._services = services
@@ -79,7 +80,9 @@ class Deployment:
         raise AssertionError("unreachable")
 
     async def _commit(self, record: bytes) -> None:
-        """The function is stored, so the deployment has succeeded, even if the enclave has seen a newer record."""
+        """Inform the enclave. The function is stored, so the deployment has succeeded even if the enclave has seen a
+        newer record.
+        """
         try:
             await self._services.enclave.commit(record)
         except CapeError as error:

@@ -1,4 +1,4 @@
-"""Logging in on another device (RFC 8628): the holder of the owner key approves a device's code with tokens for it."""
+"""Device logins (RFC 8628): the holder of the owner key approves a device's code with tokens for it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ERRORS: Final = {
     "expired": "expired_token",
 }
 _DEVICE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
-"""What a device may call itself: it is shown to people, who are to be told nothing by it."""
+"""Names that a device can have: they are shown to people and must not carry messages."""
 
 
 @router.post(
@@ -56,9 +56,9 @@ _DEVICE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
     summary="Begin to log in on a device",
 )
 async def device_code(request: Request) -> dict[str, Any]:
-    """A code for the device, and one for its user. Who the client is does not matter: the owner key decides.
+    """A code for the device, and one for its user. The client's identity does not matter: the owner key decides.
 
-    With `login_hint`, only that account's.
+    With `login_hint`, only that account can approve.
     """
     form = await _form(request)
     if form is None:
@@ -92,12 +92,12 @@ async def device_code(request: Request) -> dict[str, Any]:
     summary="Ask whether the login was approved",
 )
 async def device_token(request: Request) -> JSONResponse:
-    """The device's tokens, once; until then, why not."""
+    """The device's tokens, once; before the decision, the reason why there are none."""
     form = await _form(request) or []
     grant_types = [value for name, value in form if name == "grant_type"]
     codes = [value for name, value in form if name == "device_code"]
     if len(grant_types) != 1 or len(codes) > 1:
-        return _refused("invalid_request", "the body is no form with one grant_type and one device_code")
+        return _refused("invalid_request", "the body is not a form with one grant_type and one device_code")
     if grant_types != [GRANT_TYPE]:
         return _refused("unsupported_grant_type", "only device codes are exchanged here")
     if not codes:
@@ -130,9 +130,9 @@ async def device_token(request: Request) -> JSONResponse:
     summary="Approve or deny a login on a device",
 )  # fmt: skip
 async def device_decision(request: Request) -> dict[str, str]:
-    """The owner decides, with a token of the same account; a code can be decided once.
+    """The owner decides, with a token of the same account; each code can be decided once.
 
-    An approved login is listed among the account's tokens. One that names an account is that account's to decide.
+    An approved login is listed among the account's tokens. If the login names an account, only that account can decide.
     """
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
@@ -181,7 +181,7 @@ async def device_decision(request: Request) -> dict[str, str]:
     summary="Which device waits to be let in",
 )
 async def waiting_device(request: Request) -> dict[str, Any]:
-    """What the owner has to see before a decision about the query's `user_code`."""
+    """The information about the device that the owner sees before deciding about the query's `user_code`."""
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
     with cape.guesses.attempt(_guesser(account)):
@@ -200,7 +200,7 @@ def _guesser(account: Account) -> str:
 
 
 async def _waiting(cape: CapeServices, user_code: str, account: Account) -> CodeRow:
-    """The login that waits with this code for `account`, or for any. Raises `CapeError` (`unknown_code`)."""
+    """The login that waits with this code for `account`, or for any account. Raises `CapeError` (`unknown_code`)."""
     row = await cape.store.device_codes.by_user_code(user_code)
     if row is None or row.status != "pending" or row.device.account not in {None, account.username}:
         raise unknown_code()
@@ -208,7 +208,7 @@ async def _waiting(cape: CapeServices, user_code: str, account: Account) -> Code
 
 
 async def _device(request: Request, form: dict[str, str], store: Store) -> Device:
-    """Who asks. Raises `CapeError` (`unknown_account`)."""
+    """The requesting device. Raises `CapeError` (`unknown_account`)."""
     name, hint = form.get("device_name", ""), form.get("login_hint", "")
     account = await store.account(hint) if hint and USERNAME.fullmatch(hint) else None
     if hint and account is None:
@@ -221,9 +221,9 @@ async def _device(request: Request, form: dict[str, str], store: Store) -> Devic
 
 
 def _login_token(token: str, account: Account, *scopes: Scope) -> Token:
-    """What `token` says, if it is of this account and of scope `account`, or one of `scopes`.
+    """The verified claims of `token`, which must belong to this account and have scope `account`, or one of `scopes`.
 
-    A 401 would be about the caller's own token.
+    Errors are about the body: a 401 would refer to the caller's own token.
     """
     try:
         proven = tokens.verify(token, account.owner_public_key)
@@ -240,7 +240,7 @@ def _refused(error: str, description: str | None = None) -> JSONResponse:
 
 
 async def _form(request: Request) -> list[tuple[str, str]] | None:
-    """The form's texts; None if it is malformed or has a file. Raises `CapeError` (`too_large`)."""
+    """The form's texts; None if it is malformed or contains a file. Raises `CapeError` (`too_large`)."""
     body = await read_body(request)
 
     async def replay() -> Message:

@@ -1,4 +1,4 @@
-"""The codes of the device flow (RFC 8628): from a device's asking to the delivery of its tokens, once."""
+"""The codes of the device flow (RFC 8628), from a device's request to the single delivery of its tokens."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ LIFETIME: Final = timedelta(minutes=10)
 INTERVAL: Final = 5
 """Seconds between polls."""
 MAX_INTERVAL: Final = 60
-"""Seconds. Cape's command line does not pause after `slow_down`; without a bound it would never be let in again."""
+"""Seconds. Cape's command line does not pause after `slow_down`; without this limit its interval would grow forever."""
 MAX_CODES: Final = 10_000
-"""Codes that are kept at once, decided and lately expired ones among them: any caller may ask for one."""
+"""Maximum number of stored codes, including decided and recently expired ones, since any caller can request one."""
 MAX_FROM_ONE: Final = 5_000
 """Of them, for one IPv4 address or IPv6 network. A device asks every five seconds; at a few hundred a second, which is
 what a store can take, a flood from its own address needs longer than that to have its code forgotten."""
 
 _FORGOTTEN_AT_ONCE: Final = 25
-"""The part, 1/25, of the codes that is forgotten when there are too many: finding them is dear."""
+"""1/25 of the codes is dropped when there are too many, because finding them is expensive."""
 _AT_ONCE: Final = 2
-"""Transactions that any caller may cause, of each kind; the others of the store are not to wait for them."""
+"""Transactions of each kind that any caller can cause; the store's others must not wait for them."""
 
 _EARLY: Final = timedelta(milliseconds=500)
-"""How much too early a poll may come: networks are not metronomes."""
+"""Tolerance for polls that come too early, because network delays vary."""
 _REMEMBERED: Final = timedelta(minutes=10)
-"""How long an expired code is still known to have expired."""
+"""Time for which an expired code is still reported as expired."""
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """No vowels, so no words (RFC 8628, 6.1)."""
 
 
 @dataclass(frozen=True)
 class NewCode:
-    """What a device is told. `device_code` is its secret, `user_code` is for its user to pass on."""
+    """The answer to a device. `device_code` is its secret, `user_code` is shown to its user."""
 
     device_code: str
     user_code: str
@@ -59,7 +59,7 @@ class NewCode:
 
 @dataclass(frozen=True)
 class Device:
-    """Who asks to be let in: what it calls itself, the address it asked from, and the account that it asked for."""
+    """The requesting device: its name for itself, its address, and the account that it requested."""
 
     name: str | None = None
     address: str | None = None
@@ -68,7 +68,7 @@ class Device:
 
 @dataclass(frozen=True)
 class CodeRow:
-    """What the user who decides about a code may see of it."""
+    """The part of a code that the deciding user can see."""
 
     user_code: str
     created_at: datetime
@@ -82,7 +82,7 @@ State = Literal["unknown", "slow_down", "pending", "denied", "expired", "approve
 
 @dataclass(frozen=True)
 class Poll:
-    """The answer to one poll; the tokens come with `approved`, and never again."""
+    """The answer to one poll; the tokens come with `approved`, once."""
 
     state: State
     access_token: str | None = None
@@ -93,7 +93,7 @@ class Poll:
 
 
 class DeviceCodes:
-    """The store's device codes; a device code is kept as its hash only."""
+    """The store's device codes; a device code is stored only as its hash."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -101,10 +101,10 @@ class DeviceCodes:
         self._polling = asyncio.Semaphore(_AT_ONCE)
 
     async def create(self, device: Device | None = None, *, now: datetime | None = None) -> NewCode:
-        """A new code for `device`, good for ten minutes.
+        """A new code for `device`, valid for ten minutes.
 
-        Where there are too many, of the same caller or of all, those are forgotten first that no device has asked
-        about yet, then those that none has asked about for longest. So no caller can use them up.
+        If there are too many codes, of one caller or in total, codes that no device has asked about are dropped first,
+        then those that no device has asked about for the longest time. So no caller can exhaust them.
         """
         moment, device = now or datetime.now(UTC), device or Device()
         source = source_of(device.address or "")[:64]
@@ -134,7 +134,7 @@ class DeviceCodes:
             return await self._database.write(work)
 
     async def by_user_code(self, user_code: str, *, now: datetime | None = None) -> CodeRow | None:
-        """The code that a person was shown, unless it has expired. Case and the dash do not matter."""
+        """Find an unexpired code by its user code, independent of case and dash."""
         moment = now or datetime.now(UTC)
         query = select(device_codes).where(
             device_codes.c.user_code == normalised(user_code), device_codes.c.expires_at > moment
@@ -160,10 +160,11 @@ class DeviceCodes:
         listed: TokenRow | None = None,
         now: datetime | None = None,
     ) -> None:
-        """Approve as `account`, with the tokens to deliver, or deny; `listed`: how the login is kept among its tokens.
+        """Approve as `account`, with the tokens to deliver, or deny; `listed`: the login's entry among the account's
+        tokens.
 
-        Raises `CapeError`: `unknown_code`, also if it was decided or asks for another account; `malformed_request` for
-        a token that is listed already.
+        Raises `CapeError`: `unknown_code`, also if it was decided or requests another account; `malformed_request` for
+        a token that is already listed.
         """
         moment = now or datetime.now(UTC)
         user_code = normalised(user_code)
@@ -194,13 +195,13 @@ class DeviceCodes:
             raise CapeError("malformed_request", "a token with this id is registered already") from error
 
     async def poll(self, device_code: str, *, now: datetime | None = None) -> Poll:
-        """What a device learns. Polling faster than its interval doubles the interval, up to a minute."""
+        """The state for the polling device. Polling faster than the interval doubles the interval, up to a minute."""
         moment = now or datetime.now(UTC)
         async with self._polling:
             return await self._database.write(lambda connection: _poll(connection, _hash(device_code), moment))
 
     async def purge_expired(self, *, now: datetime | None = None) -> None:
-        """Forget codes that expired a while ago."""
+        """Delete codes that expired a while ago."""
         removing = _purge(now or datetime.now(UTC))
         await self._database.write(lambda connection: connection.execute(removing).close())
 
@@ -210,7 +211,7 @@ def _purge(now: datetime) -> Delete:
 
 
 def _make_room(connection: Connection, most: int, now: datetime, *which: ColumnElement[bool]) -> None:
-    """Have fewer than `most` codes, of those that are `which`."""
+    """Reduce the codes that match `which` to fewer than `most`."""
     count = connection.execute(select(func.count()).select_from(device_codes).where(*which)).scalar_one()
     if count < most:
         return
@@ -253,12 +254,12 @@ def _decision(connection: Connection, row: Row[tuple[object, ...]]) -> Poll:
 
 
 def unknown_code() -> CapeError:
-    """There is none, or none that the caller may decide about."""
+    """The error for a code that does not exist or that the caller cannot decide."""
     return CapeError("unknown_code", "no login is waiting with this code")
 
 
 def normalised(user_code: str) -> str:
-    """A user code as it is stored, however it was typed."""
+    """The stored form of a user code."""
     letters = "".join(character for character in user_code[:20].upper() if character in _LETTERS)
     return f"{letters[:4]}-{letters[4:]}"
 

@@ -1,4 +1,4 @@
-"""The page behind a device's verification address: which device asks, as whom it would act, and how to let it in."""
+"""The page at a device's verification address: the requesting device, the account, and how to approve."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _WAIT: Final = (
 
 @router.get("/device")
 async def device_page(request: Request) -> HTMLResponse:
-    """What to do with the code. It is shown only if it looks like one: this page repeats no words unescaped."""
+    """Instructions for the code, which is shown only if it has the form of one: the page repeats no other input."""
     code = request.query_params.get("user_code", "")
     if not _USER_CODE.fullmatch(code):
         return HTMLResponse(_PAGE.format(code="CODE", waiting=_NOTHING))

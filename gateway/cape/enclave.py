@@ -1,4 +1,4 @@
-"""The enclave as the Cape front door sees it: questions about accounts, and sessions."""
+"""The gateway's interface to the enclave's Cape host: requests about accounts, and sessions."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 
 class RemoteCapeEnclave:
-    """Asks the enclave. Every method raises `CapeError`: the enclave's own, or `enclave_unavailable`."""
+    """Sends requests to the enclave. Every method raises `CapeError`: the enclave's own, or `enclave_unavailable`."""
 
     def __init__(
         self, enclave: AttestedEnclave, connections: EnclaveConnections, evidence_places: Places, *, deadline: float
     ) -> None:
-        """`evidence_places` are for what any caller may ask, and `deadline` are the seconds to its answer."""
+        """`evidence_places` limits requests that any caller can make; `deadline` is the timeout for an answer in
+        seconds.
+        """
         self._enclave = enclave
         self._connections = connections
         self._evidence_places = evidence_places
@@ -65,7 +67,7 @@ class RemoteCapeEnclave:
         return await self._record("revoke_token", record=record, token=token, token_id=token_id, expires=until)
 
     async def commit(self, record: bytes) -> None:
-        """Tell the enclave that this record is stored, so that it takes no older one."""
+        """Inform the enclave that this record is stored, so that it refuses older ones."""
         await self._ask("commit", record=record)
 
     async def grant(self, record: bytes, token: str) -> None:
@@ -73,7 +75,7 @@ class RemoteCapeEnclave:
         await self._ask("grant", record=record, token=token)
 
     async def open(self, **fields: str | bytes) -> EnclaveSession:
-        """Begin a session; `fields` are CAPE_OPEN's."""
+        """Start a session; `fields` are those of CAPE_OPEN."""
         self._current()
         try:
             reader, writer = await self._connections.dedicated()
@@ -110,7 +112,7 @@ class RemoteCapeEnclave:
         return fields_of(payload)
 
     def _current(self) -> None:
-        """No evidence, no traffic."""
+        """The verified enclave: without accepted evidence the gateway sends nothing."""
         try:
             _ = self._enclave.current
         except Problem as problem:
@@ -118,7 +120,7 @@ class RemoteCapeEnclave:
 
 
 class EnclaveSession:
-    """One open session. `opened` and `receive` raise `CapeError`, `enclave_unavailable` once the enclave is gone."""
+    """One open session. `opened` and `receive` raise `CapeError`, `enclave_unavailable` if the connection is lost."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -134,11 +136,11 @@ class EnclaveSession:
         self.close()
 
     def close(self) -> None:
-        """Hang up; the enclave then ends the session's process."""
+        """Close the connection; the enclave then ends the session's process."""
         self._writer.close()
 
     async def send(self, frame: bytes) -> None:
-        """Send a frame, waiting while the enclave does not read."""
+        """Send a frame, with backpressure."""
         try:
             self._writer.write(frame)
             await self._writer.drain()
@@ -146,7 +148,7 @@ class EnclaveSession:
             raise unavailable() from error
 
     async def opened(self) -> None:
-        """Wait until the enclave says to go on."""
+        """Wait for CAPE_OPENED."""
         kind, payload = await self.receive()
         if kind is not FrameKind.CAPE_OPENED:
             raise unavailable()
@@ -156,7 +158,7 @@ class EnclaveSession:
         self.needs_function = needs_function
 
     async def receive(self) -> tuple[FrameKind, bytes]:
-        """The next frame; a long text is gathered. A reported error is raised."""
+        """The next frame; a long text is collected. Raises a reported error."""
         try:
             frame = await frames.read(self._reader)
             if frame is None:
@@ -193,5 +195,5 @@ def fields_of(payload: bytes) -> dict[str, Any]:
 
 
 def unavailable() -> CapeError:
-    """The enclave was lost, or does not keep to the protocol."""
+    """The error for a lost enclave, or one that violates the protocol."""
     return CapeError("enclave_unavailable", "the enclave cannot be reached; it may be restarting")

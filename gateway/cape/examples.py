@@ -114,7 +114,7 @@ PENDING: Final = {
         "summary": "Malformed",
         "value": {
             "error": "invalid_request",
-            "error_description": "the body is no form with one grant_type and one device_code",
+            "error_description": "the body is not a form with one grant_type and one device_code",
         },
     },
 }

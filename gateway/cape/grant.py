@@ -1,4 +1,4 @@
-"""Telling the enclave whose ciphertexts `/classify` takes: the account whose owner signed that for this bundle."""
+"""Presentation of the classifier grant to the enclave: the account whose owner authorised decryption by this bundle."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _LOOK_SECONDS = 1.0
 
 
 class ClassifierGrant:
-    """Presents the deploy token in `file` to the enclave: again whenever that has other keys than before, as a new one
-    has, and whenever the file has another token, as its owner signs for days only."""
+    """Presents the deploy token in `file` to the enclave: again when the enclave's keys change, as after a restart, and
+    when the file has another token, since owners sign for days only.
+    """
 
     def __init__(self, file: Path, enclave: AttestedEnclave, services: CapeServices) -> None:
         self._file = file
@@ -32,7 +33,7 @@ class ClassifierGrant:
         """The keys of the enclave that was told last, and the token."""
 
     async def watch(self) -> None:
-        """Until cancelled. The file may come, or be mended, later."""
+        """Run until cancelled. The file can be created or corrected later."""
         said = None
         while True:
             known = self._enclave.known

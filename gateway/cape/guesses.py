@@ -1,4 +1,4 @@
-"""How many wrong user codes an account or an address may try (RFC 8628, section 5.1)."""
+"""Limits on wrong user codes for each account and address (RFC 8628, section 5.1)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ if TYPE_CHECKING:
 WINDOW_SECONDS: Final = 600
 """A code's lifetime."""
 MAX_WRONG: Final = 10
-"""In that time. A code has 20^8 values, so that of 10 000 that are waiting one is found with a chance of 4 in 10^6."""
+"""Per window. There are 20^8 codes, so the chance to guess one of 10 000 waiting codes is 4 in 10^6."""
 _MAX_KNOWN: Final = 10_000
-"""How many are remembered at once; the first ones are forgotten first."""
+"""Maximum number of remembered callers; the oldest are dropped first."""
 
 
 class Guesses:
-    """Wrong codes, by who tried them, in this process."""
+    """Counts wrong codes by caller, in this process."""
 
     def __init__(self) -> None:
         self._wrong: dict[str, list[float]] = {}
 
     @contextlib.contextmanager
     def attempt(self, who: str) -> Iterator[None]:
-        """One try: counted if the block raises `CapeError` (`unknown_code`). Raises `CapeError` (`too_many_guesses`).
+        """One attempt: counted if the block raises `CapeError` (`unknown_code`). Raises `CapeError`
+        (`too_many_guesses`).
 
-        Counted from the beginning, so that many tries at once are as many.
+        It is counted from its start, so that concurrent attempts count as well.
         """
         now = time.monotonic()
         recent = [moment for moment in self._wrong.pop(who, []) if moment > now - WINDOW_SECONDS]

@@ -1,4 +1,4 @@
-"""Cape's WebSockets: what a client sends goes to the enclave unread, what the enclave says goes back as it is."""
+"""Cape's WebSockets: relays a client's messages to the enclave without reading them, and the enclave's answers back."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ router = APIRouter()
 
 _NORMAL, _GOING_AWAY, _INTERNAL = 1000, 1001, 1011
 _SCOPES: Final[dict[str, tokens.Scope]] = {"run": "run", "deploy": "deploy"}
-"""What a token must be good for; on the other routes any is."""
+"""Required scopes of the token; other routes accept any."""
 _MOST_TOLD: Final = 64
-"""Unanswered inputs that are each told of the end; a client that sends more ahead knows after these."""
+"""Maximum number of unanswered inputs that get an error frame each at the end."""
 _DEPLOY_IDLE_SECONDS: Final = 600.0
 _LOOK_SECONDS: Final = 5.0
 _DRAIN_LOOK_SECONDS: Final = 0.05
@@ -84,7 +84,7 @@ async def _serve(
     *,
     route: str = "run",
 ) -> None:
-    """Have the enclave accept the caller, then relay. A refusal before that is an HTTP response."""
+    """Let the enclave check the caller, then relay. An earlier refusal is an HTTP response."""
     opened = contextlib.AsyncExitStack()
     async with opened:
         try:
@@ -115,7 +115,7 @@ async def _serve(
 
 
 def _token(websocket: WebSocket) -> str:
-    """The second of the two subprotocols offered. Raises `CapeError`."""
+    """The second of the two offered subprotocols. Raises `CapeError`."""
     offered = websocket.scope["subprotocols"]
     if len(offered) < 2 or offered[0] not in SUBPROTOCOLS or not offered[1]:
         raise unauthenticated()
@@ -123,7 +123,7 @@ def _token(websocket: WebSocket) -> str:
 
 
 class _Conversation:
-    """An accepted client and its session in the enclave, until either ends or falls silent."""
+    """An accepted client and its session in the enclave, until one ends or is idle for too long."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class _Conversation:
         *,
         inputs_each: int = 1,
     ) -> None:
-        """`inputs_each`: binary messages of the client that one answer is for."""
+        """`inputs_each`: number of the client's binary messages for each answer."""
         self._websocket = websocket
         self._services = services
         self._session = session
@@ -149,7 +149,9 @@ class _Conversation:
         self._active = time.monotonic()
 
     async def run(self, function_id: str | None) -> None:
-        """Relay all, with the function's ciphertext first if `function_id` is one that the enclave has not at hand."""
+        """Relay all messages; first the function's ciphertext if the enclave does not have `function_id` in its
+        cache.
+        """
         try:
             if not await self._attest(function_id):
                 return
@@ -178,7 +180,7 @@ class _Conversation:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _attest(self, function_id: str | None) -> bool:
-        """The start frame and its answer; False if the client went away instead."""
+        """Relay the start frame and its answer; False if the client closed the connection instead."""
         try:
             async with asyncio.timeout(self._services.idle_seconds):
                 message = await self._websocket.receive()
@@ -197,7 +199,9 @@ class _Conversation:
         return True
 
     async def _hear_client(self) -> _Ending | None:
-        """Take what the client sends, as fast as it sends it, so that its pings are heard while an input is at work."""
+        """Receive the client's messages as fast as they come, so that its pings are answered while an input is
+        processed.
+        """
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
@@ -231,7 +235,7 @@ class _Conversation:
             self._room.set()
 
     async def _send(self, frame: bytes) -> None:
-        """Send to the enclave; if it has hung up, what it said last is what the client has to hear."""
+        """Send to the enclave. If it closed the connection, its last message is for the client."""
         try:
             await self._session.send(frame)
         except CapeError:
@@ -254,7 +258,7 @@ class _Conversation:
             self._active = time.monotonic()
 
     async def _watch(self) -> _Ending:
-        """End a connection that is silent, or idle while the gateway shuts down."""
+        """Close a connection that is idle for too long, or idle while the gateway shuts down."""
         # Between evidence and upload a client packs and encrypts its function, which takes as long as it takes.
         limit = self._services.idle_seconds if self._deployment is None else _DEPLOY_IDLE_SECONDS
         while True:

@@ -66,7 +66,9 @@ _EXPIRY_ROOM: Final = timedelta(seconds=1)
     summary="Make an account",
 )
 async def create_account(request: Request) -> dict[str, str]:
-    """Take a username for an Ed25519 key. Asking again with the same key changes nothing and answers the same."""
+    """Register a username for an Ed25519 key. Repeating the request with the same key changes nothing and gives the
+    same answer.
+    """
     cape = cape_of(request)
     cape.may_sign_up(request)
     body = await read_json(request)
@@ -98,7 +100,7 @@ async def create_account(request: Request) -> dict[str, str]:
     summary="Delete the account",
 )
 async def delete_account(request: Request) -> dict[str, str]:
-    """Forget the account, its functions and its tokens."""
+    """Delete the account, its functions and its tokens."""
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
     await _remove_bundles(cape, await cape.store.delete_account(account.username))
@@ -113,7 +115,9 @@ async def delete_account(request: Request) -> dict[str, str]:
     summary="An account's Cape Key",
 )
 async def user_key(request: Request, username: str) -> JSONResponse:
-    """An attestation document whose user data hold the account's public key: encrypt for its functions with it."""
+    """An attestation document whose user data contain the account's public key, for encrypting values for its
+    functions.
+    """
     cape = cape_of(request)
     try:
         account = await cape.store.account(username) if USERNAME.fullmatch(username) else None
@@ -140,7 +144,7 @@ async def list_functions(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
 ) -> list[dict[str, Any]]:
-    """In the order of their deployment."""
+    """The account's functions in the order of their deployment."""
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
     return [_listed(function) for function in await cape.store.functions(account.username, limit, offset)]
@@ -155,7 +159,7 @@ async def list_functions(
     summary="One of the account's functions",
 )
 async def get_function(request: Request, function_id: str) -> dict[str, Any]:
-    """What is known of a function of yours. `location` is what runs the newest of its name."""
+    """A function of the caller. `location` runs the newest function of its name."""
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
     function = await _own_function(cape, account, function_id)
@@ -171,7 +175,7 @@ async def get_function(request: Request, function_id: str) -> dict[str, Any]:
     summary="Delete a function",
 )
 async def delete_function(request: Request, function_id: str) -> dict[str, str]:
-    """It runs no more; calls that run already are not stopped."""
+    """Delete a function; running calls are not stopped."""
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
     function = await _own_function(cape, account, function_id)
@@ -197,7 +201,9 @@ async def delete_function(request: Request, function_id: str) -> dict[str, str]:
     summary="Register a token",
 )
 async def create_token(request: Request) -> dict[str, str]:
-    """List a token that the owner's key signed, so that it can be seen and revoked. This service cannot sign one."""
+    """Register a token that the owner's key signed, so that it can be listed and revoked. This service cannot sign
+    tokens.
+    """
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
     body = await read_json(request)
@@ -237,7 +243,7 @@ async def create_token(request: Request) -> dict[str, str]:
     summary="The account's tokens",
 )
 async def list_tokens(request: Request) -> list[dict[str, Any]]:
-    """Those that were registered and not revoked, oldest first."""
+    """Registered tokens that are not revoked, oldest first."""
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
     return [
@@ -263,7 +269,7 @@ async def list_tokens(request: Request) -> list[dict[str, Any]]:
     summary="Revoke a token",
 )
 async def delete_token(request: Request, token_id: str) -> dict[str, str]:
-    """It is good for nothing from now on."""
+    """Revoke a token, with immediate effect."""
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
     found = await cape.store.token(token_id) if ids.is_id(token_id) else None
@@ -292,7 +298,7 @@ async def _change(
     ask: Callable[[bytes], Awaitable[bytes]],
     keep: Callable[[bytes, int], Awaitable[None]],
 ) -> None:
-    """Let the enclave make the account's next record, and keep it; again, once, if another change came between."""
+    """Let the enclave create the account's next record, and store it; once more if another change interfered."""
     try:
         record = await ask(account.record)
         await keep(record, account.version)
@@ -308,7 +314,7 @@ async def _change(
 
 
 async def _commit(cape: CapeServices, record: bytes) -> None:
-    """Tell the enclave what is stored. It is stored, so the request has succeeded even if the enclave is gone."""
+    """Inform the enclave of a stored record. The request has succeeded even if the enclave is unreachable."""
     try:
         await cape.enclave.commit(record)
     except CapeError as error:
@@ -323,7 +329,7 @@ async def _remove_bundles(cape: CapeServices, function_ids: Iterable[str]) -> No
 
 
 def _registrable(token: str, account: Account) -> tokens.Token:
-    """The claims of a token to register. All faults are the body's: a 401 would be about the caller's own token."""
+    """The claims of a token to register. Errors are about the body: a 401 would refer to the caller's own token."""
     try:
         proven = tokens.verify(token, account.owner_public_key)
     except CapeError as error:

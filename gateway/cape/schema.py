@@ -1,4 +1,4 @@
-"""The tables of the host's store, for SQLite and PostgreSQL; `migrations` makes them."""
+"""The tables of the gateway's store, for SQLite and PostgreSQL; `migrations` creates them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 
 
 class Moment(TypeDecorator[datetime]):
-    """A point in time, always with its zone, always UTC. SQLite has no zones, so there the column holds UTC bare."""
+    """A point in time, always with its zone, always UTC. SQLite has no zones, so its column contains UTC without
+    one.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Raises `ValueError` for a time without a zone: whose would it be?"""
+        """Raises `ValueError` for a time without a zone, which would be ambiguous."""
         if value is None:
             return None
         if value.tzinfo is None:

@@ -1,4 +1,4 @@
-"""What the Cape endpoints work with, made once per application."""
+"""Shared services of the Cape endpoints, created once for each application."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 
 class CapeEnclave(Protocol):
-    """What the endpoints ask of the enclave. A `record` is an account's state, sealed; a `token` proves the owner.
+    """Requests of the endpoints to the enclave. A `record` is an account's sealed state; a `token` authenticates the
+    owner.
 
-    Every method may raise `CapeError`.
+    Every method can raise `CapeError`.
     """
 
     async def create_account(self, username: str, owner_public_key: bytes, proof: str) -> bytes:
@@ -50,7 +51,7 @@ class CapeEnclave(Protocol):
         ...
 
     async def commit(self, record: bytes) -> None:
-        """Told that `record` is stored."""
+        """Inform the enclave that `record` is stored."""
         ...
 
     async def grant(self, record: bytes, token: str) -> None:
@@ -90,7 +91,7 @@ class Sessions:
 
 @dataclass(frozen=True)
 class CapeServices:
-    """The parts of the Cape front door. `may_sign_up` raises `Problem` for who may not make an account."""
+    """The services of the Cape host. `may_sign_up` raises `Problem` for callers who cannot create an account."""
 
     store: Store
     bundles: Bundles
@@ -99,7 +100,7 @@ class CapeServices:
     guesses: Guesses = field(default_factory=Guesses)
     sessions: Sessions = field(default_factory=lambda: Sessions(512))
     idle_seconds: float = IDLE_SECONDS
-    """Of silence, after which a connection is closed."""
+    """Time without data after which a connection is closed."""
 
 
 def cape_of(connection: HTTPConnection) -> CapeServices:

@@ -10,17 +10,17 @@ from blindsight.cape.constants import USERNAME
 
 
 class Done(BaseModel):
-    """Nothing more to say."""
+    """An empty answer."""
 
 
 class AccountName(BaseModel):
-    """A username, as it was taken."""
+    """The registered username."""
 
     username: str
 
 
 class UserKey(BaseModel):
-    """An account's Cape Key, with the enclave's word for it."""
+    """An account's Cape Key, attested by the enclave."""
 
     attestation_document: str = Field(description="COSE_Sign1, base64.")
 
@@ -37,7 +37,7 @@ class ListedFunction(BaseModel):
 
 
 class Function(ListedFunction):
-    """A deployed function, and whose it is."""
+    """A deployed function and its owner."""
 
     user_id: str
     location: str = Field(description="Owner and name.")
@@ -62,7 +62,7 @@ class ListedToken(BaseModel):
 
 
 class DeviceCode(BaseModel):
-    """What a device shows its user (RFC 8628, 3.2)."""
+    """The codes for a device (RFC 8628, section 3.2)."""
 
     device_code: str
     user_code: str
@@ -83,7 +83,7 @@ class WaitingDevice(BaseModel):
 
 
 class DeviceTokens(BaseModel):
-    """What an approved device gets (RFC 8628, 3.5)."""
+    """The tokens of an approved device (RFC 8628, section 3.5)."""
 
     access_token: str
     token_type: str

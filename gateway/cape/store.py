@@ -1,4 +1,6 @@
-"""What the host remembers of accounts, functions and tokens. The records are sealed: it keeps them, unread."""
+"""The gateway's store of accounts, functions and tokens. The enclave encrypts the records; the gateway cannot read
+them.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
 
 _USE_NOTED_EVERY: Final = timedelta(minutes=1)
-"""A token that is used all the time must not cost a write each time."""
+"""Minimum interval between two writes of a token's last use."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """An account. `username` is as its owner wrote it; `version` is that of the sealed `record`, from 1."""
+    """An account. `username` has its owner's spelling; `version` is that of the sealed `record`, from 1."""
 
     username: str
     owner_public_key: bytes
@@ -67,11 +69,11 @@ _FUNCTION: Final = [column for column in functions.c if column.name != "deployed
 
 
 class Store:
-    """The host's store. Usernames are found whatever their case; times are UTC.
+    """The gateway's store. Usernames are compared without case; times are UTC.
 
-    A record is changed by compare-and-set: each method that takes `expected_version` raises `CapeError`
-    (`stale_record`) and does nothing if the account's record has another one by now, and else counts it up by one.
-    Every method may raise `CapeError` (`overloaded`) when the database does not answer.
+    Records change by compare-and-set: each method with `expected_version` raises `CapeError` (`stale_record`) and
+    changes nothing if the record has another version, and else increments it. Every method can raise `CapeError`
+    (`overloaded`) when the database does not answer.
     """
 
     def __init__(self, url: str) -> None:
@@ -80,7 +82,7 @@ class Store:
         self.device_codes = DeviceCodes(self._database)
 
     async def upgrade(self) -> None:
-        """Make or update the tables; before anything else. Raises `StoreUnusable`."""
+        """Create or upgrade the tables; call it first. Raises `StoreUnusable`."""
         await self._database.upgrade()
 
     async def close(self) -> None:
@@ -93,9 +95,9 @@ class Store:
         return await self._database.read(lambda connection: _account(connection.execute(query).mappings().first()))
 
     async def add_account(self, username: str, owner_public_key: bytes, record: bytes) -> Account:
-        """Add an account with its first record, or find the one that this owner has under that name already.
+        """Add an account with its first record, or return the one that this owner already has under the name.
 
-        Raises `CapeError` (`name_taken`) if the name is another's.
+        Raises `CapeError` (`name_taken`) if another owner has the name.
         """
         account = Account(username, owner_public_key, record, version=1, created_at=datetime.now(UTC))
         adding = insert(accounts).values(username_key=username.lower(), **asdict(account))
@@ -115,7 +117,9 @@ class Store:
         )
 
     async def delete_account(self, username: str) -> list[str]:
-        """Remove the account and all that is its; the ids of its functions, whose bundles are left to the caller."""
+        """Delete the account with its functions and tokens. Returns the functions' ids, whose bundles the caller
+        deletes.
+        """
 
         def work(connection: Connection) -> list[str]:
             # Locked, so that no function is deployed while its account goes.
@@ -172,7 +176,7 @@ class Store:
         return await self._database.read(lambda connection: _function(connection.execute(query).mappings().first()))
 
     async def functions(self, username: str, limit: int, offset: int) -> list[FunctionRow]:
-        """The account's functions in the order of their deployment, so that pages stay put while more are deployed."""
+        """The account's functions in the order of deployment, so that pages do not shift during deployments."""
         query = (
             select(*_FUNCTION)
             .join(accounts, accounts.c.username == functions.c.owner)
@@ -186,7 +190,7 @@ class Store:
         )
 
     async def function_ids(self) -> set[str]:
-        """The ids of all functions of all accounts: the bundles that are to be kept."""
+        """The ids of all functions of all accounts, whose bundles must be kept."""
         query = select(functions.c.id)
         return await self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
@@ -241,7 +245,7 @@ class Store:
         await self._database.write(work)
 
     async def mark_token_used(self, token_id: str) -> None:
-        """Note that a token was used now, unless that was noted within the last minute. Unknown ids are ignored."""
+        """Record the use of a token, unless it was recorded within the last minute. Unknown ids are ignored."""
         now = datetime.now(UTC)
         due = or_(tokens.c.last_used_at.is_(None), tokens.c.last_used_at <= now - _USE_NOTED_EVERY)
         token = await self.token(token_id)
@@ -270,7 +274,7 @@ def _function(row: RowMapping | None) -> FunctionRow | None:
 
 
 def _replace(connection: Connection, username_key: str, record: bytes, expected_version: int) -> int:
-    """Compare-and-set an account's record; the new version."""
+    """Compare-and-set an account's record; returns the new version."""
     done = connection.execute(
         update(accounts)
         .where(accounts.c.username_key == username_key, accounts.c.version == expected_version)
@@ -285,15 +289,15 @@ def _replace(connection: Connection, username_key: str, record: bytes, expected_
 
 
 def unknown_account() -> CapeError:
-    """No account has that name."""
+    """The error for an account that does not exist."""
     return CapeError("unknown_account", "there is no such account")
 
 
 def unknown_function() -> CapeError:
-    """There is none, or none that the caller may know of."""
+    """The error for a function that does not exist or that the caller cannot see."""
     return CapeError("unknown_function", "there is no such function")
 
 
 def unknown_token() -> CapeError:
-    """There is none, or none that the caller may know of."""
+    """The error for a token that does not exist or that the caller cannot see."""
     return CapeError("unknown_token", "there is no such token")

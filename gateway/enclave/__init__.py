@@ -1,1 +1,1 @@
-"""The gateway's side of the enclave: connections, verified evidence, and the sealed lane."""
+"""The gateway's connection to the enclave: connections, verified evidence, and the sealed exchange."""

@@ -1,4 +1,4 @@
-"""The enclave as far as its evidence vouches for it, kept fresh in the background."""
+"""The verified enclave, verified again in the background."""
 
 from __future__ import annotations
 
@@ -26,26 +26,28 @@ _log = logging.getLogger(__name__)
 
 _NONCE_BYTES = 32
 _RETRY_SECONDS = 0.25
-"""Between attempts to reach an enclave that is away: a restart should cost its callers little."""
+"""Between attempts to connect to an unreachable enclave, so that a restart costs callers little time."""
 _ANSWER_SECONDS = 5.0
-"""For evidence or a status. Both need little of an enclave: one that is silent for longer hangs."""
+"""Timeout for evidence or a status, which the enclave can produce quickly."""
 
 
 @dataclass(frozen=True)
 class Attested(Recipient):
-    """The recipient of all requests, and since when."""
+    """The verified enclave, and the time of its verification."""
 
     at: float
     """`time.monotonic()` of the verification."""
 
     @property
     def has_ended(self) -> bool:
-        """The policy, or the release, was accepted until now and is not any more."""
+        """Whether the policy, or the release, has expired since."""
         return self.verified.until is not None and datetime.now(UTC) >= self.verified.until
 
 
 class AttestedEnclave:
-    """Verifies before the first byte, again at every key change and on a schedule; no evidence, no traffic."""
+    """Verifies before the first request, at every key change and periodically; without accepted evidence the gateway
+    sends nothing.
+    """
 
     def __init__(
         self,
@@ -85,13 +87,13 @@ class AttestedEnclave:
 
     @property
     def refusal(self) -> Problem:
-        """Why the enclave is not ready."""
+        """The reason why the enclave is not ready; None if it is."""
         if self._attested is None:
             return self._refusal
         return Problem("enclave_unavailable", "The enclave is warming up.")
 
     async def watch(self) -> None:
-        """Keep the evidence fresh and the status known, until cancelled."""
+        """Verify evidence periodically and request the status, until cancelled."""
         while True:
             try:
                 known = self._attested
@@ -108,7 +110,7 @@ class AttestedEnclave:
                 await asyncio.sleep(self._status_interval)
 
     async def attest(self, *, instead_of: Attested | None = None) -> Attested:
-        """Fetch evidence with a fresh nonce and verify it. With `instead_of`, only if that is still the current one.
+        """Fetch evidence with a new nonce and verify it. With `instead_of`, only if that is still the current enclave.
 
         Raises `EvidenceError`, `PolicyError`, `SealingError` or `TransportError`; the enclave is not used then.
         """
@@ -131,7 +133,7 @@ class AttestedEnclave:
             return attested
 
     async def evidence(self, nonce: bytes | None) -> dict[str, Any]:
-        """The enclave's answer to an evidence request, unverified. Raises `TransportError`."""
+        """The enclave's evidence, unverified. Raises `TransportError`."""
         question = {"nonce": nonce, version.MEMBER: version.VERSION}
         kind, payload = await self._ask(FrameKind.EVIDENCE_REQUEST, frames.pack(question))
         if kind is FrameKind.REFUSAL and frames.unpack(payload).get("code") == "unsupported_protocol":
@@ -223,7 +225,7 @@ def _count(status: dict[str, Any], name: str) -> int:
 
 
 def _confinement(status: dict[str, Any]) -> dict[str, Any] | None:
-    """Of a status, which nothing authenticates: only what has the right form."""
+    """The confinement in a status, which is not authenticated; only members with the right form."""
     match status.get("confinement"):
         case {
             "layers": list() as layers,

@@ -1,4 +1,4 @@
-"""Connections to the enclave, kept open and used one question at a time."""
+"""Persistent connections to the enclave, each with one request at a time."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class EnclaveConnections:
     def __init__(
         self, enclave: Address, secret_file: Path | None = None, *, make_socket: MakeSocket = socket.socket
     ) -> None:
-        """`secret_file`: of the secret that admits to the enclave's port; None for one that is open to all.
+        """`secret_file`: file of the access secret; None if the enclave's port requires none.
 
-        `make_socket(family, type)` makes sockets of AF_VSOCK.
+        `make_socket(family, type)` creates AF_VSOCK sockets.
         """
         self._address = enclave
         self._secret_file = secret_file
@@ -39,9 +39,9 @@ class EnclaveConnections:
         self._idle: list[_Streams] = []
 
     async def exchange(self, kind: FrameKind, payload: bytes = b"") -> tuple[FrameKind, bytes]:
-        """Send one frame and read the answer. Cancelling closes the connection, which tells the enclave to give up.
+        """Send one frame and read the answer. Cancelling closes the connection, so the enclave cancels the request.
 
-        Raises `TransportError`. A kept connection that turns out to be dead is replaced once, before anything was read.
+        Raises `TransportError`. A kept connection that is closed before any answer is replaced once.
         """
         while self._idle:
             reader, writer = self._idle.pop()
@@ -60,7 +60,7 @@ class EnclaveConnections:
             raise TransportError("connection_lost", "The enclave hung up.") from error
 
     async def dedicated(self) -> _Streams:
-        """A new connection that is the caller's until the caller closes it. Raises `TransportError`."""
+        """Open a connection for exclusive use by the caller, who closes it. Raises `TransportError`."""
         return await self._connect()
 
     async def close(self) -> None:
@@ -77,7 +77,7 @@ class EnclaveConnections:
             raise TransportError("unreachable", "The enclave cannot be reached.") from error
 
     async def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Have a new connection admitted, or close it. Raises `TransportError` or `OSError`."""
+        """Authenticate on a new connection, or close it. Raises `TransportError` or `OSError`."""
         if self._secret_file is None:
             return
         try:

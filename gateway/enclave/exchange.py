@@ -1,4 +1,4 @@
-"""Images to the attested enclave and their answers back; and what callers sealed themselves, passed on unread."""
+"""Encrypted exchanges with the attested enclave, and the relay of messages that callers encrypted."""
 
 from __future__ import annotations
 
@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """The enclave's answer, and the evidence it was sealed under."""
+    """The enclave's answer, and the evidence for the key that it used."""
 
     content: dict[str, Any]
     recipient: Recipient
 
 
 class EnclaveExchange:
-    """Seals requests to the enclave's attested key and opens the answers; passes on those that callers sealed."""
+    """Encapsulates requests with the enclave's attested key and decapsulates the answers; relays sealed messages of
+    callers.
+    """
 
     def __init__(
         self, enclave: AttestedEnclave, connections: EnclaveConnections, metrics: Metrics, *, deadline: float
@@ -46,7 +48,7 @@ class EnclaveExchange:
         self._deadline = deadline
 
     async def classify(self, image: bytes, top_k: int, *, receipt: bool = False) -> Answer:
-        """Classify one image, with a receipt if wanted. Raises `Problem`."""
+        """Classify one image, with a receipt if requested. Raises `Problem`."""
         async with self._in_time():
             opened, milliseconds = await self._converse(Question(image, top_k, receipt), self._enclave.current)
         if opened.status != 200:
@@ -59,9 +61,9 @@ class EnclaveExchange:
         return Answer(opened.content, opened.recipient)
 
     async def relay(self, sealed: bytes) -> bytes:
-        """Pass a caller's own `message/ohttp-req` on, and its `message/ohttp-res` back, neither of which opens here.
+        """Relay a caller's `message/ohttp-req`, and its `message/ohttp-res` back. The gateway cannot decrypt either.
 
-        A message that the enclave cannot open is its caller's to seal anew. Raises `Problem`.
+        If the enclave cannot decrypt a message, its caller has to encrypt the request again. Raises `Problem`.
         """
         started = time.perf_counter()
         async with self._in_time():
@@ -77,7 +79,7 @@ class EnclaveExchange:
 
     @contextlib.asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
-        """The deadline; what goes wrong with the enclave is a `Problem`."""
+        """Apply the deadline, and convert errors of the enclave to `Problem`."""
         try:
             async with asyncio.timeout(self._deadline):
                 yield
@@ -91,7 +93,7 @@ class EnclaveExchange:
             raise Problem("enclave_unavailable", "The enclave was lost while it held this image.") from error
 
     async def _converse(self, question: Question, attested: Attested) -> tuple[Opened, float]:
-        """What the enclave answered, and for how many milliseconds it had the image."""
+        """The enclave's answer, and the duration of the exchange in milliseconds."""
         steps = exchange.converse(question, attested, padded=False)
         started = time.perf_counter()
         step = next(steps)
@@ -119,7 +121,9 @@ class EnclaveExchange:
         return opened, round((answered - sent) * 1000, 3)
 
     async def _ask(self, sealed: bytes) -> bytes:
-        """The sealed answer. Raises `KeysChangedError`, `SealingError` (`malformed_message`) or `TransportError`."""
+        """The encapsulated answer. Raises `KeysChangedError`, `SealingError` (`malformed_message`) or
+        `TransportError`.
+        """
         kind, payload = await self._connections.exchange(FrameKind.SEALED_REQUEST, sealed)
         if kind is FrameKind.SEALED_RESPONSE:
             return payload

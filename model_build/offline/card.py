@@ -65,8 +65,9 @@ differ in this, so that they err on different pictures:
 |---|---|---|---|
 {recipes}
 
-```
-python -m model_build train-offline --data cifar10_jpeg.zip --out DIR --seed {seed}
+<!-- not-run: an hour; tests/model_build/test_offline_export.py trains a smaller one -->
+```console
+$ python -m model_build train-offline --data cifar10_jpeg.zip --out DIR --seed {seed}
 ```
 
 It took {minutes:.0f} minutes of wall-clock time, beside other work, and {cpu_minutes:.0f} minutes of processor time, on

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from rich.console import Console
 
-from blindsight.arguments import whole
+from blindsight.arguments import a_path, whole
 from model_build.errors import ModelBuildError
 from model_build.offline import card, data, loop
 from model_build.offline import record as records
@@ -26,10 +26,14 @@ _DEFAULT_WORK = Path(".blindsight/offline_training")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options on `parser`."""
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="ZIP", help="CIFAR-10 as train/<class>/*.jpg and test/<class>/*.jpg"
+        "--data",
+        type=a_path,
+        required=True,
+        metavar="ZIP",
+        help="CIFAR-10 as train/<class>/*.jpg and test/<class>/*.jpg",
     )
     parser.add_argument(
-        "--out", type=Path, default=_DEFAULT_OUT, metavar="DIR", help=f"the model directory (default {_DEFAULT_OUT})"
+        "--out", type=a_path, default=_DEFAULT_OUT, metavar="DIR", help=f"the model directory (default {_DEFAULT_OUT})"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random draw (default 0)")
     parser.add_argument(
@@ -40,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--work",
-        type=Path,
+        type=a_path,
         default=_DEFAULT_WORK,
         metavar="DIR",
         help=f"for preprocessed pictures, checkpoints and the record of results (default {_DEFAULT_WORK})",

@@ -100,7 +100,7 @@ def test_a_visit(tiny_stack: Stack, tmp_path: Path, browser: Any) -> None:
     assert shown["answered"]["preview"]
 
     assert shown["converted"]["bars"][0] == label_of(OTHER_CLASS)
-    assert shown["converted"]["converted"].startswith("This GIF photo was turned into JPEG here (40 × 30")
+    assert shown["converted"]["converted"].startswith("This GIF photo was converted to JPEG here (40 × 30")
 
     assert (shown["unread"]["problem"], shown["unread"]["bars"]) == ("unsupported_format", [])
     assert not shown["unread"]["preview"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import subprocess
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support import node
+from tests.support.documented import commands_of
 from tests.support.images import plain
 from tests.support.models import label_of
 
@@ -38,9 +39,11 @@ class Quiet(SimpleHTTPRequestHandler):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The example and the built module beside it, as examples/README.md says; its address."""
     folder = tmp_path_factory.mktemp("site")
-    shutil.copy(node.ROOT / "examples" / "app.html", folder)
-    shutil.copytree(node.CLIENT / "dist", folder / "dist")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+    for name in ("examples", "clients"):
+        (folder / name).symlink_to(node.ROOT / name)
+    for command in commands_of("examples/README.md", "A web app"):
+        subprocess.run(["bash", "-euc", command.typed], cwd=folder, check=True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder / "app")) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://localhost:{server.server_address[1]}"

@@ -84,7 +84,7 @@ def test_what_the_browser_reads_is_turned_into_jpeg(
     page.goto(f"{tiny_stack.gateway.url}/")
     page.locator("#file").set_input_files(file)
     assert label_of(CLASS) in first_bar(page)
-    expect(page.locator("#converted")).to_contain_text(f"This {file_type} photo was turned into JPEG here")
+    expect(page.locator("#converted")).to_contain_text(f"This {file_type} photo was converted to JPEG here")
     expect(page.locator("#receipt")).to_contain_text("Receipt: verified")
     assert len(sent) == 1
 
@@ -96,7 +96,7 @@ def test_heic_is_turned_into_jpeg_where_the_browser_reads_it(tiny_stack: Stack, 
     page.evaluate(LIKE_SAFARI, base64.b64encode(plain(CLASS)).decode())
     page.locator("#file").set_input_files(file)
     assert label_of(CLASS) in first_bar(page)
-    expect(page.locator("#converted")).to_contain_text("This HEIC photo was turned into JPEG here")
+    expect(page.locator("#converted")).to_contain_text("This HEIC photo was converted to JPEG here")
     expect(page.locator("#preview")).to_be_visible()
 
 
@@ -130,7 +130,7 @@ def test_large_photos_are_made_smaller_for_the_canvas(tiny_stack: Stack, page: P
     page.locator("#file").set_input_files(file)
     assert label_of(CLASS) in first_bar(page)
     expect(page.locator("#photo-size")).to_contain_text("4800 × 3600")
-    found = re.search(r"turned into JPEG here \((\d+) × (\d+),", page.locator("#converted").inner_text())
+    found = re.search(r"converted to JPEG here \((\d+) × (\d+),", page.locator("#converted").inner_text())
     assert found
     width, height = int(found[1]), int(found[2])
     assert 4096 * 4096 * 0.99 < width * height <= 4096 * 4096

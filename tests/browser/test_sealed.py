@@ -169,7 +169,7 @@ def test_a_refusal_takes_earlier_answers_away(tiny_stack: Stack, page: Page, pho
 
 def test_a_policy_that_the_gateway_changed(tiny_stack: Stack, page: Page) -> None:
     page.goto(f"{tiny_stack.gateway.url}/")
-    expect(page.locator("#policy-source")).to_contain_text("came from the very gateway")
+    expect(page.locator("#policy-source")).to_contain_text("came from the gateway that is being checked")
     changed = json.loads(tiny_stack.policy.to_json()) | {"max_age_seconds": 299}
     page.route("**/policy", lambda route: route.fulfill(json=changed))
     page.reload()
@@ -266,7 +266,7 @@ def test_the_token_goes_with_the_photo_alone_and_is_not_kept(tiny_stack: Stack, 
     page.goto(f"{tiny_stack.gateway.url}/")
     expect(verdict(page)).to_contain_text("Verified")
     page.on("request", note)
-    page.get_by_text("wants an API token?").click()
+    page.get_by_text("Does this gateway require an API token?").click()
     page.get_by_label("API token").fill(token)
     page.get_by_label("API token").press("Enter")
     page.locator("#file").set_input_files(photo)

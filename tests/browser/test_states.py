@@ -205,7 +205,7 @@ def test_an_untrained_model_cannot_be_mistaken_for_a_trained_one(
     hatched = bars(page).first.locator(".track > span")
     assert "gradient" in hatched.evaluate("bar => getComputedStyle(bar).backgroundImage")
     # However far down: the notice stays in sight.
-    page.get_by_role("heading", name="Check a kept document").scroll_into_view_if_needed()
+    page.get_by_role("heading", name="Check a stored document").scroll_into_view_if_needed()
     expect(page.locator("#notice")).to_be_in_viewport()
     page.goto(f"{tiny_stack.gateway.url}/")
     page.locator("#file").set_input_files(photo)

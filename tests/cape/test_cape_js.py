@@ -13,6 +13,7 @@ import pytest
 
 from blindsight_cli.local_trust import environment
 from tests.support.conformance_table import PAGE
+from tests.support.documented import commands_of
 
 if TYPE_CHECKING:
     from tests.support.cape_host import CapeHost, Deployed, Person
@@ -27,7 +28,7 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    return [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+    return [command.typed for command in commands_of("docs/cape-compatibility.md", "cape-js")]
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,13 @@ from PIL import Image
 
 from enclave_runtime.evidence.simulated_pki import load_or_create_root
 from tests.support.cape_host import OFFLINE_MODEL, pycape_packages, require_pycape
+from tests.support.documented import commands_of
 from tests.support.processes import environment
 from tests.support.waiting import wait_until
 from tests.support.wire import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.support.models import TinyModel
 
@@ -129,21 +130,12 @@ def trusting(clone: Clone, plain: Clone) -> Clone:
     return Clone(clone.folder, clone.url, clone.banner, variables | ours)
 
 
-def commands(heading: str) -> list[tuple[str, list[str]]]:
-    """What the page's section and those below it say to type, each with the lines that it shows of the output."""
-    section = PAGE[PAGE.index(f"## {heading}\n") :]
-    section = section[: section.find("\n## ", 1)]
-    found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"^```console\n(.*?)^```$", section, re.DOTALL | re.MULTILINE):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                found.append((line.removeprefix("$ "), []))
-            else:
-                found[-1][1].append(line)
-    return found
+def commands() -> list[tuple[str, tuple[str, ...]]]:
+    """What the original README says to type, each with the lines that the page shows of the output."""
+    return [(each.typed, each.shown) for each in commands_of("examples/README.md", "The original README, line by line")]
 
 
-def missing(shown: list[str], output: str) -> list[str]:
+def missing(shown: Sequence[str], output: str) -> list[str]:
     """The shown lines that are in no line of `output`, in their order; an ellipsis stands for anything."""
     lines, absent = iter(output.splitlines()), []
     for each in shown:
@@ -189,7 +181,7 @@ def photo_of_the_example(folder: Path) -> None:
 def test_the_original_readme_line_by_line(clone: Clone, trusting: Clone) -> None:
     onnx, labels = model_of_the_example(clone.folder)
     photo_of_the_example(clone.folder / "examples" / "images_sample")
-    typed = commands("The original README, line by line")
+    typed = commands()
     # The first four make the shell that is `trusting`.
     assert [command.split()[0] for command, _ in typed[:4]] == ["python3", ".venv/bin/blindsight", "export", "cd"]
     last: dict[str, str] = {}
@@ -212,6 +204,16 @@ def test_the_original_readme_line_by_line(clone: Clone, trusting: Clone) -> None
                 last[name] = printed[1]
 
 
+def test_the_quickest_start(clone: Clone, plain: Clone) -> None:
+    """With what the banner says to export; the name of the class is that of the assets' model."""
+    (start,) = commands_of("examples/README.md", "")
+    (clone.folder / ".venv-pycape").symlink_to(clone.folder / "pycape")
+    Image.new("RGB", (300, 300), "red").save(clone.folder / "dog.jpeg")
+    output = plain.done(start.typed, ".")
+    assert len(re.findall(r"^[\w ,'-]+: \d+\.\d%$", output, re.MULTILINE)) == 5, output
+    assert start.shown[0].startswith(PUBLISHED)
+
+
 def test_the_commands_are_those_of_the_original() -> None:
     """In its order; what is not typed here has a sentence beside it."""
     original = [
@@ -222,7 +224,7 @@ def test_the_commands_are_those_of_the_original() -> None:
         "python run_prediction.py", "python encrypt.py", "python encrypt_for_user.py capedocs",
         "python run_encrypt.py",
     ]  # fmt: skip
-    typed = [command for command, _ in commands("The original README, line by line")][4:]
+    typed = [command for command, _ in commands()][4:]
     assert len(typed) == len(original)
     for ours, theirs in zip(typed, original, strict=True):
         assert theirs in ours

@@ -17,7 +17,7 @@ ATTACKERS = (
     "The caller", "Another tenant", "The gateway's operator", "The host of the enclave", "The network",
     "The model's maker", "The package's maker",
 )  # fmt: skip
-HEADER = "| can do | what stops it | shown by |"
+HEADER = "| attack | defence | test |"
 NOT_CLAIMED = "**Not claimed**"
 
 _REFERENCE = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")

@@ -13,7 +13,7 @@ import pytest
 
 import blindsight
 from tests.support import images
-from tests.support.documented import commands
+from tests.support.documented import commands, commands_of
 from tests.support.stack import root_fingerprint
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def lend_dependencies(environment: Path) -> None:
 
 def test_a_stranger_verifies_the_endpoint(stranger: Path, tiny_stack: Stack) -> None:
     environment = settings(stranger)
-    for command in commands(PAGE):
+    for command in commands_of("docs/verify-it-yourself.md"):
         typed = command.typed.replace(ENDPOINT, tiny_stack.gateway.url)
         done = subprocess.run(["bash", "-c", typed], cwd=stranger, env=environment, capture_output=True, text=True,
                               check=False)  # fmt: skip

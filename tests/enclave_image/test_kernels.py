@@ -125,13 +125,13 @@ def test_a_kernel_of_the_named_version_is_recorded(
 @pytest.mark.parametrize(
     ("image", "module", "said"),
     [
-        (b"\xff\xd8\xff\xe0 a photo", kernels.module("6.6.38"), "is no bzImage"),
-        (kernels.bzimage(""), kernels.module("6.6.38"), "is no bzImage"),
+        (b"\xff\xd8\xff\xe0 a photo", kernels.module("6.6.38"), "is not a bzImage"),
+        (kernels.bzimage(""), kernels.module("6.6.38"), "is not a bzImage"),
         (kernels.bzimage("6.1.5 (me)"), kernels.module("6.6.38"), "has the version 6.1.5, not 6.6.38"),
         (kernels.bzimage("6.6.380"), kernels.module("6.6.380"), "has the version 6.6.380, not 6.6.38"),
-        (kernels.bzimage("6.6.38"), b"\xff\xd8\xff\xe0 a photo", "is no kernel module"),
-        (kernels.bzimage("6.6.38"), kernels.module("6.6.38")[:100], "is no kernel module"),
-        (kernels.bzimage("6.6.38"), kernels.module(""), "is no kernel module"),
+        (kernels.bzimage("6.6.38"), b"\xff\xd8\xff\xe0 a photo", "is not a kernel module"),
+        (kernels.bzimage("6.6.38"), kernels.module("6.6.38")[:100], "is not a kernel module"),
+        (kernels.bzimage("6.6.38"), kernels.module(""), "is not a kernel module"),
         (kernels.bzimage("6.6.38"), kernels.module("6.1.5"), "is for a kernel 6.1.5, not 6.6.38"),
         (kernels.bzimage("6.6.38-one"), kernels.module("6.6.38-two"), "is for a kernel 6.6.38-two, not 6.6.38-one"),
         (kernels.bzimage("6.6.38"), kernels.module("6.6.38", name="vsock"), "is the module vsock, not nsm"),
@@ -154,7 +154,7 @@ def test_the_command_refuses_a_photo_as_kernel(tmp_path: Path) -> None:
         "--kernel", "aws-6.6", "--kernel-image", "dog.jpeg", "--nsm-module", "dog.jpeg",
     )  # fmt: skip
     assert done.returncode == 1
-    assert "is no bzImage" in done.stderr
+    assert "is not a bzImage" in done.stderr
 
 
 def test_a_stock_kernel_with_another_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from blindsight import Client
+from enclave_runtime.evidence.simulated_pki import load_or_create_root
 from evil_gateway import demo
 from evil_gateway.tricks import TRICKS
 from tests.support.images import plain
@@ -75,8 +78,9 @@ def test_there_are_enough_and_they_differ() -> None:
 
 def command(tiny_stack: Stack, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     program = [sys.executable, "-m", "blindsight_cli.main", "demo", "evil-gateway"]
+    policy = [] if "--serve" in arguments else ["--policy", str(tiny_stack.policy_file)]
     return subprocess.run(
-        [*program, "--url", tiny_stack.gateway.url, "--policy", str(tiny_stack.policy_file), *arguments],
+        [*program, "--url", tiny_stack.gateway.url, *policy, *arguments],
         cwd=folder,
         env={**environment(folder), "COLUMNS": "200"},
         capture_output=True,
@@ -95,9 +99,10 @@ def test_the_demonstration(tiny_stack: Stack, tmp_path: Path) -> None:
 
 
 def test_the_demonstration_notices_what_is_believed(tiny_stack: Stack, tmp_path: Path) -> None:
-    """A policy that accepts the debug enclave's registers... cannot be made; one without PCR 2 accepts other code."""
-    policy = tmp_path / "weak.json"
-    policy.write_text(tiny_stack.policy.to_json().replace(tiny_stack.measured.pcrs[2], "66" * 48))
+    """A policy that accepts the debug enclave's registers cannot be made; one with another PCR 2 accepts other code."""
+    policy, members = tmp_path / "weak.json", json.loads(tiny_stack.policy.to_json())
+    members["releases"][0]["pcrs"]["2"].append("66" * 48)
+    policy.write_text(json.dumps(members))
     done = command(
         tiny_stack, tmp_path, "--state", str(tiny_stack.state), "--trick", "other-code", "--policy", str(policy)
     )
@@ -113,4 +118,63 @@ def test_what_it_says_when_it_cannot_play(tiny_stack: Stack, tmp_path: Path) -> 
     assert (done.returncode, "changed-policy needs a browser" in done.stderr) == (1, True)
     for arguments in (["--serve"], ["--url", "http://127.0.0.1:9"], ["--policy", str(tmp_path / "none")]):
         done = command(tiny_stack, tmp_path, *arguments)
-        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+        assert explained(done)
+
+
+def explained(done: subprocess.CompletedProcess[str]) -> str:
+    """What was wrong, from one line and the next step; no trick was shown as refused."""
+    assert [line[:7] for line in done.stderr.splitlines()] == ["error: ", "next:  "], done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr.splitlines()[0]
+
+
+def test_a_policy_that_does_not_fit_the_honest_gateway_shows_nothing(tiny_stack: Stack, tmp_path: Path) -> None:
+    """It would refuse every trick, and for the wrong reason."""
+    policy, members = tmp_path / "other.json", json.loads(tiny_stack.policy.to_json())
+    members["releases"][0]["pcrs"]["2"] = ["66" * 48]
+    policy.write_text(json.dumps(members))
+    done = command(tiny_stack, tmp_path, "--policy", str(policy))
+    assert "the honest gateway itself is refused (at step 7: pcr_mismatch)" in explained(done)
+    assert "--policy" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--trick", "debug-enclave"], ["--serve", "--trick", "debug-enclave"]])
+def test_another_stacks_root_shows_nothing(tiny_stack: Stack, tmp_path: Path, options: list[str]) -> None:
+    other = tmp_path / "other"
+    load_or_create_root(other, datetime.now(UTC))
+    done = command(tiny_stack, tmp_path, *options, "--state", str(other))
+    assert f"the simulated root in {other} is not that of the enclave behind" in explained(done)
+
+
+@pytest.mark.parametrize("name", ["empty", "absent"])
+def test_a_state_without_a_root_gets_none(tiny_stack: Stack, tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    done = command(tiny_stack, tmp_path, "--state", name)
+    assert f"{name} has no simulated root" in explained(done)
+    assert not list((tmp_path / "empty").iterdir())
+
+
+def test_the_folder_of_the_whole_stack_will_do(tiny_stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "stack").mkdir()
+    (tmp_path / "stack" / "enclave").symlink_to(tiny_stack.state)
+    done = command(tiny_stack, tmp_path, "--trick", "debug-enclave", "--state", "stack")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 tricks were refused" in done.stdout
+
+
+def test_another_stack_where_the_root_is_looked_for_by_default_is_none(tiny_stack: Stack, tmp_path: Path) -> None:
+    load_or_create_root(tmp_path / ".blindsight" / "enclave", datetime.now(UTC))
+    done = command(tiny_stack, tmp_path, "--trick", "debug-enclave")
+    assert "debug-enclave needs --state" in explained(done)
+
+
+@pytest.mark.parametrize("content", [b"no photo", b""])
+def test_what_is_no_photo_shows_nothing(tiny_stack: Stack, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "notes.txt").write_bytes(content)
+    done = command(tiny_stack, tmp_path, "--photo", "notes.txt")
+    assert "the honest gateway answers no question" in explained(done)
+    assert "--photo" in done.stderr
+
+
+def test_a_photo_that_is_not_there(tiny_stack: Stack, tmp_path: Path) -> None:
+    assert "none.jpeg cannot be read" in explained(command(tiny_stack, tmp_path, "--photo", "none.jpeg"))

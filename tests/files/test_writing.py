@@ -190,7 +190,7 @@ def test_a_missing_boot_configuration_has_a_next_step(inputs: Path) -> None:
 def test_a_key_that_is_no_arn_is_said(inputs: Path, tmp_path: Path) -> None:
     done = userfiles.run(inputs, "kms_standin", "serve", "--state", tmp_path, "--key", "foo", "--policy", "key.pem",
                          "--root", "crt.pem", "--role", f"{ACCOUNT}/a")  # fmt: skip
-    assert "foo is no key's ARN" in userfiles.refused(done)
+    assert "foo is not a key's ARN" in userfiles.refused(done)
 
 
 def test_a_missing_key_is_told_from_a_bad_one(inputs: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_name_in_the_other_notation(tiny_stack: Stack) -> None:
 
 
 def test_parts_are_bounded(tiny_stack: Stack) -> None:
-    """Their number, the size of their heads, and of what is no image."""
+    """Their number, the size of their heads, and of what is not an image."""
     many = post(tiny_stack, part("file", PHOTO), *[part("top_k", b"5")] * 2000)
     assert many.status_code in {400, 422}
     head = post(tiny_stack, part("file", PHOTO, more=f"X-Note: {'a' * 100_000}\r\n"))

@@ -387,7 +387,7 @@ def test_the_command_drains_and_logs_no_content(tmp_path: Path) -> None:
         (["--listen", "vsock://-1:8000", "--to", "kms.example"], "the port is missing"),
         (["--listen", "vsock://-1:8000", "--to", "kms.example:443/x"], "the port is a decimal number"),
         (["--listen", "tcp://0.0.0.0:8000", "--to", "kms.example:443"], "would lend the destination to the network"),
-        (["--listen", "8000", "--to", "kms.example:443"], "'8000' is no address"),
+        (["--listen", "8000", "--to", "kms.example:443"], "'8000' is not an address"),
         (["--listen", "unix:///nowhere/x", "--to", "kms.example:443", "--from-cid", "16"], "--from-cid needs"),
         (["--listen", "unix:///nowhere/x", "--to", "k.example:443", "--network", "0.0.0.0/0"], "No name may lead into"),
         (["--listen", "unix:///nowhere/x", "--to", "kms.example:443"], "unix:///nowhere/x cannot be listened on"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -43,6 +44,16 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path, monkeypatch: py
         monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
     settings = Settings()
     assert {name: str(value).removesuffix(".0") for name, value in settings.model_dump().items()} == values
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```ini\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL))
+def test_what_the_page_sets_can_be_set(tmp_path: Path, block: str) -> None:
+    (tmp_path / ".env").write_text(f"BLINDSIGHT_POLICY=p\n{block}")
+    given = dict(line.split("=", 1) for line in block.splitlines())
+    settings = Settings().model_dump()
+    assert given
+    for name, value in given.items():
+        assert str(settings[name.removeprefix("BLINDSIGHT_").lower()]) == value
 
 
 def test_environment_goes_before_dot_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +128,7 @@ def _fails(
         ({"policy": "p", "keepalive_timeout": "nan"}, "BLINDSIGHT_KEEPALIVE_TIMEOUT: "),
         ({"policy": "p", "deadline": "inf"}, "BLINDSIGHT_DEADLINE: "),
         ({"policy": "missing.json"}, "missing.json"),
-        ({"policy": "p", "enclave": "enclave:7500"}, "BLINDSIGHT_ENCLAVE: 'enclave:7500' is no address"),
+        ({"policy": "p", "enclave": "enclave:7500"}, "BLINDSIGHT_ENCLAVE: 'enclave:7500' is not an address"),
         ({"policy": "p", "enclave": "vsock://*:7500"}, "BLINDSIGHT_ENCLAVE: the enclave is one machine: give its CID"),
         ({"policy": "p", "enclave_port": "7501"}, "set BLINDSIGHT_ENCLAVE=tcp://127.0.0.1:7501 instead"),
         (

@@ -85,11 +85,11 @@ def test_images_for_qemu_s_machine_are_accepted_only_if_asked_for(tmp_path: Path
         ({"pcrs": registers("one-ramdisk")}, "does not measure"),
         ({"function_checksum": "33" * 32}, "another function"),
         ({"format": "blindsight-image/2"}, "another version"),
-        ({"kernel": {"name": "aws-6.6"}}, "no description"),
-        ({"kernel": {"name": "aws-6.6", "version": 6}}, "no description"),
+        ({"kernel": {"name": "aws-6.6"}}, "not a description"),
+        ({"kernel": {"name": "aws-6.6", "version": 6}}, "not a description"),
         ({"kernel": {"name": "aws-6.6", "version": "6.6.38"}}, "not known"),
         ({"kernel": {"name": "aws-6.6", "version": "6.6.38", "evidence": "simulated"}}, "not known"),
-        ({"pcrs": None}, "no description"),
+        ({"pcrs": None}, "not a description"),
         ({"kernel": {"name": "aws-6.6", "version": "6.12.1", "evidence": "nitro"}}, "has the version 6.6.38-golden"),
         ({"kernel": {"name": "aws-6.6", "version": "6.6.3", "evidence": "nitro"}}, "has the version 6.6.38-golden"),
     ],
@@ -153,7 +153,7 @@ def test_a_kernel_that_is_none_is_not_released(tmp_path: Path) -> None:
     described = json.loads(images.description_of(path).read_bytes())
     described["pcrs"] = {str(index): value for index, value in check.measured(path).pcrs.items()}
     images.description_of(path).write_text(json.dumps(described))
-    with pytest.raises(ReleaseBuildError, match="no bzImage"):
+    with pytest.raises(ReleaseBuildError, match="not a bzImage"):
         images.take(path, tmp_path / "out", [FUNCTION])
 
 

@@ -34,7 +34,7 @@ def test_after_a_failure_the_same_command_can_be_given_again(tmp_path: Path) -> 
     assert sorted(tmp_path.iterdir()) == before
     for model in ("none", "dog.jpeg"):
         refused = command(tmp_path, "--out", "out", "--model", model)
-        assert refused.stderr.startswith(f"error: {model} cannot be read: it is no folder."), refused.stderr
+        assert refused.stderr.startswith(f"error: {model} cannot be read: it is not a folder."), refused.stderr
     assert "error: error:" not in command(tmp_path, "--out", "out", "--model", "model").stderr
     assert sorted(tmp_path.iterdir()) == before
 

@@ -156,7 +156,7 @@ def test_a_question_that_is_given_up_closes_its_connection(tmp_path: Path, behin
     [
         (["--port", "7500"], "--port is no longer known: say --listen tcp://HOST:PORT instead"),
         (["--host", "0.0.0.0"], "--host is no longer known: say --listen tcp://HOST:PORT instead"),
-        (["--listen", "127.0.0.1:7500"], "'127.0.0.1:7500' is no address to use here"),
+        (["--listen", "127.0.0.1:7500"], "'127.0.0.1:7500' is not an address to use here"),
         (["--listen", "unix:///run/x?port=1"], "can only be connected to"),
         (["--listen", "unix:///nowhere/x"], "unix:///nowhere/x cannot be listened on"),
     ],

@@ -56,7 +56,7 @@ class Document:
 
 
 def parse_document(raw: bytes) -> Document:
-    """Raises `ClientError` for what is no untagged array of four."""
+    """Raises `ClientError` for what is not an untagged array of four."""
     items = cbor2.loads(raw)
     if not isinstance(items, list) or len(items) != 4:
         raise ClientError("Invalid attestation document")

@@ -110,7 +110,7 @@ function fromBase64url(text3) {
 }
 
 // src/codes.ts
-var NOT_A_DOCUMENT = "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
+var NOT_A_DOCUMENT = "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
 var NOT_GENUINE = "Do not use this service: the evidence was changed, or no such enclave made it.";
 var RECALLED = "Do not use this enclave: its release was recalled. Ask the operator for a newer one.";
 var NEXT_STEPS = {
@@ -158,16 +158,16 @@ var NEXT_STEPS = {
   EvidenceClaimsError: {
     malformed_claims: "The enclave attests no usable claims; ask the operator for a working release.",
     claims_missing: "This evidence names no function, model or keys; fetch the enclave's own evidence.",
-    claims_pcr_missing: "The claims are not measured, so nothing vouches for them; do not use this service.",
+    claims_pcr_missing: "The claims are not measured, so they prove nothing; do not use this service.",
     claims_pcr_mismatch: "The claims differ from what was measured; do not use this service.",
     function_not_accepted: "Compare the function checksum with your bundle's, then update the policy.",
     model_not_accepted: "Compare the model digest with your model.json's, then update the policy.",
     release_recalled: RECALLED,
-    model_mismatch: "The manifest was changed on its way; do not believe what it says of the model.",
+    model_mismatch: "The manifest was changed on its way; do not use its statements about the model.",
     key_configs_mismatch: "Fetch evidence and key configurations again, once; if they differ still, stop."
   },
   EvidenceFreshnessError: {
-    nonce_missing: "Ask for evidence with a nonce of your own; this document answers no question of yours.",
+    nonce_missing: "Ask for evidence with a nonce of your own; this document does not answer your request.",
     nonce_mismatch: "Ask again with a new nonce; if it happens again, the document is replayed.",
     evidence_too_old: "Fetch new evidence; if it is still too old, check both clocks.",
     evidence_from_future: "Check this machine's clock, then fetch new evidence."
@@ -180,21 +180,21 @@ var NEXT_STEPS = {
     no_measurements: "List at least one PCR with at least one accepted value.",
     code_not_pinned: "Add PCR 0, or PCR 1 with PCR 2; or say any_code in format /2 to accept any code.",
     function_not_pinned: "Add PCR 16, function_checksums, or in format /2 function_in_image or any_function.",
-    policy_expired: "Get a newer policy from its author; this one accepts nothing any more.",
+    policy_expired: "Get a newer policy from its author; this one has expired.",
     empty_allow_list: "List at least one accepted value, or leave the whole entry out.",
-    zero_measurement: "Take the measurements from a release build: zero is what a debug enclave shows.",
+    zero_measurement: "Take the measurements from a release build: a debug enclave has zeros.",
     not_a_certificate_fingerprint: "Pin the SHA-256 of the root certificate's DER bytes."
   },
   SealingError: {
-    cannot_open: "Fetch and verify the key configurations again and seal the message anew.",
-    unknown_key: "The keys have rotated: fetch and verify the key configurations again and seal anew.",
+    cannot_open: "Fetch and verify the key configurations again and encrypt the message again.",
+    unknown_key: "The keys have rotated: fetch and verify the key configurations again, and encrypt again.",
     unsupported_suite: "Use one of the key configurations and cipher suites that the enclave offers.",
     malformed_message: "Check that the whole message was sent, unchanged and in the stated format.",
-    not_sealed: "Believe nothing of the answer: only the enclave could know it. Ask the operator.",
-    answer_not_genuine: "Believe nothing of the answer: it was changed, or is another request's. Try again."
+    not_sealed: "Do not use the answer: only the enclave can know this. Ask the operator.",
+    answer_not_genuine: "Do not use the answer: it was changed, or belongs to another request. Try again."
   },
   ReceiptError: {
-    malformed_receipt: "Give the whole answer as it was saved, with its receipt and evidence.",
+    malformed_receipt: "Give the whole stored answer, with its receipt and evidence.",
     receipt_key_mismatch: "The receipt is not the attested enclave's; do not rely on it.",
     receipt_signature_invalid: "The receipt was changed after it was signed; do not rely on it.",
     receipt_evidence_mismatch: "Look for the attestation document that the receipt was made for.",
@@ -228,7 +228,7 @@ var BlindsightError = class extends Error {
   code;
   nextStep;
   name = "BlindsightError";
-  /** Whether the same call may succeed unchanged. */
+  /** Whether the same call can succeed later. */
   get retryable() {
     return false;
   }
@@ -391,7 +391,7 @@ var Parser = class {
       if (digits.replace("-", "").length > MAX_DIGITS) throw new SyntaxError("a number with too many digits");
       return Number.isSafeInteger(value) ? value : BigInt(digits);
     }
-    if (this.#integersOnly) throw new SyntaxError("a number that is no integer");
+    if (this.#integersOnly) throw new SyntaxError("a number that is not an integer");
     if (!Number.isFinite(value)) throw new SyntaxError("a number that is too large");
     return value;
   }
@@ -1198,14 +1198,14 @@ var HEADINGS = {
 };
 var VerificationReport = class {
   kind;
-  /** The time judged by. */
+  /** The time of judgement. */
   at;
-  /** Whether that was the document's own time. */
+  /** Whether that is the document's own time. */
   archived;
   steps;
-  /** The name in the policy of the release that was found, if it has one. */
+  /** The name of the matching release, if it has one. */
   release;
-  /** What that release accepts any of. */
+  /** The parts that this release leaves open. */
   leftOpen;
   constructor({ kind, at, archived, steps, release: release2, leftOpen }) {
     this.kind = kind;
@@ -1215,11 +1215,11 @@ var VerificationReport = class {
     this.release = release2;
     this.leftOpen = leftOpen;
   }
-  /** What the policy left open, a sentence for each part. */
+  /** One sentence for each part that the policy left open. */
   get warnings() {
     return this.leftOpen.map((part) => LEFT_OPEN[part]);
   }
-  /** What must be said of evidence that proves nothing; null for genuine evidence. */
+  /** The notice for evidence that proves nothing; null for genuine evidence. */
   get notice() {
     return PROVES_NOTHING[this.kind];
   }
@@ -1228,7 +1228,7 @@ var VerificationReport = class {
     const { kind, notice, archived, release: release2, leftOpen, steps } = this;
     return { kind, notice, at: this.at.toISOString(), archived, release: release2, left_open: [...leftOpen], steps: [...steps] };
   }
-  /** Plain text ending in a line feed: a heading, the release if it has a name, what is left open, the steps. */
+  /** Plain text ending in a line feed: a heading, the release's name, open parts, the steps. */
   render() {
     const judged = this.archived ? "at the document's own time" : "now";
     const at = this.at.toISOString().replace("T", " ").replace(/\.\d+Z$/, "Z");
@@ -1495,7 +1495,7 @@ function nameText(type, { tag, content }) {
   const bytesEach = WIDE_TEXTS.get(tag);
   if (bytesEach !== void 0 && content.length % bytesEach === 0) return void 0;
   const text3 = TEXTS.has(tag) ? fromUtf8(content) : void 0;
-  if (text3 === void 0) throw new DerError("a name's value is no text");
+  if (text3 === void 0) throw new DerError("a name's value is not text");
   return text3;
 }
 function p384PointOf(key) {
@@ -1906,10 +1906,10 @@ function checkNonce(sent, received, step) {
 function checkAge(made, now, { maxAge, maxFutureSkew }, step) {
   const age = (now.getTime() - made.getTime()) / 1e3;
   if (age > maxAge) {
-    throw refusal("evidence_too_old", `The document is ${age.toFixed()} s old; ${maxAge} s are accepted.`, step);
+    throw refusal("evidence_too_old", `The document is ${Math.ceil(age)} s old; ${maxAge} s are accepted.`, step);
   }
   if (-age > maxFutureSkew) {
-    throw refusal("evidence_from_future", `The document was made ${(-age).toFixed()} s in the future.`, step);
+    throw refusal("evidence_from_future", `The document was made ${Math.ceil(-age)} s in the future.`, step);
   }
 }
 function printable(text3) {
@@ -1965,7 +1965,7 @@ var Recipient = class {
     this.keyConfigs = keyConfigs;
     this.manifest = manifest;
   }
-  /** How many classes the model tells apart; undefined if its manifest does not say. */
+  /** Number of classes of the model; undefined if its manifest does not state it. */
   get classes() {
     const labels = this.manifest["labels"];
     const count = isObject(labels) ? labels["count"] : void 0;
@@ -1990,7 +1990,7 @@ var Recipient = class {
   get measurements() {
     return measurements2(this.verified);
   }
-  /** What must be known before an answer is relied on. */
+  /** Statements that every caller has to see, such as that the evidence is simulated. */
   get notices() {
     const { notice, trained } = this.manifest;
     const { warnings, notice: nothing } = this.report;
@@ -7323,7 +7323,7 @@ var CATALOGUE = {
     nextStep: "Set this machine's clock, then try again."
   },
   unsupported_version: {
-    title: "The request is of a version that the enclave does not know",
+    title: "The enclave does not know the request's version",
     nextStep: "Use the client or page of the enclave's release."
   },
   unauthenticated: { title: "An API token is needed", nextStep: "Enter a valid API token of this service." },
@@ -7331,14 +7331,14 @@ var CATALOGUE = {
     title: "The request comes from a page of another origin",
     nextStep: "Open the service's own page, or the single file."
   },
-  not_found: { title: "There is nothing here", nextStep: "Check the address of the service." },
+  not_found: { title: "This resource does not exist", nextStep: "Check the address of the service." },
   method_not_allowed: { title: "This method is not allowed here", nextStep: REPORT },
   request_timeout: { title: "The request body did not arrive in time", nextStep: LATER, retry: true },
-  replayed: { title: "The enclave has opened this message before", nextStep: "Classify the image again, sealed anew." },
+  replayed: { title: "The enclave has already answered this message", nextStep: "Classify the image again, sealed anew." },
   image_too_large: { title: "The image has too many bytes", nextStep: "Choose a smaller file." },
   unsupported_media_type: { title: "This media type is not supported", nextStep: REPORT },
   unknown_host: {
-    title: "The request names a host that this service is not",
+    title: "The request's host name is not one of this service",
     nextStep: "Check the address of the service."
   },
   not_an_image: { title: "The body is not an image", nextStep: USE_IMAGE },
@@ -7347,19 +7347,19 @@ var CATALOGUE = {
   too_many_images: { title: "The batch has too many images", nextStep: "Send fewer images at a time." },
   cannot_decrypt: { title: "The ciphertext cannot be decrypted here", nextStep: USE_IMAGE },
   ohttp_key: {
-    title: "The message is sealed to a key that the enclave does not have",
+    title: "The message is encrypted to a key that the enclave does not have",
     nextStep: "Verify the enclave again, then try again."
   },
-  invalid_tensor: { title: "The tensor is not of the model's input", nextStep: USE_IMAGE },
+  invalid_tensor: { title: "The tensor does not match the model's input", nextStep: USE_IMAGE },
   invalid_top_k: { title: "top_k is out of range", nextStep: "Ask for fewer classes." },
   invalid_parameter: { title: "A parameter is invalid", nextStep: REPORT },
-  internal: { title: "Something went wrong here", nextStep: "Tell the operator if it stays like this." },
-  overloaded: { title: "All places are taken", nextStep: LATER, retry: true },
+  internal: { title: "An internal error occurred", nextStep: "Tell the operator if the error persists." },
+  overloaded: { title: "The service is at its capacity", nextStep: LATER, retry: true },
   draining: { title: "The service is shutting down", nextStep: LATER, retry: true },
-  worker_lost: { title: "The worker was lost while it held this image", nextStep: LATER, retry: true },
+  worker_lost: { title: "The worker ended while it processed this image", nextStep: LATER, retry: true },
   enclave_unavailable: { title: "The enclave cannot be reached", nextStep: LATER, retry: true },
   evidence_refused: { title: "The enclave's evidence was refused", nextStep: LATER, retry: true },
-  deadline_exceeded: { title: "The answer did not come in time", nextStep: LATER, retry: true }
+  deadline_exceeded: { title: "The answer did not arrive in time", nextStep: LATER, retry: true }
 };
 var GATEWAYS_OWN = /* @__PURE__ */ new Set([
   "bad_request",
@@ -7658,8 +7658,8 @@ var Client = class {
   #accepted;
   #renewing;
   /**
-   * Throws `PolicyError`, and `TypeError` for what is no policy: there is no way to accept just anything. Throws
-   * `TransportError` for an address that is none, and `PlatformError` where there is no WebCrypto.
+   * Throws `PolicyError`, and `TypeError` if `policy` is not a policy: no value accepts every enclave. Throws
+   * `TransportError` for an invalid address, and `PlatformError` without WebCrypto.
    */
   constructor(url, { policy, apiToken, timeout = DEFAULT_TIMEOUT, maxEvidenceAge = DEFAULT_EVIDENCE_AGE, fetch, now }) {
     checkPlatform();
@@ -7673,11 +7673,11 @@ var Client = class {
     this.#timeout = timeout;
     this.#maxAge = maxEvidenceAge;
   }
-  /** The enclave that images are sealed to now; undefined before it is verified, and when its evidence is too old. */
+  /** The verified enclave; undefined before verification, and when its evidence is too old. */
   get recipient() {
     return this.#current()?.recipient;
   }
-  /** Verify the enclave now. What was accepted before counts no more, whatever the outcome. */
+  /** Verify the enclave now. Discards the previous result, whatever the outcome. */
   async verify({ nonce, signal } = {}) {
     if (nonce && (nonce.length < MIN_NONCE_BYTES || nonce.length > MAX_NONCE_BYTES)) {
       throw new RangeError(`a nonce has ${MIN_NONCE_BYTES} to ${MAX_NONCE_BYTES} bytes`);
@@ -7685,9 +7685,9 @@ var Client = class {
     return (await this.#verify(nonce ? owned(nonce) : randomBytes(NONCE_BYTES2), signal)).recipient.report;
   }
   /**
-   * Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which. Verifies the enclave
-   * first, unless that was done in the last two minutes; once more, with new evidence, if the enclave's keys have
-   * changed.
+   * Classify one JPEG, PNG or WebP file, or one float32 tensor; the enclave detects which from the content. Verifies the
+   * enclave first, unless its evidence is recent enough; if the enclave's keys have changed, verifies and sends once
+   * more.
    */
   async classify(image, { topK, withReceipt = false, signal } = {}) {
     if (topK !== void 0 && !Number.isSafeInteger(topK)) throw new RangeError("topK: not a whole number");
@@ -7699,7 +7699,7 @@ var Client = class {
     if (second2) return second2;
     throw refusal("unknown_key", "The enclave's keys keep changing, says the gateway.");
   }
-  /** What was verified last, if its evidence is young enough to rely on, and policy and release are in force. */
+  /** The last verified enclave, if its evidence is recent enough, and policy and release have not expired. */
   #current() {
     const accepted = this.#accepted;
     if (!accepted) return void 0;
@@ -7708,7 +7708,7 @@ var Client = class {
     const { until } = accepted.recipient.verified;
     return age >= 0 && age <= this.#maxAge && (!until || now < until) ? accepted : void 0;
   }
-  /** An enclave in the place of `outdated`: what another call has verified since, or verifies just now, will do. */
+  /** A replacement for `outdated`: the result of another call that has verified since, or is verifying, is used. */
   async #renewed(outdated, signal) {
     const current = this.#current();
     if (current && current !== outdated) return current;
@@ -7732,7 +7732,7 @@ var Client = class {
     this.#accepted = { recipient, since };
     return this.#accepted;
   }
-  /** Seal, send, open, check. Undefined if the enclave's keys have changed, says the gateway. */
+  /** Encapsulate, send, decapsulate, check. Undefined if the gateway reports that the enclave's keys have changed. */
   async #exchange(question, recipient) {
     const { sealed, opener } = await encapsulate(recipient.config, await this.#request(question, recipient));
     const url = `${this.#gateway}/ohttp`;

@@ -163,7 +163,7 @@ function nameText(type: string, { tag, content }: der.Element): string | undefin
   const bytesEach = WIDE_TEXTS.get(tag);
   if (bytesEach !== undefined && content.length % bytesEach === 0) return undefined;
   const text = TEXTS.has(tag) ? fromUtf8(content) : undefined;
-  if (text === undefined) throw new der.DerError("a name's value is no text");
+  if (text === undefined) throw new der.DerError("a name's value is not text");
   return text;
 }
 

@@ -1,6 +1,6 @@
 /** What is to be done next for every code, by the class of its errors: the texts of blindsight/errors. */
 
-const NOT_A_DOCUMENT = "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
+const NOT_A_DOCUMENT = "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
 const NOT_GENUINE = "Do not use this service: the evidence was changed, or no such enclave made it.";
 const RECALLED = "Do not use this enclave: its release was recalled. Ask the operator for a newer one.";
 
@@ -49,16 +49,16 @@ export const NEXT_STEPS = {
   EvidenceClaimsError: {
     malformed_claims: "The enclave attests no usable claims; ask the operator for a working release.",
     claims_missing: "This evidence names no function, model or keys; fetch the enclave's own evidence.",
-    claims_pcr_missing: "The claims are not measured, so nothing vouches for them; do not use this service.",
+    claims_pcr_missing: "The claims are not measured, so they prove nothing; do not use this service.",
     claims_pcr_mismatch: "The claims differ from what was measured; do not use this service.",
     function_not_accepted: "Compare the function checksum with your bundle's, then update the policy.",
     model_not_accepted: "Compare the model digest with your model.json's, then update the policy.",
     release_recalled: RECALLED,
-    model_mismatch: "The manifest was changed on its way; do not believe what it says of the model.",
+    model_mismatch: "The manifest was changed on its way; do not use its statements about the model.",
     key_configs_mismatch: "Fetch evidence and key configurations again, once; if they differ still, stop.",
   },
   EvidenceFreshnessError: {
-    nonce_missing: "Ask for evidence with a nonce of your own; this document answers no question of yours.",
+    nonce_missing: "Ask for evidence with a nonce of your own; this document does not answer your request.",
     nonce_mismatch: "Ask again with a new nonce; if it happens again, the document is replayed.",
     evidence_too_old: "Fetch new evidence; if it is still too old, check both clocks.",
     evidence_from_future: "Check this machine's clock, then fetch new evidence.",
@@ -71,21 +71,21 @@ export const NEXT_STEPS = {
     no_measurements: "List at least one PCR with at least one accepted value.",
     code_not_pinned: "Add PCR 0, or PCR 1 with PCR 2; or say any_code in format /2 to accept any code.",
     function_not_pinned: "Add PCR 16, function_checksums, or in format /2 function_in_image or any_function.",
-    policy_expired: "Get a newer policy from its author; this one accepts nothing any more.",
+    policy_expired: "Get a newer policy from its author; this one has expired.",
     empty_allow_list: "List at least one accepted value, or leave the whole entry out.",
-    zero_measurement: "Take the measurements from a release build: zero is what a debug enclave shows.",
+    zero_measurement: "Take the measurements from a release build: a debug enclave has zeros.",
     not_a_certificate_fingerprint: "Pin the SHA-256 of the root certificate's DER bytes.",
   },
   SealingError: {
-    cannot_open: "Fetch and verify the key configurations again and seal the message anew.",
-    unknown_key: "The keys have rotated: fetch and verify the key configurations again and seal anew.",
+    cannot_open: "Fetch and verify the key configurations again and encrypt the message again.",
+    unknown_key: "The keys have rotated: fetch and verify the key configurations again, and encrypt again.",
     unsupported_suite: "Use one of the key configurations and cipher suites that the enclave offers.",
     malformed_message: "Check that the whole message was sent, unchanged and in the stated format.",
-    not_sealed: "Believe nothing of the answer: only the enclave could know it. Ask the operator.",
-    answer_not_genuine: "Believe nothing of the answer: it was changed, or is another request's. Try again.",
+    not_sealed: "Do not use the answer: only the enclave can know this. Ask the operator.",
+    answer_not_genuine: "Do not use the answer: it was changed, or belongs to another request. Try again.",
   },
   ReceiptError: {
-    malformed_receipt: "Give the whole answer as it was saved, with its receipt and evidence.",
+    malformed_receipt: "Give the whole stored answer, with its receipt and evidence.",
     receipt_key_mismatch: "The receipt is not the attested enclave's; do not rely on it.",
     receipt_signature_invalid: "The receipt was changed after it was signed; do not rely on it.",
     receipt_evidence_mismatch: "Look for the attestation document that the receipt was made for.",

@@ -30,7 +30,7 @@ export function documentIn(kept: Uint8Array): Bytes {
   return document;
 }
 
-/** Empty for what is no object. */
+/** Empty for what is not an object. */
 function objectIn(text: string): JsonObject {
   try {
     const value = parseJson(text);

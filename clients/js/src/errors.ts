@@ -1,5 +1,5 @@
 /**
- * Everything the library throws on purpose, with the names and codes of Python's `blindsight.errors`.
+ * The errors of the library, with the names and codes of Python's `blindsight.errors`.
  *
  *     BlindsightError                 code, nextStep, retryable
  *     ├── EvidenceError               step: the verification step that refused
@@ -9,24 +9,24 @@
  *     │   ├── EvidenceDebugError      step 6: an enclave whose memory its host can read
  *     │   ├── EvidenceMeasurementError  step 7: other code than the policy accepts, or no longer accepted
  *     │   ├── EvidenceClaimsError     steps 8-9, 11: another function, model or key than accepted or attested
- *     │   └── EvidenceFreshnessError  step 10: not made for this caller, now
- *     ├── PolicyError                 a policy that must not be used
- *     ├── SealingError                a message that cannot be opened
- *     ├── ReceiptError                a receipt that proves nothing
- *     ├── Problem                     an RFC 9457 problem, the enclave's, from inside the envelope
- *     │   └── GatewayProblem          one that came unsealed: from the gateway, or any party between
+ *     │   └── EvidenceFreshnessError  step 10: not a fresh document for this caller
+ *     ├── PolicyError                 an invalid or expired policy
+ *     ├── SealingError                a message cannot be decrypted
+ *     ├── ReceiptError                a receipt does not match
+ *     ├── Problem                     an RFC 9457 problem of the enclave, from inside the sealed answer
+ *     │   └── GatewayProblem          an unauthenticated problem, from the gateway or any party between
  *     ├── TransportError              the gateway was not reached; safe to retry
- *     └── PlatformError               this browser or runtime lacks what is needed; only here
+ *     └── PlatformError               this browser or runtime lacks an algorithm; only in JavaScript
  *
- * `code` is stable and for programs, the message is for people, `nextStep` says what to do now. Messages never quote
- * secrets, images or answers. Misuse by a programmer is a `TypeError` or a `RangeError` instead.
+ * `code` is stable and for programs, the message is for people, `nextStep` is the recommended action. Messages never
+ * quote secrets, images or answers. Programming errors are a `TypeError` or a `RangeError` instead.
  */
 
 import { NEXT_STEPS, type Code, type Family } from "./codes.ts";
 
 export type { Code } from "./codes.ts";
 
-/** Root of the tree. */
+/** Base class. */
 export class BlindsightError extends Error {
   override readonly name: string = "BlindsightError";
 
@@ -38,13 +38,13 @@ export class BlindsightError extends Error {
     super(message);
   }
 
-  /** Whether the same call may succeed unchanged. */
+  /** Whether the same call can succeed later. */
   get retryable(): boolean {
     return false;
   }
 }
 
-/** Evidence was refused: send nothing to that enclave. Retrying with the same evidence never helps. */
+/** Evidence was refused: send nothing to that enclave. Retrying with the same evidence never succeeds. */
 export class EvidenceError extends BlindsightError {
   override readonly name: string = "EvidenceError";
 
@@ -59,7 +59,7 @@ export class EvidenceError extends BlindsightError {
   }
 }
 
-/** The bytes are not a Nitro attestation document. Fetching anew is safe, the same bytes never pass. */
+/** The bytes are not a Nitro attestation document. Fetching evidence again is safe; the same bytes never pass. */
 export class EvidenceFormatError extends EvidenceError {
   override readonly name = "EvidenceFormatError";
 }
@@ -69,32 +69,32 @@ export class EvidenceChainError extends EvidenceError {
   override readonly name = "EvidenceChainError";
 }
 
-/** The document is not what the enclave's certificate signed. Not retryable. */
+/** The signature is not by the enclave's certificate. Not retryable. */
 export class EvidenceSignatureError extends EvidenceError {
   override readonly name = "EvidenceSignatureError";
 }
 
-/** The enclave runs in debug mode, so its host can read its console. Refused whatever the policy says. */
+/** The enclave runs in debug mode, so its host can read its console. Refused under every policy. */
 export class EvidenceDebugError extends EvidenceError {
   override readonly name = "EvidenceDebugError";
 }
 
-/** The enclave runs other code than the policy accepts, or accepts any more. Not retryable. */
+/** The enclave runs other code than the policy accepts, or code that it no longer accepts. Not retryable. */
 export class EvidenceMeasurementError extends EvidenceError {
   override readonly name = "EvidenceMeasurementError";
 }
 
-/** The function, the model or the keys are not those that the evidence or the policy names. */
+/** The function, the model or the keys are not those in the evidence or the policy. */
 export class EvidenceClaimsError extends EvidenceError {
   override readonly name = "EvidenceClaimsError";
 }
 
-/** The document was made for another caller or at another time. Retry with a new nonce and new evidence. */
+/** The document was made for another request or at another time. Retry with a new nonce and new evidence. */
 export class EvidenceFreshnessError extends EvidenceError {
   override readonly name = "EvidenceFreshnessError";
 }
 
-/** A verification policy that must not be used, or not any more. Retry only with another policy. */
+/** The policy is invalid or has expired. Retry only with another policy. */
 export class PolicyError extends BlindsightError {
   override readonly name = "PolicyError";
 }
@@ -104,12 +104,12 @@ export class SealingError extends BlindsightError {
   override readonly name = "SealingError";
 }
 
-/** A receipt does not vouch for this answer. Never retryable: receipt and answer stay what they are. */
+/** A receipt does not match this answer. Not retryable: receipt and answer do not change. */
 export class ReceiptError extends BlindsightError {
   override readonly name = "ReceiptError";
 }
 
-/** The gateway was not reached or did not answer in full. The same request is safe to send again. */
+/** The gateway was not reached or did not answer completely. The same request is safe to send again. */
 export class TransportError extends BlindsightError {
   override readonly name = "TransportError";
 
@@ -118,7 +118,7 @@ export class TransportError extends BlindsightError {
   }
 }
 
-/** This browser or runtime lacks what is needed, and nothing weaker is done instead. */
+/** This browser or runtime lacks a required algorithm; the library uses no weaker one instead. */
 export class PlatformError extends BlindsightError {
   override readonly name = "PlatformError";
 }

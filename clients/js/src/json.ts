@@ -112,7 +112,7 @@ class Parser {
       if (digits.replace("-", "").length > MAX_DIGITS) throw new SyntaxError("a number with too many digits");
       return Number.isSafeInteger(value) ? value : BigInt(digits);
     }
-    if (this.#integersOnly) throw new SyntaxError("a number that is no integer");
+    if (this.#integersOnly) throw new SyntaxError("a number that is not an integer");
     if (!Number.isFinite(value)) throw new SyntaxError("a number that is too large");
     return value;
   }

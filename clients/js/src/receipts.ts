@@ -1,8 +1,8 @@
 /**
- * Receipts: the enclave's signature under which image, model and function an answer belongs to (docs/protocol.md).
+ * Receipts: the enclave's signature over digests of image, answer, model and function (docs/protocol.md, section 6).
  *
- * A receipt is a compact JWS (RFC 7515, ES256). Its key is in its header and counts only because its thumbprint
- * (RFC 7638) is in the evidence, so that receipt, answer and evidence together can be checked by anyone, offline.
+ * A receipt is a compact JWS (RFC 7515, ES256). Its header contains the key, whose thumbprint (RFC 7638) must be in the
+ * evidence. A holder of receipt, answer and evidence can verify them offline.
  */
 
 import { base64, concat, equal, fromBase64, fromBase64url, fromUtf8, hex, utf8, type Bytes } from "./bytes.ts";
@@ -42,7 +42,7 @@ const MAX_IAT = 2 ** 33;
 const BEFORE_EVIDENCE = 60 * 1000;
 const AFTER_EVIDENCE = 24 * 3600 * 1000;
 
-/** What a receipt says. Digests are SHA-256 in lower-case hexadecimal, `iat` is in whole seconds since 1970. */
+/** The contents of a receipt. Digests are SHA-256 in lower-case hexadecimal, `iat` is in whole seconds since 1970. */
 export type Receipt = Readonly<Record<(typeof DIGEST_MEMBERS)[number], string>> & {
   readonly schema: typeof SCHEMA;
   readonly iat: number;
@@ -91,12 +91,12 @@ export async function checkReceipt(
   return receipt;
 }
 
-/** The answer with the evidence that its receipt needs, as JSON text: what to keep. */
+/** The answer with the evidence of its receipt, as JSON text to store. */
 export function archive(answer: JsonObject, { document, manifest }: Pick<Attested, "document" | "manifest">): string {
   return `${JSON.stringify({ ...answer, evidence: { document: base64(document), model: manifest } }, null, 2)}\n`;
 }
 
-/** A receipt that holds, with the report of its evidence. `imageChecked`: the image was at hand. */
+/** A valid receipt with the report of its evidence. `imageChecked`: the image was available and compared. */
 export interface VerifiedReceipt {
   readonly receipt: Receipt;
   readonly report: VerificationReport;
@@ -104,10 +104,10 @@ export interface VerifiedReceipt {
 }
 
 /**
- * Verify what was kept, the text of an answer's `archive`, with its receipt and its evidence, offline; without `image`,
- * whatever image it was.
+ * Verify the text of an answer's `archive` with its receipt and its evidence, offline. Without `image`, the image is not
+ * compared.
  *
- * The evidence is judged at its own time, by `policy`. Throws `ReceiptError`, `EvidenceError` or `PolicyError`.
+ * The evidence is judged at its own time, under `policy`. Throws `ReceiptError`, `EvidenceError` or `PolicyError`.
  */
 export async function verify(
   kept: string,

@@ -1,4 +1,4 @@
-/** Whom to seal to: a verified document together with the keys and the model manifest that came beside it. */
+/** A verified enclave with its keys and model manifest, to which clients encrypt requests. */
 
 import { allZero, hex, type Bytes } from "./bytes.ts";
 import { canonical } from "./canonical.ts";
@@ -10,7 +10,7 @@ import type { Policy } from "./policy.ts";
 import { VerificationReport, type Step } from "./report.ts";
 import { CALLERS_STEP, checkKeyConfigs, checkManifest, claimsOf, verify, type Verified } from "./verify.ts";
 
-/** What came as evidence, of which nothing is believed yet. */
+/** Evidence that is not verified yet. */
 export interface Evidence {
   readonly document: Bytes;
   /** The `application/ohttp-keys` list. */
@@ -21,7 +21,7 @@ export interface Evidence {
 
 type Accepted = Pick<Recipient, "config" | "verified" | "document" | "keyConfigs" | "manifest">;
 
-/** An enclave whose evidence was accepted: whom to seal to, and what is known of it. */
+/** An enclave whose evidence was accepted. */
 export class Recipient {
   readonly config: KeyConfig;
   readonly verified: Verified;
@@ -40,7 +40,7 @@ export class Recipient {
     this.manifest = manifest;
   }
 
-  /** How many classes the model tells apart; undefined if its manifest does not say. */
+  /** Number of classes of the model; undefined if its manifest does not state it. */
   get classes(): number | undefined {
     const labels = this.manifest["labels"];
     const count = isObject(labels) ? labels["count"] : undefined;
@@ -71,7 +71,7 @@ export class Recipient {
     return measurements(this.verified);
   }
 
-  /** What must be known before an answer is relied on. */
+  /** Statements that every caller has to see, such as that the evidence is simulated. */
   get notices(): readonly string[] {
     const { notice, trained } = this.manifest;
     const { warnings, notice: nothing } = this.report;
@@ -90,10 +90,10 @@ export class Recipient {
 }
 
 /**
- * Take the verifier's steps and the one that it leaves to its caller: keys and manifest are the attested ones.
+ * Verify evidence and compare keys and manifest with their attested digests: steps 1 to 11.
  *
- * `nonce` is fresh and used for nothing else. Throws `EvidenceError`, `PolicyError` if the policy has expired, or
- * `SealingError` if the enclave offers no key configuration that is known here.
+ * `nonce` is fresh and used only once. Throws `EvidenceError`, `PolicyError` if the policy has expired, or
+ * `SealingError` if this client supports none of the enclave's key configurations.
  */
 export async function verifyRecipient(
   { document, keyConfigs, model }: Evidence,

@@ -1,9 +1,9 @@
-/** What a verification checked, against what, and what it found: for people, logs and archives. */
+/** The report of a verification: each check, the values it compared with, and its result. */
 
 import type { Part } from "./release.ts";
 import type { EvidenceKind } from "./roots.ts";
 
-/** One step: what was `checked`, `against` what, and whether it passed or the policy did not ask for it. */
+/** The result of one step: what was `checked`, `against` what, and whether it passed or the policy did not require it. */
 export interface Step {
   readonly number: number;
   readonly name: string;
@@ -12,13 +12,13 @@ export interface Step {
   readonly result: "passed" | "not asked";
 }
 
-/** What a caller must know of an enclave of which the policy did not ask everything. */
+/** Warnings for parts that the policy left open. */
 export const LEFT_OPEN: Readonly<Record<Part, string>> = {
   code: "POLICY LEAVES OPEN: the code. Any program that the host starts is accepted, whatever it claims.",
   function: "POLICY LEAVES OPEN: the function. Any bundle that the host puts into the enclave is accepted.",
 };
 
-/** What a caller must know of evidence that no hardware stands behind. */
+/** Notices for evidence that no hardware signed. */
 export const PROVES_NOTHING: Readonly<Record<EvidenceKind, string | null>> = {
   nitro: null,
   simulated: "SIMULATED ENCLAVE: the evidence proves nothing about the host that runs it.",
@@ -33,17 +33,17 @@ const HEADINGS: Readonly<Record<EvidenceKind, string>> = {
 
 type Found = Pick<VerificationReport, "kind" | "at" | "archived" | "steps" | "release" | "leftOpen">;
 
-/** The steps of one verification that passed. */
+/** The passed steps of one verification. */
 export class VerificationReport {
   readonly kind: EvidenceKind;
-  /** The time judged by. */
+  /** The time of judgement. */
   readonly at: Date;
-  /** Whether that was the document's own time. */
+  /** Whether that is the document's own time. */
   readonly archived: boolean;
   readonly steps: readonly Step[];
-  /** The name in the policy of the release that was found, if it has one. */
+  /** The name of the matching release, if it has one. */
   readonly release: string | null;
-  /** What that release accepts any of. */
+  /** The parts that this release leaves open. */
   readonly leftOpen: readonly Part[];
 
   constructor({ kind, at, archived, steps, release, leftOpen }: Found) {
@@ -55,12 +55,12 @@ export class VerificationReport {
     this.leftOpen = leftOpen;
   }
 
-  /** What the policy left open, a sentence for each part. */
+  /** One sentence for each part that the policy left open. */
   get warnings(): readonly string[] {
     return this.leftOpen.map((part) => LEFT_OPEN[part]);
   }
 
-  /** What must be said of evidence that proves nothing; null for genuine evidence. */
+  /** The notice for evidence that proves nothing; null for genuine evidence. */
   get notice(): string | null {
     return PROVES_NOTHING[this.kind];
   }
@@ -71,7 +71,7 @@ export class VerificationReport {
     return { kind, notice, at: this.at.toISOString(), archived, release, left_open: [...leftOpen], steps: [...steps] };
   }
 
-  /** Plain text ending in a line feed: a heading, the release if it has a name, what is left open, the steps. */
+  /** Plain text ending in a line feed: a heading, the release's name, open parts, the steps. */
   render(): string {
     const judged = this.archived ? "at the document's own time" : "now";
     const at = this.at.toISOString().replace("T", " ").replace(/\.\d+Z$/, "Z");

@@ -87,7 +87,7 @@ test("a signature algorithm inside that differs from the one outside", async () 
 });
 
 const BROKEN: [string, number | "leaf", PartyOptions][] = [
-  ["an issuer that is no CA", 1, { ca: false, usage: 0x04, usageCritical: true }],
+  ["an issuer that is not a CA", 1, { ca: false, usage: 0x04, usageCritical: true }],
   ["an issuer that may not sign certificates", 1, { usage: 0x80 }],
   ["an issuer without key usage", 1, { usage: false }],
   ["an issuer whose key usage is not critical", 1, { usageCritical: false }],

@@ -345,7 +345,7 @@ test("a damaged answer, and the answer to an earlier request", async () => {
   await refused(() => client.classify(IMAGE), "answer_not_genuine");
 });
 
-test("sealed content that is no binary HTTP", async () => {
+test("sealed content that is not binary HTTP", async () => {
   const gateway = new Gateway();
   gateway.respond = async () => utf8("not binary HTTP");
   await refused(() => gateway.client().classify(IMAGE), "answer_not_genuine");

@@ -358,6 +358,12 @@ test("freshness", async () => {
   await verifyArchived(good, policy);
 });
 
+test("an age that is too much is said to be more than what is accepted", async () => {
+  const after = (milliseconds: number) => verified(good, { now: new Date(NOW.getTime() + milliseconds) });
+  await assert.rejects(() => after(300_400), { message: "The document is 301 s old; 300 s are accepted." });
+  await assert.rejects(() => after(-60_400), { message: "The document was made 61 s in the future." });
+});
+
 test("keys and manifest are compared with the attested digests", async () => {
   const found = await verified(good);
   await checkKeyConfigs(found, utf8("keys"));

@@ -145,7 +145,7 @@ REFUSED = {
     "NUL in the command line": (image([BASE[0], (2, b"a\0b"), *BASE[2:]]), "malformed_cmdline"),
     "signature over 32 KiB": (image([*BASE, (4, bytes(32_769))]), "section_too_large"),
     "signature of 32 KiB": (image([*BASE, (4, bytes(32_768))]), "malformed_signature"),
-    "metadata that is no JSON": (image([*WITHOUT, (5, b"{")]), "malformed_metadata"),
+    "metadata that is not JSON": (image([*WITHOUT, (5, b"{")]), "malformed_metadata"),
     "metadata that is a list": (image([*WITHOUT, (5, b"[]")]), "malformed_metadata"),
     "metadata with a member twice": (image([*WITHOUT, (5, b'{"a":1,"a":2}')]), "malformed_metadata"),
     "metadata over its limit": (image([*WITHOUT, (5, b" " * 1_048_575 + b"{}")]), "section_too_large"),

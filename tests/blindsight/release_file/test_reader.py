@@ -58,14 +58,14 @@ PREDICATE: dict[str, Callable[[dict[str, Any]], object]] = {
     "a kernel without a version": lambda predicate: predicate["measurements"][0].update(kernel={"name": "a"}),
     "another model digest": lambda predicate: predicate["functions"][0].update(model_digest="01" * 32),
     "another function checksum": lambda predicate: predicate["functions"][0].update(function_checksum="01" * 32),
-    "a wheel that is no subject": lambda predicate: predicate.update(wheel="other.whl"),
+    "a wheel that is not a subject": lambda predicate: predicate.update(wheel="other.whl"),
     "a wheel elsewhere": lambda predicate: predicate.update(wheel="../blindsight.whl"),
-    "an SBOM that is no subject": lambda predicate: predicate.update(sbom="other.json"),
-    "an image that is no subject": lambda predicate: predicate.update(images={"image.json": "01" * 32}),
+    "an SBOM that is not a subject": lambda predicate: predicate.update(sbom="other.json"),
+    "an image that is not a subject": lambda predicate: predicate.update(images={"image.json": "01" * 32}),
     "an image with another digest": lambda predicate: predicate.update(images={"blindsight.whl": "01" * 32}),
     "a page's file without a digest": lambda predicate: predicate.update(page={"index.html": None}),
     "a path upwards": lambda predicate: predicate.update(requirements={"../client.txt": "01" * 32}),
-    "a format that is no text": lambda predicate: predicate.update(formats={"policy": 2}),
+    "a format that is not text": lambda predicate: predicate.update(formats={"policy": 2}),
     "a policy that is none": lambda predicate: predicate["policy"].pop("releases"),
     "a policy with another PCR": lambda predicate: predicate["policy"]["releases"][0]["pcrs"].update(
         {"2": ["07" * 48]}

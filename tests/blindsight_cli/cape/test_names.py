@@ -78,7 +78,8 @@ def test_a_token_for_what_is_no_function_is_not_made(ada: Callable[..., Any], ho
     outcome = ada("token", "create", "-n", "x", "-f", name)
     assert (outcome.status, outcome.out, host.tokens) == (1, "", {})
     assert (
-        outcome.err == f"Error: something went wrong, your token was not created: {name!r} is no function ID\n{ID_STEP}"
+        outcome.err
+        == f"Error: something went wrong, your token was not created: {name!r} is not a function ID\n{ID_STEP}"
     )
     outcome = ada("delete", name)
     assert outcome.err == f"Error: delete failed: function ID not found: {name}\n{ID_STEP}"

@@ -79,7 +79,7 @@ ATTACKS = {
     "no username": without("username"),
     "neither": without("owner", "username"),
     "an owner that is no key": malformed(b"short"),
-    "an owner that is no base64": malformed("!"),
+    "an owner that is not base64": malformed("!"),
     "an empty owner": malformed(b""),
 }
 

@@ -196,6 +196,19 @@ REFUSED = {
     "a policy without a function": (("policy", SIGNED), "[function_missing]"),
     "half a function": (("policy", SIGNED, "--function-checksum", CHECKSUM), "--model-sha256"),
     "a short checksum": (("policy", SIGNED, "--function-checksum", "ab", "--model-sha256", MODEL), "64 hexadecimal"),
+    "a checksum of zeros": (
+        ("policy", SIGNED, "--function-checksum", "0" * 64, "--model-sha256", MODEL),
+        "--function-checksum is all zeros",
+    ),
+    "a model of zeros": (
+        ("policy", SIGNED, "--function-checksum", CHECKSUM, "--model-sha256", "0" * 64),
+        "--model-sha256 is all zeros",
+    ),
+    "no version": (
+        ("policy", SIGNED, "--function-checksum", CHECKSUM, "--model-sha256", MODEL, "--version", "new"),
+        "version",
+    ),
+    "no name": (("policy", SIGNED, "--function-checksum", CHECKSUM, "--model-sha256", MODEL, "--name", ""), "name"),
     "another machine": (("policy", SIGNED, "--machine", "xen"), "no machine is called xen"),
     "no key": (("sign", SIGNED, "--key", "x", "--certificate", "x", "--out", "y"), "x cannot be read"),
 }
@@ -213,3 +226,10 @@ def test_refusals_are_one_line_and_a_next_step(name: str, tmp_path: Path) -> Non
     assert error.startswith("error: ")
     assert words in error
     assert step.startswith("next:  ")
+
+
+@pytest.mark.parametrize("name", ["a checksum of zeros", "a model of zeros", "no version", "no name"])
+def test_an_option_that_is_wrong_is_not_the_images_fault(name: str, tmp_path: Path) -> None:
+    error, step = blindsight(tmp_path, "eif", *REFUSED[name][0]).stderr.splitlines()
+    assert SIGNED.name not in error
+    assert "image" not in step

@@ -205,6 +205,18 @@ def test_it_goes_into_a_file(tmp_path: Path):
     assert decrypts(KeyPolicy(out.read_text()), PCR0=A)
 
 
+@pytest.mark.parametrize("out", [".", "none/policy.json", "measured.json"])
+def test_a_policy_that_was_not_written_is_not_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    """Its explanation would look like success."""
+    monkeypatch.chdir(tmp_path)
+    Path("measured.json").write_text(json.dumps({"Measurements": {"PCR0": A, "PCR1": B, "PCR2": C}}))
+    done = command("--role", ROLE, "--admin", ADMIN, "--measurements", "measured.json", "--out", out)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert [line[:7] for line in done.stderr.splitlines()] == ["error: ", "next:  "], done.stderr
+
+
 def test_a_described_image_is_a_measured_one(tmp_path: Path) -> None:
     """`blindsight eif describe --json` states the registers, too, under the same name in lower case."""
     image = EIF / "signed.eif"

@@ -148,6 +148,26 @@ def test_two_documents_of_one_enclave(tiny_stack: Stack, tmp_path: Path) -> None
     assert changes.keys() <= {"made", "module"}
 
 
+def test_a_kept_answer_has_a_document_in_it(tiny_stack: Stack, photo: Path, tmp_path: Path) -> None:
+    url, policy = tiny_stack.gateway.url, ["--policy", tiny_stack.policy_file]
+    assert blindsight(tmp_path, "attest", url, *policy, "--save", "document").returncode == 0
+    assert blindsight(tmp_path, "classify", "--url", url, "--receipts", "kept", photo).returncode == 0
+    done = blindsight(tmp_path, "attest", "diff", "kept/photo.png.receipt.json", "document")
+    assert done.returncode == 0, done.stderr
+    assert "Code, function and model are the same." in done.stdout
+    (tmp_path / "plain.json").write_bytes(tiny_stack.client.post("/classify", content=plain(CLASS)).content)
+    done = blindsight(tmp_path, "attest", "diff", "plain.json", "document")
+    assert (done.returncode, "--receipts" in done.stderr) == (1, True), done.stderr
+
+
+def test_an_address_has_no_document_yet(tmp_path: Path) -> None:
+    done = blindsight(tmp_path, "attest", "diff", "https://localhost:8443", "new")
+    assert done.stderr.splitlines() == [
+        "error: https://localhost:8443 is no file",
+        "next:  keep its document first: `blindsight attest https://localhost:8443 --save FILE`",
+    ]
+
+
 def test_a_document_does_not_replace_the_policy_that_it_was_checked_under(tiny_stack: Stack, tmp_path: Path) -> None:
     policy = tmp_path / "policy.json"
     policy.write_bytes(tiny_stack.policy_file.read_bytes())

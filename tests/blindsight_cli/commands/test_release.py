@@ -77,7 +77,7 @@ def test_a_refusal_ends_in_one_full_stop(folder: Path) -> None:
     statement["predicate"]["policy"]["releases"][0]["kind"] = "unheard"
     (folder / "release.json").write_bytes(releases.encoded(statement))
     done = release(folder, "verify", "release.json")
-    assert "is no policy" in done.stderr
+    assert "is not a policy" in done.stderr
     assert ".. [" not in done.stderr
     assert ". [invalid_release]" in done.stderr
 

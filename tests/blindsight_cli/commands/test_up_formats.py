@@ -75,8 +75,8 @@ def test_the_command_sends_what_is_taken_as_it_is(up: Up, tmp_path: Path) -> Non
 
 def test_the_description_says_where_the_formats_stand(up: Up) -> None:
     text = httpx2.get(f"{up.url}/openapi.json", trust_env=False).text
-    assert "JPEG, PNG and WebP unless" in text
-    assert "model.formats" in text
+    assert "JPEG, PNG and WebP, unless the model was built for other formats" in text
+    assert "`model.formats`" in text
 
 
 def test_formats_that_are_not_known_are_refused(tmp_path: Path) -> None:

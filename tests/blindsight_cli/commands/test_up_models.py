@@ -137,7 +137,7 @@ def test_a_folder_without_a_manifest_names_the_files_in_it(graph: Path, tmp_path
                       "--state", tmp_path / "state", "--model", graph.parent)  # fmt: skip
     assert done.returncode == 1
     error, step = done.stderr.splitlines()
-    assert error == f"error: {graph.parent} is no model directory: it has no model.json"
+    assert error == f"error: {graph.parent} is not a model directory: it has no model.json"
     assert str(graph) in step
 
 

@@ -14,6 +14,7 @@ from blindsight import Client, EvidenceError, Policy, receipts
 from gateway import tokens
 from tests.support import node
 from tests.support.images import plain
+from tests.support.models import label_of
 from tests.support.wire import free_port
 
 if TYPE_CHECKING:
@@ -86,6 +87,18 @@ def test_the_enclaves_refusal_and_a_gateway_that_is_not_there(tiny_stack: Stack,
     assert (found["name"], found["code"], found["retryable"]) == ("Problem", "not_an_image", False)
     found = classified(app, f"http://127.0.0.1:{free_port()}", tiny_stack.policy_file)
     assert (found["name"], found["code"], found["retryable"]) == ("TransportError", "unreachable", True)
+
+
+def test_the_program_of_its_page(tiny_stack: Stack, app: Path) -> None:
+    """clients/js/README.md, as it stands."""
+    (program,) = re.findall(r"^```js\n(.*?)^```$", (node.CLIENT / "README.md").read_text("utf-8"), re.M | re.S)
+    assert "https://photos.example" in program
+    (app / "program.mjs").write_text(program.replace("https://photos.example", tiny_stack.gateway.url))
+    (app / "policy.json").write_bytes(tiny_stack.policy_file.read_bytes())
+    (app / "dog.jpeg").write_bytes(plain(905, "JPEG", quality=100))
+    said = node.run(node.node(), "program.mjs", cwd=app).splitlines()
+    assert len([line for line in said if re.match(r" *\d+\. ", line)]) == 11
+    assert said[-3].startswith(f"{label_of(905)} ")
 
 
 def test_a_gateway_that_asks_for_a_token(tiny_stack: Stack, app: Path, tmp_path: Path) -> None:

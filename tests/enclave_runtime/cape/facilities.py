@@ -23,8 +23,8 @@ class Facility:
 ANYWHERE: Final = (
     Facility(
         "files",
-        "its folder is its working directory, its home and the first entry of `sys.path`, and can be written; each"
-        " connection has its own",
+        "its folder is its working directory, its home and the first entry of `sys.path`, and is writable; each"
+        " connection has its own folder",
         """
         import os, shutil, sys
         from pathlib import Path
@@ -43,8 +43,8 @@ ANYWHERE: Final = (
     ),
     Facility(
         "temporary files",
-        "`tempfile` works. `/tmp` is private, and empty at first; without namespaces there is none, and temporary files"
-        " are in the function's folder",
+        "`tempfile` works. `/tmp` is private and initially empty. Without namespaces there is no `/tmp`, and temporary"
+        " files are in the function's folder",
         """
         import os, sys, tempfile
 
@@ -63,8 +63,8 @@ ANYWHERE: Final = (
         """,
     ),
     Facility(
-        "types of files",
-        "`mimetypes.guess_type` and all that asks it",
+        "MIME types",
+        "`mimetypes.guess_type` and libraries that use it",
         """
         import mimetypes, os
 
@@ -80,7 +80,7 @@ ANYWHERE: Final = (
     Facility(
         "an account",
         "`pwd.getpwuid`, `getpass.getuser`, `os.path.expanduser`, `grp`: user `function`, whose home is its folder."
-        " Without namespaces `/etc/passwd` is the machine's, and may not know the user's number",
+        " Without namespaces `/etc/passwd` is the machine's, and may lack the user id",
         """
         import getpass, grp, os, pwd
         from pathlib import Path
@@ -98,7 +98,7 @@ ANYWHERE: Final = (
     ),
     Facility(
         "certificate authorities",
-        "`ssl.create_default_context` knows the machine's, and `certifi` those that it brings",
+        "`ssl.create_default_context` trusts the machine's, and `certifi` its own",
         """
         import os, ssl
         import certifi
@@ -113,7 +113,7 @@ ANYWHERE: Final = (
         ("certifi",),
     ),
     Facility(
-        "libraries of the network",
+        "network libraries",
         "`requests`, `urllib`, `http`, `asyncio` can be imported and used; every connection fails at once, with the"
         " errors of a machine without a network",
         """
@@ -197,7 +197,7 @@ ANYWHERE: Final = (
         """,
     ),
     Facility(
-        "itself and the machine",
+        "system information",
         "`os.cpu_count`, `platform`, `resource`, `/proc/self`, `/proc/cpuinfo`, `/proc/meminfo`, random numbers, UUIDs",
         """
         import os, platform, random, resource, secrets, signal, socket, uuid
@@ -216,7 +216,7 @@ ANYWHERE: Final = (
     ),
     Facility(
         "standard streams",
-        "what it prints goes nowhere; standard input is empty",
+        "printed text is discarded; standard input is empty",
         """
         import logging, sys, warnings
 
@@ -274,7 +274,7 @@ MORE_PROCESSES: Final = (
     Facility(
         "programs",
         "`subprocess`, `asyncio.create_subprocess_exec`, shells and the system's programs, and other interpreters"
-        " (`sys.executable`), which see the packages that the function sees",
+        " (`sys.executable`), which can import the same packages as the function",
         """
         import asyncio, subprocess, sys
 
@@ -362,7 +362,7 @@ MORE_PROCESSES: Final = (
     ),
     Facility(
         "shared memory",
-        "`multiprocessing.shared_memory`, `/dev/shm`; bounded with the rest of the function's memory",
+        "`multiprocessing.shared_memory`, `/dev/shm`; counted in the function's memory limit",
         """
         import os
         from multiprocessing import Process, shared_memory

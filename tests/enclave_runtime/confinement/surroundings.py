@@ -27,7 +27,7 @@ def check(result: int) -> None:
 
 
 def no_mount_point(folder: Path) -> None:
-    """The root directory is no mount of its own, so that it cannot be moved away, like an enclave's."""
+    """The root directory is not a mount of its own, so that it cannot be moved away, like an enclave's."""
     for entry in Path("/").iterdir():
         target = folder / entry.name
         if entry.is_symlink():

@@ -63,7 +63,7 @@ def _as_root(request: pytest.FixtureRequest) -> None:
 
 
 def test_a_root_directory_that_cannot_be_moved_is_covered(smoke: Smoke, warden: Any):
-    """An enclave runs from the kernel's initial file system; so does a process whose root is no mount."""
+    """An enclave runs from the kernel's initial file system; so does a process whose root is not a mount."""
     told = smoke("no_mount_point")
     assert told["summary"]["absent"] == {}
     assert told["summary"]["gaps"] == warden.summary()["gaps"]

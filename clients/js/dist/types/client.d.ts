@@ -1,22 +1,23 @@
 /**
- * The caller's side of the sealed lane: verify an enclave, seal to it, open what it answers (docs/protocol.md).
+ * The client of the sealed lane: it verifies an enclave, encrypts requests to it, and decrypts its answers
+ * (docs/protocol.md).
  *
  *     const client = new Client("https://photos.example", { policy: await readFile("policy.json", "utf8") });
  *     console.log((await client.verify()).render());
  *     const { predictions } = await client.classify(await readFile("dog.jpeg"));
  *
- * Nothing is sealed, and no token sent, to an enclave whose evidence the policy does not accept. What comes back is
- * believed only if it opens: the gateway can refuse to serve, and can do nothing else.
+ * The client sends no image and no token before the policy has accepted the enclave's evidence. It accepts only answers
+ * that decrypt with the request's keys, so the gateway can refuse to serve, but cannot forge an answer.
  *
- * Throws, besides `PolicyError` when it is made or when its policy has expired:
+ * Throws, besides `PolicyError` at construction or when the policy has expired:
  *
- *     EvidenceError     the enclave is not one that the policy accepts; nothing was sent
- *     Problem           the enclave's refusal of this image or request, from inside the envelope
+ *     EvidenceError     the policy does not accept the enclave; nothing was sent
+ *     Problem           the enclave's refusal of this image or request, from inside the sealed answer
  *     GatewayProblem    a refusal by the gateway (or a party between), such as `unauthenticated` or `overloaded`
  *     SealingError      the answer is not the enclave's: `not_sealed`, `answer_not_genuine`; or its keys keep changing
- *     ReceiptError      the receipt that was asked for does not vouch for the answer
- *     TransportError    the gateway was not reached or speaks something else
- *     PlatformError     this browser or runtime has no cryptography (WebCrypto), or not all that is needed
+ *     ReceiptError      the requested receipt does not match the answer
+ *     TransportError    the gateway was not reached or does not follow the protocol
+ *     PlatformError     this browser or runtime has no WebCrypto, or lacks an algorithm
  *
  * A call whose `signal` was aborted throws the signal's reason, like `fetch`.
  */
@@ -25,7 +26,7 @@ import { Policy } from "./policy.js";
 import { type Receipt } from "./receipts.js";
 import { type Recipient } from "./recipient.js";
 import type { VerificationReport } from "./report.js";
-/** What went over the wire, as any party between saw it (inside TLS); the starts are 48 bytes long. */
+/** The transmitted messages, as a party between sees them (inside TLS); the starts have 48 bytes. */
 export interface Traffic {
     readonly sentBytes: number;
     readonly sentStart: Uint8Array;
@@ -33,67 +34,67 @@ export interface Traffic {
     readonly receivedStart: Uint8Array;
     readonly url: string;
 }
-/** An answer that only the verified enclave can have sealed. */
+/** An authenticated answer of the verified enclave. */
 export interface Classification extends Answer {
-    /** Who answered. */
+    /** The enclave. */
     readonly recipient: Recipient;
-    /** How the enclave was verified, step by step. */
+    /** The verification report of the enclave. */
     readonly report: VerificationReport;
-    /** What to know before relying on it. */
+    /** Statements to show with the answer, such as that the evidence is simulated. */
     readonly notices: readonly string[];
-    /** Whether each class is scored by itself, so that several can be right; otherwise all scores sum to 1. */
+    /** Whether the model scores each class independently; otherwise all scores sum to 1. */
     readonly multiLabel: boolean;
-    /** What the receipt says, once it was checked; null if none was asked for. */
+    /** The verified receipt; null if none was requested. */
     readonly receipt: Receipt | null;
-    /** JSON text to keep, if a receipt was asked for: `blindsight receipt verify` and `receipts.verify` take it. */
+    /** JSON text to store, if a receipt was requested; `blindsight receipt verify` and `receipts.verify` verify it. */
     readonly archive: string | null;
     readonly traffic: Traffic;
 }
 export interface ClientOptions {
-    /** Which enclaves are accepted: a `Policy`, or the text of a policy file. */
+    /** The accepted enclaves: a `Policy`, or the text of a policy file. */
     readonly policy: Policy | string;
-    /** Goes with sealed messages only. */
+    /** API token of the gateway; sent only with sealed messages. */
     readonly apiToken?: string | undefined;
-    /** Milliseconds for one exchange with the gateway, 60 000 unless given; a call makes up to four. */
+    /** Timeout of one exchange with the gateway in milliseconds, by default 60 000; a call makes up to four exchanges. */
     readonly timeout?: number | undefined;
-    /** Milliseconds for which verified evidence is relied on, 120 000 unless given. */
+    /** Milliseconds for which the client relies on verified evidence, by default 120 000. */
     readonly maxEvidenceAge?: number | undefined;
-    /** In the place of the global one. */
+    /** Replaces the global `fetch`. */
     readonly fetch?: typeof globalThis.fetch | undefined;
-    /** In the place of the machine's clock: for tests. */
+    /** Replaces the machine's clock, for tests. */
     readonly now?: (() => Date) | undefined;
 }
 export interface VerifyOptions {
     /**
-     * For a caller who needs a document with that very nonce, 16 to 512 bytes. It must be one that no party could know
-     * before, such as a digest of what was only just found; without, it is random.
+     * For callers who need a document with a particular nonce, 16 to 512 bytes. No party may have been able to know it
+     * before, such as a digest of new data. By default the nonce is random.
      */
     readonly nonce?: Uint8Array | undefined;
     readonly signal?: AbortSignal | undefined;
 }
 export interface ClassifyOptions {
-    /** Without, five classes, or all that the model has. */
+    /** Number of classes; by default five, or all if the model has fewer. */
     readonly topK?: number | undefined;
-    /** The answer's `archive` is what to keep; its receipt has been checked. */
+    /** Request and verify a receipt; the answer's `archive` is the text to store. */
     readonly withReceipt?: boolean | undefined;
     readonly signal?: AbortSignal | undefined;
 }
-/** Verifies the enclave behind the gateway at `url` and seals images to it. The head of this file says what it throws. */
+/** Verifies the enclave behind the gateway at `url` and encrypts images to it. See the head of this file for errors. */
 export declare class Client {
     #private;
     /**
-     * Throws `PolicyError`, and `TypeError` for what is no policy: there is no way to accept just anything. Throws
-     * `TransportError` for an address that is none, and `PlatformError` where there is no WebCrypto.
+     * Throws `PolicyError`, and `TypeError` if `policy` is not a policy: no value accepts every enclave. Throws
+     * `TransportError` for an invalid address, and `PlatformError` without WebCrypto.
      */
     constructor(url: string | URL, { policy, apiToken, timeout, maxEvidenceAge, fetch, now }: ClientOptions);
-    /** The enclave that images are sealed to now; undefined before it is verified, and when its evidence is too old. */
+    /** The verified enclave; undefined before verification, and when its evidence is too old. */
     get recipient(): Recipient | undefined;
-    /** Verify the enclave now. What was accepted before counts no more, whatever the outcome. */
+    /** Verify the enclave now. Discards the previous result, whatever the outcome. */
     verify({ nonce, signal }?: VerifyOptions): Promise<VerificationReport>;
     /**
-     * Classify one JPEG, PNG or WebP file, or one tensor of float32; its content decides which. Verifies the enclave
-     * first, unless that was done in the last two minutes; once more, with new evidence, if the enclave's keys have
-     * changed.
+     * Classify one JPEG, PNG or WebP file, or one float32 tensor; the enclave detects which from the content. Verifies the
+     * enclave first, unless its evidence is recent enough; if the enclave's keys have changed, verifies and sends once
+     * more.
      */
     classify(image: Uint8Array | ArrayBuffer, { topK, withReceipt, signal }?: ClassifyOptions): Promise<Classification>;
 }

@@ -2,21 +2,21 @@
 export declare const NEXT_STEPS: {
     readonly EvidenceFormatError: {
         readonly unsupported_envelope: "Use the newest client or page: this service's evidence has a later format.";
-        readonly document_too_large: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly malformed_cbor: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly trailing_bytes: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly duplicate_key: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly indefinite_length: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly nesting_too_deep: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly unexpected_tag: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly not_cose_sign1: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly wrong_algorithm: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly unprotected_header: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly missing_field: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly invalid_field: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly unsupported_digest: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly invalid_pcr_index: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
-        readonly invalid_pcr_length: "Fetch the evidence again; if it stays like this, the service is not an enclave of this kind.";
+        readonly document_too_large: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly malformed_cbor: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly trailing_bytes: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly duplicate_key: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly indefinite_length: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly nesting_too_deep: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly unexpected_tag: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly not_cose_sign1: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly wrong_algorithm: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly unprotected_header: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly missing_field: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly invalid_field: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly unsupported_digest: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly invalid_pcr_index: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
+        readonly invalid_pcr_length: "Fetch the evidence again; if the error persists, the service is not an enclave of this kind.";
     };
     readonly EvidenceChainError: {
         readonly root_not_pinned: "Check which roots the policy lists; a simulated one passes only when listed as such.";
@@ -44,16 +44,16 @@ export declare const NEXT_STEPS: {
     readonly EvidenceClaimsError: {
         readonly malformed_claims: "The enclave attests no usable claims; ask the operator for a working release.";
         readonly claims_missing: "This evidence names no function, model or keys; fetch the enclave's own evidence.";
-        readonly claims_pcr_missing: "The claims are not measured, so nothing vouches for them; do not use this service.";
+        readonly claims_pcr_missing: "The claims are not measured, so they prove nothing; do not use this service.";
         readonly claims_pcr_mismatch: "The claims differ from what was measured; do not use this service.";
         readonly function_not_accepted: "Compare the function checksum with your bundle's, then update the policy.";
         readonly model_not_accepted: "Compare the model digest with your model.json's, then update the policy.";
         readonly release_recalled: "Do not use this enclave: its release was recalled. Ask the operator for a newer one.";
-        readonly model_mismatch: "The manifest was changed on its way; do not believe what it says of the model.";
+        readonly model_mismatch: "The manifest was changed on its way; do not use its statements about the model.";
         readonly key_configs_mismatch: "Fetch evidence and key configurations again, once; if they differ still, stop.";
     };
     readonly EvidenceFreshnessError: {
-        readonly nonce_missing: "Ask for evidence with a nonce of your own; this document answers no question of yours.";
+        readonly nonce_missing: "Ask for evidence with a nonce of your own; this document does not answer your request.";
         readonly nonce_mismatch: "Ask again with a new nonce; if it happens again, the document is replayed.";
         readonly evidence_too_old: "Fetch new evidence; if it is still too old, check both clocks.";
         readonly evidence_from_future: "Check this machine's clock, then fetch new evidence.";
@@ -66,21 +66,21 @@ export declare const NEXT_STEPS: {
         readonly no_measurements: "List at least one PCR with at least one accepted value.";
         readonly code_not_pinned: "Add PCR 0, or PCR 1 with PCR 2; or say any_code in format /2 to accept any code.";
         readonly function_not_pinned: "Add PCR 16, function_checksums, or in format /2 function_in_image or any_function.";
-        readonly policy_expired: "Get a newer policy from its author; this one accepts nothing any more.";
+        readonly policy_expired: "Get a newer policy from its author; this one has expired.";
         readonly empty_allow_list: "List at least one accepted value, or leave the whole entry out.";
-        readonly zero_measurement: "Take the measurements from a release build: zero is what a debug enclave shows.";
+        readonly zero_measurement: "Take the measurements from a release build: a debug enclave has zeros.";
         readonly not_a_certificate_fingerprint: "Pin the SHA-256 of the root certificate's DER bytes.";
     };
     readonly SealingError: {
-        readonly cannot_open: "Fetch and verify the key configurations again and seal the message anew.";
-        readonly unknown_key: "The keys have rotated: fetch and verify the key configurations again and seal anew.";
+        readonly cannot_open: "Fetch and verify the key configurations again and encrypt the message again.";
+        readonly unknown_key: "The keys have rotated: fetch and verify the key configurations again, and encrypt again.";
         readonly unsupported_suite: "Use one of the key configurations and cipher suites that the enclave offers.";
         readonly malformed_message: "Check that the whole message was sent, unchanged and in the stated format.";
-        readonly not_sealed: "Believe nothing of the answer: only the enclave could know it. Ask the operator.";
-        readonly answer_not_genuine: "Believe nothing of the answer: it was changed, or is another request's. Try again.";
+        readonly not_sealed: "Do not use the answer: only the enclave can know this. Ask the operator.";
+        readonly answer_not_genuine: "Do not use the answer: it was changed, or belongs to another request. Try again.";
     };
     readonly ReceiptError: {
-        readonly malformed_receipt: "Give the whole answer as it was saved, with its receipt and evidence.";
+        readonly malformed_receipt: "Give the whole stored answer, with its receipt and evidence.";
         readonly receipt_key_mismatch: "The receipt is not the attested enclave's; do not rely on it.";
         readonly receipt_signature_invalid: "The receipt was changed after it was signed; do not rely on it.";
         readonly receipt_evidence_mismatch: "Look for the attestation document that the receipt was made for.";

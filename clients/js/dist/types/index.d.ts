@@ -1,10 +1,10 @@
 /**
- * Confidential image classification, the caller's side: verify an enclave, seal a photo to it, open what it answers.
+ * Client for confidential image classification: verifies an enclave, encrypts a photo to it, decrypts the answer.
  *
  *     import { Client } from "blindsight-client";
  *
- * Names, errors and steps are those of Python's `blindsight.Client`, in camel case. `attestation` and `receipts` are
- * for evidence and answers that were kept.
+ * It has the same names, errors and steps as Python's `blindsight.Client`, in camel case. `attestation` and `receipts`
+ * verify stored evidence and answers.
  */
 export type { Prediction } from "./answer.js";
 export * as attestation from "./attestation.js";

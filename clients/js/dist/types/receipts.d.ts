@@ -1,8 +1,8 @@
 /**
- * Receipts: the enclave's signature under which image, model and function an answer belongs to (docs/protocol.md).
+ * Receipts: the enclave's signature over digests of image, answer, model and function (docs/protocol.md, section 6).
  *
- * A receipt is a compact JWS (RFC 7515, ES256). Its key is in its header and counts only because its thumbprint
- * (RFC 7638) is in the evidence, so that receipt, answer and evidence together can be checked by anyone, offline.
+ * A receipt is a compact JWS (RFC 7515, ES256). Its header contains the key, whose thumbprint (RFC 7638) must be in the
+ * evidence. A holder of receipt, answer and evidence can verify them offline.
  */
 import { type Bytes } from "./bytes.js";
 import { type JsonObject } from "./json.js";
@@ -13,7 +13,7 @@ export declare const SCHEMA = "blindsight-receipt/1";
 /** Header field of the inner request that asks for a receipt: SHA-256, in hex, of the document that is relied on. */
 export declare const EVIDENCE_FIELD = "receipt-evidence";
 declare const DIGEST_MEMBERS: readonly ["input_sha256", "output_sha256", "func_checksum", "model_sha256", "weights_sha256", "evidence_sha256"];
-/** What a receipt says. Digests are SHA-256 in lower-case hexadecimal, `iat` is in whole seconds since 1970. */
+/** The contents of a receipt. Digests are SHA-256 in lower-case hexadecimal, `iat` is in whole seconds since 1970. */
 export type Receipt = Readonly<Record<(typeof DIGEST_MEMBERS)[number], string>> & {
     readonly schema: typeof SCHEMA;
     readonly iat: number;
@@ -30,19 +30,19 @@ export interface Attested {
  * Throws `ReceiptError` (`malformed_receipt`, or one of the codes that begin with `receipt_`).
  */
 export declare function checkReceipt(answer: JsonObject, { document, verified, manifest }: Attested, image: Uint8Array | null): Promise<Receipt>;
-/** The answer with the evidence that its receipt needs, as JSON text: what to keep. */
+/** The answer with the evidence of its receipt, as JSON text to store. */
 export declare function archive(answer: JsonObject, { document, manifest }: Pick<Attested, "document" | "manifest">): string;
-/** A receipt that holds, with the report of its evidence. `imageChecked`: the image was at hand. */
+/** A valid receipt with the report of its evidence. `imageChecked`: the image was available and compared. */
 export interface VerifiedReceipt {
     readonly receipt: Receipt;
     readonly report: VerificationReport;
     readonly imageChecked: boolean;
 }
 /**
- * Verify what was kept, the text of an answer's `archive`, with its receipt and its evidence, offline; without `image`,
- * whatever image it was.
+ * Verify the text of an answer's `archive` with its receipt and its evidence, offline. Without `image`, the image is not
+ * compared.
  *
- * The evidence is judged at its own time, by `policy`. Throws `ReceiptError`, `EvidenceError` or `PolicyError`.
+ * The evidence is judged at its own time, under `policy`. Throws `ReceiptError`, `EvidenceError` or `PolicyError`.
  */
 export declare function verify(kept: string, { policy, image }: {
     policy: Policy;

@@ -1,4 +1,4 @@
-/** Whom to seal to: a verified document together with the keys and the model manifest that came beside it. */
+/** A verified enclave with its keys and model manifest, to which clients encrypt requests. */
 import { type Bytes } from "./bytes.js";
 import type { Claims } from "./claims.js";
 import { type Json, type JsonObject } from "./json.js";
@@ -6,7 +6,7 @@ import { type KeyConfig } from "./keyconfig.js";
 import type { Policy } from "./policy.js";
 import { VerificationReport } from "./report.js";
 import { type Verified } from "./verify.js";
-/** What came as evidence, of which nothing is believed yet. */
+/** Evidence that is not verified yet. */
 export interface Evidence {
     readonly document: Bytes;
     /** The `application/ohttp-keys` list. */
@@ -15,7 +15,7 @@ export interface Evidence {
     readonly model: Json;
 }
 type Accepted = Pick<Recipient, "config" | "verified" | "document" | "keyConfigs" | "manifest">;
-/** An enclave whose evidence was accepted: whom to seal to, and what is known of it. */
+/** An enclave whose evidence was accepted. */
 export declare class Recipient {
     readonly config: KeyConfig;
     readonly verified: Verified;
@@ -26,7 +26,7 @@ export declare class Recipient {
     /** The model manifest, as attested. */
     readonly manifest: JsonObject;
     constructor({ config, verified, document, keyConfigs, manifest }: Accepted);
-    /** How many classes the model tells apart; undefined if its manifest does not say. */
+    /** Number of classes of the model; undefined if its manifest does not state it. */
     get classes(): number | undefined;
     get report(): VerificationReport;
     /** What the document claims. */
@@ -37,16 +37,16 @@ export declare class Recipient {
     get modelDigest(): string;
     /** PCR index to hex, without the PCRs that nothing was measured into. */
     get measurements(): Readonly<Record<string, string>>;
-    /** What must be known before an answer is relied on. */
+    /** Statements that every caller has to see, such as that the evidence is simulated. */
     get notices(): readonly string[];
     /** The notices in one text; null if there are none. */
     get notice(): string | null;
 }
 /**
- * Take the verifier's steps and the one that it leaves to its caller: keys and manifest are the attested ones.
+ * Verify evidence and compare keys and manifest with their attested digests: steps 1 to 11.
  *
- * `nonce` is fresh and used for nothing else. Throws `EvidenceError`, `PolicyError` if the policy has expired, or
- * `SealingError` if the enclave offers no key configuration that is known here.
+ * `nonce` is fresh and used only once. Throws `EvidenceError`, `PolicyError` if the policy has expired, or
+ * `SealingError` if this client supports none of the enclave's key configurations.
  */
 export declare function verifyRecipient({ document, keyConfigs, model }: Evidence, { policy, nonce, now }: {
     policy: Policy;

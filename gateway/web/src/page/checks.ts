@@ -26,7 +26,7 @@ const SIGNATURE: Group = {
   steps: [1, 2, 3, 4, 5],
   name: "Its evidence is signed",
   passed: "An authority that the policy accepts has signed it.",
-  failed: ["Its evidence is not signed as it must be", "No authority that the policy accepts has signed it as it is."],
+  failed: ["Its evidence is not signed correctly", "It has no valid signature by an authority that the policy accepts."],
 };
 
 const GROUPS: readonly Group[] = [
@@ -42,25 +42,25 @@ const GROUPS: readonly Group[] = [
     name: "It runs the expected program",
     passed: "The measurements of its code are those that the policy accepts.",
     failed: ["It runs another program", "The measurements of its code are not those that the policy accepts."],
-    open: "Not asked: the policy accepts any program.",
+    open: "Not checked: the policy accepts any program.",
   },
   {
     steps: [8, 9],
     name: "It runs the expected model",
     passed: "Model and function were measured, too, and the policy accepts them.",
-    failed: ["It runs another model or function", "Not those that the policy accepts, or not those that were measured."],
-    open: "Not asked in full: the policy accepts any function.",
+    failed: ["It runs another model or function", "The policy does not accept them, or they differ from those that were measured."],
+    open: "Checked only in part: the policy accepts any function.",
   },
   {
     steps: [10],
     name: "It answers you, now",
-    passed: "Its evidence repeats a random number that this browser has just made.",
+    passed: "Its evidence contains a random number that this browser has just made.",
     failed: ["It did not answer you, or not now", "The evidence was not made for this browser just now: it may be an old copy."],
   },
   {
     steps: [11],
     name: "Only its key opens your photo",
-    passed: "The key that photos are sealed to stands in its evidence.",
+    passed: "Its evidence contains the key that photos are encrypted to.",
     failed: ["Another key would open your photo", "The key or the model that came with the evidence is not the one in it."],
   },
 ];
@@ -73,8 +73,8 @@ const SIGNED: Readonly<Record<VerificationReport["kind"], string>> = {
 
 /** What must be said below the checks of evidence that no hardware stands behind. */
 export const UNPROVEN =
-  "All of this is only what the machine says of itself: its operator could see and change everything. Good for trying " +
-  "and for development, not for photos that matter.";
+  "All of this is only the machine’s own statement: its operator could see and change everything. Use it for tests and " +
+  "development, not for confidential photos.";
 
 /** What was found of an enclave that the policy accepts. */
 export function found({ report }: Pick<Recipient, "report">): Check[] {
@@ -98,6 +98,6 @@ export function refusedAt(step: number): Check[] {
   return GROUPS.map(({ steps, name, passed, failed }) => {
     if (steps.includes(step)) return { state: "failed", name: failed[0], says: failed[1] };
     const before = steps.every((each) => each < step);
-    return before ? { state: "passed", name, says: passed } : { state: "pending", name, says: "Not looked at any more." };
+    return before ? { state: "passed", name, says: passed } : { state: "pending", name, says: "Not checked, because an earlier check failed." };
   });
 }

@@ -1,4 +1,4 @@
-/** A kept attestation document, checked on the page by the policy in use: at its own time, and now. It goes nowhere. */
+/** Verification of a stored attestation document on the page, under the current policy: at its own time, and now. */
 
 import { attestation, BlindsightError, EvidenceFormatError, Policy } from "blindsight-client";
 
@@ -56,8 +56,8 @@ function found({ report }: attestation.Verified, when: Judged, { source }: Chose
   const of = release === null ? whose : `release “${release}” of ${whose}`;
   const limits =
     when === "then"
-      ? "That says what was so when it was made, and nothing of now."
-      : "Without a nonce of yours, it may be the answer to anyone’s question.";
+      ? "This describes the enclave when the document was made, not now."
+      : "Without a nonce of yours, the document may be the answer to another caller’s request.";
   return [notice ?? "Genuine Nitro evidence.", `Accepted by ${of}.`, ...warnings, limits].join(" ");
 }
 

@@ -34,7 +34,7 @@ async function classify(chosen: Blob): Promise<void> {
     return;
   }
   progress.begin();
-  progress.status("Sealing the photo and waiting for the enclave…");
+  progress.status("Encrypting the photo and waiting for the enclave…");
   try {
     const ready = await enclave.verified();
     if (signal.aborted) return;
@@ -85,7 +85,7 @@ async function readable(chosen: Blob, { recipient }: Client): Promise<{ content:
   }
   const { content, width, height } = decoded;
   const size = `${width} × ${height}, ${preview.sizeOf(content)}`;
-  const converted = `This ${format.title} photo was turned into JPEG here (${size}), and that was sealed. The receipt is for the JPEG.`;
+  const converted = `This ${format.title} photo was converted to JPEG here (${size}) before encryption. The receipt is for the JPEG.`;
   return { content, converted };
 }
 

@@ -25,7 +25,7 @@ export class PolicyChanged extends BlindsightError {
   constructor(readonly digest: string) {
     super(
       "policy_changed",
-      "The gateway states another policy than when this browser first asked it.",
+      "The gateway’s policy is not the one that this browser first received from it.",
       "Ask the operator why; accept the new policy only if you know what changed.",
     );
   }
@@ -71,9 +71,9 @@ async function fetched(): Promise<string> {
     });
     if (response.ok) return await response.text();
   } catch {
-    // Not reached, or not whole: said below like any other answer that is no policy.
+    // Not reached, or not whole: said below like any other answer that is not a policy.
   }
-  const message = "The gateway does not state its policy: load your own, or try again.";
+  const message = "The gateway did not send its policy: load your own, or try again.";
   throw new TransportError("unreachable", message, "Check the address and that the service runs, then try again.");
 }
 
@@ -100,6 +100,6 @@ function keep(key: string, value: string): void {
 
 /** Without storage a policy that is another each time would go unnoticed. */
 function noStorage(): BlindsightError {
-  const message = "This browser keeps nothing for this page, so it would not notice a changed policy.";
+  const message = "This browser stores no data for this page, so it could not detect a changed policy.";
   return new BlindsightError("no_storage", message, "Allow this page to store data, then load it again.");
 }

@@ -9,8 +9,8 @@ import type { Chosen } from "./policies.ts";
 
 const OWN_POLICY = "The list of accepted measurements is the policy that you loaded, which this browser keeps.";
 const GATEWAYS_POLICY =
-  "The list of accepted measurements came from the very gateway that is being checked, and is the one that this browser " +
-  "saw there first. To check against what you trust, load your own policy.";
+  "The list of accepted measurements came from the gateway that is being checked, and is the one that this browser " +
+  "saw there first. To verify against a list that you trust, load your own policy.";
 
 const OFFLINE = "This device is offline.";
 const ONLINE_AGAIN = "Nothing to do: the page tries again by itself once there is a connection.";
@@ -169,7 +169,7 @@ function found({ kind, release, leftOpen }: Recipient["report"], { source }: Cho
     const what = leftOpen.length ? `only what ${of} asks for, ${open},` : `the code and model of ${of},`;
     return kind === "simulated"
       ? `Verified, but SIMULATED: ${what} with no hardware behind it.`
-      : `Not proven: EMULATED ENCLAVE (QEMU): the evidence is unsigned. It states ${what} with nothing behind it.`;
+      : `Not proven: EMULATED ENCLAVE (QEMU): the evidence is unsigned. It states ${what} without any proof.`;
   }
   if (leftOpen.length) return `Verified only in part: a genuine Nitro enclave, by ${of}, ${open}.`;
   return `Verified: a genuine Nitro enclave that runs exactly the code and model of ${of}.`;
