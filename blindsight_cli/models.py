@@ -13,12 +13,11 @@ from typing import Any
 import typer
 
 from blindsight import interrupt, strict_json
-from blindsight_cli import units
+from blindsight_cli import buildenv, quantised, units
 from blindsight_cli.console import err, fail
 from blindsight_cli.modelpath import MANIFEST, directory
 
 _RESNET50 = "resnet50"
-_TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 _HOW = "ResNet50: run once with network access, or give MODEL=path/to/model.onnx"
 
 
@@ -30,14 +29,24 @@ class Chosen:
     remark: str = ""
 
 
-def bundle(state: Path, model: Path | None, out: Path, formats: str | None = None) -> Chosen:
-    """Find or build the model to serve and write its function bundle to `out`; `formats` as for `directory`.
+def bundle(
+    state: Path,
+    model: Path | None,
+    out: Path,
+    *,
+    formats: str | None = None,
+    precision: str | None = None,
+    images: Path | None = None,
+) -> Chosen:
+    """Find or build the model to serve and write its function bundle to `out`; `formats` as for `directory`,
+    `precision` and `images` as for `quantised.variant`.
 
     Exits with one line if that fails.
     """
     chosen, remark = (model, "") if model is not None else _default(state)
     with directory(chosen, scratch=state / "models", formats=formats) as folder:
-        units.run("enclave_function", "bundle", "build", "--model", str(folder), "--out", str(out))
+        served = quantised.variant(state, folder, precision, images)
+        units.run("enclave_function", "bundle", "build", "--model", str(served), "--out", str(out))
     with zipfile.ZipFile(out) as archive:
         return Chosen(strict_json.loads(archive.read(MANIFEST)), remark)
 
@@ -57,9 +66,7 @@ def _default(state: Path) -> tuple[Path, str]:
 
 def _build_pretrained(state: Path, folder: Path) -> bool:
     """Fetch the weights and export them; False, with the reason on screen, if that fails."""
-    python: Path | None = Path(sys.executable)
-    if importlib.util.find_spec("torch") is None:
-        python = _build_environment(state)
+    python = buildenv.with_torch(state)
     if python is None:
         err.print("The packages for the export could not be installed; see above.", style="yellow")
         return False
@@ -71,27 +78,6 @@ def _build_pretrained(state: Path, folder: Path) -> bool:
         err.print("The pretrained model could not be built; see above.", style="yellow")
         return False
     return True
-
-
-def _build_environment(state: Path) -> Path | None:
-    """The Python of an environment of its own for the export: torch is 200 MB that serving does not need. None, with
-    the reason on screen, if it cannot be installed."""
-    folder = state / "build-environment"
-    python = folder / "bin" / "python"
-    if importlib.util.find_spec("torch") is None and not (folder / "ready").exists():
-        err.print("Installing torch for the export, once (about 200 MB)…")
-        locked = units.SOURCE / "requirements"
-        install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
-        for command in (
-            [sys.executable, "-m", "venv", "--clear", str(folder)],
-            # Of that index torch alone is wanted: a package of another name there would go before PyPI's.
-            [*install, "--retries", "1", "--index-url", _TORCH_INDEX, "--requirement", str(locked / "torch.txt")],
-            [*install, "--requirement", str(locked / "model-build.txt")],
-        ):
-            if subprocess.run(command, check=False, start_new_session=True).returncode:
-                return None
-        (folder / "ready").touch()
-    return python
 
 
 def _quietly(command: str) -> bool:

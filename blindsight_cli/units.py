@@ -30,6 +30,11 @@ def model_build(context: typer.Context) -> None:
     pass_on("model_build", "build", *context.args)
 
 
+def model_quantise(context: typer.Context) -> None:
+    """Write the int8 variant of a model directory."""
+    pass_on("model_build", "quantise", *context.args)
+
+
 def model_check(context: typer.Context) -> None:
     """Check a model directory."""
     pass_on("model_build", "check", *context.args)

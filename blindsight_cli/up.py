@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import httpx2
 import typer
@@ -52,6 +52,14 @@ def up(  # noqa: PLR0917 -- typer makes options of them
             metavar="LIST", help="Image formats to take, such as jpeg,png,webp,avif; default: the model's own."
         ),
     ] = None,
+    precision: Annotated[
+        Literal["float32", "int8"] | None,
+        typer.Option(help="int8: the model's 8-bit variant, made once; default: the model as it is."),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Photos to calibrate int8 on, 100 or more; default: drawn pictures."),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; default: one for each processor.", min=1)] = (
         os.cpu_count() or 1
     ),
@@ -61,6 +69,8 @@ def up(  # noqa: PLR0917 -- typer makes options of them
 ) -> None:
     """Build what is missing, start an enclave (simulated) and its gateway on this machine, and serve until Ctrl-C."""
     began = time.monotonic()
+    if images is not None and precision != "int8":
+        fail("--images has no effect without --precision int8", "give both, or neither")
     for unit in _UNITS:
         units.require(unit)
     # Until the stack runs and stops in order: what is being built ends as it does at Ctrl-C.
@@ -70,26 +80,29 @@ def up(  # noqa: PLR0917 -- typer makes options of them
         # Before the ports: a stack in this folder has them.
         statelock.require_none(state)
         with ports.reserved(port, tls_port, metrics_port) as taken, statelock.alone_in(state):
-            status = _up(state, model and _expanded(model), workers, variant, taken, formats=formats, began=began)
+            served = _Served(model and _expanded(model), formats, precision, images and _expanded(images))
+            status = _up(state, served, workers, variant, taken, began=began)
     except OSError as error:
         place = f"{error.filename} cannot be used" if error.filename else "the stack could not be started"
         fail(f"{place}: {error.strerror or error}", f"look at the free space of {state}, and at your rights there")
     raise typer.Exit(status)
 
 
-def _up(
-    state: Path,
-    model: Path | None,
-    workers: int,
-    variant: str,
-    ports: Ports,
-    *,
-    formats: str | None,
-    began: float,
-) -> int:
+class _Served(NamedTuple):
+    """Which model is asked for: as `models.bundle` takes it."""
+
+    model: Path | None
+    formats: str | None
+    precision: str | None
+    images: Path | None
+
+
+def _up(state: Path, served: _Served, workers: int, variant: str, ports: Ports, *, began: float) -> int:
     """The exit status. Raises `OSError` where the state cannot be written."""
     bundle = state / "function.zip"
-    chosen = models.bundle(state, model, bundle, formats)
+    chosen = models.bundle(
+        state, served.model, bundle, formats=served.formats, precision=served.precision, images=served.images
+    )
     policy = state / "policy.json"
     enclave, gateway = _units(state, bundle, policy, ports, workers=workers, variant=variant)
     # Accept exactly what was just built here, under this machine's own simulated root.

@@ -65,9 +65,10 @@ TENSOR_BYTES = 4 * 3 * _files.preprocessing.crop**2
 
 
 def ready() -> dict[str, Any]:
-    """What was loaded: the model's name, version and training, its classes and formats, the sessions' thread counts."""
+    """What was loaded: the model's name, version, training and precision, its classes and formats, the sessions' thread
+    counts."""
     return {
-        "model": {key: MODEL[key] for key in ("name", "version", "trained")},
+        "model": {key: MODEL[key] for key in ("name", "version", "trained")} | {"precision": _files.precision},
         "classes": len(_files.labels),
         "formats": list(_files.formats),
         "threads": list(_model.thread_counts),

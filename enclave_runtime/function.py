@@ -52,6 +52,11 @@ class Function:
         return hashlib.sha256(self.canonical_manifest).digest()
 
     @property
+    def precision(self) -> str:
+        """The arithmetic that the manifest names, such as `int8`; the function checks that its graph computes in it."""
+        return str(self.manifest["precision"]["name"]) if "precision" in self.manifest else "float32"
+
+    @property
     def longest_label(self) -> int:
         """Bytes, in JSON, of the model's longest label: answers are padded so that none shows."""
         labels = (self.folder / str(self.manifest["labels"]["file"])).read_text("utf-8").split("\n")
@@ -125,6 +130,9 @@ def _manifest(path: Path) -> tuple[dict[str, Any], bytes]:
         raise BadBundle("the bundle's model.json is not a model's manifest")
     if not isinstance(manifest["trained"], bool):
         raise BadBundle("the bundle's model.json does not say with true or false whether the model is trained")
+    precision = manifest.get("precision", {"name": "float32"})
+    if not isinstance(precision, dict) or not isinstance(precision.get("name"), str):
+        raise BadBundle("the bundle's model.json names no precision where it says that there is one")
     return manifest, canonical
 
 

@@ -67,6 +67,7 @@ class InnerApi:
             "version": manifest["version"],
             "digest": function.model_digest.hex(),
             "trained": manifest["trained"],
+            "precision": function.precision,
         }
         self._digests = {
             "func_checksum": function.checksum.hex(),

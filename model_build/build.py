@@ -16,6 +16,7 @@ from model_build import formats, labels, manifest, onnx_file
 from model_build.contract import check_contract
 from model_build.errors import ContractError, ModelBuildError
 from model_build.manifest import Manifest
+from model_build.precision import Precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ def build_resnet50(
     # Imported here: these need torch and onnx, which the import of an ONNX file does without.
     from model_build import check, export, optimise  # noqa: PLC0415 -- torch takes seconds
 
-    with _staging(out) as staging:
+    with staged(out) as staging:
         path = staging / RESNET50_FILE
         say("Exporting to ONNX (about 10 s)")
         export.export_onnx(network.module, path)
@@ -107,7 +108,7 @@ def import_onnx(
     onnx_name, label_name = _plain(source.name), _plain(label_file.name)
     if label_name in {onnx_name, manifest.FILE_NAME}:
         raise ContractError(f"the labels cannot be named {label_file.name}", "rename the file")
-    with _staging(out) as staging:
+    with staged(out) as staging:
         # The copy is checked, so that what was checked is what is kept.
         shutil.copyfile(source, staging / onnx_name)
         labels.write(staging / label_name, labels.read(label_file))
@@ -122,7 +123,7 @@ def copy(out: Path, source: Path, taken: tuple[Format, ...] | None) -> Manifest:
     described = manifest.read(source)
     if out.resolve() == source.resolve():
         raise ContractError(f"{out} is the model directory itself", "give another folder to write to")
-    with _staging(out) as staging:
+    with staged(out) as staging:
         for part in (described.onnx, described.labels):
             path = Path(shutil.copyfile(source / part.file, staging / part.file))
             if manifest.file_sha256(path) != part.sha256:
@@ -152,6 +153,7 @@ def _write_manifest(staging: Path, *, onnx: str, label_file: str, said: dict[str
             f"{onnx} has {classes} classes, but there are {count} labels in {label_file}",
             f"give one label a line, in class order, in {labels.FILE_NAME} beside the ONNX file",
         )
+    said = said | _arithmetic(path, said.get("precision"))
     try:
         described = Manifest(
             onnx=manifest.Onnx(
@@ -177,8 +179,18 @@ def _write_manifest(staging: Path, *, onnx: str, label_file: str, said: dict[str
     return described
 
 
+def _arithmetic(graph: Path, precision: Precision | None) -> dict[str, Any]:
+    """What a manifest says of the arithmetic of `graph`, if `precision` was said of it. Raises `ContractError`."""
+    integers = onnx_file.computes_with_integers(graph)
+    if precision is not None and not integers:
+        raise ContractError(f"{graph.name} computes in float32, its manifest says {precision.name}", "build it again")
+    if not integers:
+        return {}
+    return {"format": manifest.FORMAT_2, "precision": precision or Precision(name="int8")}
+
+
 @contextlib.contextmanager
-def _staging(out: Path) -> Iterator[Path]:
+def staged(out: Path) -> Iterator[Path]:
     """Give a folder beside `out`; its files move into `out`, the manifest last, only if the block ends well."""
     out = out.resolve()
     if out.exists() and not out.is_dir():

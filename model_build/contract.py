@@ -39,10 +39,16 @@ _SOURCE_LINE = re.compile(r"\S+\.(?:cc|h):\d+ (?:(?:[\w:<>&*]+ )?[\w:<>~]+\((?:[
 
 
 class Classifier:
-    """An ONNX file in onnxruntime, with the contract's names and types checked. `classes` is K."""
+    """An ONNX file in onnxruntime, with the contract's names and types checked. `classes` is K.
 
-    def __init__(self, path: Path) -> None:
+    It runs on `threads` threads; 0 means as many as there are processors.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # As the deployed function: products of 8-bit integers are exact on any processor.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         # Threads that wait busily take the time of the others on a machine that builds something else at once.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # onnxruntime's own lines on stderr would say it a second time.

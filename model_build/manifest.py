@@ -11,15 +11,19 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import rfc8785
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model_build import lfs
 from model_build.errors import ContractError
+from model_build.precision import Precision
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "model.json"
+
+FORMAT, FORMAT_2 = "blindsight-model/1", "blindsight-model/2"
+"""The second is of models that a reader of the first would take for something else."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 PlainFileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
@@ -107,7 +111,7 @@ class Labels(_Part):
 class Manifest(_Part):
     """The whole manifest; docs/architecture.md shows one. `versions` names only the packages that made this model."""
 
-    format: Literal["blindsight-model/1"] = "blindsight-model/1"
+    format: Literal["blindsight-model/1", "blindsight-model/2"] = "blindsight-model/1"
     name: Text
     version: Text
     trained: bool
@@ -122,6 +126,21 @@ class Manifest(_Part):
     versions: dict[str, str]
     notice: Text | None = None
     """What everyone who gets an answer of this model must know; absent where there is nothing to say."""
+
+    precision: Precision | None = None
+    """The arithmetic of the graph; absent from manifests of float32 graphs."""
+
+    @model_validator(mode="after")
+    def _format_told(self) -> Manifest:
+        """Raises `ValueError`."""
+        if self.precision is not None and self.format == FORMAT:
+            raise ValueError(f"a manifest that names a precision is of the format {FORMAT_2}")
+        return self
+
+    @property
+    def computes_in(self) -> str:
+        """`float32` or `int8`."""
+        return "float32" if self.precision is None else self.precision.name
 
     def canonical(self) -> bytes:
         """The manifest in canonical JSON (RFC 8785)."""

@@ -1,8 +1,8 @@
-"""The operator set of an ONNX file, read from its bytes alone.
+"""The operator set and the arithmetic of an ONNX file, read from its bytes alone.
 
 Imported models are checked on machines that have onnxruntime but not the onnx package, and onnxruntime does not tell
-the operator set. The file is a protobuf message `ModelProto` (onnx.proto3); only its field 8, `opset_import`, is
-decoded and the graph is skipped.
+either. The file is a protobuf message `ModelProto` (onnx.proto3); only its field 8, `opset_import`, and the names of
+operators are decoded.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_GRAPH, _FUNCTIONS = 7, 25  # ModelProto.graph and .functions
+_GRAPH_NODE, _FUNCTION_NODE = 1, 7  # GraphProto.node and FunctionProto.node, repeated NodeProto
+_OPERATOR, _ATTRIBUTE = 4, 5  # NodeProto.op_type and .attribute
+_BRANCHES = {6, 11}  # AttributeProto.g and .graphs
 _OPSET_IMPORT = 8  # ModelProto.opset_import, repeated OperatorSetIdProto
 _DOMAIN, _VERSION = 1, 2  # OperatorSetIdProto
 
@@ -31,6 +35,42 @@ def opset(path: Path) -> int:
     except (IndexError, ValueError) as error:
         raise ContractError(f"{path.name} is not an ONNX file", "give a complete ONNX model") from error
     raise ContractError(f"{path.name} imports no default operator set", "export the model again")
+
+
+_ON_INTEGERS = (
+    "QuantizeLinear", "QLinear", "DynamicQuantize", "MatMulInteger", "ConvInteger", "QGemm", "QAttention",
+)  # fmt: skip
+"""Beginnings of the names of operators that take or give integer activations, as the deployed function knows them."""
+
+
+def computes_with_integers(path: Path) -> bool:
+    """Whether the graph turns activations into integers; weights that are only stored so do not count.
+
+    Raises `ContractError`.
+    """
+    try:
+        return any(name.startswith(_ON_INTEGERS) for name in _operators(memoryview(path.read_bytes())))
+    except (IndexError, ValueError, TypeError) as error:
+        raise ContractError(f"{path.name} is not an ONNX file", "give a complete ONNX model") from error
+
+
+def _operators(model: memoryview) -> Iterator[str]:
+    for number, value in _fields(model):
+        if number in {_GRAPH, _FUNCTIONS} and isinstance(value, memoryview):
+            yield from _nodes(value, _GRAPH_NODE if number == _GRAPH else _FUNCTION_NODE)
+
+
+def _nodes(message: memoryview, node: int) -> Iterator[str]:
+    for number, value in _fields(message):
+        if number != node or not isinstance(value, memoryview):
+            continue
+        for part, content in _fields(value):
+            if part == _OPERATOR and isinstance(content, memoryview):
+                yield bytes(content).decode()
+            elif part == _ATTRIBUTE and isinstance(content, memoryview):
+                for inner, branch in _fields(content):
+                    if inner in _BRANCHES and isinstance(branch, memoryview):
+                        yield from _nodes(branch, _GRAPH_NODE)
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:

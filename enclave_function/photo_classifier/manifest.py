@@ -7,14 +7,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from photo_classifier import formats
+import numpy as np
+
+from photo_classifier import formats, precision
 from photo_classifier.transform import Preprocessing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "model.json"
-FORMAT = "blindsight-model/1"
+FORMATS = ("blindsight-model/1", "blindsight-model/2")
 
 _READ_BYTES = 1 << 20
 
@@ -33,6 +35,8 @@ class ModelFiles:
     preprocessing: Preprocessing
     formats: tuple[str, ...]
     """The image formats that are taken, some of `formats.DECODABLE`, in its order."""
+    precision: str
+    """The arithmetic that the graph computes in: `precision.FLOAT32` or `INT8`."""
 
 
 def read(folder: Path) -> ModelFiles:
@@ -45,7 +49,9 @@ def read(folder: Path) -> ModelFiles:
             raise ModelError("model.json asks for another activation than softmax over the output")
         if manifest["input"]["shape"][1:] != [3, preprocessing.crop, preprocessing.crop]:
             raise ModelError("model.json gives the input another size than its preprocessing produces")
+        stated = precision.stated(manifest)
         onnx = _verified(folder, manifest["onnx"])
+        _check_precision(onnx, stated)
         labels = _labels(_verified(folder, manifest["labels"]))
         if not len(labels) == manifest["labels"]["count"] == manifest["output"]["shape"][1]:
             raise ModelError("model.json, the labels and the output disagree about the number of classes")
@@ -53,7 +59,7 @@ def read(folder: Path) -> ModelFiles:
         raise ModelError(f"model.json is incomplete or malformed: {type(error).__name__} {error}") from error
     except OSError as error:
         raise ModelError(f"a file that model.json names cannot be read: {error}") from error
-    return ModelFiles(manifest, onnx, labels, preprocessing, taken)
+    return ModelFiles(manifest, onnx, labels, preprocessing, taken, stated)
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -61,8 +67,8 @@ def _manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path.name} cannot be read: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ModelError(f"{path.name} is not a {FORMAT} manifest")
+    if not isinstance(manifest, dict) or manifest.get("format") not in FORMATS:
+        raise ModelError(f"{path.name} is not a manifest of the format {' or '.join(FORMATS)}")
     return manifest
 
 
@@ -78,6 +84,17 @@ def _verified(folder: Path, entry: dict[str, Any]) -> Path:
     if digest.hexdigest() != entry["sha256"]:
         raise ModelError(f"{name} does not have the SHA-256 that model.json names")
     return path
+
+
+def _check_precision(onnx: Path, stated: str) -> None:
+    """Whatever the digest says, answers must not come from another arithmetic than callers are told."""
+    # Mapped, since only the operators of what may be 100 MB are looked at.
+    try:
+        found = precision.found(memoryview(np.memmap(onnx, mode="r")))
+    except ValueError as error:
+        raise ModelError(f"{onnx.name} is no ONNX graph: {error}") from error
+    if found != stated:
+        raise ModelError(f"{onnx.name} computes in {found}, and model.json says {stated}")
 
 
 def _labels(path: Path) -> tuple[str, ...]:

@@ -98,6 +98,9 @@ def _session(graph: Path | bytes, threads: int) -> ort.InferenceSession:
 
 def _create(graph: Path | bytes, options: ort.SessionOptions) -> ort.InferenceSession:
     options.log_severity_level = _LOG_ERRORS
+    # Without VNNI, the fast product of unsigned and signed bytes cuts off large sums, and answers would depend on the
+    # processor; this takes a slower one there.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     if isinstance(graph, bytes):
         # Without this it would look in the working folder, which is the bundle's.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)

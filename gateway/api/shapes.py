@@ -31,6 +31,11 @@ class ModelInfo(_Shape):
     version: str = Field(examples=["IMAGENET1K_V2"])
     digest: str = Field(description="SHA-256 of the canonical model manifest, attested.")
     trained: bool = Field(description="False: the weights are random and the answer is noise.")
+    precision: str = Field(
+        description="The arithmetic of the model, as its attested manifest names it; the manifest says how far `int8`"
+        " agrees with `float32`.",
+        examples=["float32"],
+    )
 
 
 class ImageSize(_Shape):

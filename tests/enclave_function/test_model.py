@@ -52,7 +52,7 @@ def test_a_missing_file_stops_the_start(folder, name, load_app):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": "blindsight-model/2"}, "not a blindsight-model/1"),
+        ({"format": "blindsight-model/3"}, "not a manifest of the format blindsight-model/1"),
         ({"onnx__file": "../model/tiny.onnx"}, "outside its own folder"),
         ({"labels__file": ".."}, "outside its own folder"),
         ({"labels__count": 999}, "number of classes"),
@@ -90,7 +90,7 @@ def test_what_editors_leave_in_the_labels_is_in_no_answer(folder, content):
 def test_a_graph_that_is_none_is_refused(folder):
     (folder / "tiny.onnx").write_bytes(b"no graph")
     edit(folder, onnx__sha256=hashlib.sha256(b"no graph").hexdigest())
-    with pytest.raises(ModelError, match="cannot load"):
+    with pytest.raises(ModelError, match="no ONNX graph"):
         model.load(manifest.read(folder))
 
 

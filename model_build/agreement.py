@@ -1,0 +1,83 @@
+"""How an int8 graph compares with its float32 original: its answers, and its speed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from model_build.contract import IMAGE_SHAPE, relative_difference
+from model_build.errors import AgreementError, SpeedError
+from model_build.precision import LEAST_AGREEMENT, LEAST_SPEED, Agreement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from model_build.contract import Classifier, Tensor
+    from model_build.images import Images
+
+TOP: Final = 5
+_DIGITS: Final = 4
+"""Digits of a share that a manifest states: kernels that sum in another order must not change its digest."""
+
+_ROUNDS: Final = 12
+
+
+def measure(reference: Classifier, found: Classifier, images: Images) -> Agreement:
+    """Compare the answers on the images that did not calibrate. Raises `ModelBuildError` for one that is no image."""
+    pairs = [(reference.logits(batch), found.logits(batch)) for batch in images.others()]
+    expected, seen = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return Agreement(
+        images=len(expected),
+        set=images.set,
+        top1=round(share_of_best(expected, seen, 1), _DIGITS),
+        top5=round(share_of_best(expected, seen, TOP), _DIGITS),
+        logits=round(relative_difference(expected, seen), _DIGITS),
+        speed="unmeasured",
+    )
+
+
+def share_of_best(expected: Tensor, seen: Tensor, count: int) -> float:
+    """The mean share of the `count` best classes of `expected` (N, K) that are among the `count` best of `seen`."""
+    best, others = (np.argsort(-logits, axis=1, kind="stable")[:, :count] for logits in (expected, seen))
+    return float((best[:, :, None] == others[:, None, :]).any(axis=2).mean())
+
+
+def require(agreement: Agreement) -> None:
+    """Raises `AgreementError` below `LEAST_AGREEMENT`."""
+    if agreement.top1 < LEAST_AGREEMENT:
+        raise AgreementError(
+            f"the int8 graph names the best class of float32 on {agreement.top1:.1%} of {agreement.images}"
+            f" {agreement.set} images, less than {LEAST_AGREEMENT:.0%}",
+            "calibrate on photos of the kind that will be classified (--images FOLDER), or serve float32",
+        )
+
+
+def speed(reference: Classifier, found: Classifier) -> float:
+    """How many times the images a second of `reference`, one image at a time on one thread.
+
+    Processor time, in turns, so that what else the machine does counts little.
+    """
+    picture = np.random.default_rng(0).standard_normal((1, *IMAGE_SHAPE), dtype=np.float32)
+    ratios = []
+    for slow, fast in zip(_seconds(reference, picture), _seconds(found, picture), strict=True):
+        ratios.append(slow / fast)
+    return statistics.median(ratios[1:])
+
+
+def _seconds(classifier: Classifier, picture: Tensor) -> Iterator[float]:
+    for _ in range(_ROUNDS):
+        started = time.thread_time()
+        classifier.logits(picture)
+        yield time.thread_time() - started
+
+
+def require_speed(ratio: float) -> None:
+    """Raises `SpeedError` below `LEAST_SPEED`."""
+    if ratio < LEAST_SPEED:
+        raise SpeedError(
+            f"the int8 graph is {ratio:.2f} times as fast as float32 on this machine, less than {LEAST_SPEED}",
+            "build on a processor with VNNI, where it will be served; --no-speed-test builds it for another machine",
+        )

@@ -1,0 +1,274 @@
+"""The int8 variant of a model: what it is, what its manifest says of it, and when there is none."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from PIL import Image
+
+import model_build
+from model_build import images, manifest, onnx_file
+from model_build.cli import main
+from model_build.contract import Classifier
+from model_build.manifest import Preprocessing
+from model_build.synthetic import pictures
+from tests.support.networks import write_network
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory):
+    return write_network(tmp_path_factory.mktemp("network"))
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """120 files in two folders, of three kinds, one of them turned by its EXIF tag."""
+    folder = tmp_path_factory.mktemp("photos")
+    for index, picture in enumerate(pictures(120, seed=7)):
+        place = folder / ("a" if index % 2 else "b")
+        place.mkdir(exist_ok=True)
+        exif = Image.Exif()
+        exif[0x0112] = 6 if index == 3 else 1
+        picture.crop((0, 0, 256, 200)).save(place / f"{index:03}.{('jpg', 'png', 'webp')[index % 3]}", exif=exif)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quantised(network, photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("int8") / "model"
+    assert main(["quantise", "--model", str(network), "--out", str(out), "--images", str(photos)]) == 0
+    return out
+
+
+def operators(path) -> Counter:
+    return Counter(node.op_type for node in onnx.load(path).graph.node)
+
+
+def run(path, inputs):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(["output"], {"input": inputs})[0]
+
+
+def test_weights_have_a_scale_for_each_channel_and_activations_are_unsigned(quantised):
+    described = manifest.read(quantised)
+    graph = onnx.load(quantised / described.onnx.file).graph
+    held = {tensor.name: tensor for tensor in graph.initializer}
+    made = {node.output[0]: node for node in graph.node}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == 6
+    for node in convolutions:
+        weight, data = made[node.input[1]], made[node.input[0]]
+        assert (weight.op_type, data.op_type) == ("DequantizeLinear", "DequantizeLinear")
+        assert held[weight.input[0]].data_type == onnx.TensorProto.INT8
+        assert list(held[weight.input[1]].dims) == [64]
+        assert held[data.input[2]].data_type == onnx.TensorProto.UINT8
+
+
+def test_the_runtime_computes_its_layers_with_integers(quantised, tmp_path):
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(
+        str(quantised / manifest.read(quantised).onnx.file), options, providers=["CPUExecutionProvider"]
+    )
+    found = operators(tmp_path / "optimised.onnx")
+    assert found["QLinearConv"] == 6
+    assert not {"Conv", "FusedConv"} & found.keys()
+
+
+def test_the_manifest_states_what_a_second_measurement_finds(network, quantised, photos):
+    described = manifest.read(quantised)
+    source = manifest.read(network)
+    stated = described.precision
+    assert (described.format, stated.name, stated.of) == ("blindsight-model/2", "int8", source.onnx.sha256)
+    assert (stated.weights, stated.activations, stated.float) == ("int8", "uint8", ())
+    files = sorted(path for path in photos.rglob("*") if path.is_file())
+    assert (stated.calibration.images, stated.calibration.set) == (60, "given")
+    others = np.stack([images.tensor(images._read(path), Preprocessing()) for path in files[1::2]])
+    expected = run(network / source.onnx.file, others)
+    found = run(quantised / described.onnx.file, others)
+    best, seen = np.argsort(-expected, axis=1), np.argsort(-found, axis=1)
+    assert len(set(best[:, 0])) > 2, "pictures of one class prove nothing"
+    top5 = np.mean([len({*a[:5]} & {*b[:5]}) / 5 for a, b in zip(best, seen, strict=True)])
+    spread = np.ptp(expected, axis=1, keepdims=True)
+    assert stated.agreement.model_dump() == {
+        "images": 60,
+        "set": "given",
+        "top1": pytest.approx(np.mean(best[:, 0] == seen[:, 0]), abs=1e-4),
+        "top5": pytest.approx(top5, abs=1e-4),
+        "logits": pytest.approx(np.max(np.abs(found - expected) / spread), abs=1e-3),
+        "speed": 1.5,
+    }
+    assert described.notice is None
+    assert (described.weights, described.labels) == (source.weights, source.labels)
+
+
+def test_the_directory_passes_the_check(quantised, capsys):
+    assert main(["check", str(quantised)]) == 0
+    assert "int8 (best class as in float32 on " in capsys.readouterr().out
+
+
+def test_the_same_model_and_images_give_the_same_digest(network, photos, quantised, tmp_path):
+    assert main(["quantise", "--model", str(network), "--out", str(tmp_path / "m"), "--images", str(photos)]) == 0
+    assert (tmp_path / "m" / "model.json").read_bytes() == (quantised / "model.json").read_bytes()
+
+
+def test_synthetic_calibration_is_told_wherever_the_model_is(network, tmp_path, capsys):
+    assert main(["quantise", "--model", str(network), "--out", str(tmp_path / "m")]) == 0
+    described = manifest.read(tmp_path / "m")
+    assert described.precision.calibration.set == described.precision.agreement.set == "synthetic"
+    assert "CALIBRATED ON SYNTHETIC PICTURES" in described.notice
+    assert "synthetic images" in capsys.readouterr().out
+
+
+def test_a_fragile_layer_stays_float32(tmp_path):
+    source = write_network(tmp_path / "source", layers=11, outlier=1e5)
+    assert main(["quantise", "--model", str(source), "--out", str(tmp_path / "m")]) == 0
+    stated = manifest.read(tmp_path / "m").precision
+    assert set(stated.float) == {"layer1", "layer2"}
+    assert stated.agreement.top1 >= 0.98
+    graph = onnx.load(tmp_path / "m" / "network.int8.onnx").graph
+    integers = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            assert (node.input[1] in integers) is (node.name not in stated.float)
+
+
+def test_too_little_agreement_is_refused(tmp_path, capsys):
+    source = write_network(tmp_path / "source", layers=3, outlier=1e5)
+    assert main(["quantise", "--model", str(source), "--out", str(tmp_path / "m")]) == 1
+    error, step = capsys.readouterr().err.splitlines()[-2:]
+    assert error.startswith("error: the int8 graph names the best class of float32 on ")
+    assert error.endswith("of 100 synthetic images, less than 98%")
+    assert "--images" in step
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_graph_that_is_not_faster_is_refused_unless_built_for_elsewhere(tiny, tmp_path, capsys):
+    source, out = tmp_path / "float32", tmp_path / "m"
+    assert main(["build", "--onnx", str(tiny(classes=1000)), "--out", str(source)]) == 0
+    assert main(["quantise", "--model", str(source), "--out", str(out)]) == 1
+    assert "times as fast as float32 on this machine, less than 1.5" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["quantise", "--model", str(source), "--out", str(out), "--no-speed-test"]) == 0
+    assert manifest.read(out).precision.agreement.speed == "unmeasured"
+
+
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [(0, "has 0 JPEG, PNG and WebP files"), (99, "has 99 JPEG, PNG and WebP files")],
+)
+def test_too_few_photos_are_refused(network, tmp_path, count, message, capsys):
+    (tmp_path / "photos").mkdir()
+    for index in range(count):
+        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / f"{index}.png")
+    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(tmp_path / "photos")]
+    assert main(["quantise", *arguments]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_photo_that_cannot_be_decoded_is_named(network, photos, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    for path in photos.rglob("*.*"):
+        (tmp_path / "photos" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "photos" / "050.webp").write_bytes(b"no photo")
+    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(tmp_path / "photos")]
+    assert main(["quantise", *arguments]) == 1
+    assert "050.webp cannot be decoded" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_int8_model_is_not_quantised_again(quantised, tmp_path, capsys):
+    assert main(["quantise", "--model", str(quantised), "--out", str(tmp_path / "m")]) == 1
+    assert "computes in int8 already" in capsys.readouterr().err
+
+
+def test_a_graph_without_layers_is_refused(tmp_path, classifier, capsys):
+    model = classifier(classes=3)
+    del model.graph.node[3:], model.graph.initializer[:]
+    model.graph.node[2].output[0] = "output"
+    onnx.save(model, tmp_path / "three.onnx")
+    (tmp_path / "imagenet_classes.txt").write_text("a\nb\nc\n")
+    assert main(["build", "--onnx", str(tmp_path / "three.onnx"), "--out", str(tmp_path / "m")]) == 0
+    assert main(["quantise", "--model", str(tmp_path / "m"), "--out", str(tmp_path / "q")]) == 1
+    assert "no convolution and no matrix product" in capsys.readouterr().err
+
+
+def test_building_with_a_precision_is_building_and_quantising(network, photos, quantised, tmp_path):
+    arguments = ["--directory", str(network), "--precision", "int8", "--images", str(photos)]
+    assert main(["build", *arguments, "--formats", "jpeg", "--out", str(tmp_path / "m")]) == 0
+    described = manifest.read(tmp_path / "m")
+    assert described.formats == ("jpeg",)
+    assert described.precision == manifest.read(quantised).precision
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
+
+
+@pytest.mark.parametrize("option", [["--images", "x"], ["--activations", "int8"], ["--no-speed-test"]])
+def test_options_of_int8_without_it_are_refused(tmp_path, option, capsys):
+    with pytest.raises(SystemExit):
+        main(["build", "--out", str(tmp_path / "m"), *option])
+    assert "needs --precision int8" in capsys.readouterr().err
+
+
+def test_signed_activations_on_request(network, photos, tmp_path):
+    arguments = ["--images", str(photos), "--activations", "int8", "--no-speed-test"]
+    assert main(["quantise", "--model", str(network), "--out", str(tmp_path / "m"), *arguments]) == 0
+    described = manifest.read(tmp_path / "m")
+    assert described.precision.activations == "int8"
+    graph = onnx.load(tmp_path / "m" / described.onnx.file).graph
+    held = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    kinds = {held[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"}
+    assert kinds == {onnx.TensorProto.INT8}
+
+
+def test_an_imported_int8_graph_says_so_and_claims_nothing(quantised, tmp_path, capsys):
+    (tmp_path / "alone").mkdir()
+    source = tmp_path / "alone" / "foreign.onnx"
+    source.write_bytes((quantised / "network.int8.onnx").read_bytes())
+    arguments = ["--onnx", str(source), "--labels", str(quantised / "labels.txt"), "--out", str(tmp_path / "m")]
+    assert main(["build", *arguments]) == 0
+    assert json.loads((tmp_path / "m" / "model.json").read_bytes())["precision"] == {"name": "int8"}
+    assert "trained, int8, model digest" in capsys.readouterr().out
+
+
+def test_weights_stored_in_eight_bits_are_float32_arithmetic():
+    path = Path(model_build.__file__).with_name("offline_model") / "offline.onnx"
+    assert onnx_file.computes_with_integers(path) is False
+
+
+@pytest.mark.parametrize("said", [None, {"name": "int8"}], ids=["int8 not told", "int8 told of float32"])
+def test_the_check_refuses_a_manifest_of_another_precision(network, quantised, tmp_path, said, capsys):
+    source = quantised if said is None else network
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for path in source.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    content = json.loads((folder / "model.json").read_bytes())
+    content.pop("precision", None)
+    content |= {"precision": said} if said else {}
+    content["format"] = "blindsight-model/2"
+    (folder / "model.json").write_bytes(manifest.Manifest.model_validate_json(json.dumps(content)).canonical())
+    assert main(["check", str(folder)]) == 1
+    assert "the precision is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [(500, 375), (375, 500), (224, 224), (90, 61), (233, 1000)])
+def test_photos_are_preprocessed_as_the_function_does(size):
+    from photo_classifier.transform import Preprocessing as Deployed
+
+    pixels = np.random.default_rng(sum(size)).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    assert np.array_equal(images.tensor(picture, Preprocessing()), Deployed().tensor(picture)[0])
+
+
+def test_classifier_of_one_thread_answers_as_one_of_all(quantised):
+    path = quantised / manifest.read(quantised).onnx.file
+    inputs = np.random.default_rng(0).standard_normal((3, 3, 224, 224), dtype=np.float32)
+    assert np.array_equal(Classifier(path, threads=1).logits(inputs), Classifier(path, threads=2).logits(inputs))
