@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Tensor = npt.NDArray[np.float32]
 
 INPUT, OUTPUT = "input", "output"
+
+KEEPS_NO_FLOATS = "WeightBiasQuantization"
+"""The optimisation of onnxruntime that turns float weights between integer layers into integers, unasked."""
 IMAGE_SHAPE = (3, 224, 224)
 
 TOLERANCE = 1e-4
@@ -41,14 +44,15 @@ _SOURCE_LINE = re.compile(r"\S+\.(?:cc|h):\d+ (?:(?:[\w:<>&*]+ )?[\w:<>~]+\((?:[
 class Classifier:
     """An ONNX file in onnxruntime, with the contract's names and types checked. `classes` is K.
 
-    It runs on `threads` threads; 0 means as many as there are processors.
+    It runs on `threads` threads; 0 means as many as there are processors. With `exact`, products of bytes are exact on
+    any processor, and slow; x86-64 processors without VNNI cut off large sums otherwise.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0) -> None:
+    def __init__(self, path: Path, *, threads: int = 0, exact: bool = False) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        # As the deployed function: products of 8-bit integers are exact on any processor.
-        options.add_session_config_entry("session.x64quantprecision", "1")
+        if exact:
+            options.add_session_config_entry("session.x64quantprecision", "1")
         # Threads that wait busily take the time of the others on a machine that builds something else at once.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3  # onnxruntime's own lines on stderr would say it a second time.
@@ -56,7 +60,9 @@ class Classifier:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         graph = path.read_bytes()
         try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=[KEEPS_NO_FLOATS]
+            )
         except Exception as error:  # onnxruntime's errors share no base class
             raise _not_loaded(path.name, graph, error) from error
         self.name = path.name

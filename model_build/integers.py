@@ -42,7 +42,7 @@ softmax, normalisation and sigmoids, stay float32: their errors are large and th
 _WANTED: Final = 0.995
 """Share of the calibration images with float32's best class at which no further layer is given up."""
 
-_TRIED_ON: Final = 16
+_TRIED_ON: Final = 8
 """Calibration images on which each layer is tried alone."""
 
 _MOST_FLOAT: Final = 0.25
@@ -68,26 +68,31 @@ def quantise(
     """Write the int8 graph of the float32 graph `source` to `target`; return the names of layers that stayed float32.
 
     Where all layers in integers name another best class than float32 on too many of `calibrating`, batches
-    (n, 3, H, W), each layer is quantised alone; those that change the logits most then stay float32, one, two, four
-    at a time, until the classes agree. Raises `ContractError`.
+    (n, 3, H, W), each layer is quantised alone. Those that change the logits most then stay float32, one, two, four at
+    a time, until the classes agree; if they never do, the graph whose logits change least is taken. Raises
+    `ContractError`.
     """
     with tempfile.TemporaryDirectory() as name:
         search = _Search(source, Path(name), calibrating, activations)
         kept: tuple[str, ...] = ()
-        best = search.agreement(kept)
-        say(f"All of {len(search.layers)} layers in int8: same best class on {best:.1%} of the calibration images")
-        if best < _WANTED:
+        same, change = search.compare(kept)
+        say(f"All of {len(search.layers)} layers in int8: same best class on {same:.1%} of the calibration images")
+        if same < _WANTED:
             say("Trying each layer alone")
             order = search.most_fragile()
-            count = 1
-            while best < _WANTED and count <= _MOST_FLOAT * len(order):
-                found = search.agreement(tuple(order[:count]))
-                say(f"{count} in float32: {found:.1%}")
-                if found > best:
-                    best, kept = found, tuple(order[:count])
+            least, count = change, 1
+            while same < _WANTED and count <= _MOST_FLOAT * len(order):
+                same, change = search.compare(tuple(order[:count]))
+                say(f"{count} in float32: {same:.1%}")
+                if same >= _WANTED or change < least:
+                    least, kept = change, tuple(order[:count])
                 count *= 2
         search.write(target, kept)
-        return tuple(name for name in search.layers if name in kept)
+        model = onnx.load(target)
+        strip_metadata(model)
+        model.ClearField("producer_name")
+        target.write_bytes(model.SerializeToString(deterministic=True))
+        return tuple(layer for layer in search.layers if layer in kept)
 
 
 class _Search:
@@ -101,20 +106,21 @@ class _Search:
         self._activations = activations
         self._expected = self._logits(self._float, calibrating)
 
-    def agreement(self, kept: tuple[str, ...]) -> float:
-        """Share of the calibration images on which the graph with `kept` in float32 names the same best class."""
+    def compare(self, kept: tuple[str, ...]) -> tuple[float, float]:
+        """How the graph with `kept` in float32 answers on the calibration images: the share with float32's best class,
+        and the mean change of a logit, in parts of the range of its image's."""
         self.write(self._trial, kept)
-        return share_of_best(self._expected, self._logits(self._trial, self._calibrating), 1)
+        found = self._logits(self._trial, self._calibrating)
+        return share_of_best(self._expected, found, 1), _mean_change(self._expected, found)
 
     def most_fragile(self) -> list[str]:
         """The layers, first the one whose quantisation alone changes the logits most."""
         batches = [self._calibrating[0][:_TRIED_ON]]
         expected = self._expected[: len(batches[0])]
-        spans = np.ptp(expected, axis=1, keepdims=True)
         changes = {}
         for layer in self.layers:
             self.write(self._trial, tuple(other for other in self.layers if other != layer))
-            changes[layer] = float((np.abs(self._logits(self._trial, batches) - expected) / spans).mean())
+            changes[layer] = _mean_change(expected, self._logits(self._trial, batches))
         return sorted(changes, key=lambda layer: -changes[layer])
 
     def write(self, target: Path, kept: tuple[str, ...]) -> None:
@@ -139,15 +145,15 @@ class _Search:
                 raise ContractError(
                     f"{self._float.name} cannot be quantised: {' '.join(str(error).split())[:300]}", "serve float32"
                 ) from error
-        model = onnx.load(target)
-        strip_metadata(model)
-        model.ClearField("producer_name")
-        target.write_bytes(model.SerializeToString(deterministic=True))
 
     @staticmethod
     def _logits(path: Path, batches: Sequence[Tensor]) -> Tensor:
         classifier = Classifier(path, threads=1)
         return np.concatenate([classifier.logits(batch) for batch in batches])
+
+
+def _mean_change(expected: Tensor, found: Tensor) -> float:
+    return float((np.abs(found - expected) / np.ptp(expected, axis=1, keepdims=True)).mean())
 
 
 def _named_layers(path: Path) -> tuple[str, ...]:

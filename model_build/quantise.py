@@ -52,15 +52,15 @@ def quantise(
         kept = integers.quantise(graph, path, calibrating, activations, say)
         check_contract(path)
         say("Comparing with float32")
-        reference, found = Classifier(graph, threads=1), Classifier(path, threads=1)
-        agreed = agreement.measure(reference, found, chosen)
+        reference = Classifier(graph, threads=1)
+        agreed = agreement.measure(reference, Classifier(path, threads=1, exact=True), chosen)
         say(
             f"Same best class on {agreed.top1:.1%} of {agreed.images} other {chosen.set} images, {agreed.top5:.1%} of"
             f" the five best; logits differ by at most {agreed.logits:.1%} of their range"
         )
         agreement.require(agreed)
         if speed_test:
-            ratio = agreement.speed(reference, found)
+            ratio = agreement.speed(reference, Classifier(path, threads=1))
             say(f"{ratio:.2f} times as fast as float32 on one thread")
             agreement.require_speed(ratio)
             agreed = agreed.model_copy(update={"speed": LEAST_SPEED})

@@ -170,3 +170,26 @@ def test_the_function_needs_no_package_of_the_builders(int8, tmp_path):
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_the_product_that_is_tried_is_the_one_it_says():
+    """`model._PRODUCT`, made anew; with other sums than 255 · 127 · 32, the exact product is asked for."""
+    kinds = {"a": TensorProto.UINT8, "b": TensorProto.INT8, "c": TensorProto.INT32}
+    shapes = {"a": ["n", "k"], "b": ["k", "m"], "c": ["n", "m"]}
+    a, b, c = (helper.make_tensor_value_info(name, kinds[name], shapes[name]) for name in "abc")
+    graph = helper.make_graph([helper.make_node("MatMulInteger", ["a", "b"], ["c"])], "p", [a, b], [c])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert made.SerializeToString(deterministic=True) == model._PRODUCT
+    if "vnni" in Path("/proc/cpuinfo").read_text():
+        assert model._cuts_sums() is False
+
+
+def test_a_processor_that_cuts_sums_off_gives_the_same_logits(int8, monkeypatch):
+    files = manifest.read(int8)
+    tensors = np.random.default_rng(0).standard_normal((2, 3, 224, 224)).astype(np.float32)
+    fast = model.load(files).logits(tensors, threads=1)
+    monkeypatch.setattr(model, "_cuts_sums", lambda: True)
+    exact = model.load(files).logits(tensors, threads=1)
+    if "vnni" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("only one of the two products is exact here")
+    assert np.array_equal(fast, exact)
