@@ -90,7 +90,7 @@ def _check_precision(onnx: Path, stated: str) -> None:
     """Whatever the digest says, answers must not come from another arithmetic than callers are told."""
     # Mapped, since only the operators of what may be 100 MB are looked at.
     try:
-        found = precision.found(memoryview(np.memmap(onnx, mode="r")))
+        found = precision.found(np.memmap(onnx, mode="r").data)
     except ValueError as error:
         raise ModelError(f"{onnx.name} is no ONNX graph: {error}") from error
     if found != stated:

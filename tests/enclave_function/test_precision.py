@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -193,3 +194,37 @@ def test_a_processor_that_cuts_sums_off_gives_the_same_logits(int8, monkeypatch)
     if "vnni" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("only one of the two products is exact here")
     assert np.array_equal(fast, exact)
+
+
+_LOGITS = """
+import json, sys
+sys.path[:0] = json.loads(sys.argv[1])
+import numpy as np
+from pathlib import Path
+from photo_classifier import manifest, model
+files = manifest.read(Path(sys.argv[2]))
+tensor = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+found = [model._cuts_sums(), model.load(files).logits(tensor, threads=1).tolist()]
+model._cuts_sums = lambda: False
+print(json.dumps([*found, model.load(files).logits(tensor, threads=1).tolist()]))
+"""
+
+
+@pytest.mark.skipif(
+    shutil.which("qemu-x86_64") is None or platform.machine() != "x86_64", reason="needs Debian's qemu-user, on x86-64"
+)
+def test_a_processor_without_vnni_gives_the_same_logits(int8):
+    """On an emulated Haswell, which has AVX2 alone; there, what ONNX Runtime does by itself gives others."""
+    files = manifest.read(int8)
+    tensor = np.random.default_rng(0).standard_normal((1, 3, 224, 224)).astype(np.float32)
+    here = model.load(files).logits(tensor, threads=1)
+    python = [str(Path(sys.executable).resolve()), "-c", _LOGITS, json.dumps(sys.path), str(int8)]
+    done = subprocess.run(
+        ["qemu-x86_64", "-cpu", "Haswell", *python],
+        capture_output=True, text=True, check=False, timeout=120, env={"OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    cuts, there, by_itself = json.loads(done.stdout)
+    assert cuts is True
+    assert np.array_equal(np.array(there, dtype=np.float32), here)
+    assert np.abs(np.array(by_itself) - here).max() > 0.01 * np.ptp(here)
