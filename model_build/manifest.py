@@ -133,8 +133,8 @@ class Manifest(_Part):
     @model_validator(mode="after")
     def _format_told(self) -> Manifest:
         """Raises `ValueError`."""
-        if self.precision is not None and self.format == FORMAT:
-            raise ValueError(f"a manifest that names a precision is of the format {FORMAT_2}")
+        if (self.precision is None) is not (self.format == FORMAT):
+            raise ValueError(f"manifests that name a precision are of the format {FORMAT_2}, and only those")
         return self
 
     @property

@@ -86,7 +86,10 @@ def test_missing_file_is_refused(tmp_path):
         ("labels", {"file": "../labels.txt", "count": 1000, "sha256": SHA}, "labels.file"),
         ("labels", {"file": ".hidden", "count": 1000, "sha256": SHA}, "labels.file"),
         ("weights", {"name": "w", "sha256": "abc"}, "weights.sha256"),
-        ("format", "blindsight-model/2", "format"),
+        ("format", "blindsight-model/3", "format"),
+        ("format", "blindsight-model/2", "the document"),
+        ("precision", {"name": "int8"}, "the document"),
+        ("precision", {"name": "int4"}, "precision.name"),
     ],
 )
 def test_invalid_member_is_refused_by_name(tmp_path, member, value, place):
