@@ -51,7 +51,8 @@ def require(agreement: Agreement) -> None:
         raise AgreementError(
             f"the int8 graph names the best class of float32 on {agreement.top1:.1%} of {agreement.images}"
             f" {agreement.set} images, less than {LEAST_AGREEMENT:.0%}",
-            "calibrate on photos of the kind that will be classified (--images FOLDER), or serve float32",
+            "serve float32, or calibrate on photos of the kind that will be classified:"
+            " `python -m model_build quantise --model DIR --out DIR --images DIR`",
         )
 
 
@@ -79,5 +80,6 @@ def require_speed(ratio: float) -> None:
     if ratio < LEAST_SPEED:
         raise SpeedError(
             f"the int8 graph is {ratio:.2f} times as fast as float32 on this machine, less than {LEAST_SPEED}",
-            "build on a processor with VNNI, where it will be served; --no-speed-test builds it for another machine",
+            "build it on a processor with VNNI, or for another machine:"
+            " `python -m model_build quantise --model DIR --out DIR --no-speed-test`",
         )

@@ -294,7 +294,7 @@ def test_the_check_refuses_a_manifest_of_another_precision(network, quantised, t
     content = json.loads((folder / "model.json").read_bytes())
     content.pop("precision", None)
     content |= {"precision": said} if said else {}
-    content["format"] = "blindsight-model/2"
+    content["format"] = f"blindsight-model/{2 if said else 1}"
     (folder / "model.json").write_bytes(manifest.Manifest.model_validate_json(json.dumps(content)).canonical())
     assert main(["check", str(folder)]) == 1
     assert "the precision is" in capsys.readouterr().err
