@@ -9,6 +9,9 @@ MODEL ?=
 MODEL_OPTIONS ?=
 # Image formats that the enclave takes, such as jpeg,png,webp,avif; without, those of the model.
 FORMATS ?=
+# `int8`: the model's 8-bit variant, calibrated on the photos in the folder IMAGES; without, the model as it is.
+PRECISION ?=
+IMAGES ?=
 # `classifier`: an enclave without any of Cape's code.
 VARIANT ?= cape
 # The interpreter of the environment; unset: the first that is 3.11 or newer of those that tools/environment.sh knows.
@@ -54,7 +57,8 @@ run: $(VENV)/installed-run ## build what is missing, start everything, serve unt
 	@$(BLOCK) $(BIN)/python -m blindsight_cli up $(call option,--port,PORT) $(call option,--tls-port,TLS_PORT) \
 		$(call option,--metrics-port,METRICS_PORT) $(call option,--state,STATE) $(call option,--variant,VARIANT) \
 		$(call option,--model,MODEL) $(call option,--formats,FORMATS) \
-		$(call option,--model-options,MODEL_OPTIONS)
+		$(call option,--model-options,MODEL_OPTIONS) $(call option,--precision,PRECISION) \
+		$(call option,--images,IMAGES)
 
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(BROWSER_TOOLS)/installed check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)

@@ -16,13 +16,16 @@ import psutil
 from benchmarks import usage
 from photo_classifier import answer, manifest
 from photo_classifier.decode import decode
+from photo_classifier.model import DISABLED_OPTIMIZERS
 
 
 def main(model: Path, photo: Path, warm_up: float, seconds: float) -> dict[str, object]:
     """Run the model again and again for `seconds`; what a turn's generator prints, with the process's own usage."""
     files = manifest.read(model)
     tensor = files.preprocessing.tensor(decode(photo.read_bytes()))
-    session = ort.InferenceSession(str(files.onnx), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        str(files.onnx), providers=["CPUExecutionProvider"], disabled_optimizers=DISABLED_OPTIMIZERS
+    )
     feed = {files.manifest["input"]["name"]: tensor}
 
     latencies: list[float] = []

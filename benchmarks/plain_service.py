@@ -16,11 +16,14 @@ from fastapi import FastAPI, UploadFile
 
 from photo_classifier import answer, manifest
 from photo_classifier.decode import decode
+from photo_classifier.model import DISABLED_OPTIMIZERS
 
 
 def create_app(model: Path) -> FastAPI:
     files = manifest.read(model)
-    session = ort.InferenceSession(str(files.onnx), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        str(files.onnx), providers=["CPUExecutionProvider"], disabled_optimizers=DISABLED_OPTIMIZERS
+    )
     name = files.manifest["input"]["name"]
     app = FastAPI()
 

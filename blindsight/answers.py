@@ -1,4 +1,4 @@
-"""What a model's scores mean, by its manifest."""
+"""What a model's manifest says of its answers."""
 
 from __future__ import annotations
 
@@ -15,3 +15,15 @@ def is_multi_label(manifest: Mapping[str, Any]) -> bool:
     """
     output = manifest.get("output")
     return isinstance(output, dict) and output.get("activation") == "sigmoid"
+
+
+def precision(manifest: Mapping[str, Any]) -> str:
+    """The arithmetic of the model, such as `int8`; `float32` if the manifest has no `precision`.
+
+    `manifest` is not trusted to be well formed: `unknown` stands for a `precision` without a name.
+    """
+    if "precision" not in manifest:
+        return "float32"
+    stated = manifest["precision"]
+    name = stated.get("name") if isinstance(stated, dict) else None
+    return name if isinstance(name, str) else "unknown"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from blindsight.answers import is_multi_label
-from blindsight_cli import provision
+from blindsight_cli import provision, quantised
 from blindsight_cli.console import out
 from blindsight_cli.local_trust import environment
 from blindsight_cli.printable import printable
@@ -51,6 +51,7 @@ def show(
         _row("Model", f"{model}trained")
     else:
         _row("Model", model, Text("UNTRAINED: its answers are noise", style="bold red"))
+    _row("Precision", quantised.describe(manifest))
     _row("Enclave", Text("SIMULATED: it proves nothing about this host", style="bold yellow"))
     _confinement(confinement)
     _row("Policy", str(state / "policy.json"))

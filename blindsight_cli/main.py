@@ -49,6 +49,9 @@ app.command("with-local-trust", context_settings={"allow_interspersed_args": Fal
 _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 model = typer.Typer(help="Build and check the model (the unit model_build).", no_args_is_help=True)
 model.command("build", context_settings=_PASS_ON, help="Build the model directory; see --help.")(units.model_build)
+model.command("quantise", context_settings=_PASS_ON, help="Write a model's int8 variant; see --help.")(
+    units.model_quantise
+)
 model.command("check", context_settings=_PASS_ON, help="Check a model directory; see --help.")(units.model_check)
 app.add_typer(model, name="model")
 bundle = typer.Typer(help="Build, inspect, encrypt function bundles (the unit enclave_function).", no_args_is_help=True)

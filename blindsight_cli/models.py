@@ -13,12 +13,11 @@ from typing import Any
 import typer
 
 from blindsight import interrupt, strict_json
-from blindsight_cli import units
+from blindsight_cli import buildenv, quantised, units
 from blindsight_cli.console import err, fail
 from blindsight_cli.modelpath import MANIFEST, directory
 
 _RESNET50 = "resnet50"
-_TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 _HOW = "ResNet50: run once with network access, or give MODEL=path/to/model.onnx"
 
 
@@ -32,11 +31,16 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asks for: an ONNX file or a model directory, and the rest as for `modelpath.directory`."""
+    """What the user asks for: an ONNX file or a model directory, and how it is to be served.
+
+    `formats` and `options` are as for `modelpath.directory`, `precision` and `images` as for `quantised.variant`.
+    """
 
     model: Path | None
     formats: str | None = None
     options: str | None = None
+    precision: str | None = None
+    images: Path | None = None
 
 
 def bundle(state: Path, asked: Asked, out: Path) -> Chosen:
@@ -48,7 +52,8 @@ def bundle(state: Path, asked: Asked, out: Path) -> Chosen:
         fail("model options say what an ONNX file takes and gives, and none is given", "give MODEL=path/to/model.onnx")
     chosen, remark = (asked.model, "") if asked.model is not None else _default(state)
     with directory(chosen, scratch=state / "models", formats=asked.formats, options=asked.options) as folder:
-        units.run("enclave_function", "bundle", "build", "--model", str(folder), "--out", str(out))
+        served = quantised.variant(state, folder, asked.precision, asked.images)
+        units.run("enclave_function", "bundle", "build", "--model", str(served), "--out", str(out))
     with zipfile.ZipFile(out) as archive:
         return Chosen(strict_json.loads(archive.read(MANIFEST)), remark)
 
@@ -68,9 +73,7 @@ def _default(state: Path) -> tuple[Path, str]:
 
 def _build_pretrained(state: Path, folder: Path) -> bool:
     """Fetch the weights and export them; False, with the reason on screen, if that fails."""
-    python: Path | None = Path(sys.executable)
-    if importlib.util.find_spec("torch") is None:
-        python = _build_environment(state)
+    python = buildenv.with_torch(state)
     if python is None:
         err.print("The packages for the export could not be installed; see above.", style="yellow")
         return False
@@ -82,27 +85,6 @@ def _build_pretrained(state: Path, folder: Path) -> bool:
         err.print("The pretrained model could not be built; see above.", style="yellow")
         return False
     return True
-
-
-def _build_environment(state: Path) -> Path | None:
-    """The Python of an environment of its own for the export: torch is 200 MB that serving does not need. None, with
-    the reason on screen, if it cannot be installed."""
-    folder = state / "build-environment"
-    python = folder / "bin" / "python"
-    if importlib.util.find_spec("torch") is None and not (folder / "ready").exists():
-        err.print("Installing torch for the export, once (about 200 MB)…")
-        locked = units.SOURCE / "requirements"
-        install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
-        for command in (
-            [sys.executable, "-m", "venv", "--clear", str(folder)],
-            # Of that index torch alone is wanted: a package of another name there would go before PyPI's.
-            [*install, "--retries", "1", "--index-url", _TORCH_INDEX, "--requirement", str(locked / "torch.txt")],
-            [*install, "--requirement", str(locked / "model-build.txt")],
-        ):
-            if subprocess.run(command, check=False, start_new_session=True).returncode:
-                return None
-        (folder / "ready").touch()
-    return python
 
 
 def _quietly(command: str) -> bool:

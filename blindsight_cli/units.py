@@ -31,6 +31,11 @@ def model_build(context: typer.Context) -> None:
     pass_on("model_build", "build", *context.args, called_as="blindsight model")
 
 
+def model_quantise(context: typer.Context) -> None:
+    """Write the int8 variant of a model directory."""
+    pass_on("model_build", "quantise", *context.args, called_as="blindsight model")
+
+
 def model_check(context: typer.Context) -> None:
     """Check a model directory."""
     pass_on("model_build", "check", *context.args, called_as="blindsight model")

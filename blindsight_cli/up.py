@@ -63,6 +63,14 @@ def up(  # noqa: PLR0917 -- typer makes options of them
             help="Of an ONNX file: what `blindsight model build --onnx` takes, as one word; docs/models.md.",
         ),
     ] = None,
+    precision: Annotated[
+        Literal["float32", "int8"] | None,
+        typer.Option(help="int8: the model's 8-bit variant, built once; default: the model as it is."),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="At least 100 photos to calibrate int8 with; default: drawn pictures."),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; default: one for each processor.", min=1)] = (
         os.cpu_count() or 1
     ),
@@ -72,6 +80,8 @@ def up(  # noqa: PLR0917 -- typer makes options of them
 ) -> None:
     """Build what is missing, start an enclave (simulated) and its gateway on this machine, and serve until Ctrl-C."""
     began = time.monotonic()
+    if images is not None and precision != "int8":
+        fail("--images has no effect without --precision int8", "give both, or neither")
     for unit in _UNITS:
         units.require(unit)
     # Until the stack runs and stops in order: what is being built ends as it does at Ctrl-C.
@@ -81,7 +91,9 @@ def up(  # noqa: PLR0917 -- typer makes options of them
         # Before the ports: a stack in this folder has them.
         statelock.require_none(state)
         with ports.reserved(port, tls_port, metrics_port) as taken, statelock.alone_in(state):
-            told = models.Asked(model and _expanded(model), formats, model_options)
+            told = models.Asked(
+                model and _expanded(model), formats, model_options, precision, images and _expanded(images)
+            )
             status = _up(state, told, workers, variant, taken, began=began)
     except OSError as error:
         place = f"{error.filename} cannot be used" if error.filename else "the stack could not be started"

@@ -1,4 +1,4 @@
-"""`python -m enclave_function bundle build|inspect|encrypt`, and `answers`."""
+"""`python -m enclave_function bundle build|inspect|encrypt`, `answers` and `inputs`."""
 
 from __future__ import annotations
 

@@ -64,9 +64,10 @@ TENSOR_BYTES = _files.input.byte_count
 
 
 def ready() -> dict[str, Any]:
-    """What was loaded: the model's name, version and training, its classes and formats, the sessions' thread counts."""
+    """What was loaded: the model's name, version, training and precision, its classes and formats, the sessions' thread
+    counts."""
     return {
-        "model": {key: MODEL[key] for key in ("name", "version", "trained")},
+        "model": {key: MODEL[key] for key in ("name", "version", "trained")} | {"precision": _files.precision},
         "classes": len(_files.labels),
         "formats": list(_files.formats),
         "threads": list(_model.thread_counts),

@@ -1,4 +1,4 @@
-"""The command line of the function: its bundles, and what it answers."""
+"""The command line of the function: its bundles, what it answers, and what it gives the model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 
 from blindsight.arguments import a_path, program
 from blindsight.files import opened
-from enclave_function import answers
+from enclave_function import answers, inputs
 from enclave_function.bundle import BundleError, BundleInfo, VendorTarget, build, inspect
 from enclave_function.bundle.encrypt import SealedBundle, encrypt, read_key
 
@@ -23,6 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "answers":
             for each in answers.of_images(options.model, options.files):
                 print(json.dumps(each))
+            return 0
+        if options.command == "inputs":
+            for tensor in inputs.of_images(options.model, options.files):
+                sys.stdout.buffer.write(tensor)
             return 0
         if options.command == "build":
             vendor = VendorTarget.parse(options.vendor) if options.vendor else None
@@ -74,8 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     groups = parser.add_subparsers(required=True, metavar="COMMAND")
     asking = groups.add_parser("answers", help="what the function answers to images, all classes, one JSON a line")
     asking.set_defaults(command="answers")
-    asking.add_argument("--model", type=a_path, required=True, metavar="DIR", help="model directory")
-    asking.add_argument("files", type=a_path, nargs="+", metavar="IMAGE")
+    giving = groups.add_parser(
+        "inputs", help="what the function gives the model for images: the bytes of their tensors"
+    )
+    giving.set_defaults(command="inputs")
+    for action in (asking, giving):
+        action.add_argument("--model", type=a_path, required=True, metavar="DIR", help="model directory")
+        action.add_argument("files", type=a_path, nargs="+", metavar="IMAGE")
     commands = groups.add_parser("bundle", help="build, inspect or encrypt a bundle")
     actions = commands.add_subparsers(required=True, dest="command", metavar="build|inspect|encrypt")
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import rfc8785
 
-from blindsight import strict_json
+from blindsight import answers, strict_json
 from enclave_runtime import archive as archives
 from enclave_runtime.archive import BadBundle
 
@@ -50,6 +50,11 @@ class Function:
     def model_digest(self) -> bytes:
         """SHA-256 of the canonical manifest."""
         return hashlib.sha256(self.canonical_manifest).digest()
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic that the manifest names, such as `int8`. The function checks the graph's operators."""
+        return answers.precision(self.manifest)
 
     @property
     def longest_label(self) -> int:
@@ -125,6 +130,9 @@ def _manifest(path: Path) -> tuple[dict[str, Any], bytes]:
         raise BadBundle("the bundle's model.json is not a model's manifest")
     if not isinstance(manifest["trained"], bool):
         raise BadBundle("the bundle's model.json does not say with true or false whether the model is trained")
+    precision = manifest.get("precision", {"name": "float32"})
+    if not isinstance(precision, dict) or not isinstance(precision.get("name"), str):
+        raise BadBundle("the bundle's model.json names no precision where it says that there is one")
     return manifest, canonical
 
 

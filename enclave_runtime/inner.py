@@ -67,6 +67,7 @@ class InnerApi:
             "version": manifest["version"],
             "digest": function.model_digest.hex(),
             "trained": manifest["trained"],
+            "precision": function.precision,
         }
         if answers.is_multi_label(manifest):
             self._model["multi_label"] = True

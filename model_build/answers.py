@@ -7,21 +7,17 @@ preprocessing and labels are tried along with the graph.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from model_build.errors import ContractError, ModelBuildError
+from model_build import function
+from model_build.errors import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from model_build.manifest import AnyManifest
-
-_SOURCE: Final = Path(__file__).resolve().parents[1]
 
 _LIKELY: Final = 0.5
 """The score from which a class of a multi-label model is an answer."""
@@ -73,10 +69,5 @@ def check(directory: Path, model: AnyManifest, expected: Sequence[Expected], say
 
 def _answers(directory: Path, images: Sequence[Path]) -> list[list[dict[str, Any]]]:
     """For each image all classes, best first."""
-    command = [sys.executable, "-m", "enclave_function", "answers", "--model", str(directory), *map(str, images)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_SOURCE), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it ended without a word"]
-        raise ModelBuildError(lines[-1].removeprefix("error: "), "check the images")
-    return [json.loads(line)["predictions"] for line in done.stdout.splitlines()]
+    with function.output("answers", "--model", str(directory), *map(str, images)) as lines:
+        return [json.loads(line)["predictions"] for line in lines]

@@ -18,6 +18,7 @@ from model_build.contract import RESNET50, check_contract
 from model_build.discover import discover
 from model_build.errors import ContractError, ModelBuildError
 from model_build.general import softmax_of_logits
+from model_build.precision import Precision
 from model_build.session import Session
 from model_build.told import Told, of_facts
 
@@ -44,7 +45,7 @@ def build_resnet50(
     # Imported here: these need torch and onnx, which the import of an ONNX file does without.
     from model_build import check, export, optimise  # noqa: PLC0415 -- torch takes seconds
 
-    with _staging(out) as staging:
+    with staged(out) as staging:
         path = staging / RESNET50_FILE
         say("Exporting to ONNX (about 10 s)")
         export.export_onnx(network.module, path)
@@ -103,7 +104,7 @@ def import_onnx(
     onnx_name, label_name = _plain(source.name), _plain(files.label_name)
     if label_name in {onnx_name, manifest.FILE_NAME}:
         raise ContractError(f"the labels cannot be named {files.label_name}", "rename the file")
-    with _staging(out) as staging:
+    with staged(out) as staging:
         # The copy is checked, so that what was checked is what is kept.
         content, inside = inline.inlined(source)
         path = staging / onnx_name
@@ -113,6 +114,9 @@ def import_onnx(
         said = _said(source, described, manifest.file_sha256(path))
         said |= {"name": name or said["name"], "version": version or said["version"]}
         said["trained"] = trained and said["trained"]
+        if described is not None and found.facts != described.facts:
+            # Its agreement with float32 was measured with the transform that the manifest stated.
+            said["precision"] = described.precision and Precision(name="int8")
         made = _write_manifest(staging, onnx=onnx_name, label_file=label_name, facts=found.facts, said=said)
         for line in (*files.lines(inside), *found.lines()):
             say(line)
@@ -169,7 +173,7 @@ def copy(out: Path, source: Path, taken: tuple[Format, ...] | None, *, dct_scali
     described = manifest.read(source)
     if out.resolve() == source.resolve():
         raise ContractError(f"{out} is the model directory itself", "give another folder to write to")
-    with _staging(out) as staging:
+    with staged(out) as staging:
         for part in (described.onnx, described.labels):
             path = Path(shutil.copyfile(source / part.file, staging / part.file))
             if manifest.file_sha256(path) != part.sha256:
@@ -200,6 +204,7 @@ def _write_manifest(staging: Path, *, onnx: str, label_file: str, facts: Facts, 
             f"give one label a line, in class order, in {labels.FILE_NAME} beside the ONNX file"
             " or with `model build --labels FILE`; for first classes without one, `model build --label-offset N`",
         )
+    said = said | {"precision": _arithmetic(path, said.get("precision"))}
     try:
         described = manifest.of_facts(
             facts,
@@ -221,8 +226,16 @@ def _write_manifest(staging: Path, *, onnx: str, label_file: str, facts: Facts, 
     return described
 
 
+def _arithmetic(graph: Path, precision: Precision | None) -> Precision | None:
+    """The manifest's `precision` of `graph`, if `precision` was said of it; None: float32. Raises `ContractError`."""
+    integers = onnx_file.computes_with_integers(graph)
+    if precision is not None and not integers:
+        raise ContractError(f"{graph.name} computes in float32, its manifest says {precision.name}", "build it again")
+    return precision or (Precision(name="int8") if integers else None)
+
+
 @contextlib.contextmanager
-def _staging(out: Path) -> Iterator[Path]:
+def staged(out: Path) -> Iterator[Path]:
     """Give a folder beside `out`; its files move into `out`, the manifest last, only if the block ends well."""
     out = out.resolve()
     if out.exists() and not out.is_dir():

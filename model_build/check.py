@@ -42,6 +42,7 @@ def check_directory(directory: Path) -> manifest.AnyManifest:
         ("number of classes", check_contract(model, facts).classes, facts.output.classes),
         ("number of labels", len(labels.read(names)), described.labels.count),
         ("number of labels", described.labels.count, facts.output.classes - facts.offset),
+        ("precision", "int8" if onnx_file.computes_with_integers(model) else "float32", manifest.arithmetic(described)),
     ):
         if found != stated:
             raise ContractError(f"{directory}: the {what} is {found}, not {stated}", "build the model again")

@@ -1,4 +1,4 @@
-"""The command line: `python -m model_build {build,check,available,train-offline}`.
+"""The command line: `python -m model_build {build,quantise,check,available,train-offline}`.
 
 Exit status: 0 done, 1 refused or failed, 2 wrong usage. Progress and errors go to stderr, the result to stdout.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -20,7 +22,6 @@ from model_build.manifest import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from PIL import Image
 
@@ -61,15 +62,26 @@ def _failed(console: Console, message: str, next_step: str, *, status: int = 1) 
 
 
 def _build(options: argparse.Namespace, console: Console) -> int:
+    if options.precision == "int8":
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{options.out.name}.", dir=options.out.parent) as folder:
+            _build_float32(Path(folder), options, console)
+            made = _quantised(Path(folder), options, console, options.check)
+    else:
+        made = _build_float32(options.out, options, console)
+    if not made.trained:
+        console.print("NOTE: this model is not trained; its answers mean nothing", style="bold yellow")
+    _print_model(options.out, made)
+    return 0
+
+
+def _build_float32(out: Path, options: argparse.Namespace, console: Console) -> AnyManifest:
     if options.directory:
-        _print_model(
-            options.out, build.copy(options.out, options.directory, options.formats, dct_scaling=options.dct_scaling)
-        )
-        return 0
+        return build.copy(out, options.directory, options.formats, dct_scaling=options.dct_scaling)
     if options.onnx:
         console.print(f"Checking {options.onnx}", markup=False)
         build.import_onnx(
-            options.out,
+            out,
             options.onnx,
             label_file=options.labels,
             name=options.name,
@@ -85,17 +97,34 @@ def _build(options: argparse.Namespace, console: Console) -> int:
         network = _network(file, options.seed)
         pictures = _pictures(options.check_images)
         build.build_resnet50(
-            options.out,
+            out,
             network,
             plain=options.plain,
             pictures=pictures,
             say=lambda line: console.print(line, markup=False),
         )
-    made = formats.settle(options.out, options.formats, dct_scaling=options.dct_scaling)
-    if not made.trained:
-        console.print("NOTE: this model is not trained; its answers mean nothing", style="bold yellow")
-    _print_model(options.out, made)
+    return formats.settle(out, options.formats, dct_scaling=options.dct_scaling)
+
+
+def _quantise(options: argparse.Namespace, console: Console) -> int:
+    _print_model(options.out, _quantised(options.model, options, console))
     return 0
+
+
+def _quantised(
+    source: Path, options: argparse.Namespace, console: Console, expected: Sequence[Expected] = ()
+) -> AnyManifest:
+    from model_build import quantise  # noqa: PLC0415 - needs onnx, which serving and importing do without
+
+    return quantise.quantise(
+        options.out,
+        source,
+        photos=options.images,
+        activations=options.activations or "uint8",
+        speed_test=not options.no_speed_test,
+        expected=expected,
+        say=lambda line: console.print(line, markup=False),
+    )
 
 
 def _check(options: argparse.Namespace, console: Console) -> int:
@@ -154,7 +183,8 @@ def _fetch(cache: Path, console: Console) -> Path:
 
 def _print_model(directory: Path, model: AnyManifest) -> None:
     training = "trained" if model.trained else "NOT TRAINED"
-    _say(f"{directory}: {model.name} {model.version}, {training}, model digest {model.digest().hex()}")
+    computed = "" if model.precision is None else f"{model.precision}, "
+    _say(f"{directory}: {model.name} {model.version}, {training}, {computed}model digest {model.digest().hex()}")
 
 
 def _say(line: str) -> None:
@@ -205,6 +235,9 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
         " states them (default jpeg,png,webp)",
     )
     command.add_argument(
+        "--precision", choices=("float32", "int8"), default="float32", help="int8: as `quantise` does (default float32)"
+    )
+    command.add_argument(
         "--check",
         type=Expected.parse,
         action="append",
@@ -212,9 +245,16 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
         metavar="IMAGE=LABEL",
         help="an image and its answer, which --onnx must give (several times)",
     )
+    _add_quantising(command)
     _add_cache(command)
     _add_check_images(command)
     told.add_arguments(command)
+
+    command = commands.add_parser("quantise", help="write the int8 variant of a model directory")
+    command.set_defaults(run=_quantise)
+    command.add_argument("--model", type=a_path, required=True, metavar="DIR", help="the float32 model directory")
+    command.add_argument("--out", type=a_path, required=True, metavar="DIR", help="the model directory to write")
+    _add_quantising(command)
 
     command = commands.add_parser("check", help="check a model directory against its manifest, and run it")
     command.set_defaults(run=_check)
@@ -252,6 +292,27 @@ def _add_cache(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_quantising(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--images",
+        type=a_path,
+        metavar="DIR",
+        help="photos, 100 or more, to calibrate int8 on and to compare it with float32 on (default: drawn pictures,"
+        " which the manifest then says)",
+    )
+    command.add_argument(
+        "--activations",
+        choices=("uint8", "int8"),
+        help="type of the integers between int8 layers (default uint8, which is faster on x86-64 processors)",
+    )
+    command.add_argument(
+        "--no-speed-test",
+        action="store_true",
+        help="for a machine that will not serve it: do not require int8 to be 1.5 times as fast here; the manifest says"
+        " so",
+    )
+
+
 def _add_check_images(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--check-images", type=a_path, metavar="DIR", help="compare with torch on the photos in this folder, too"
@@ -272,8 +333,12 @@ def _check_usage(parser: argparse.ArgumentParser, options: argparse.Namespace) -
                 parser.error(f"--{option.replace('_', '-')} needs --onnx")
     if (options.onnx or options.directory) and (options.plain or options.check_images):
         parser.error("--plain and --check-images are for ResNet50, not for --onnx or --directory")
-    if options.directory and not options.formats and options.dct_scaling is None:
-        parser.error("--directory needs --formats or --dct-scaling")
+    if options.directory and not options.formats and options.dct_scaling is None and options.precision == "float32":
+        parser.error("--directory needs --formats, --dct-scaling or --precision int8")
+    if options.precision == "float32":
+        for option in ("images", "activations", "no_speed_test"):
+            if getattr(options, option):
+                parser.error(f"--{option.replace('_', '-')} needs --precision int8")
     if options.seed is not None and not options.untrained:
         parser.error("--seed needs --untrained")
     options.seed = options.seed or 0

@@ -17,7 +17,7 @@ from model_build.general import Facts
 from model_build.session import RunError, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from model_build.session import Array
@@ -40,11 +40,14 @@ _DTYPES: Final = {"float32": "tensor(float)", "float16": "tensor(float16)", "uin
 
 
 class Classifier:
-    """An ONNX file in onnxruntime, of the names and types that `facts` say. `classes` is K."""
+    """An ONNX file in onnxruntime, of the names and types that `facts` say. `classes` is K.
 
-    def __init__(self, path: Path, facts: Facts | None = None) -> None:
+    `threads` and `exact` are as for `Session`.
+    """
+
+    def __init__(self, path: Path, facts: Facts | None = None, *, threads: int = 0, exact: bool = False) -> None:
         """Without `facts` they are ResNet50's. Raises `ContractError`."""
-        self._session = Session(path)
+        self._session = Session(path, threads=threads, exact=exact)
         self.name = path.name
         self.facts = facts or replace(RESNET50, output=general.softmax_of_logits(OUTPUT, self._declared_classes()))
         self.classes = self.facts.output.classes
@@ -64,6 +67,10 @@ class Classifier:
         if output.dtype.name != facts.output.dtype:
             raise self.refused(f"`{facts.output.name}` is {output.dtype.name}, not {facts.output.dtype}")
         return output.reshape(len(batch), self.classes).astype(np.float32, copy=False)
+
+    def values(self, tensors: Array) -> Tensor:
+        """The output (N, K) of any number of inputs (N, ...), in batches that the graph takes. As `logits`."""
+        return np.concatenate([self.logits(batch) for batch in batches(tensors, self.facts.input)])[: len(tensors)]
 
     def _declared_classes(self) -> int:
         """K, where the contract is ResNet50's. Raises `ContractError`."""
@@ -145,6 +152,16 @@ def _check_activation(classifier: Classifier, values: Tensor) -> None:
             "its output is probabilities, not logits: the service would apply softmax to them again",
             "say that the graph computes them, with `model build --applied-by graph`",
         )
+
+
+def batches(tensors: Array, given: general.Input) -> Iterator[Array]:
+    """`tensors` (N, ...) in batches that a graph with this input takes: one of N, or some of its fixed size.
+
+    The last of these is filled with the first tensors again, so that ranges over all batches are those of `tensors`.
+    """
+    size = len(tensors) if given.batch == "free" else given.batch
+    for start in range(0, len(tensors), size):
+        yield tensors[np.arange(start, start + size) % len(tensors)]
 
 
 def relative_difference(reference: Tensor, found: Tensor) -> float:

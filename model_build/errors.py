@@ -4,7 +4,9 @@ ModelBuildError
 ├── DownloadError       the weights cannot be fetched; safe to repeat, the part that arrived is kept
 ├── WeightsError        a weights file is not what its name or the network says
 ├── ContractError       an ONNX file, its labels or a model directory break the contract of docs/architecture.md
-└── DifferenceError     the ONNX graph does not compute what torch computes
+├── DifferenceError     the ONNX graph does not compute what torch computes
+├── AgreementError      an int8 graph answers otherwise than its float32 original too often
+└── SpeedError          an int8 graph is not enough faster than its float32 original
 """
 
 from __future__ import annotations
@@ -32,3 +34,11 @@ class ContractError(ModelBuildError):
 
 class DifferenceError(ModelBuildError):
     """The ONNX graph's logits differ from torch's by more than the tolerance, or rank the classes differently."""
+
+
+class AgreementError(ModelBuildError):
+    """An int8 graph names another best class than its float32 original on too many images."""
+
+
+class SpeedError(ModelBuildError):
+    """An int8 graph is less than `precision.LEAST_SPEED` times as fast as its float32 original."""

@@ -18,13 +18,13 @@ from model_build import general, lfs
 from model_build.errors import ContractError
 from model_build.general import Divisors, Facts, Text, Triple
 from model_build.general import Part as _Part
+from model_build.precision import Precision, Sha256  # noqa: TC001 -- pydantic looks them up
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "model.json"
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 PlainFileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
 """A file beside the manifest: no folders, nothing hidden, nothing a shell or a zip reader could take amiss."""
 
@@ -160,6 +160,8 @@ class Manifest(_Manifest):
     output: Output
     preprocessing: Preprocessing = Preprocessing()
     labels: Labels
+    precision: None = None
+    """Always absent: the graph computes in float32."""
 
     @property
     def facts(self) -> Facts:
@@ -172,13 +174,15 @@ class Manifest(_Manifest):
 
 
 class GeneralManifest(_Manifest):
-    """The manifest of any other classifier, with every fact spelt out; docs/models.md shows one."""
+    """The manifest of any other classifier and of int8 variants; every fact is spelt out. docs/models.md shows one."""
 
     format: Literal["blindsight-model/2"] = "blindsight-model/2"
     input: general.Input
     output: general.Output
     preprocessing: general.Preprocessing
     labels: GeneralLabels
+    precision: Precision | None = None
+    """Absent where the graph computes in float32."""
 
     @property
     def facts(self) -> Facts:
@@ -189,14 +193,29 @@ class GeneralManifest(_Manifest):
 AnyManifest = Manifest | GeneralManifest
 
 
-def of_facts(facts: Facts, labels: Labels, **said: Any) -> AnyManifest:  # noqa: ANN401 -- the members that all have
-    """The manifest of a model with these facts. Raises `ValidationError`."""
-    if not facts.fixed:
+def arithmetic(described: AnyManifest) -> Literal["float32", "int8"]:
+    """What the graph computes in."""
+    return "float32" if described.precision is None else described.precision.name
+
+
+def of_facts(
+    facts: Facts,
+    labels: Labels,
+    *,
+    precision: Precision | None = None,
+    **said: Any,  # noqa: ANN401 -- the members that all have
+) -> AnyManifest:
+    """The manifest of a model with these facts, in the first format where that can say them.
+
+    Without `precision` the model is one of float32. Raises `ValidationError`.
+    """
+    if precision is not None or not facts.fixed:
         return GeneralManifest(
             input=facts.input,
             output=facts.output,
             preprocessing=facts.preprocessing,
-            labels=GeneralLabels(**labels.model_dump(), offset=facts.offset),
+            labels=GeneralLabels(file=labels.file, count=labels.count, sha256=labels.sha256, offset=facts.offset),
+            precision=precision,
             **said,
         )
     preprocessing = facts.preprocessing.model_dump(include={"resize", "mean", "std"})

@@ -1,4 +1,4 @@
-"""What an ONNX file says that onnxruntime does not tell: its operator set, and which operators its outputs come from.
+"""What an ONNX file says that onnxruntime does not tell: its operator set, its arithmetic, what its outputs come from.
 
 Imported models are checked on machines that have onnxruntime but not the onnx package. The file is a protobuf message
 `ModelProto` (onnx.proto3), of which only the fields that are needed are decoded.
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 _OPSET_IMPORT = 8  # ModelProto.opset_import, repeated OperatorSetIdProto
 _DOMAIN, _VERSION = 1, 2  # OperatorSetIdProto
-_GRAPH, _NODE = 7, 1  # ModelProto.graph, GraphProto.node
-_INPUT, _OUTPUT, _OPERATOR = 1, 2, 4  # NodeProto
+_GRAPH, _FUNCTIONS = 7, 25  # ModelProto.graph, .functions
+_NODE, _FUNCTION_NODE = 1, 7  # GraphProto.node, FunctionProto.node
+_INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE = 1, 2, 4, 5  # NodeProto
+_BRANCHES: Final = frozenset({6, 11})  # AttributeProto.g, .graphs
 
 LENGTH: Final = 2
 """The wire type of bytes, text or a message, by its length. 0 is a number; 1 and 5 are 8 and 4 bytes."""
@@ -51,18 +53,60 @@ def opset(path: Path) -> int:
     raise ContractError(f"{path.name} imports no default operator set", "export the model again")
 
 
+_ON_INTEGERS: Final = (
+    "QuantizeLinear", "QLinear", "DynamicQuantize", "MatMulInteger", "ConvInteger", "QGemm", "QAttention",
+)  # fmt: skip
+"""Prefixes of the names of operators with integer activations, the same as in the deployed function."""
+
+
+def computes_with_integers(path: Path) -> bool:
+    """Whether the graph converts activations to integers. Weights that are only stored as integers do not count.
+
+    Raises `ContractError`.
+    """
+    try:
+        return any(name.startswith(_ON_INTEGERS) for name in _operators(memoryview(path.read_bytes())))
+    except (IndexError, ValueError, RecursionError) as error:
+        raise ContractError(f"{path.name} is not an ONNX file", "give a complete ONNX model") from error
+
+
+def _operators(model: memoryview) -> Iterator[str]:
+    for number, message in _messages(model):
+        if number in {_GRAPH, _FUNCTIONS}:
+            yield from _nodes(message, _NODE if number == _GRAPH else _FUNCTION_NODE)
+
+
+def _nodes(message: memoryview, node: int) -> Iterator[str]:
+    """The operators of a graph or function, whose nodes are in field `node`, and of the graphs inside them."""
+    for number, content in _messages(message):
+        if number != node:
+            continue
+        for part, value in _messages(content):
+            if part == _OPERATOR:
+                yield bytes(value).decode()
+            elif part == _ATTRIBUTE:
+                for inner, branch in _messages(value):
+                    if inner in _BRANCHES:
+                        yield from _nodes(branch, _NODE)
+
+
+def _messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and content of the fields that have a length."""
+    for field in fields(message):
+        if isinstance(field.value, memoryview):
+            yield field.number, field.value
+
+
 def last_operator(graph: bytes, output: str) -> str | None:
     """The operator that computes the graph's output `output`, looking through those that only reshape or convert.
 
     None where there is none. `graph` is an ONNX file that onnxruntime has loaded.
     """
     makers: dict[str, tuple[str, str]] = {}
-    for model_field in fields(memoryview(graph)):
-        if model_field.number != _GRAPH or not isinstance(model_field.value, memoryview):
-            continue
-        for field in fields(model_field.value):
-            if field.number == _NODE and isinstance(field.value, memoryview):
-                operator, inputs, outputs = _node(field.value)
+    for kind, message in _messages(memoryview(graph)):
+        for number, node in _messages(message) if kind == _GRAPH else ():
+            if number == _NODE:
+                operator, inputs, outputs = _node(node)
                 makers |= dict.fromkeys(outputs, (operator, inputs[0] if inputs else ""))
     operator, source = makers.get(output, ("", ""))
     while operator in _SHAPING:
@@ -72,9 +116,9 @@ def last_operator(graph: bytes, output: str) -> str | None:
 
 def _node(message: memoryview) -> tuple[str, list[str], list[str]]:
     names: dict[int, list[str]] = {_INPUT: [], _OUTPUT: [], _OPERATOR: []}
-    for field in fields(message):
-        if field.number in names and isinstance(field.value, memoryview):
-            names[field.number].append(bytes(field.value).decode("utf-8", "replace"))
+    for number, value in _messages(message):
+        if number in names:
+            names[number].append(bytes(value).decode("utf-8", "replace"))
     return "".join(names[_OPERATOR]), names[_INPUT], names[_OUTPUT]
 
 

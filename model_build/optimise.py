@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def optimise(source: Path, target: Path) -> None:
+def optimise(source: Path, target: Path, *, fold_integers: bool = False) -> None:
     """Write the optimised graph of the ONNX file `source` to `target`.
 
-    The result uses standard operators only, so it runs on any hardware and any ONNX runtime. Raises `ContractError`
-    if it would not.
+    The result uses standard operators only, so it runs on any hardware and any ONNX runtime. With `fold_integers`,
+    weights that are stored as integers become the floats that they stand for. Raises `ContractError` if the graph
+    would have other operators.
     """
     model = onnx.load(source)
     _remove_dead_nodes(model.graph)
@@ -30,6 +31,9 @@ def optimise(source: Path, target: Path) -> None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
     options.log_severity_level = 3
+    if fold_integers:
+        # Otherwise DequantizeLinear of a constant is kept, for operators on integers.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     model = onnx.load(target)
     special = sorted(

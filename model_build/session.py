@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+KEEPS_NO_FLOATS: Final = "WeightBiasQuantization"
+"""The optimisation of onnxruntime that converts float weights between integer layers to integers. The function and
+these checks disable it, so that a layer that the manifest names as float32 is computed in float32."""
+
 _REASON_CHARACTERS = 300
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _SOURCE_LINE = re.compile(r"\S+\.(?:cc|h):\d+ (?:(?:[\w:<>&*]+ )?[\w:<>~]+\((?:[^()]|\([^()]*\))*\)(?: const)?|\w+) ")
@@ -30,11 +34,18 @@ class RunError(Exception):
 
 
 class Session:
-    """An ONNX file, loaded. `inputs` and `outputs` have names, types and shapes as onnxruntime tells them."""
+    """An ONNX file, loaded. `inputs` and `outputs` have names, types and shapes as onnxruntime tells them.
 
-    def __init__(self, path: Path) -> None:
+    It runs on `threads` threads; 0 means one for each processor. With `exact`, products of 8-bit integers are exact on
+    every processor, and slower; otherwise x86-64 processors without VNNI saturate large sums.
+    """
+
+    def __init__(self, path: Path, *, threads: int = 0, exact: bool = False) -> None:
         """Raises `ContractError` for a file that is no model, or none that this ONNX Runtime can load."""
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        if exact:
+            options.add_session_config_entry("session.x64quantprecision", "1")
         # Threads that wait busily take the time of the others on a machine that builds something else at once.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4  # onnxruntime's own lines on stderr would say it a second time.
@@ -42,7 +53,9 @@ class Session:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         graph = path.read_bytes()
         try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=[KEEPS_NO_FLOATS]
+            )
         except Exception as error:  # onnxruntime's errors share no base class
             raise _not_loaded(path.name, graph, error) from error
         self.name = path.name

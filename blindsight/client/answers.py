@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blindsight.answers import is_multi_label
+from blindsight import answers
 from blindsight.problems import Problem
 
 if TYPE_CHECKING:
@@ -47,7 +47,12 @@ class Classification:
     @property
     def multi_label(self) -> bool:
         """Whether each class is scored by itself, so that several can be right; otherwise all scores sum to 1."""
-        return is_multi_label(self.recipient.manifest)
+        return answers.is_multi_label(self.recipient.manifest)
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic of the model according to its attested manifest: `float32`, or `int8`."""
+        return answers.precision(self.recipient.manifest)
 
     @property
     def notices(self) -> tuple[str, ...]:

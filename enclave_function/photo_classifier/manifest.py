@@ -7,7 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from photo_classifier import fixed, formats, general
+import numpy as np
+
+from photo_classifier import fixed, formats, general, precision
 from photo_classifier.problems import ModelError
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class ModelFiles:
     """The image formats that are taken, some of `formats.DECODABLE`, in its order."""
     least_side: int | None
     """The width or height in pixels below which a JPEG is not decoded smaller than it is; None: none ever is."""
+    precision: str
+    """The arithmetic of the graph: `precision.FLOAT32` or `INT8`."""
 
 
 def read(folder: Path) -> ModelFiles:
@@ -50,7 +54,11 @@ def read(folder: Path) -> ModelFiles:
         model_input, preprocessing, output = _FORMATS[manifest["format"]](manifest)
         taken = _formats(manifest.get("formats", list(formats.DEFAULT)))
         least_side = _least_side(manifest.get("decoding", {"dct_scaling": False}), preprocessing)
+        if manifest["format"] == "blindsight-model/1" and "precision" in manifest:
+            raise ModelError("model.json names a precision, which blindsight-model/1 does not have")
+        stated = precision.stated(manifest)
         onnx = _verified(folder, manifest["onnx"])
+        _check_precision(onnx, stated)
         labels = _labels(_verified(folder, manifest["labels"]))
         if not len(labels) == manifest["labels"]["count"] == output.classes - output.offset:
             raise ModelError("model.json, the labels and the output disagree about the number of classes")
@@ -58,7 +66,7 @@ def read(folder: Path) -> ModelFiles:
         raise ModelError(f"model.json is incomplete or malformed: {type(error).__name__} {error}") from error
     except OSError as error:
         raise ModelError(f"a file that model.json names cannot be read: {error}") from error
-    return ModelFiles(manifest, onnx, labels, model_input, preprocessing, output, taken, least_side)
+    return ModelFiles(manifest, onnx, labels, model_input, preprocessing, output, taken, least_side, stated)
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -83,6 +91,17 @@ def _verified(folder: Path, entry: dict[str, Any]) -> Path:
     if digest.hexdigest() != entry["sha256"]:
         raise ModelError(f"{name} does not have the SHA-256 that model.json names")
     return path
+
+
+def _check_precision(onnx: Path, stated: str) -> None:
+    """Whatever the digest says, answers must not come from another arithmetic than callers are told."""
+    # Mapped, since only the operators of what may be 100 MB are looked at.
+    try:
+        found = precision.found(np.memmap(onnx, mode="r").data)
+    except ValueError as error:
+        raise ModelError(f"{onnx.name} is no ONNX graph: {error}") from error
+    if found != stated:
+        raise ModelError(f"{onnx.name} computes in {found}, and model.json says {stated}")
 
 
 def _labels(path: Path) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ _SHARED = {"access-control-allow-origin": "*"}
 _MADE_UP = {
     "predictions": [{"rank": 1, "class_id": 0, "label": "whatever you fear", "score": 1.0}],
     "image": None,
-    "model": {"name": "resnet50", "version": "1", "digest": "00", "trained": True},
+    "model": {"name": "resnet50", "version": "1", "digest": "00", "trained": True, "precision": "float32"},
     "timings_ms": {},
 }
 _TOO_MUCH = 3 << 20

@@ -44,6 +44,7 @@ _MODEL: Final = {
     "version": "6db248a3ed72",
     "digest": _MODEL_DIGEST,
     "trained": True,
+    "precision": "float32",
 }
 _ENCLAVE: Final = {
     "kind": "simulated",

@@ -37,6 +37,11 @@ class ModelInfo(_Shape):
     version: str = Field(examples=["IMAGENET1K_V2"])
     digest: str = Field(description="SHA-256 of the canonical model manifest, attested.")
     trained: bool = Field(description="False: the weights are random and the answer is noise.")
+    precision: str = Field(
+        description="The arithmetic of the model, from its attested manifest: `float32`, or `int8`, whose agreement"
+        " with `float32` the manifest states.",
+        examples=["float32"],
+    )
     multi_label: bool | None = Field(
         default=None,
         description="True: each class is scored by itself, so several can be right, or none, and scores do not sum to"

@@ -173,7 +173,7 @@ def test_ten_classes_and_a_name_that_repeats(make_model, load_app):
 
 def test_what_is_ready(app):
     assert app.ready() == {
-        "model": {"name": "tiny", "version": "1", "trained": True},
+        "model": {"name": "tiny", "version": "1", "trained": True, "precision": "float32"},
         "classes": 1000,
         "formats": ["jpeg", "png", "webp"],
         "threads": [1],

@@ -90,7 +90,7 @@ def test_what_editors_leave_in_the_labels_is_in_no_answer(folder, content):
 def test_a_graph_that_is_none_is_refused(folder):
     (folder / "tiny.onnx").write_bytes(b"no graph")
     edit(folder, onnx__sha256=hashlib.sha256(b"no graph").hexdigest())
-    with pytest.raises(ModelError, match="cannot load"):
+    with pytest.raises(ModelError, match="no ONNX graph"):
         model.load(manifest.read(folder))
 
 

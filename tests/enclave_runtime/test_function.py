@@ -257,6 +257,11 @@ def test_a_stored_bundle_is_unpacked(load):
     assert load(stored).manifest == MANIFEST
 
 
+@pytest.mark.parametrize(("said", "told"), [({}, "float32"), ({"precision": {"name": "int8", "of": "…"}}, "int8")])
+def test_answers_name_the_precision_of_the_manifest(load, said, told):
+    assert load(bundled({"model.json": json.dumps(MANIFEST | said), **MODEL})).precision == told
+
+
 def test_an_encrypted_entry_is_refused(load, places):
     content = bytearray(bundled({"model.json": json.dumps(MANIFEST)}))
     content[6] |= 1
@@ -277,6 +282,10 @@ def test_an_encrypted_entry_is_refused(load, places):
         (b"[]", "not a model's manifest"),
         (b"null", "not a model's manifest"),
         (b'{"name": "x", "version": "1"}', "not a model's manifest"),
+        *[
+            (json.dumps(MANIFEST | {"precision": said}).encode(), "names no precision")
+            for said in ("int8", None, {}, {"name": 8}, [{"name": "int8"}])
+        ],
     ],
     ids=lambda value: str(value)[:20],
 )

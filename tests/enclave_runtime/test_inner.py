@@ -102,7 +102,13 @@ async def test_a_classification_is_answered_with_the_model(api_on):
     assert response.fields == [("content-type", "application/json")]
     assert json.loads(response.content) == {
         "predictions": [{"class": "cat", "score": 0.9}],
-        "model": {"name": "tiny", "version": "7", "trained": True, "digest": api.function.model_digest.hex()},
+        "model": {
+            "name": "tiny",
+            "version": "7",
+            "trained": True,
+            "digest": api.function.model_digest.hex(),
+            "precision": "float32",
+        },
     }
 
 

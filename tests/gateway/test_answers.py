@@ -68,6 +68,7 @@ def test_answer_has_the_documented_shape(tiny_stack: Stack, colour_model: TinyMo
         assert entry["score"] == pytest.approx(scores[class_id], abs=1e-4)
     assert answer["model"] == {
         "name": "tiny", "version": "1", "digest": tiny_stack.measured.model_digest, "trained": True,
+        "precision": "float32",
     }  # fmt: skip
     assert set(answer["timings_ms"]) == {"decode", "preprocess", "run", "enclave"}
     assert all(isinstance(value, float) and value >= 0 for value in answer["timings_ms"].values())

@@ -87,6 +87,7 @@ def test_missing_file_is_refused(tmp_path):
         ("labels", {"file": ".hidden", "count": 1000, "sha256": SHA}, "labels.file"),
         ("weights", {"name": "w", "sha256": "abc"}, "weights.sha256"),
         ("format", "blindsight-model/3", "format"),
+        ("precision", {"name": "int8"}, "precision"),
     ],
 )
 def test_invalid_member_is_refused_by_name(tmp_path, member, value, place):

@@ -37,6 +37,7 @@ UNITS = {
 PASSED_ON = {
     ("model", "build"): ("model_build", "build"),
     ("model", "check"): ("model_build", "check"),
+    ("model", "quantise"): ("model_build", "quantise"),
     ("bundle", "build"): ("enclave_function", "bundle", "build"),
     ("bundle", "inspect"): ("enclave_function", "bundle", "inspect"),
     ("bundle", "encrypt"): ("enclave_function", "bundle", "encrypt"),

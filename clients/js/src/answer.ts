@@ -27,6 +27,16 @@ export function isMultiLabel(manifest: JsonObject): boolean {
   return isObject(output) && output["activation"] === "sigmoid";
 }
 
+/**
+ * The arithmetic of the model, by its attested manifest: "float32" if it states no precision, "unknown" if it states one
+ * without a name.
+ */
+export function precisionOf({ precision }: JsonObject): string {
+  if (precision === undefined) return "float32";
+  const name = isObject(precision) ? precision["name"] : undefined;
+  return typeof name === "string" ? name : "unknown";
+}
+
 /** Undefined if `content` is of another shape. */
 export function answerOf(content: JsonObject): Answer | undefined {
   const { predictions, model, image, timings_ms: timings } = content;

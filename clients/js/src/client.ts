@@ -22,7 +22,7 @@
  * A call whose `signal` was aborted throws the signal's reason, like `fetch`.
  */
 
-import { answerOf, isMultiLabel, type Answer } from "./answer.ts";
+import { answerOf, isMultiLabel, precisionOf, type Answer } from "./answer.ts";
 import { decodeResponse, encodeRequest } from "./bhttp.ts";
 import { fromBase64, fromUtf8, hex, owned, type Bytes } from "./bytes.ts";
 import { checkFormat } from "./envelope.ts";
@@ -72,6 +72,8 @@ export interface Classification extends Answer {
   readonly notices: readonly string[];
   /** Whether the model scores each class independently; otherwise all scores sum to 1. */
   readonly multiLabel: boolean;
+  /** The arithmetic of the model according to its attested manifest: "float32", or "int8". */
+  readonly precision: string;
   /** The verified receipt; null if none was requested. */
   readonly receipt: Receipt | null;
   /** JSON text to store, if a receipt was requested; `blindsight receipt verify` and `receipts.verify` verify it. */
@@ -252,6 +254,7 @@ export class Client {
       report: recipient.report,
       notices: recipient.notices,
       multiLabel: isMultiLabel(recipient.manifest),
+      precision: precisionOf(recipient.manifest),
       receipt,
       archive: receipt && archive(content, recipient),
       traffic: trafficOf(sealed, reply, url),

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { GatewayProblem, Policy, Problem, receipts, type Classification } from "blindsight-client";
 
-import { isMultiLabel } from "../src/answer.ts";
+import { isMultiLabel, precisionOf } from "../src/answer.ts";
 import { base64, equal, hex, utf8, type Bytes } from "../src/bytes.ts";
 import { canonical } from "../src/canonical.ts";
 import { parseJson, type JsonObject } from "../src/json.ts";
@@ -71,6 +71,7 @@ test("an image is classified: sealed, answered, signed, and kept", async () => {
   assert.deepEqual(found.timingsMs, { decode: 3.5, run: 20 });
   assert.equal(found.model["name"], "resnet50");
   assert.equal(found.multiLabel, false);
+  assert.equal(found.precision, "float32");
   assert.equal(found.receipt?.iat, NOW.getTime() / 1000);
 
   const question = at(gateway.questions, 0);
@@ -171,6 +172,14 @@ test("a model is multi-label where its manifest says that scores are of a sigmoi
     assert.equal(isMultiLabel({ output }), false);
   }
   assert.equal(isMultiLabel({}), false);
+});
+
+test("a model's precision is that of its manifest, and float32 without one", () => {
+  assert.equal(precisionOf({}), "float32");
+  assert.equal(precisionOf({ precision: { name: "int8", of: "00" } }), "int8");
+  for (const precision of [null, "int8", {}, { name: 8 }, ["int8"]]) {
+    assert.equal(precisionOf({ precision }), "unknown");
+  }
 });
 
 test("replaced keys: new evidence, sealed anew, once", async () => {

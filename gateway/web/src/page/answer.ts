@@ -27,6 +27,7 @@ export function show(classified: Classification, converted?: string): void {
     ...(kind === "nitro" ? [] : [kind === "simulated" ? "simulated enclave" : "emulated enclave"]),
     ...(untrained ? ["untrained model: noise"] : []),
     ...(classified.multiLabel ? ["multi-label"] : []),
+    ...(classified.precision === "float32" ? [] : [classified.precision]),
   ];
   byId("tags").replaceChildren(...tags.map((tag) => make("span", tag)));
   byId("tags").hidden = tags.length === 0;

@@ -1,0 +1,41 @@
+"""What the function gives a model for images: to calibrate a model with exactly what it will get in an enclave."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blindsight.files import read
+from enclave_function.bundle import BundleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_SOURCE = Path(__file__).resolve().parent
+_MAX_IMAGE_BYTES = 20 << 20
+
+
+def of_images(model: Path, images: Sequence[Path]) -> Iterator[bytes]:
+    """The input tensor of each of `images` for the model directory `model`: its size, layout and numbers.
+
+    Every format that the function can decode is accepted, whether or not the manifest lists it. Raises `BundleError`.
+    """
+    sys.path.insert(0, str(_SOURCE))
+    manifest, decode, formats = (
+        importlib.import_module(f"photo_classifier.{name}") for name in ("manifest", "decode", "formats")
+    )
+    try:
+        files: Any = manifest.read(model)
+    except manifest.ModelError as error:
+        raise BundleError(f"The function does not take the model: {error}", "Build the model again.") from error
+    for image in images:
+        try:
+            data = read(image, _MAX_IMAGE_BYTES)
+            picture = decode.picture(data, taken=formats.DECODABLE, least_side=files.least_side)
+        except OSError as error:
+            raise BundleError(f"{image} cannot be read: {error.strerror}.", "Check the path.") from error
+        except decode.InputProblem as error:
+            raise BundleError(f"{image} cannot be decoded: {error}", "Remove it from the folder.") from error
+        yield files.input.of_picture(picture, files.preprocessing).tobytes()

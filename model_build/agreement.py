@@ -1,0 +1,88 @@
+"""How an int8 graph compares with its float32 original: its answers, and its speed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from model_build import probes
+from model_build.contract import relative_difference
+from model_build.errors import AgreementError, SpeedError
+from model_build.precision import LEAST_AGREEMENT, LEAST_SPEED, Agreement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from model_build.contract import Classifier, Tensor
+    from model_build.images import Images
+    from model_build.session import Array
+
+TOP: Final = 5
+_DIGITS: Final = 4
+"""Digits of a share that a manifest states: kernels that sum in another order must not change its digest."""
+
+_ROUNDS: Final = 12
+
+
+def measure(reference: Classifier, found: Classifier, images: Images) -> Agreement:
+    """Compare the answers on the images that did not calibrate. Raises `ModelBuildError` for one that is no image."""
+    pairs = [(reference.values(batch), found.values(batch)) for batch in images.others()]
+    expected, seen = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return Agreement(
+        images=len(expected),
+        set=images.set,
+        top1=round(share_of_best(expected, seen, 1), _DIGITS),
+        top5=round(share_of_best(expected, seen, TOP), _DIGITS),
+        logits=round(relative_difference(expected, seen), _DIGITS),
+        speed="unmeasured",
+    )
+
+
+def share_of_best(expected: Tensor, seen: Tensor, count: int) -> float:
+    """The mean share of the `count` best classes of `expected` (N, K) that are among the `count` best of `seen`."""
+    best, others = (np.argsort(-logits, axis=1, kind="stable")[:, :count] for logits in (expected, seen))
+    return float((best[:, :, None] == others[:, None, :]).any(axis=2).mean())
+
+
+def require(agreement: Agreement) -> None:
+    """Raises `AgreementError` below `LEAST_AGREEMENT`."""
+    if agreement.top1 < LEAST_AGREEMENT:
+        raise AgreementError(
+            f"the int8 graph names the best class of float32 on {agreement.top1:.1%} of {agreement.images}"
+            f" {agreement.set} images, less than {LEAST_AGREEMENT:.0%}",
+            "serve float32, or calibrate on photos of the kind that will be classified:"
+            " `python -m model_build quantise --model DIR --out DIR --images DIR`",
+        )
+
+
+def speed(reference: Classifier, found: Classifier) -> float:
+    """How many times the images a second of `reference`, on one thread: one at a time, or in batches of a fixed size.
+
+    It is the ratio of processor times, measured in alternation, so that other processes affect it little.
+    """
+    given = reference.facts.input
+    picture = probes.pictures(reference.facts, 1 if given.batch == "free" else given.batch)
+    ratios = []
+    for slow, fast in zip(_seconds(reference, picture), _seconds(found, picture), strict=True):
+        ratios.append(slow / fast)
+    return statistics.median(ratios[1:])
+
+
+def _seconds(classifier: Classifier, picture: Array) -> Iterator[float]:
+    for _ in range(_ROUNDS):
+        started = time.thread_time()
+        classifier.logits(picture)
+        yield time.thread_time() - started
+
+
+def require_speed(ratio: float) -> None:
+    """Raises `SpeedError` below `LEAST_SPEED`."""
+    if ratio < LEAST_SPEED:
+        raise SpeedError(
+            f"the int8 graph is {ratio:.2f} times as fast as float32 on this machine, less than {LEAST_SPEED}",
+            "build it on a processor with VNNI, or for another machine:"
+            " `python -m model_build quantise --model DIR --out DIR --no-speed-test`",
+        )
