@@ -2045,6 +2045,11 @@ function isMultiLabel(manifest) {
   const { output } = manifest;
   return isObject(output) && output["activation"] === "sigmoid";
 }
+function precisionOf({ precision }) {
+  if (precision === void 0) return "float32";
+  const name = isObject(precision) ? precision["name"] : void 0;
+  return typeof name === "string" ? name : "unknown";
+}
 function answerOf(content) {
   const { predictions, model, image, timings_ms: timings } = content;
   const classes = Array.isArray(predictions) ? predictions.map(predictionOf) : [void 0];
@@ -7757,6 +7762,7 @@ var Client = class {
       report: recipient.report,
       notices: recipient.notices,
       multiLabel: isMultiLabel(recipient.manifest),
+      precision: precisionOf(recipient.manifest),
       receipt,
       archive: receipt && archive(content, recipient),
       traffic: trafficOf(sealed, reply, url)

@@ -22,5 +22,10 @@ export interface Answer {
 }
 /** Whether a model scores each class by itself (sigmoid), by its attested manifest. */
 export declare function isMultiLabel(manifest: JsonObject): boolean;
+/**
+ * The arithmetic of the model, by its attested manifest: "float32" if it states no precision, "unknown" if it states one
+ * without a name.
+ */
+export declare function precisionOf({ precision }: JsonObject): string;
 /** Undefined if `content` is of another shape. */
 export declare function answerOf(content: JsonObject): Answer | undefined;

@@ -44,6 +44,8 @@ export interface Classification extends Answer {
     readonly notices: readonly string[];
     /** Whether the model scores each class independently; otherwise all scores sum to 1. */
     readonly multiLabel: boolean;
+    /** The arithmetic of the model according to its attested manifest: "float32", or "int8". */
+    readonly precision: string;
     /** The verified receipt; null if none was requested. */
     readonly receipt: Receipt | null;
     /** JSON text to store, if a receipt was requested; `blindsight receipt verify` and `receipts.verify` verify it. */
