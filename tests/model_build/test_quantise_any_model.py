@@ -41,7 +41,7 @@ SHAPES = {
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     for index, each in enumerate(pictures(100, seed=7)):
-        each.crop((0, 0, 256, 200)).save(folder / f"{index:03}.{'jpg' if index % 2 else 'png'}")
+        each.crop((0, 0, 256, 200)).save(folder / f"{index:03}.{'jpg' if index % 4 < 2 else 'png'}")
     return folder
 
 
