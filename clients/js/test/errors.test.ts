@@ -20,7 +20,8 @@ const errors = readdirSync(join(python, "errors"))
 
 /** Of Python's, what has no counterpart: the host's, the commands', the enclave's own. */
 const NOT_HERE = [
-  "AddressError", "CapeError", "EifError", "KmsError", "LocalTrustError", "OwnerError", "ProducerError", "ProxyError", "ReleaseError",
+  "AddressError", "CapeError", "ConversionError", "EifError", "KmsError", "LocalTrustError", "OwnerError",
+  "ProducerError", "ProxyError", "ReleaseError",
 ];
 
 /** Codes of Python's TransportError for the wire inside the host. */
