@@ -57,17 +57,18 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     context.close()
 
 
-def faults(page: Page, excepted: dict[tuple[str, str], str] | None = None) -> list[str]:
-    """What axe-core calls serious or critical, without what is excepted."""
+def faults(page: Page, excepted: dict[tuple[str, str], str] | None = None, *, only: str | None = None) -> list[str]:
+    """What axe-core calls serious or critical, by all rules or `only` one, without what is excepted."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed: npm ci in tests/browser/js")
     page.evaluate(AXE.read_text())
     # Colours that are on their way are neither the old nor the new ones.
     page.evaluate(
-        "Promise.all(document.getAnimations()"
+        "Promise.allSettled(document.getAnimations()"
         ".filter((each) => each.effect.getComputedTiming().endTime !== Infinity).map((each) => each.finished))"
     )
-    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    options: dict[str, Any] = {"resultTypes": ["violations"]} | ({"runOnly": [only]} if only else {})
+    found: dict[str, Any] = page.evaluate("options => axe.run(document, options)", options)
     faulty = [
         (violation["id"], node)
         for violation in found["violations"]
@@ -85,7 +86,9 @@ def faults(page: Page, excepted: dict[tuple[str, str], str] | None = None) -> li
     ]
 
 
+@pytest.mark.parametrize("page", ["light"], indirect=True)
 def test_the_documentation_with_everything_opened(host: Gateway, page: Page) -> None:
+    """In both schemes at once, since it takes long: what is not of colour does not depend on them."""
     page.goto(f"{host.url}/docs")
     expect(page.locator(".opblock")).to_have_count(23)
     # Swagger UI opens one at a time for a person; all at once from here.
@@ -102,6 +105,8 @@ def test_the_documentation_with_everything_opened(host: Gateway, page: Page) -> 
         polling=500,
     )
     assert faults(page, SWAGGER_UIS_OWN) == []
+    page.emulate_media(color_scheme="dark")
+    assert faults(page, only="color-contrast") == []
 
 
 def test_an_answer_in_the_documentation(host: Gateway, page: Page) -> None:

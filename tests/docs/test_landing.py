@@ -17,7 +17,7 @@ def test_the_first_screen_has_its_parts() -> None:
     assert len(FIRST.splitlines()) <= 40
     assert re.search(r"^\$ curl .*localhost:8000/classify$", FIRST, re.MULTILINE)
     assert '"predictions":[{"rank":1,' in FIRST
-    assert "It is for " in FIRST
+    assert "Blindsight is for " in FIRST
     (alternative, picture) = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", FIRST)[0]
     assert (REPOSITORY / picture).is_file()
     assert all(box in alternative for box in BOXES)
@@ -32,7 +32,7 @@ def test_five_terms_are_defined_in_a_line_each() -> None:
 def test_what_hardware_stands_behind_it_is_said_there() -> None:
     """Until a report of Nitro's is in docs/hardware.md, whose test says when."""
     (line,) = re.findall(r"^\*\*Hardware:\*\* (.+?)(?:\n\n|\n?\Z)", FIRST, re.MULTILINE | re.DOTALL)
-    assert "nothing here was ever run on AWS's hardware" in " ".join(line.split())
+    assert "Blindsight has never run on AWS hardware" in " ".join(line.split())
     assert "simulates" in line
 
 

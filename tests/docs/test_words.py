@@ -17,7 +17,7 @@ FOREIGN = (
     "clients/js/package-lock.json",
     "fuzz/findings/",
 )
-MANNERED = re.compile(
+RIDDLES = re.compile(
     r"the way of one photo|nobody's debugger|before the sun burns out|the enclave's side of it all", re.IGNORECASE
 )
 ABOUT = {"tests/docs/test_words.py"}
@@ -45,7 +45,7 @@ WITH_USERS = "tests/"
 
 
 def _vague(text: str, name: str = "") -> list[str]:
-    words = [match[0].lower() for pattern in (VAGUE, MANNERED) for match in pattern.finditer(text)]
+    words = [match[0].lower() for pattern in (VAGUE, RIDDLES) for match in pattern.finditer(text)]
     return [word for word in words if not (word == "nobody" and name.startswith(WITH_USERS))]
 
 

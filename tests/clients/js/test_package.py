@@ -76,7 +76,7 @@ def test_each_package_in_the_module_has_its_licence() -> None:
 
 
 def test_its_size_is_the_stated_one(sources: Path) -> None:
-    (stated,) = re.findall(r"(\d+) kB, minified and with gzip", README)
+    (stated,) = re.findall(r"(\d+) kB, minified and gzipped", README)
     minify = ["--minify", "--format=esm", "--target=es2022", "--legal-comments=none"]
     script = node.run(sources / "node_modules/.bin/esbuild", DIST / "index.js", *minify, cwd=sources)
     size = len(gzip.compress(script.encode(), 9))
