@@ -96,7 +96,7 @@ def test_tensor_form(tiny_stack: Stack) -> None:
 
 def test_transparency_is_dropped_as_the_page_on_settings_says(tiny_stack: Stack) -> None:
     page = " ".join((Path(__file__).resolve().parents[2] / "docs" / "settings.md").read_text("utf-8").split())
-    assert "Transparency of pictures is dropped: a pixel counts with the colour beneath its alpha channel." in page
+    assert "ignores transparency: it uses the colour beneath a pixel's alpha channel." in page
     clear = Image.new("RGBA", (40, 30), (*colour_of(31), 0))
     answer = tiny_stack.client.post("/classify", files={"file": images.encode(clear, "PNG")}).json()
     assert answer["predictions"][0]["class_id"] == 31

@@ -23,7 +23,7 @@ STATED = 1200 * MIB
 
 def test_the_page_states_the_bound_that_is_measured() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "photos.md").read_text("utf-8")
-    assert f"takes up to {STATED / (1 << 30):.1f} GiB" in page
+    assert f"needs up to {STATED / (1 << 30):.1f} GiB" in page
     assert f"{SIDE} × {SIDE}" in page
 
 
