@@ -121,7 +121,7 @@ def test_the_documentation_with_everything_opened(host: Gateway, page: Page) -> 
     expect(page.locator(".opblock")).to_have_count(23)
     # Swagger UI opens one at a time for a person; all at once from here.
     page.evaluate("document.querySelectorAll('.opblock-summary-control[aria-expanded=false]').forEach(b => b.click())")
-    expect(page.locator(".opblock .responses-inner")).to_have_count(23)
+    expect(page.locator(".opblock .responses-inner")).to_have_count(23, timeout=60_000)
     page.evaluate(
         "document.querySelectorAll('.models .json-schema-2020-12-expand-deep-button').forEach(b => b.click())"
     )
