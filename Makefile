@@ -53,6 +53,8 @@ run: $(VENV)/installed-run ## build what is missing, start everything, serve unt
 		$(call option,--metrics-port,METRICS_PORT) $(call option,--state,STATE) $(call option,--variant,VARIANT) \
 		$(call option,--model,MODEL) $(call option,--formats,FORMATS)
 
+# The tests start some thousand processes: each would compile our modules anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(BROWSER_TOOLS)/installed check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
