@@ -60,6 +60,8 @@ run: $(VENV)/installed-run ## build what is missing, start everything, serve unt
 		$(call option,--model-options,MODEL_OPTIONS) $(call option,--precision,PRECISION) \
 		$(call option,--images,IMAGES)
 
+# The tests start some thousand processes: each would compile our modules anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(BROWSER_TOOLS)/installed check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 

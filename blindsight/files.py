@@ -59,7 +59,7 @@ def require_replaceable(out: Path, *, sources: Iterable[Path | None] = ()) -> No
         text = os.strerror(errno.EISDIR) if kind == errno.EISDIR else "it is not a regular file"
         raise OSError(kind, text, str(out))
     if out.exists() and any(source is not None and source.exists() and out.samefile(source) for source in sources):
-        raise OSError(errno.EINVAL, "it is read, too", str(out))
+        raise OSError(errno.EINVAL, "it is read, too; give another file", str(out))
     with tempfile.TemporaryFile(dir=out.resolve().parent):
         pass
 

@@ -27,7 +27,7 @@ def test_what_has_more_is_refused(tmp_path: Path) -> None:
 def test_a_device_a_pipe_or_a_folder_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (Path("/dev/zero"), tmp_path / "pipe", tmp_path):
-        with pytest.raises(OSError, match=r"no regular file|directory"):
+        with pytest.raises(OSError, match=r"not a regular file|directory"):
             files.read(path, 5)
 
 
@@ -62,7 +62,7 @@ def test_nothing_but_a_file_is_replaced(tmp_path: Path, kind: str) -> None:
         case _:
             out.mkdir()
     before = out.lstat()
-    with pytest.raises(OSError, match=r"no regular file|directory"), files.replacing(out) as draft:
+    with pytest.raises(OSError, match=r"not a regular file|directory"), files.replacing(out) as draft:
         draft.write(b"new")
     assert out.lstat().st_ino == before.st_ino
     assert not target.exists() or target.read_bytes() == b"target"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -243,6 +244,8 @@ def test_another_hosts_idea_of_the_owner_is_not_enough(
 ) -> None:
     """A token that the account's owner key has not signed is no login, though the host delivers it."""
     device = start(processes, ada, tmp_path / "device")
+    # It asks every second: before the token is replaced, it would be given the true one.
+    device.process.send_signal(signal.SIGSTOP)
     assert decide(client, ada, device.code).status_code == 200
     forged = tokens.mint(Ed25519PrivateKey.generate(), "ada", "account", lifetime=timedelta(days=1))
     database = cape_host.stack.folder / "cape.sqlite"
@@ -253,5 +256,6 @@ def test_another_hosts_idea_of_the_owner_is_not_enough(
         forged,
         device.code,
     )
+    device.process.send_signal(signal.SIGCONT)
     status, told = device.finish("y\n")
     assert (status, (device.folder / "auth").exists()) == (1, False), told

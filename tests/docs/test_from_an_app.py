@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 
+from blindsight.problems import CATALOGUE
 from tests.support import images, node
 from tests.support.apps import PAGE, blocks, program
 from tests.support.models import label_of
@@ -125,6 +126,20 @@ def test_every_program_is_run_or_marked() -> None:
     for section in PAGE.split("\n## ")[1:]:
         assert ("*Not run*" in section) is ("```swift" in section), first_line(section)
     assert [len(blocks(heading, language)) for heading, language in LENGTHS] == list(LENGTHS.values())
+
+
+def test_its_table_of_retries_is_the_catalogues() -> None:
+    table = dict(re.findall(r"^\| ([^|]+) \| (.*`.*) \|[^|]+\|$", PAGE.partition("## Retries")[2], re.MULTILINE))
+    del table["status"]  # Its head.
+    retried = table.pop("408, 503, 504")
+    codes = set(re.findall(r"`(\w+)`", retried))
+    assert codes == {code for code, kind in CATALOGUE.items() if kind.retry}
+    assert {CATALOGUE[code].status for code in codes} == {408, 503, 504}
+    for status, row in table.items():
+        for code in re.findall(r"`(\w+)`", row):
+            kind = CATALOGUE[code]
+            assert not kind.retry
+            assert status in {str(kind.status), f"other {kind.status // 100}xx"}
 
 
 LENGTHS = {

@@ -17,6 +17,9 @@ FOREIGN = (
     "clients/js/package-lock.json",
     "fuzz/findings/",
 )
+RIDDLES = re.compile(
+    r"the way of one photo|nobody's debugger|before the sun burns out|the enclave's side of it all", re.IGNORECASE
+)
 ABOUT = {"tests/docs/test_words.py"}
 MANNERED = {
     "write: is not a": r"(?<!there )\bis no (?!longer\b|more\b)\w+",
@@ -42,7 +45,7 @@ WITH_USERS = "tests/"
 
 
 def _vague(text: str, name: str = "") -> list[str]:
-    words = [match[0].lower() for match in VAGUE.finditer(text)]
+    words = [match[0].lower() for pattern in (VAGUE, RIDDLES) for match in pattern.finditer(text)]
     return [word for word in words if not (word == "nobody" and name.startswith(WITH_USERS))]
 
 
@@ -86,3 +89,4 @@ def test_a_mannered_phrase_is_found() -> None:
 
 def test_such_a_word_is_found() -> None:
     assert _vague("Whoever calls it, nobody answers.") == ["whoever", "nobody"]
+    assert _vague("The way of one photo.") == ["the way of one photo"]

@@ -56,7 +56,7 @@ def test_the_trick_is_refused_on_the_page(
         expect(page.locator("#verdict")).to_contain_text("Verified")
         for _ in range(2 if trick.name in NEED_A_SECOND else 1):
             page.locator("#file").set_input_files(photo)
-            expect(page.locator("#status")).to_have_text("No answer.")
+            expect(page.locator("#status")).to_have_text("No answer.", timeout=30_000)
     expect(refused).to_have_attribute("data-refusal-code", str(trick.code_on_page))
     expect(refused).to_be_visible()
     page.locator("#file").set_input_files(photo)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support import images
-from tests.support.models import label_of, normalised
+from tests.support.models import colour_of, label_of, normalised
 
 if TYPE_CHECKING:
     from httpx2 import Response
@@ -91,6 +93,14 @@ def test_tensor_form(tiny_stack: Stack) -> None:
     assert answer["image"] is None
     assert answer["predictions"][0]["class_id"] == CLASS
     assert answer["timings_ms"]["decode"] < answer["timings_ms"]["enclave"]
+
+
+def test_transparency_is_dropped_as_the_page_on_settings_says(tiny_stack: Stack) -> None:
+    page = " ".join((Path(__file__).resolve().parents[2] / "docs" / "settings.md").read_text("utf-8").split())
+    assert "ignores transparency: it uses the colour beneath a pixel's alpha channel." in page
+    clear = Image.new("RGBA", (40, 30), (*colour_of(31), 0))
+    answer = tiny_stack.client.post("/classify", files={"file": images.encode(clear, "PNG")}).json()
+    assert answer["predictions"][0]["class_id"] == 31
 
 
 @pytest.mark.parametrize("top_k", [1, 5, 7, 1000])

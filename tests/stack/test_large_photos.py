@@ -21,6 +21,12 @@ STATED = 1200 * MIB
 """docs/photos.md: of one worker, for one photo at the limit."""
 
 
+def test_the_page_states_the_bound_that_is_measured() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "photos.md").read_text("utf-8")
+    assert f"needs up to {STATED / (1 << 30):.1f} GiB" in page
+    assert f"{SIDE} × {SIDE}" in page
+
+
 def grown(stack: Stack) -> int:
     """The most memory, in bytes, that one of the workers has had beside what it has at rest."""
     found = []

@@ -67,7 +67,8 @@ test("a caller ends its call, and gets its own reason", { timeout: 10_000 }, asy
 test("a time of the caller's that runs out is one like the client's own", async () => {
   const gateway = new Gateway();
   const keepAlive = setTimeout(() => undefined, 60_000);
-  const client = gateway.client({ fetch: waiting });
+  // The request for evidence goes on for others, until the client's own time is over.
+  const client = gateway.client({ fetch: waiting, timeout: 2_000 });
   const error = await refused(() => client.verify({ signal: AbortSignal.timeout(20) }), "timed_out");
   assert.ok(error instanceof TransportError && error.retryable);
   await refused(() => client.classify(IMAGE, { signal: AbortSignal.timeout(20) }), "timed_out");

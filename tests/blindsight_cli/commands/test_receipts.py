@@ -172,7 +172,8 @@ def test_a_document_does_not_replace_the_policy_that_it_was_checked_under(tiny_s
     policy = tmp_path / "policy.json"
     policy.write_bytes(tiny_stack.policy_file.read_bytes())
     done = blindsight(tmp_path, "attest", tiny_stack.gateway.url, "--policy", policy, "--save", policy)
-    assert (done.returncode, done.stderr.splitlines()[0]) == (1, f"error: {policy} cannot be written: it is read, too")
+    said = f"error: {policy} cannot be written: it is read, too; give another file"
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, said)
     assert policy.read_bytes() == tiny_stack.policy_file.read_bytes()
 
 
