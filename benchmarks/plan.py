@@ -1,0 +1,76 @@
+"""What a run measures, how often and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PARTS: Final = ("throughput", "sealing", "sizes", "storm", "memory", "noop", "start")
+"""In the order in which they run: those that share the services first."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Rounds and seconds of each part's turns. Each turn has a warm-up before, of which nothing is counted."""
+
+    rounds: int = 5
+    seconds: float = 2.5
+    warm_up: float = 0.7
+    callers: tuple[int, ...] = (1, 4, 16)
+    sealing_seconds: float = 8.0
+    """Of a round, in which one caller asks by turns in each lane."""
+    size_rounds: int = 3
+    size_seconds: float = 1.5
+    storm_rounds: int = 3
+    storm_seconds: float = 4.0
+    storm_warm_up: float = 3.0
+    """Until crowds have found their rhythm: those who wait do so for whole seconds."""
+    storm_callers: tuple[int, ...] = (1, 4, 16, 64, 256)
+    memory_requests: int = 5000
+    memory_seconds: float = 8.0
+    """Between two looks at memory."""
+    noop_rounds: int = 3
+    noop_seconds: float = 2.0
+    starts: int = 5
+
+
+FULL: Final = Lengths()
+QUICK: Final = Lengths(
+    rounds=2,
+    seconds=1.5,
+    warm_up=0.5,
+    callers=(1, 4),
+    sealing_seconds=4.0,
+    size_rounds=1,
+    size_seconds=1.0,
+    storm_rounds=1,
+    storm_seconds=3.0,
+    storm_warm_up=2.0,
+    storm_callers=(4, 256),
+    memory_requests=200,
+    memory_seconds=2.0,
+    noop_rounds=2,
+    noop_seconds=1.0,
+    starts=1,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run. `models` are directories by the name of their precision; peers serve the first, FastAPI each."""
+
+    models: dict[str, Path]
+    photo: Path
+    peers: tuple[str, ...]
+    tuned: bool
+    """Whether each peer takes further turns with a worker for each processor and one thread in each."""
+    parts: tuple[str, ...] = PARTS
+    lengths: Lengths = field(default_factory=Lengths)
+
+    @property
+    def baseline(self) -> str:
+        """The precision with which the peers run."""
+        return next(iter(self.models))
