@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -38,9 +40,12 @@ def main() -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if options.command == "run":
-            results = measure(_plan(options, out), out, say=_say)
-            results["command"] = "python -m benchmarks " + " ".join(sys.argv[1:])
-            (out / _LATEST).write_text(docs.dumped(results))
+            command = {"command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])}
+
+            def keep(found: dict[str, Any]) -> None:
+                (out / _LATEST).write_text(docs.dumped(found | command))
+
+            results = measure(_plan(options, out), out, _say, keep) | command
         else:
             results = json.loads((ROOT / docs.RESULTS if options.committed else out / _LATEST).read_text())
         for part, names in _SHOWN.items():

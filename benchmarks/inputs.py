@@ -23,6 +23,8 @@ SIZES = (
 )
 """Name, width, height and JPEG quality: about 50 KB to a telephone's photo."""
 
+_FINE_FROM = 1500
+
 
 def default_model(folder: Path) -> Path:
     """ResNet50 with untrained weights, which cost the same as trained ones; built once into `folder`."""
@@ -43,8 +45,7 @@ def default_photo(folder: Path, assets: Path | None) -> Path:
 def photo(folder: Path, width: int, height: int, quality: int) -> Path:
     """A made JPEG in `folder`, always the same for one version of the encoder."""
     path = folder / f"photo-{width}x{height}.jpeg"
-    if not path.is_file():
-        made_photo(width, height).save(path, "JPEG", quality=quality)
+    made_photo(width, height).save(path, "JPEG", quality=quality)
     return path
 
 
@@ -52,7 +53,10 @@ def made_photo(width: int = 1200, height: int = 602) -> Image.Image:
     """A picture with a photo's mixture of large areas and detail, always the same."""
     noise = np.random.default_rng(0)
     picture = np.zeros((height, width, 3), dtype=np.float32)
-    for cells, weight in ((4, 110.0), (16, 70.0), (64, 30.0), (300, 26.0)):
+    layers = [(4, 110.0), (16, 70.0), (64, 30.0), (300, 26.0)]
+    if width > _FINE_FROM:  # A camera's, which was not reduced, has detail down to its pixels.
+        layers.append((width // 2, 26.0))
+    for cells, weight in layers:
         grid = noise.uniform(0, 255, (max(cells // 2, 2), cells, 3)).astype(np.uint8)
         picture += np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC)) * np.float32(
             weight / 255

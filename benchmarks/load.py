@@ -160,8 +160,11 @@ async def alternate(spec: dict[str, Any]) -> dict[str, Any]:
             asked.append((name, await opened.enter_async_context(make())))
         counting = time.perf_counter() + spec["warm_up"]
         end, number = counting + spec["seconds"], 0
-        while (begun := time.perf_counter()) < end:
-            counted = begun >= counting
+        last = end + _LAST_ANSWERS_SECONDS
+        while (now := time.perf_counter()) < end or (
+            now < last and len(min(latencies.values(), key=len)) < _LEAST_ANSWERS
+        ):
+            counted = now >= counting
             # Each lane in each place of the sequence equally often.
             first = number % len(asked)
             for name, caller in asked[first:] + asked[:first]:

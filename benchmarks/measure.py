@@ -15,7 +15,7 @@ from benchmarks.parts import memory, noop, sealing, sizes, start, storm, through
 from benchmarks.processes import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from benchmarks.plan import Plan
@@ -27,8 +27,10 @@ _SHARED = {"throughput", "sealing", "sizes", "storm", "memory"}
 """Parts that measure the same running services."""
 
 
-def measure(plan: Plan, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """What the plan's parts found. Raises `StackError` if ours does not start, or any fails in the middle of a run."""
+def measure(
+    plan: Plan, out: Path, say: Callable[[str], None], keep: Callable[[dict[str, Any]], None] = lambda _: None
+) -> dict[str, Any]:
+    """What the plan's parts found; `keep` is told of what there is after each. Raises `StackError` if ours fails."""
     work = out / "work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -49,14 +51,18 @@ def measure(plan: Plan, out: Path, say: Callable[[str], None]) -> dict[str, Any]
         if _SHARED & set(plan.parts):
             with contextlib.ExitStack() as services:
                 contenders = Starter(plan, ready, missing, generator, work, services, say).start()
-                results |= _measure_shared(plan, contenders, out, say)
+                for part, found in _shared(plan, contenders, missing, out, say):
+                    results[part] = found
+                    keep(results)
         if "noop" in plan.parts:
             model = plan.models[plan.baseline]
             results["noop"] = noop.measure(plan, model, generator, work / "noop", say)
+            keep(results)
     if "start" in plan.parts:
         served = [each for each in ready if each.peer.name not in missing]
-        results["start"] = start.measure(plan, served, work / "start", say)
+        results["start"] = start.measure(plan, served, missing, work / "start", say)
     results["minutes"] = round((datetime.now(UTC) - began).total_seconds() / 60, 1)
+    keep(results)
     return results
 
 
@@ -71,20 +77,22 @@ def without_latencies(results: dict[str, Any]) -> dict[str, Any]:
     return results | {"throughput": {"rows": results["throughput"]["rows"], "turns": turns}}
 
 
-def _measure_shared(plan: Plan, contenders: list[Contender], out: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _shared(
+    plan: Plan, contenders: list[Contender], missing: dict[str, str], out: Path, say: Callable[[str], None]
+) -> Iterator[tuple[str, Any]]:
+    """What each part found that measures the running services."""
     if "throughput" in plan.parts:
-        turns = throughput.measure(plan, contenders, say)
-        found["throughput"] = {"rows": figures.rows(turns, plain=PLAIN, ours=OURS), "turns": turns}
+        turns = throughput.measure(plan, contenders, missing, say)
+        yield "throughput", {"rows": figures.rows(turns, plain=PLAIN, ours=OURS), "turns": turns}
+    contenders = [each for each in contenders if each.name not in missing]
     if "sealing" in plan.parts:
-        found["sealing"] = sealing.measure(plan, contenders, say)
+        yield "sealing", sealing.measure(plan, contenders, say)
     if "sizes" in plan.parts:
-        found["sizes"] = sizes.measure(plan, contenders, say, out)
+        yield "sizes", sizes.measure(plan, contenders, missing, say, out)
     if "storm" in plan.parts:
-        found["storm"] = storm.measure(plan, contenders, say)
+        yield "storm", storm.measure(plan, contenders, missing, say)
     if "memory" in plan.parts:
-        found["memory"] = memory.measure(plan, contenders, say)
-    return found
+        yield "memory", memory.measure(plan, contenders, say)
 
 
 def _installed(plan: Plan, out: Path, say: Callable[[str], None]) -> tuple[list[Environment], dict[str, str]]:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.01
 
 
-def measure(plan: Plan, ready: list[Environment], work: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """`seconds` of each. What is built or cached at a first start is there already. Raises `StackError`."""
+def measure(
+    plan: Plan, ready: list[Environment], missing: dict[str, str], work: Path, say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """`seconds` of each, by what is built or cached at a first start. Raises `StackError` if ours does not answer."""
     work.mkdir()
     photo = plan.photo.read_bytes()
     found: dict[tuple[str, str], list[float]] = {}
@@ -36,7 +38,15 @@ def measure(plan: Plan, ready: list[Environment], work: Path, say: Callable[[str
         for environment in ready:
             serving = partial(_peer, environment=environment, model=plan.models[plan.baseline])
             log = work / f"{environment.peer.key}.log"
-            seconds = first_answer(serving, photo, log, environments.settings(work))
+            name = f"{environment.peer.name}, start"
+            if name in missing:
+                continue
+            try:
+                seconds = first_answer(serving, photo, log, environments.settings(work))
+            except StackError as error:
+                missing[name] = str(error)
+                say(f"missing: {name} {error}")
+                continue
             _note(found, (environment.peer.name, plan.baseline), seconds, number, say)
     return [
         {"contender": contender, "precision": precision, "seconds": figures.spread(values)}

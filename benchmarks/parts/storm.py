@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import figures, processes
 from benchmarks.environments import PEERS
 from benchmarks.load import IGNORE, WAIT
+from benchmarks.parts import attempt
 from benchmarks.parts.throughput import described
 from benchmarks.processes import StackError
 from gateway.settings import Settings
@@ -39,7 +40,9 @@ def kinds(counts: tuple[int, ...]) -> list[Kind]:
     return [*wait, *ignore, *anew, (f"{_FEW} wait, the others ask again at once", most + _FEW, beside)]
 
 
-def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None]) -> dict[str, Any]:
+def measure(
+    plan: Plan, contenders: list[Contender], missing: dict[str, str], say: Callable[[str], None]
+) -> dict[str, Any]:
     """`places` of the gateway, and `rows`. Raises `StackError`."""
     lengths = plan.lengths
     ours = next(each for each in contenders if each.kind == figures.OURS)
@@ -50,7 +53,12 @@ def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None])
     turns: list[dict[str, Any]] = []
     for number in range(lengths.storm_rounds):
         for contender, (behaviour, callers, crowds) in order if number % 2 == 0 else reversed(order):
-            record = contender.turn(plan.photo, lengths.storm_warm_up, lengths.storm_seconds, crowds=crowds)
+            record = attempt.take(
+                contender, missing, say, plan.photo, part="overload",
+                warm_up=lengths.storm_warm_up, seconds=lengths.storm_seconds, crowds=crowds,
+            )  # fmt: skip
+            if record is None:
+                continue
             turns.append(described(contender, number, 0, callers) | {"behaviour": behaviour} | record)
             say(
                 f"round {number + 1}/{lengths.storm_rounds}  {contender.name:14} {callers:3} callers"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import figures
+from benchmarks.parts import attempt
 from benchmarks.processes import StackError
 
 if TYPE_CHECKING:
@@ -17,8 +18,13 @@ _SCORE_TOLERANCE = 1e-4
 """Between contenders, whose sessions may use other kernels."""
 
 
-def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """The turns. Raises `StackError` if one fails, or answers otherwise than the others of its precision."""
+def measure(
+    plan: Plan, contenders: list[Contender], missing: dict[str, str], say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """The turns. A peer that fails joins those that are `missing`, and its turns do not count.
+
+    Raises `StackError` if ours or the bare loop fails, or one answers otherwise than the others of its precision.
+    """
     lengths = plan.lengths
     order = [
         (callers, contender)
@@ -31,12 +37,17 @@ def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None])
         # Every other round backwards, so that a drift of the machine favours none.
         for beside, contender in order if number % 2 == 0 else reversed(order):
             callers = 1 if contender.kind == figures.BARE else beside
-            record = contender.turn(plan.photo, lengths.warm_up, lengths.seconds, callers=callers)
+            record = attempt.take(
+                contender, missing, say, plan.photo, warm_up=lengths.warm_up, seconds=lengths.seconds, callers=callers
+            )
+            if record is None:
+                continue
             turns.append(described(contender, number, beside, callers) | record)
             say(
                 f"round {number + 1}/{lengths.rounds}  {contender.precision:6} {contender.name:36}"
                 f" {callers:3} callers {figures.throughput(record):7.2f} images/s"
             )
+    turns = [turn for turn in turns if turn["contender"] not in missing]
     check_agreement(turns)
     for turn in turns:
         del turn["predictions"]

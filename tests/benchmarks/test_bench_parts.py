@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from benchmarks.figures import OURS, PEER
 from benchmarks.inputs import SIZES, made_photo
 from benchmarks.parts import memory, noop, sealing, storm, throughput
+from benchmarks.plan import Lengths, Plan
 from benchmarks.processes import StackError
 from tests.benchmarks.turns import turn
 
@@ -88,3 +91,41 @@ def test_the_made_photos_are_always_the_same() -> None:
     assert made_photo().size == (1200, 602)
     assert made_photo(60, 30).tobytes() == made_photo(60, 30).tobytes()
     assert [width * height // 10**6 for _, width, height, _ in SIZES] == [0, 0, 3, 7, 12]
+
+
+@dataclass
+class Contender:
+    """One whose turns fail from the second on, if it `fails`."""
+
+    name: str
+    kind: str
+    fails: bool = False
+    precision: str = "float"
+    most_callers: int = 99
+    turns: int = 0
+
+    def turn(self, *_: Any, callers: int, **__: Any) -> dict[str, Any]:
+        self.turns += 1
+        if self.fails and self.turns > 1:
+            raise StackError("status 500")
+        return turn(self.name, self.kind, 0, 8) | {"predictions": [{"label": "dog", "score": 1.0}]}
+
+
+def run(*contenders: Contender) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    missing: dict[str, str] = {}
+    plan = Plan({"float": Path()}, Path(), (), tuned=False, lengths=Lengths(rounds=3, callers=(1,)))
+    return throughput.measure(plan, list(contenders), missing, lambda _: None), missing  # type: ignore[arg-type]
+
+
+def test_a_peer_that_fails_in_the_middle_is_told_as_missing_and_does_not_count() -> None:
+    failing = Contender("LitServe", PEER, fails=True)
+    turns, missing = run(Contender("ours", OURS), failing, Contender("BentoML", PEER))
+    assert [made["contender"] for made in turns].count("BentoML") == 3
+    assert "LitServe" not in {made["contender"] for made in turns}
+    assert missing == {"LitServe": "failed: status 500"}
+    assert failing.turns == 2, "it is not asked again"
+
+
+def test_ours_that_fails_ends_the_run() -> None:
+    with pytest.raises(StackError, match="500"):
+        run(Contender("ours", OURS, fails=True), Contender("BentoML", PEER))
