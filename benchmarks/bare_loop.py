@@ -30,7 +30,7 @@ def turn(classifier: Classifier, tensor: Any, warm_up: float, seconds: float) ->
     print("end", flush=True)
     crowd = {"callers": 1, "answers": len(latencies), "refused": 0, "other": 0, "latencies_ms": latencies,
              "stages_ms": {}, "predictions": classifier.predictions(output)}  # fmt: skip
-    return {"seconds": elapsed, "generator_cpu_seconds": None, "crowds": [crowd]}
+    return {"seconds": elapsed, "span_seconds": elapsed, "generator_cpu_seconds": None, "crowds": [crowd]}
 
 
 def main() -> None:

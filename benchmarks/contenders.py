@@ -74,11 +74,12 @@ class Starter:
         yield Contender(OURS, figures.OURS, precision, self.generator, service)
         yield Contender(SEALED, figures.OURS, precision, self.generator, service, "sealed")
         if cape:
-            yield Contender(CAPE, figures.OURS, precision, self.generator, service, "cape", _CAPE_CALLERS)
+            yield Contender(CAPE, figures.OURS, precision, self.generator, service, "cape", (1, _CAPE_CALLERS))
 
     def _peers(self, precision: str, model: Path) -> Iterator[Contender]:
         """At other precisions than the baseline, FastAPI alone."""
         whole = self._whole and precision == self.plan.baseline
+        most = max(self.plan.lengths.callers)
         processors = os.cpu_count() or 1
         for environment in self.environments:
             peer = environment.peer
@@ -97,4 +98,5 @@ class Starter:
                     self.say(f"missing: {error}")
                     continue
                 freeze(service.everyone())
-                yield Contender(name, figures.PEER, precision, self.generator, service)
+                least = 1 if workers == 1 else 2  # One caller keeps one worker busy, and so one processor.
+                yield Contender(name, figures.PEER, precision, self.generator, service, callers=(least, most))

@@ -49,7 +49,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 def throughput(turn: Turn) -> float:
     """Images answered a second."""
-    return float(turn["answers"]) / float(turn["seconds"])
+    return float(turn["answers"]) / float(turn["span_seconds"])
 
 
 def ratios(turns: Iterable[Turn], reference: Iterable[Turn]) -> list[float]:

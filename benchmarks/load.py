@@ -104,7 +104,20 @@ async def turn(spec: dict[str, Any]) -> dict[str, Any]:
     results = [crowd.result(began, ended) for crowd in crowds]
     if not sum(result["answers"] for result in results):
         raise WrongAnswer("no answer came within the counted time")
-    return {"seconds": ended - began, "generator_cpu_seconds": cpu, "crowds": results}
+    ends = [end for crowd in crowds for _, end, status, _ in crowd.answers if status == 200 and end <= ended]
+    strict = all(crowd.refusals == ERROR for crowd in crowds)
+    span = span_seconds(ends, began, ended) if strict else ended - began
+    return {"seconds": ended - began, "span_seconds": span, "generator_cpu_seconds": cpu, "crowds": results}
+
+
+def span_seconds(ends: list[float], began: float, ended: float) -> float:
+    """How long the answers took that ended from `began` to `ended`: from the last one before to the last of them.
+
+    An answer that is almost done when the time is over counts neither more nor less than its share. Where there was
+    none before, it is the whole time.
+    """
+    before = [end for end in ends if end < began]
+    return max(ends) - max(before) if before and max(ends) > began else ended - began
 
 
 async def _at_work(callers: list[tuple[Crowd, Asks]], warm_up: float, seconds: float) -> tuple[float, float, float]:

@@ -17,24 +17,25 @@ class Lengths:
     """Rounds and seconds of each part's turns. Each turn has a warm-up before, of which nothing is counted."""
 
     rounds: int = 5
-    seconds: float = 2.5
-    warm_up: float = 0.7
+    seconds: float = 2.0
+    warm_up: float = 0.6
     callers: tuple[int, ...] = (1, 4, 16)
-    sealing_seconds: float = 8.0
+    sealing_seconds: float = 6.0
     """Of a round, in which one caller asks by turns in each lane."""
-    size_rounds: int = 3
+    size_rounds: int = 2
     size_seconds: float = 1.5
-    storm_rounds: int = 3
-    storm_seconds: float = 4.0
-    storm_warm_up: float = 3.0
+    storm_rounds: int = 5
+    storm_seconds: float = 3.0
+    storm_warm_up: float = 2.0
     """Until crowds have found their rhythm: those who wait do so for whole seconds."""
-    storm_callers: tuple[int, ...] = (1, 4, 16, 64, 256)
+    storm_callers: tuple[int, ...] = (1, 4, 64, 256)
     memory_requests: int = 5000
     memory_seconds: float = 8.0
     """Between two looks at memory."""
-    noop_rounds: int = 3
-    noop_seconds: float = 2.0
+    noop_rounds: int = 5
+    noop_seconds: float = 1.5
     starts: int = 5
+    peer_starts: int = 2
 
 
 FULL: Final = Lengths()
@@ -55,6 +56,7 @@ QUICK: Final = Lengths(
     noop_rounds=2,
     noop_seconds=1.0,
     starts=1,
+    peer_starts=1,
 )
 
 

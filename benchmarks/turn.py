@@ -21,8 +21,9 @@ _STAGE_SAMPLE = re.compile(r'inference_stage_duration_seconds_(sum|count)\{stage
 _GATEWAYS_STAGES = ("seal", "open")
 
 Record = dict[str, Any]
-"""What a turn gave. `answers`, `refused` and `other` in `seconds`; `latencies_ms` of the good answers; `cpu_ms`, by
-process, and `generator_cpu_ms` of one answer; `stages_ms`; `others_share` of the machine, 0..1; `memory` in bytes."""
+"""What a turn gave. `answers`, `refused` and `other` in `seconds`, for which the answers took `span_seconds`;
+`latencies_ms` of the good answers; `cpu_ms`, by process, and `generator_cpu_ms` of one answer; `stages_ms`;
+`others_share` of the machine, 0..1; `memory` in bytes."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Contender:
     instrument: Instrument
     service: Service | None = None
     lane: str = "form"
-    most_callers: int = 1 << 30
-    """More of them are not asked of it."""
+    callers: tuple[int, int] = (1, 1 << 30)
+    """The least and the most that take turns at once."""
     more: dict[str, Any] = field(default_factory=dict)
     """Of what the load generator must know of its lane."""
 
@@ -93,6 +94,7 @@ def record(result: Record, used: usage.Usage, stages_ms: dict[str, float]) -> Re
     total = used["machine_cpu_seconds"]
     return {
         "seconds": result["seconds"],
+        "span_seconds": result["span_seconds"],
         "answers": answers,
         "refused": sum(crowd["refused"] for crowd in crowds),
         "other": sum(crowd["other"] for crowd in crowds),

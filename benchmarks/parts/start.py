@@ -35,7 +35,7 @@ def measure(
         for precision, model in plan.models.items():
             up = partial(_up, model=model, state=work / f"state-{precision}")
             _note(found, ("blindsight up", precision), first_answer(up, photo, work / "up.log"), number, say)
-        for environment in ready:
+        for environment in ready if number < plan.lengths.peer_starts else ():
             serving = partial(_peer, environment=environment, model=plan.models[plan.baseline])
             log = work / f"{environment.peer.key}.log"
             name = f"{environment.peer.name}, start"

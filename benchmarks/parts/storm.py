@@ -34,7 +34,7 @@ def kinds(counts: tuple[int, ...]) -> list[Kind]:
     """The turns of a round."""
     most = counts[-1]
     wait = [("wait", count, [{"callers": count, "refusals": WAIT}]) for count in counts]
-    ignore = [("ask again at once", count, [{"callers": count, "refusals": IGNORE}]) for count in counts[-2:]]
+    ignore = [("ask again at once", count, [{"callers": count, "refusals": IGNORE}]) for count in counts[-1:]]
     anew = [("ask again at once, on a new connection", most, [{"callers": most, "refusals": IGNORE, "close": True}])]
     beside = [{"callers": _FEW, "refusals": WAIT}, {"callers": most, "refusals": IGNORE}]
     return [*wait, *ignore, *anew, (f"{_FEW} wait, the others ask again at once", most + _FEW, beside)]

@@ -30,7 +30,7 @@ def measure(
         (callers, contender)
         for callers in lengths.callers
         for contender in contenders
-        if callers <= contender.most_callers
+        if contender.callers[0] <= callers <= contender.callers[1]
     ]
     turns: list[dict[str, Any]] = []
     for number in range(lengths.rounds):

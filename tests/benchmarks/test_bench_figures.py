@@ -153,7 +153,9 @@ def test_processor_time_is_per_answer_and_workers_count_together() -> None:
         "machine_cpu_seconds": 8.0,
         "machine_share": 0.8,
     }
-    found = turn.record({"crowds": [crowd], "seconds": 5.0, "generator_cpu_seconds": 0.9}, used, {"seal": 0.4})
+    found = turn.record(
+        {"crowds": [crowd], "seconds": 5.0, "span_seconds": 4.9, "generator_cpu_seconds": 0.9}, used, {"seal": 0.4}
+    )
     assert found["cpu_ms"] == pytest.approx({"gateway": 2.0, "workers": 100.0})
     assert found["generator_cpu_ms"] == pytest.approx(18.0)
     assert found["others_share"] == pytest.approx(0.2)

@@ -124,6 +124,16 @@ def test_those_who_wait_ask_again_after_retry_after_and_those_who_do_not_at_once
     assert impolite["other"] == polite["other"] == 0
 
 
+def test_throughput_does_not_depend_on_where_the_counted_time_begins_and_ends() -> None:
+    """Pairs of answers every 0.2 s: ten a second, whichever second is counted."""
+    ends = [0.2 * number for number in range(1, 40) for _ in range(2)]
+    for began in (1.01, 1.1, 1.19):
+        counted = [end for end in ends if began <= end <= began + 1.3]
+        span = load.span_seconds([end for end in ends if end <= began + 1.3], began, began + 1.3)
+        assert len(counted) / span == pytest.approx(10.0)
+    assert load.span_seconds([1.5], 1.0, 2.0) == 1.0, "none came before"
+
+
 def test_the_counted_time_goes_on_until_there_are_answers(server: Server, photo: Path) -> None:
     result = turn(server, photo, {"callers": 1}, seconds=0.0, warm_up=0.0)
     assert result["crowds"][0]["answers"] >= 3

@@ -101,7 +101,7 @@ class Contender:
     kind: str
     fails: bool = False
     precision: str = "float"
-    most_callers: int = 99
+    callers: tuple[int, int] = (1, 99)
     turns: int = 0
 
     def turn(self, *_: Any, callers: int, **__: Any) -> dict[str, Any]:
