@@ -23,6 +23,8 @@ Results = dict[str, Any]
 QUIET_SHARE = 0.1
 """Share of the machine that something else may take before a run's figures are marked."""
 
+_NOT_QUIET = "**Not a quiet machine: these figures show that the harness works, and nothing else.**"
+
 _LINE_DEPTH = 2
 
 
@@ -86,7 +88,8 @@ def summary(results: Results) -> str:
             table.append([row["precision"], str(row["callers"]), who, rate, *compared])
     machine = results["machine"]
     where = f"{machine['processors']} cores, {machine['processor']}, {results['date'][:10]}"
-    return f"{markdown(table)}\n\n{_named(results)} {where}; {_best(results)}."
+    mark = f" {_NOT_QUIET}" if _others(results) > QUIET_SHARE else ""
+    return f"{markdown(table)}\n\n{_named(results)} {where}; {_best(results)}.{mark}"
 
 
 def full(results: Results) -> str:
@@ -164,11 +167,14 @@ def _description(results: Results) -> str:
         ),
     ]
     if "throughput" in results:
-        others = max(row["others_share"] for row in results["throughput"]["rows"])
-        lines.append(f"- what else ran on the machine took at most {others:.0%} of it during any turn")
-        if others > QUIET_SHARE:
-            lines.append("- **not a quiet machine: these figures show that the harness works, and nothing else**")
+        lines.append(f"- what else ran on the machine took at most {_others(results):.0%} of it during any turn")
+        if _others(results) > QUIET_SHARE:
+            lines.append(f"- {_NOT_QUIET}")
     return "\n".join(lines)
+
+
+def _others(results: Results) -> float:
+    return max(float(row["others_share"]) for row in results["throughput"]["rows"])
 
 
 def _model(model: dict[str, Any]) -> str:

@@ -89,10 +89,10 @@ def _shared(
         yield "sealing", sealing.measure(plan, contenders, say)
     if "sizes" in plan.parts:
         yield "sizes", sizes.measure(plan, contenders, missing, say, out)
-    if "storm" in plan.parts:
-        yield "storm", storm.measure(plan, contenders, missing, say)
     if "memory" in plan.parts:
         yield "memory", memory.measure(plan, contenders, say)
+    if "storm" in plan.parts:
+        yield "storm", storm.measure(plan, contenders, missing, say)
 
 
 def _installed(plan: Plan, out: Path, say: Callable[[str], None]) -> tuple[list[Environment], dict[str, str]]:

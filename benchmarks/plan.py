@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
-PARTS: Final = ("throughput", "sealing", "sizes", "storm", "memory", "noop", "start")
-"""In the order in which they run: those that share the services first."""
+PARTS: Final = ("throughput", "sealing", "sizes", "memory", "storm", "noop", "start")
+"""In the order in which they run: those that share the services first, and memory before a storm has grown it."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ QUICK: Final = Lengths(
     callers=(1, 4),
     sealing_seconds=4.0,
     size_rounds=1,
-    size_seconds=1.0,
+    size_seconds=0.7,
     storm_rounds=1,
-    storm_seconds=3.0,
-    storm_warm_up=2.0,
+    storm_seconds=2.0,
+    storm_warm_up=1.5,
     storm_callers=(4, 256),
-    memory_requests=200,
+    memory_requests=100,
     memory_seconds=2.0,
-    noop_rounds=2,
+    noop_rounds=1,
     noop_seconds=1.0,
     starts=1,
     peer_starts=1,
