@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Service", "StackError", "blindsight", "bundled", "with_cape"]
 
 OURS = "blindsight"
+
+_SETTLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,10 @@ class Service:
         """Running and ready while the block lasts, frozen after it. Raises `StackError`."""
         processes.resume(self.everyone())
         assert self.log is not None
-        processes.wait_ready(self.port, self.ready_path, self.roots[0], self.log)
+        for _ in range(2):
+            processes.wait_ready(self.port, self.ready_path, self.roots[0], self.log)
+            # What ran out while it was frozen, such as our gateway's look at the enclave, is noticed only now.
+            time.sleep(_SETTLE_SECONDS)
         try:
             yield
         finally:

@@ -28,13 +28,18 @@ def take(
 ) -> dict[str, Any] | None:
     """A turn's record; None of a peer that fails, or did before: it joins those that are `missing`, with the reason.
 
-    `part` is the only one that it then is missing in. Raises `StackError` if ours or the bare loop fails.
+    `part` is the only one that it then is missing in. Each has a second try, which is said. Raises `StackError` if ours
+    or the bare loop fails twice.
     """
     name = f"{contender.name}, {part}" if part else contender.name
     if name in missing:
         return None
     try:
         return contender.turn(photo, warm_up, seconds, callers=callers, crowds=crowds)
+    except StackError as error:
+        say(f"once more: {name}: {error}")
+    try:
+        return contender.turn(photo, warm_up, seconds, callers=callers, crowds=crowds) | {"retried": True}
     except StackError as error:
         if contender.kind != figures.PEER:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import figures
+from benchmarks.parts import attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,10 @@ def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None])
     samples: list[tuple[int, dict[str, Any]]] = []
     done = 0
     while done < plan.lengths.memory_requests:
-        record = ours.turn(plan.photo, 0.0, plan.lengths.memory_seconds, callers=_CALLERS)
+        record = attempt.take(
+            ours, {}, say, plan.photo, warm_up=0.0, seconds=plan.lengths.memory_seconds, callers=_CALLERS
+        )
+        assert record is not None
         done += record["answers"]
         samples.append((done, record["memory"]))
         say(f"memory: {done} of {plan.lengths.memory_requests} requests")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import figures, inputs, stack
+from benchmarks.parts import attempt
 from benchmarks.parts.throughput import described
 from benchmarks.processes import ROOT
 from benchmarks.turn import Contender
@@ -42,7 +43,10 @@ def measure(
         for number in range(lengths.noop_rounds):
             for index, (contender, size) in enumerate(contenders):
                 body = inputs.made_bytes(work, size)
-                record = contender.turn(body, lengths.warm_up, lengths.noop_seconds, callers=_CALLERS)
+                record = attempt.take(
+                    contender, {}, say, body, warm_up=lengths.warm_up, seconds=lengths.noop_seconds, callers=_CALLERS
+                )
+                assert record is not None
                 turns[index].append(described(contender, number, _CALLERS, _CALLERS) | record)
                 say(f"no-op  {contender.lane:6} {size:6} bytes {figures.throughput(record):8.1f} requests/s")
     return [row(lane, size, turns[index]) for index, (lane, size) in enumerate(_BODIES)]

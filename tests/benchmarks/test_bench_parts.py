@@ -95,18 +95,19 @@ def test_the_made_photos_are_always_the_same() -> None:
 
 @dataclass
 class Contender:
-    """One whose turns fail from the second on, if it `fails`."""
+    """One whose turns fail from the second on, if it `fails`, to the one `until`."""
 
     name: str
     kind: str
     fails: bool = False
+    until: int = 99
     precision: str = "float"
     callers: tuple[int, int] = (1, 99)
     turns: int = 0
 
     def turn(self, *_: Any, callers: int, **__: Any) -> dict[str, Any]:
         self.turns += 1
-        if self.fails and self.turns > 1:
+        if self.fails and 1 < self.turns <= self.until:
             raise StackError("status 500")
         return turn(self.name, self.kind, 0, 8) | {"predictions": [{"label": "dog", "score": 1.0}]}
 
@@ -123,7 +124,13 @@ def test_a_peer_that_fails_in_the_middle_is_told_as_missing_and_does_not_count()
     assert [made["contender"] for made in turns].count("BentoML") == 3
     assert "LitServe" not in {made["contender"] for made in turns}
     assert missing == {"LitServe": "failed: status 500"}
-    assert failing.turns == 2, "it is not asked again"
+    assert failing.turns == 3, "it has a second try, and is not asked again"
+
+
+def test_a_turn_that_fails_once_is_taken_again_and_marked() -> None:
+    turns, missing = run(Contender("ours", OURS), Contender("LitServe", PEER, fails=True, until=2))
+    assert missing == {}
+    assert [made.get("retried", False) for made in turns if made["contender"] == "LitServe"] == [False, True, False]
 
 
 def test_ours_that_fails_ends_the_run() -> None:
