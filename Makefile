@@ -44,11 +44,14 @@ NPM = $(shell test -w "$$HOME" || echo 'npm_config_cache="$$PWD/.venv/npm"') npm
 UV ?= uv
 NPM_CI = $(NPM) ci --silent --no-audit --no-fund --ignore-scripts
 UNITS := enclave gateway model-build run dev fuzz
+# What `make bench-full` compares with, each in an environment of its own.
+PEERS := fastapi litserve bentoml ray
+PEER_PINS := benchmarks/peers/requirements
 RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick test-enclave lint types imports check bench conformance conformance-foreign mutants fuzz web screenshots lock clean FORCE
+.PHONY: help run test quick test-enclave lint types imports check bench bench-full conformance conformance-foreign mutants fuzz web screenshots lock clean FORCE
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -88,7 +91,11 @@ test-enclave: export BLINDSIGHT_ARTEFACTS ?= $(STATE)/test-enclave
 test-enclave: $(VENV)/installed-dev ## build an enclave image, boot it in QEMU, classify a photo there
 	$(BIN)/python -m pytest tests/boot tests/enclave_image
 
-bench: $(VENV)/installed-dev ## measure against a bare loop and a plain service; results in benchmarks/out
+# BENCH has further options: `python -m benchmarks run --help`.
+bench: $(VENV)/installed-dev ## measure against a bare loop and plain FastAPI in three minutes; results in benchmarks/out
+	$(BIN)/python -m benchmarks run --quick $(BENCH)
+
+bench-full: $(VENV)/installed-dev ## as bench, in half an hour, with LitServe, BentoML and Ray Serve; installs them, once
 	$(BIN)/python -m benchmarks run $(BENCH)
 
 fuzz: $(VENV)/installed-fuzz ## fuzz every parser, or TARGET=name, for SECONDS of processor time each (docs/fuzzing.md)
@@ -120,6 +127,11 @@ lock: ## resolve the dependency groups of pyproject.toml anew, with hashes; need
 		locked="$$($(RESOLVE) $$group)" || exit 1; \
 		{ head -1 requirements/$$unit.txt; echo "$$locked"; } > requirements/$$unit.new; \
 		mv requirements/$$unit.new requirements/$$unit.txt; \
+	done
+	for peer in $(PEERS); do \
+		locked="$$($(RESOLVE) --constraint requirements/enclave.txt $(PEER_PINS)/$$peer.in)" || exit 1; \
+		{ head -1 $(PEER_PINS)/$$peer.txt; echo "$$locked"; } > $(PEER_PINS)/$$peer.new; \
+		mv $(PEER_PINS)/$$peer.new $(PEER_PINS)/$$peer.txt; \
 	done
 
 clean: ## remove the environment and everything that was built

@@ -1,76 +1,139 @@
-"""`python -m benchmarks run`: measure, write the results as JSON and, with `--write-docs`, as table and plot."""
+"""`python -m benchmarks run`: measure, print, and keep the results as JSON and, with `--write-docs`, in the pages."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from benchmarks import docs, tables
+from benchmarks.environments import PEERS
 from benchmarks.inputs import default_model, default_photo
-from benchmarks.measure import Plan, measure
-from benchmarks.report import text_table, write_docs
-from benchmarks.stack import StackError
+from benchmarks.measure import measure
+from benchmarks.plan import FULL, PARTS, QUICK, Plan
+from benchmarks.processes import ROOT, StackError
 
-ROOT = Path(__file__).resolve().parent.parent
 ASSETS = os.environ.get("BLINDSIGHT_ASSETS")
+_LATEST = "latest.json"
+_SHOWN = {
+    "throughput": ("throughput", "processor_time", "stages"),
+    "sealing": ("sealing",),
+    "sizes": ("sizes",),
+    "storm": ("storm",),
+    "memory": ("memory",),
+    "noop": ("noop",),
+    "start": ("start",),
+}
 
 
 def main() -> int:
     """Run one command; one line on standard error says what went wrong."""
     options = _parser().parse_args()
+    out: Path = options.out.resolve()
     try:
-        out: Path = options.out.resolve()
         out.mkdir(parents=True, exist_ok=True)
         if options.command == "run":
-            plan = Plan(
-                model=(options.model_dir or default_model(out / "model")).resolve(),
-                photo=(options.photo or default_photo(out, Path(ASSETS) if ASSETS else None)).resolve(),
-                rounds=options.rounds,
-                seconds=options.seconds,
-                warm_up=options.warm_up,
-                callers=options.callers,
-            )
-            results = measure(plan, out / "work", say=lambda line: print(line, file=sys.stderr, flush=True))
-            results["command"] = "python -m benchmarks " + " ".join(sys.argv[1:])
-            (out / "latest.json").write_text(json.dumps(results, indent=1))
+            command = {"command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])}
+
+            def keep(found: dict[str, Any]) -> None:
+                (out / _LATEST).write_text(docs.dumped(found | command))
+
+            results = measure(_plan(options, out), out, _say, keep) | command
         else:
-            results = json.loads((out / "latest.json").read_text())
-        print(text_table(results))
+            results = json.loads((ROOT / docs.RESULTS if options.committed else out / _LATEST).read_text())
+        for part, names in _SHOWN.items():
+            for name in names if part in results else ():
+                print(f"\n{name.replace('_', ' ')}\n{tables.text(getattr(tables, name)(results))}")
         if options.write_docs:
-            write_docs(results, ROOT / "docs")
+            docs.write(results, ROOT)
     except (StackError, OSError, psutil.Error) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     return 0
 
 
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _plan(options: argparse.Namespace, out: Path) -> Plan:
+    lengths = QUICK if options.quick else FULL
+    told = {name: getattr(options, name) for name in ("rounds", "seconds", "warm_up", "callers")}
+    models = dict(options.model or [])
+    return Plan(
+        models={name: path.resolve() for name, path in models.items()} or {"float": default_model(out / "model")},
+        photo=(options.photo or default_photo(out, Path(ASSETS) if ASSETS else None)).resolve(),
+        peers=options.peers if options.peers is not None else (("fastapi",) if options.quick else tuple(PEERS)),
+        tuned=not options.quick and not options.only_default_peers,
+        parts=tuple(part for part in PARTS if part in (options.only or PARTS)),
+        lengths=replace(lengths, **{name: value for name, value in told.items() if value is not None}),
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="measure all contenders, interleaved")
+    run.add_argument("--quick", action="store_true", help="minutes instead of half an hour, and FastAPI as only peer")
     run.add_argument(
-        "--model-dir", type=Path, help="model directory (default: ResNet50 with untrained weights, seed 0)"
+        "--only", action="append", choices=PARTS, help="this part alone; may be given again (default: all)"
+    )
+    run.add_argument(
+        "--model",
+        action="append",
+        type=_model,
+        metavar="PRECISION=DIR",
+        help="model directory, the baseline first, as float=DIR; may be given again"
+        " (default: float, ResNet50 with untrained weights, seed 0)",
     )
     run.add_argument("--photo", type=Path, help="the photo (default: dog.jpeg of $BLINDSIGHT_ASSETS, or a made one)")
-    run.add_argument("--rounds", type=_count, default=5, help="default %(default)s")
-    run.add_argument("--seconds", type=float, default=5.0, help="of each turn, warm-up apart (default %(default)s)")
-    run.add_argument("--warm-up", type=float, default=1.5, help="seconds before each turn (default %(default)s)")
-    run.add_argument("--callers", type=_numbers, default=[1, 4, 16], help="concurrent callers (default 1,4,16)")
+    run.add_argument(
+        "--peers", type=_peers, metavar="LIST", help=f"with commas between (default: {','.join(PEERS)}); `none`"
+    )
+    run.add_argument(
+        "--only-default-peers",
+        action="store_true",
+        help="peers as they are by default alone, without a worker for each processor",
+    )
+    run.add_argument("--rounds", type=_count, help=f"of throughput and sealing (default {FULL.rounds})")
+    run.add_argument("--seconds", type=float, help=f"of a turn, warm-up apart (default {FULL.seconds:g})")
+    run.add_argument("--warm-up", type=float, help=f"seconds before each turn (default {FULL.warm_up:g})")
+    run.add_argument("--callers", type=_numbers, help="concurrent callers (default 1,4,16)")
     show = commands.add_parser("report", help="print, and with --write-docs write, the last results again")
+    show.add_argument("--committed", action="store_true", help=f"those of {docs.RESULTS}")
     for command in (run, show):
         command.add_argument(
-            "--out", type=Path, default=ROOT / "benchmarks" / "out", help="folder of results and caches"
+            "--out", type=Path, default=ROOT / "benchmarks" / "out", help="folder of results, environments and caches"
         )
-        command.add_argument("--write-docs", action="store_true", help="write docs/performance.md and its plot")
+        command.add_argument(
+            "--write-docs", action="store_true", help=f"write {docs.RESULTS}, README, docs/performance.md and its plots"
+        )
     return parser
 
 
-def _numbers(text: str) -> list[int]:
-    return [_count(item) for item in text.split(",")]
+def _model(text: str) -> tuple[str, Path]:
+    name, separator, path = text.partition("=")
+    if not (name and separator and (Path(path) / "model.json").is_file()):
+        raise argparse.ArgumentTypeError(f"{text} is not PRECISION=DIR with a model directory")
+    return name, Path(path)
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    names = () if text == "none" else tuple(text.split(","))
+    if unknown := set(names) - set(PEERS):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
+    return names
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(_count(item) for item in text.split(","))
 
 
 def _count(text: str) -> int:

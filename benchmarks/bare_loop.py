@@ -1,6 +1,7 @@
 """The bare loop: ONNX Runtime with its default options on a ready tensor, nothing else. A process of its own.
 
-`python -m benchmarks.bare_loop MODEL_DIR PHOTO WARM_UP SECONDS` prints one JSON object.
+`python -m benchmarks.bare_loop MODEL_DIR PHOTO` reads one turn's JSON object from each line of its input, as the load
+generator does, and answers like it.
 """
 
 from __future__ import annotations
@@ -9,46 +10,41 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import onnxruntime as ort
-import psutil
+from benchmarks.classifier import Classifier
 
-from benchmarks import usage
-from photo_classifier import answer, manifest
-from photo_classifier.decode import decode
-from photo_classifier.model import DISABLED_OPTIMIZERS
+if TYPE_CHECKING:
+    from photo_classifier.contract import Array
 
 
-def main(model: Path, photo: Path, warm_up: float, seconds: float) -> dict[str, object]:
-    """Run the model again and again for `seconds`; what a turn's generator prints, with the process's own usage."""
-    files = manifest.read(model)
-    tensor = files.preprocessing.tensor(decode(photo.read_bytes()))
-    session = ort.InferenceSession(
-        str(files.onnx), providers=["CPUExecutionProvider"], disabled_optimizers=DISABLED_OPTIMIZERS
-    )
-    feed = {files.manifest["input"]["name"]: tensor}
-
+def turn(classifier: Classifier, tensor: Array, warm_up: float, seconds: float) -> dict[str, Any]:
+    """Run the model again and again for `seconds`."""
     latencies: list[float] = []
-    process = {"bare loop": psutil.Process()}
     end = time.perf_counter() + warm_up
     while time.perf_counter() < end:
-        logits = session.run(None, feed)[0]
-    before = usage.snapshot(process)
+        classifier.run(tensor)
+    print("begin", flush=True)
     started = time.perf_counter()
     while (begun := time.perf_counter()) < started + seconds:
-        logits = session.run(None, feed)[0]
-        latencies.append(time.perf_counter() - begun)
+        output = classifier.run(tensor)
+        latencies.append(round(1000 * (time.perf_counter() - begun), 3))
     elapsed = time.perf_counter() - started
-    after = usage.snapshot(process)
-    return {
-        "seconds": elapsed,
-        "latencies": latencies,
-        "stages": {},
-        "predictions": answer.rank(logits[0], files.labels, 5),
-        "usage": usage.between(before, after, elapsed),
-        "memory": usage.memory(process),
-    }
+    print("end", flush=True)
+    crowd = {"callers": 1, "answers": len(latencies), "refused": 0, "other": 0, "latencies_ms": latencies,
+             "stages_ms": {}, "predictions": classifier.predictions(output)}  # fmt: skip
+    return {"seconds": elapsed, "span_seconds": elapsed, "generator_cpu_seconds": None, "crowds": [crowd]}
+
+
+def main() -> None:
+    """One turn a line, until the input ends."""
+    classifier = Classifier(Path(sys.argv[1]))
+    tensor = classifier.tensor(Path(sys.argv[2]).read_bytes())
+    print("ready", flush=True)
+    for line in sys.stdin:
+        spec = json.loads(line)
+        print(json.dumps(turn(classifier, tensor, spec["warm_up"], spec["seconds"])), flush=True)
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]))))
+    main()

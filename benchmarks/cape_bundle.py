@@ -30,7 +30,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from benchmarks import stack
-from benchmarks.stack import ROOT, Service, StackError
+from benchmarks.processes import ROOT, StackError
 from blindsight.cape import tokens
 from blindsight.cape.constants import MAX_FUNCTION_BYTES, PREFIX
 from blindsight.cape.envelope import Encryptor, load_public_key
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from benchmarks.stack import Service
 
 MODEL = ROOT / "model_build" / "offline_model"
 MARK = b"here"
@@ -149,9 +151,8 @@ def measure(megabytes: int, work: Path, *, over_limit: bool) -> Measured:
     Raises `StackError`.
     """
     measured = Measured(megabytes)
-    store = {"database": f"sqlite:///{work / 'cape.sqlite'}", "bundles": work / "bundles", "open_signup": True}
-    with stack.blindsight(MODEL, work, **store) as service:
-        root = _root(work)
+    with stack.blindsight(stack.bundled(MODEL, work), work, **stack.store(work)) as service:
+        root = stack.root_certificate(work)
         cape = Command(work, f"http://127.0.0.1:{service.port}", root)
         cape("signup", _USER)
         folder = _function(work / "big", megabytes * 1_000_000)
@@ -170,7 +171,7 @@ def measure(megabytes: int, work: Path, *, over_limit: bool) -> Measured:
 
 
 def _watched(service: Service) -> dict[str, psutil.Process]:
-    return {name: service.processes[name] for name in ("gateway", "enclave runtime")}
+    return {name: service.roles()[name] for name in ("gateway", "enclave runtime")}
 
 
 def _timed(cape: Command, *arguments: str) -> tuple[float, bytes]:
@@ -186,13 +187,6 @@ def _function(folder: Path, size: int) -> Path:
         for start in range(0, size, _BLOCK):
             file.write(os.urandom(min(_BLOCK, size - start)))
     return folder
-
-
-def _root(work: Path) -> Path:
-    certificate = x509.load_pem_x509_certificate((work / "simulated_root.pem").read_bytes())
-    path = work / "root.pem"
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return path
 
 
 def _refused_by_command(cape: Command, work: Path) -> str:

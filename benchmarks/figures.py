@@ -1,4 +1,4 @@
-"""From turns to figures: percentiles, medians of rounds, and ratios of neighbouring turns. Pure arithmetic."""
+"""From turns to figures: percentiles, ratios of neighbouring turns, and how sure they are. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-BARE, PLAIN, OURS = "bare loop", "plain service", "blindsight"
+BARE, OURS, PEER = "bare", "ours", "peer"
+"""Kinds of contenders."""
 
 Turn = dict[str, Any]
-"""One contender's turn, as `measure` records it. `round` and `beside` say which turns it is compared with."""
+"""A turn's record (`turn.Record`) with `contender`, its `kind` and `precision`, `callers`, `round`, and `beside`: the
+number of callers that the turns beside it had, with which it is compared."""
+
+Spread = dict[str, float]
+"""`median`, and `low` and `high`: its 95 % interval."""
+
+_RESAMPLES = 4000
+_INTERVAL = (2.5, 97.5)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -23,9 +33,23 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(math.ceil(share * len(values)), 1) - 1]
 
 
+def spread(values: Sequence[float]) -> Spread:
+    """The median and its 95 % interval, by the bootstrap's percentiles: `values` drawn anew from themselves.
+
+    Efron, B.: Bootstrap methods: another look at the jackknife. Annals of Statistics 7 (1979). Always the same for the
+    same values. Of one value it is that value: one round shows nothing of how sure it is.
+    """
+    if not values:
+        raise ValueError("no values")
+    found = np.asarray(values, dtype=np.float64)
+    drawn = np.random.default_rng(0).integers(0, len(found), (_RESAMPLES, len(found)))
+    low, high = np.percentile(np.median(found[drawn], axis=1), _INTERVAL)
+    return {"median": float(np.median(found)), "low": float(low), "high": float(high)}
+
+
 def throughput(turn: Turn) -> float:
     """Images answered a second."""
-    return len(turn["latencies"]) / float(turn["seconds"])
+    return float(turn["answers"]) / float(turn["span_seconds"])
 
 
 def ratios(turns: Iterable[Turn], reference: Iterable[Turn]) -> list[float]:
@@ -34,50 +58,64 @@ def ratios(turns: Iterable[Turn], reference: Iterable[Turn]) -> list[float]:
     return [throughput(turn) / rates[turn["round"], turn["beside"]] for turn in turns]
 
 
-def cpu_ms_per_image(turn: Turn) -> dict[str, float]:
-    """Processor milliseconds that each process spent for one answer; `worker 1`, `worker 2` and so on as `workers`."""
-    spent: dict[str, float] = defaultdict(float)
-    for role, seconds in turn["usage"]["cpu_seconds"].items():
-        spent[kind_of(role)] += 1000 * seconds / len(turn["latencies"])
-    return dict(spent)
-
-
-def kind_of(role: str) -> str:
-    return "workers" if role.startswith("worker ") else role
-
-
-def others_share(turn: Turn) -> float:
-    """Share of the machine, 0..1, that was busy with something that is not the turn's: the smaller, the quieter."""
-    used = turn["usage"]
-    share = float(used["machine_share"])
-    total = float(used["machine_cpu_seconds"])
-    return max(share * (1 - sum(used["cpu_seconds"].values()) / total), 0.0) if total else 0.0
-
-
-def summarise(turns: list[Turn]) -> list[dict[str, Any]]:
-    """One row for each contender and number of callers: medians over the rounds.
-
-    Latencies in milliseconds. `to_plain` compares with the plain service at as many callers, `to_bare` with the bare
-    loop's one caller, each beside it in the same round; the median, the least and the greatest.
-    """
-    groups: dict[tuple[str, int], list[Turn]] = defaultdict(list)
+def best_peer(turns: Iterable[Turn], precision: str, callers: int) -> str | None:
+    """The peer with the greatest median throughput at `callers` callers; None if there is no peer."""
+    rates: dict[str, list[float]] = defaultdict(list)
     for turn in turns:
-        groups[turn["contender"], turn["callers"]].append(turn)
-    rows = []
-    for (contender, callers), group in sorted(groups.items(), key=lambda item: (_ORDER[item[0][0]], item[0][1])):
-        row: dict[str, Any] = {"contender": contender, "callers": callers}
-        row["images_per_second"] = _spread([throughput(turn) for turn in group])
-        for share in (50, 95, 99):
-            row[f"p{share}_ms"] = median(1000 * percentile(turn["latencies"], share / 100) for turn in group)
-        row["to_bare"] = _spread(ratios(group, groups[BARE, 1]))
-        row["to_plain"] = None if contender == BARE else _spread(ratios(group, groups[PLAIN, callers]))
-        row["cpu_ms"] = _medians([cpu_ms_per_image(turn) for turn in group])
-        row["stages_ms"] = {
-            stage: 1000 * value for stage, value in _medians([turn["stages"] for turn in group]).items()
-        }
-        row["others_share"] = _spread([others_share(turn) for turn in group])
-        rows.append(row)
-    return rows
+        if (turn["kind"], turn["precision"], turn["callers"]) == (PEER, precision, callers):
+            rates[turn["contender"]].append(throughput(turn))
+    return max(rates, key=lambda name: median(rates[name]), default=None)
+
+
+def rows(turns: list[Turn], *, plain: str, ours: str) -> list[dict[str, Any]]:
+    """One row for each precision, contender and number of callers, in the order in which they first took turns.
+
+    Latencies in milliseconds, of all rounds together. Ratios are of throughput, each by the turn beside it in the same
+    round: `of_bare` by the bare loop of the same precision, which has one caller; `of_plain` by the contender `plain`
+    of the same precision; `of_best` by the best peer at the first turn's precision, which `best` names; `of_ours`, for
+    our other lanes, by `ours`.
+    """
+    groups: dict[tuple[str, str, int], list[Turn]] = defaultdict(list)
+    for turn in turns:
+        groups[turn["precision"], turn["contender"], turn["callers"]].append(turn)
+    first = turns[0]["precision"]
+    found = []
+    for (precision, contender, callers), group in sorted(groups.items(), key=lambda item: _place(turns, item[0])):
+        kind, own = group[0]["kind"], (precision, callers)
+        bare = [turn for turn in turns if (turn["kind"], turn["precision"]) == (BARE, precision)]
+        best = best_peer(turns, first, callers) if kind != BARE else None
+        row = {"precision": precision, "contender": contender, "kind": kind, "callers": callers, "best": best}
+        row |= timings(group)
+        row["of_bare"] = spread(ratios(group, bare)) if bare and kind != BARE else None
+        for name, reference in (
+            ("of_plain", groups.get((precision, plain, callers))),
+            ("of_best", groups.get((first, best, callers)) if best else None),
+            ("of_ours", groups.get((own[0], ours, callers)) if kind == OURS and contender != ours else None),
+        ):
+            row[name] = spread(ratios(group, reference)) if reference and kind != BARE else None
+        found.append(row)
+    return found
+
+
+def timings(group: list[Turn]) -> dict[str, Any]:
+    """What one contender's turns show without comparing them: throughput, latencies, processor time, stages, memory."""
+    latencies = [value for turn in group for value in turn["latencies_ms"]]
+    generators = [turn["generator_cpu_ms"] for turn in group if turn["generator_cpu_ms"] is not None]
+    return {
+        "images_per_second": spread([throughput(turn) for turn in group]),
+        **{f"p{share}_ms": percentile(latencies, share / 100) for share in (50, 95, 99)},
+        "cpu_ms": medians([turn["cpu_ms"] for turn in group]),
+        "generator_cpu_ms": median(generators) if generators else None,
+        "stages_ms": medians([turn["stages_ms"] for turn in group]),
+        "others_share": max(turn["others_share"] for turn in group),
+        "memory": peak_memory(group),
+    }
+
+
+def medians(records: list[dict[str, float]]) -> dict[str, float]:
+    """The median of each name that all `records` have."""
+    return {name: median(record[name] for record in records) for name in records[0]
+            if all(name in record for record in records)}  # fmt: skip
 
 
 def peak_memory(turns: list[Turn]) -> dict[str, dict[str, int | None]]:
@@ -92,12 +130,13 @@ def peak_memory(turns: list[Turn]) -> dict[str, dict[str, int | None]]:
     return peaks
 
 
-_ORDER = {BARE: 0, PLAIN: 1, OURS: 2}
+def growth(samples: list[tuple[int, float]]) -> float:
+    """How much more the last quarter of `samples` (requests so far, value) shows than the first, by their medians."""
+    quarter = max(len(samples) // 4, 1)
+    ordered = [value for _, value in sorted(samples)]
+    return median(ordered[-quarter:]) - median(ordered[:quarter])
 
 
-def _spread(values: list[float]) -> dict[str, float]:
-    return {"median": median(values), "least": min(values), "greatest": max(values)}
-
-
-def _medians(records: list[dict[str, float]]) -> dict[str, float]:
-    return {name: median(record[name] for record in records) for name in records[0]}
+def _place(turns: list[Turn], key: tuple[str, str, int]) -> tuple[int, int]:
+    names = [(turn["precision"], turn["contender"]) for turn in turns if turn["round"] == 0]
+    return names.index(key[:2]), key[2]

@@ -1,4 +1,4 @@
-"""The model and the photo of a run, where none are named."""
+"""The model and the photos of a run, where none are named."""
 
 from __future__ import annotations
 
@@ -9,18 +9,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from benchmarks.stack import StackError
+from benchmarks.processes import ROOT, StackError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+SIZES = (
+    ("small", 640, 480, 88),
+    ("web", 1200, 602, 85),
+    ("large", 2048, 1536, 88),
+    ("8 megapixels", 3264, 2448, 88),
+    ("12 megapixels", 4032, 3024, 90),
+)
+"""Name, width, height and JPEG quality: about 50 KB to a telephone's photo."""
+
+_FINE_FROM = 1500
 
 
 def default_model(folder: Path) -> Path:
     """ResNet50 with untrained weights, which cost the same as trained ones; built once into `folder`."""
     if not (folder / "model.json").is_file():
         command = [sys.executable, "-m", "model_build", "build", "--untrained", "--seed", "0", "--out", str(folder)]
-        if subprocess.run(command, check=False).returncode:
-            raise StackError("the model could not be built; name one with --model-dir")
+        if subprocess.run(command, check=False, cwd=ROOT).returncode:
+            raise StackError("the model could not be built; name one with --model float=DIR")
     return folder
 
 
@@ -28,17 +39,33 @@ def default_photo(folder: Path, assets: Path | None) -> Path:
     """The assets' dog photo, a JPEG of 1200x602 and 81 KB; without assets, a made one of the same size."""
     if assets is not None:
         return assets / "images" / "dog.jpeg"
-    path = folder / "photo.jpeg"
-    if not path.is_file():
-        made_photo().save(path, "JPEG", quality=85)
+    return photo(folder, *SIZES[1][1:])
+
+
+def photo(folder: Path, width: int, height: int, quality: int) -> Path:
+    """A made JPEG in `folder`, always the same for one version of the encoder."""
+    path = folder / f"photo-{width}x{height}.jpeg"
+    made_photo(width, height).save(path, "JPEG", quality=quality)
     return path
 
 
 def made_photo(width: int = 1200, height: int = 602) -> Image.Image:
     """A picture with a photo's mixture of large areas and detail, always the same."""
     noise = np.random.default_rng(0)
-    picture = np.zeros((height, width, 3))
-    for cells, weight in ((4, 110.0), (16, 70.0), (64, 30.0), (300, 26.0)):
+    picture = np.zeros((height, width, 3), dtype=np.float32)
+    layers = [(4, 110.0), (16, 70.0), (64, 30.0), (300, 26.0)]
+    if width > _FINE_FROM:  # A camera's, which was not reduced, has detail down to its pixels.
+        layers.append((width // 2, 26.0))
+    for cells, weight in layers:
         grid = noise.uniform(0, 255, (max(cells // 2, 2), cells, 3)).astype(np.uint8)
-        picture += np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC)) * (weight / 255)
+        picture += np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC)) * np.float32(
+            weight / 255
+        )
     return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+
+
+def made_bytes(folder: Path, size: int) -> Path:
+    """`size` bytes that are no image, always the same, for a function that looks at none."""
+    path = folder / f"bytes-{size}"
+    path.write_bytes(np.random.default_rng(0).bytes(size))
+    return path

@@ -1,24 +1,43 @@
-"""The load generator: a fixed number of callers, each on a kept connection, each asking again once it is answered.
+"""The load generator: callers, each on a connection of its own, each asking again once it is answered.
 
-`python -m benchmarks.load PORT PHOTO CALLERS WARM_UP SECONDS` prints `begin` and `end` when the counted time begins and
-ends, and then one JSON object. Callers do not pause in between: what is counted is a steady state.
+A process beside those that are measured. `python -m benchmarks.load` reads one turn's JSON object from each line of its
+input, prints `begin` and `end` when the counted time begins and ends, and then one JSON object: the result, or `error`.
+Callers do not pause in between: what is counted is a steady state.
 """
 
 from __future__ import annotations
 
-import http.client
+import asyncio
+import contextlib
 import json
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_TIMEOUT_SECONDS = 30.0
+import uvloop
+
+from benchmarks import lanes
+from blindsight.errors import BlindsightError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.lanes import Asks
+
+ERROR, IGNORE, WAIT = "error", "ignore", "wait"
+"""What callers do when they are refused: end the turn, ask again at once, or wait as long as `Retry-After` says."""
+
 _SCORE_TOLERANCE = 1e-6
 """Scores of one photo may differ by the order in which threads add; ranks may not."""
+
+_REFUSED = frozenset({429, 503})
+_LAST_ANSWERS_SECONDS = 60.0
+_LEAST_ANSWERS = 3
+"""The counted time goes on until so many have come: a photo may take longer than a turn."""
+
+_POLL_SECONDS = 0.02
 
 
 class WrongAnswer(Exception):
@@ -26,92 +45,185 @@ class WrongAnswer(Exception):
 
 
 @dataclass
-class Load:
-    """Callers at work on one service. Times are `time.perf_counter()`."""
+class Crowd:
+    """Callers of one kind at work, and what they got."""
 
-    port: int
-    body: bytes
-    content_type: str
-    stop: threading.Event = field(default_factory=threading.Event)
-    answers: list[tuple[float, float, bytes]] = field(default_factory=list)
-    """Begin, end and content, in order of their ends."""
-    failures: list[str] = field(default_factory=list)
+    callers: int
+    refusals: str
+    answers: list[tuple[float, float, int, bytes]] = field(default_factory=list)
+    """Begin, end (`time.perf_counter()`), status (0: the connection was lost), content, in the order of their ends."""
 
-    def call_repeatedly(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT_SECONDS)
-        headers = {"Content-Type": self.content_type}
-        try:
-            while not self.stop.is_set():
-                begun = time.perf_counter()
-                connection.request("POST", "/classify", self.body, headers)
-                response = connection.getresponse()
-                content = response.read()
-                if response.status != 200:
-                    raise WrongAnswer(f"status {response.status}")
-                self.answers.append((begun, time.perf_counter(), content))
-        except (OSError, http.client.HTTPException, WrongAnswer) as error:
-            self.failures.append(f"{type(error).__name__}: {error}")
-            self.stop.set()
-        finally:
-            connection.close()
+    async def call_repeatedly(self, caller: Asks, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            begun, wait = time.perf_counter(), 0.0
+            try:
+                answer = await caller.ask()
+                status, content, wait = answer.status, answer.content, answer.retry_after
+            except OSError as error:
+                if self.refusals == ERROR:
+                    raise
+                status, content = 0, str(error).encode()
+            if self.refusals == ERROR and status != 200:
+                raise WrongAnswer(f"status {status}: {content[:300].decode(errors='replace')}")
+            self.answers.append((begun, time.perf_counter(), status, content if status == 200 else b""))
+            if status in _REFUSED and self.refusals == WAIT:
+                await _first(stop, wait)
+
+    def result(self, began: float, ended: float) -> dict[str, Any]:
+        """What came within the counted time. Raises `WrongAnswer` if answers differ, or there are none."""
+        good = [(begin, end, json.loads(content)) for begin, end, status, content in self.answers if status == 200]
+        check_alike([content["predictions"] for _, _, content in good])
+        within = [(begin, end, content) for begin, end, content in good if began <= end <= ended]
+        statuses = [status for _, end, status, _ in self.answers if began <= end <= ended]
+        timings = [content["timings_ms"] for _, _, content in within if "timings_ms" in content]
+        return {
+            "callers": self.callers,
+            "answers": len(within),
+            "refused": sum(status in _REFUSED for status in statuses),
+            "other": sum(status != 200 and status not in _REFUSED for status in statuses),
+            "latencies_ms": [round(1000 * (end - begin), 3) for begin, end, _ in within],
+            "stages_ms": {name: median(timing[name] for timing in timings) for name in (timings[0] if timings else {})},
+            "predictions": good[0][2]["predictions"] if good else [],
+        }
 
 
-def main(port: int, photo: Path, callers: int, warm_up: float, seconds: float) -> dict[str, Any]:
-    """Keep `callers` callers busy for `warm_up` and `seconds`. Raises `WrongAnswer` for the first bad answer."""
-    load = Load(port, *multipart(photo.read_bytes()))
-    threads = [threading.Thread(target=load.call_repeatedly) for _ in range(callers)]
-    for thread in threads:
-        thread.start()
-    load.stop.wait(warm_up)
-    began, cpu = time.perf_counter(), time.process_time()
-    print("begin", flush=True)
-    load.stop.wait(seconds)
-    ended, cpu = time.perf_counter(), time.process_time() - cpu
-    print("end", flush=True)
-    load.stop.set()
-    for thread in threads:
-        thread.join()
-    if load.failures:
-        raise WrongAnswer(load.failures[0])
-    contents = [json.loads(content) for _, _, content in load.answers]
-    check_alike([content["predictions"] for content in contents])
-    counted = [began <= end <= ended for _, end, _ in load.answers]
-    if not any(counted):
+async def turn(spec: dict[str, Any]) -> dict[str, Any]:
+    """Keep callers busy for `warm_up` and `seconds`.
+
+    `spec` is a lane's (`lanes.callers`) with `warm_up`, `seconds` and `crowds`: each `callers`, `refusals` and what it
+    has else of a lane's. Raises `WrongAnswer` and `OSError` for the first bad answer of those who must get none.
+    """
+    crowds = [Crowd(each["callers"], each.get("refusals", ERROR)) for each in spec["crowds"]]
+    made = [await asyncio.to_thread(lanes.callers, spec | each) for each in spec["crowds"]]
+    async with contextlib.AsyncExitStack() as opened:
+        # All are there before the first asks: a Cape client's connection is made in seconds.
+        opening = [(crowd, make()) for crowd, make in zip(crowds, made, strict=True) for _ in range(crowd.callers)]
+        asking = await asyncio.gather(*(opened.enter_async_context(context) for _, context in opening))
+        callers = list(zip((crowd for crowd, _ in opening), asking, strict=True))
+        began, ended, cpu = await _at_work(callers, spec["warm_up"], spec["seconds"])
+    results = [crowd.result(began, ended) for crowd in crowds]
+    if not sum(result["answers"] for result in results):
         raise WrongAnswer("no answer came within the counted time")
-    timings = [content["timings_ms"] for content, within in zip(contents, counted, strict=True)
-               if within and "timings_ms" in content]  # fmt: skip
-    return {
-        "seconds": ended - began,
-        "latencies": [end - begin for (begin, end, _), within in zip(load.answers, counted, strict=True) if within],
-        "stages": {name: median(timing[name] for timing in timings) / 1000 for name in (timings[0] if timings else {})},
-        "predictions": contents[0]["predictions"],
-        "generator_cpu_seconds": cpu,
-    }
+    ends = [end for crowd in crowds for _, end, status, _ in crowd.answers if status == 200 and end <= ended]
+    strict = all(crowd.refusals == ERROR for crowd in crowds)
+    span = span_seconds(ends, began, ended) if strict else ended - began
+    return {"seconds": ended - began, "span_seconds": span, "generator_cpu_seconds": cpu, "crowds": results}
 
 
-def multipart(photo: bytes) -> tuple[bytes, str]:
-    """The form that `curl -F file=@photo.jpeg` sends, and its media type."""
-    boundary = b"------------------------blindsight"
-    head = b'Content-Disposition: form-data; name="file"; filename="photo.jpeg"\r\nContent-Type: image/jpeg'
-    body = b"--" + boundary + b"\r\n" + head + b"\r\n\r\n" + photo + b"\r\n--" + boundary + b"--\r\n"
-    return body, f"multipart/form-data; boundary={boundary.decode()}"
+def span_seconds(ends: list[float], began: float, ended: float) -> float:
+    """How long the answers took that ended from `began` to `ended`: from the last one before to the last of them.
+
+    An answer that is almost done when the time is over counts neither more nor less than its share. Where there was
+    none before, it is the whole time.
+    """
+    before = [end for end in ends if end < began]
+    return max(ends) - max(before) if before and max(ends) > began else ended - began
+
+
+async def _at_work(callers: list[tuple[Crowd, Asks]], warm_up: float, seconds: float) -> tuple[float, float, float]:
+    """When the counted time began and ended, and the processor seconds of this process in it."""
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(crowd.call_repeatedly(caller, stop)) for crowd, caller in callers]
+    for task in tasks:
+        task.add_done_callback(lambda _: stop.set())  # None ends before the others, unless it failed.
+    try:
+        await _first(stop, warm_up)
+        began, cpu = time.perf_counter(), time.process_time()
+        print("begin", flush=True)
+        await _first(stop, seconds)
+        await _until(stop, lambda: _answered(callers, began) >= _LEAST_ANSWERS)
+        ended, cpu = time.perf_counter(), time.process_time() - cpu
+        print("end", flush=True)
+        stop.set()
+        if all(crowd.refusals == ERROR for crowd, _ in callers):
+            # The others would wait for their turn for seconds yet.
+            await asyncio.wait(tasks, timeout=_LAST_ANSWERS_SECONDS)
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+    return began, ended, cpu
+
+
+def _answered(callers: list[tuple[Crowd, Asks]], began: float) -> int:
+    crowds = {id(crowd): crowd for crowd, _ in callers}.values()
+    return sum(status == 200 and end >= began for crowd in crowds for _, end, status, _ in crowd.answers)
+
+
+async def _until(stop: asyncio.Event, reached: Callable[[], bool]) -> None:
+    end = time.perf_counter() + _LAST_ANSWERS_SECONDS
+    while not (reached() or stop.is_set() or time.perf_counter() > end):
+        await _first(stop, _POLL_SECONDS)
+
+
+async def alternate(spec: dict[str, Any]) -> dict[str, Any]:
+    """One caller, one request in each lane after the other for `seconds`: the latencies in milliseconds, by lane.
+
+    `spec` has the lanes' own by their names under `alternate`. Raises `WrongAnswer`.
+    """
+    latencies: dict[str, list[float]] = {name: [] for name in spec["alternate"]}
+    answers: list[list[dict[str, Any]]] = []
+    async with contextlib.AsyncExitStack() as opened:
+        asked = []
+        for name, lane in spec["alternate"].items():
+            make = await asyncio.to_thread(lanes.callers, lane)
+            asked.append((name, await opened.enter_async_context(make())))
+        counting = time.perf_counter() + spec["warm_up"]
+        end, number = counting + spec["seconds"], 0
+        last = end + _LAST_ANSWERS_SECONDS
+        while (now := time.perf_counter()) < end or (
+            now < last and len(min(latencies.values(), key=len)) < _LEAST_ANSWERS
+        ):
+            counted = now >= counting
+            # Each lane in each place of the sequence equally often.
+            first = number % len(asked)
+            for name, caller in asked[first:] + asked[:first]:
+                begun = time.perf_counter()
+                answer = await caller.ask()
+                if answer.status != 200:
+                    raise WrongAnswer(f"status {answer.status}")
+                if counted:
+                    latencies[name].append(round(1000 * (time.perf_counter() - begun), 3))
+                answers.append(json.loads(answer.content)["predictions"])
+            number += 1
+    check_alike(answers)
+    if not all(latencies.values()):
+        raise WrongAnswer("no answer came within the counted time")
+    print("begin\nend", flush=True)
+    return {"latencies_ms": latencies}
 
 
 def check_alike(answers: list[list[dict[str, Any]]]) -> None:
     """Raise `WrongAnswer` unless all `answers` name the classes of the first, in its order, with its scores."""
-    first = answers[0]
     for answer in answers:
-        same = [item["class_id"] for item in answer] == [item["class_id"] for item in first]
-        if not same or any(
+        if [item["label"] for item in answer] != [item["label"] for item in answers[0]] or any(
             abs(item["score"] - expected["score"]) > _SCORE_TOLERANCE
-            for item, expected in zip(answer, first, strict=True)
+            for item, expected in zip(answer, answers[0], strict=True)
         ):
             raise WrongAnswer("two answers to one photo differ")
 
 
-if __name__ == "__main__":
-    _port, _photo, _callers, _warm_up, _seconds = sys.argv[1:]
+async def _first(stop: asyncio.Event, seconds: float) -> None:
+    """Until `stop` or for `seconds`, whichever is shorter."""
     try:
-        print(json.dumps(main(int(_port), Path(_photo), int(_callers), float(_warm_up), float(_seconds))))
-    except WrongAnswer as _error:
-        sys.exit(f"load: {_error}")
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+def main() -> None:
+    """One turn a line, until the input ends."""
+    for line in sys.stdin:
+        try:
+            spec = json.loads(line)
+            result = uvloop.run(alternate(spec) if "alternate" in spec else turn(spec))
+        except (WrongAnswer, BlindsightError, OSError) as error:
+            result = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

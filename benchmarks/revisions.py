@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from benchmarks.stack import ROOT, StackError
+from benchmarks import instrument, processes
+from benchmarks.processes import ROOT, StackError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +49,7 @@ class Revision:
     @contextlib.contextmanager
     def up(self, model: Path, workers: int) -> Iterator[Stack]:
         """The stack, ready. Raises `StackError`."""
-        port, metrics_port = _free_port(), _free_port()
+        port, metrics_port = processes.free_port(), processes.free_port()
         command = [
             str(self.folder / ".venv" / "bin" / "blindsight"), "up", "--port", str(port), "--tls-port", "0",
             "--metrics-port", str(metrics_port), "--state", str(self.state), "--model", str(model),
@@ -94,16 +93,17 @@ class Stack:
 
     def turn(self, photo: Path, callers: int, warm_up: float, seconds: float) -> dict[str, float]:
         """Requests a second, and processor milliseconds a request."""
-        command = [sys.executable, "-m", "benchmarks.load", str(self.port), str(photo), str(callers), str(warm_up),
-                   str(seconds)]  # fmt: skip
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as load:
-            assert load.stdout is not None
-            _expect(load.stdout.readline(), "begin")
-            before = self.cpu_seconds()
-            _expect(load.stdout.readline(), "end")
-            spent = self.cpu_seconds() - before
-            result = json.loads(load.stdout.read())
-        answered = len(result["latencies"])
+        spec = {"lane": "form", "port": self.port, "photo": str(photo), "crowds": [{"callers": callers}],
+                "warm_up": warm_up, "seconds": seconds}  # fmt: skip
+        seen: list[float] = []
+
+        def look() -> None:
+            seen.append(self.cpu_seconds())
+
+        with instrument.running("load") as load:
+            result = load.turn(spec, look, look)
+        spent = seen[1] - seen[0]
+        answered = result["crowds"][0]["answers"]
         return {"rate": answered / result["seconds"], "cpu_ms": 1000 * spent / answered}
 
 
@@ -174,17 +174,6 @@ def main() -> int:
         arguments.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
     print(report(results))
     return 0
-
-
-def _expect(line: str, word: str) -> None:
-    if line.strip() != word:
-        raise StackError("the load generator ended early; its message stands above")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -1,161 +1,150 @@
-"""Starting the services under measurement: ours as an operator would start it, and the plain one."""
+"""Our stack as an operator would start it, with what a caller of each of its lanes needs."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
-import subprocess
+import json
 import sys
 import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import psutil
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from benchmarks import processes
+from benchmarks.processes import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-_START_SECONDS = 120.0
-_STOP_SECONDS = 30.0
-_POLL_SECONDS = 0.1
+__all__ = ["Service", "StackError", "blindsight", "bundled", "with_cape"]
 
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Opens URLs of this machine, whatever proxy the environment names."""
+OURS = "blindsight"
 
-
-class StackError(Exception):
-    """Something under measurement could not be started; the message says what."""
+_SETTLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Service:
-    """A running HTTP service and its processes by role."""
+    """A running HTTP service. `lanes` has what the load generator must know of each lane but the plain ones."""
 
     name: str
     port: int
-    processes: dict[str, psutil.Process]
+    roots: tuple[psutil.Process, ...]
+    roles: Callable[[], dict[str, psutil.Process]]
+    """Its processes now, by what each is."""
+    ready_path: str = "/readyz"
+    log: Path | None = None
     metrics_port: int | None = None
+    lanes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def everyone(self) -> list[psutil.Process]:
+        return [process for root in self.roots for process in processes.tree(root)]
+
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """Running and ready while the block lasts, frozen after it. Raises `StackError`."""
+        processes.resume(self.everyone())
+        assert self.log is not None
+        for _ in range(2):
+            processes.wait_ready(self.port, self.ready_path, self.roots[0], self.log)
+            # What ran out while it was frozen, such as our gateway's look at the enclave, is noticed only now.
+            time.sleep(_SETTLE_SECONDS)
+        try:
+            yield
+        finally:
+            processes.freeze(self.everyone())
+
+
+def bundled(model: Path, work: Path) -> Path:
+    """The bundle of the classifier and `model`. Raises `StackError`."""
+    bundle = work / "bundle.zip"
+    processes.run("enclave_function", "bundle", "build", "--model", str(model), "--out", str(bundle))
+    return bundle
 
 
 @contextlib.contextmanager
-def plain(model: Path, work: Path) -> Iterator[Service]:
-    """The plain service on `model`, ready. Raises `StackError`."""
-    port = _free_port()
-    with _process(
-        [sys.executable, "-m", "benchmarks.plain_service", str(model), str(port)], work / "plain.log"
-    ) as process:
-        _wait_ready(port, process, work / "plain.log")
-        yield Service("plain service", port, {"plain service": process})
-
-
-@contextlib.contextmanager
-def blindsight(model: Path, work: Path, **more: object) -> Iterator[Service]:
-    """Enclave and gateway on a bundle of `model`, attested and warm. Raises `StackError`.
+def blindsight(bundle: Path, work: Path, **more: object) -> Iterator[Service]:
+    """Enclave and gateway on `bundle`, attested and warm. Raises `StackError`.
 
     Settings are the default ones, and `more` of the gateway's.
     """
-    bundle = work / "bundle.zip"
-    _run("enclave_function", "bundle", "build", "--model", str(model), "--out", str(bundle))
     policy = work / "policy.json"
-    _run("enclave_runtime", "policy", "--bundle", str(bundle), "--state", str(work), "--out", str(policy))
-    enclave_port, port, metrics_port = _free_port(), _free_port(), _free_port()
-    serve = [
-        "-m",
-        "enclave_runtime",
-        "serve",
-        "--bundle",
-        str(bundle),
-        "--state",
-        str(work),
-        "--listen",
-        f"tcp://127.0.0.1:{enclave_port}",
-    ]
-    with _process([sys.executable, *serve], work / "enclave.log") as enclave:
-        _wait_listening(enclave_port, enclave, work / "enclave.log")
+    processes.run("enclave_runtime", "policy", "--bundle", str(bundle), "--state", str(work), "--out", str(policy))
+    enclave_port, port, metrics_port = processes.free_port(), processes.free_port(), processes.free_port()
+    address = f"tcp://127.0.0.1:{enclave_port}"
+    serve = ["-m", "enclave_runtime", "serve", "--bundle", str(bundle), "--state", str(work), "--listen", address]
+    with processes.started([sys.executable, *serve], work / "enclave.log") as enclave:
+        processes.wait_listening(enclave_port, enclave, work / "enclave.log")
         settings = {
             "BLINDSIGHT_POLICY": str(policy),
-            "BLINDSIGHT_ENCLAVE": f"tcp://127.0.0.1:{enclave_port}",
+            "BLINDSIGHT_ENCLAVE": address,
             "BLINDSIGHT_ENCLAVE_SECRET_FILE": str(work / "gateway_secret"),
             "BLINDSIGHT_PORT": str(port),
             "BLINDSIGHT_METRICS_PORT": str(metrics_port),
         } | {f"BLINDSIGHT_{name.upper()}": str(value) for name, value in more.items()}
-        with _process([sys.executable, "-m", "gateway"], work / "gateway.log", settings) as gateway:
-            _wait_ready(port, gateway, work / "gateway.log")
-            workers = dict(_workers(enclave))
-            yield Service("blindsight", port, {"gateway": gateway, "enclave runtime": enclave} | workers, metrics_port)
+        log = work / "gateway.log"
+        with processes.started([sys.executable, "-m", "gateway"], log, settings) as gateway:
+            processes.wait_ready(port, "/readyz", gateway, log)
+            yield Service(
+                OURS,
+                port,
+                (gateway, enclave),
+                lambda: {"gateway": gateway, "enclave runtime": enclave} | dict(_below(enclave)),
+                log=log,
+                metrics_port=metrics_port,
+                lanes={"sealed": {"policy": str(policy)}},
+            )
 
 
-def _command(process: psutil.Process) -> list[str]:
+def store(work: Path) -> dict[str, object]:
+    """The gateway's settings with which it hosts Cape functions."""
+    return {"database": f"sqlite:///{work / 'cape.sqlite'}", "bundles": work / "bundles", "open_signup": True}
+
+
+def with_cape(service: Service, bundle: Path, work: Path) -> Service:
+    """The same with a lane to `bundle`, deployed as a Cape function. Raises `StackError`."""
+    from benchmarks.cape_bundle import Command  # noqa: PLC0415 -- which imports this module
+
+    root = root_certificate(work)
+    cape = Command(work, f"http://127.0.0.1:{service.port}", root)
+    cape("signup", "bench")
+    function = json.loads(cape("deploy", str(bundle), "--name", "classifier", "--output", "json"))["function_id"]
+    token = json.loads(cape("token", "create", "--name", "bench", "--output", "json"))["token"]
+    lane = {"root": str(root), "function": function, "token": token}
+    return replace(service, lanes={**service.lanes, "cape": lane})
+
+
+def root_certificate(work: Path) -> Path:
+    """The simulated root of a stack's state folder, alone in a file."""
+    certificate = x509.load_pem_x509_certificate((work / "simulated_root.pem").read_bytes())
+    path = work / "root.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+_KINDS = {"enclave_runtime.workers.worker": "worker", "enclave_runtime.cape.handler": "function"}
+
+
+def _below(enclave: psutil.Process) -> Iterator[tuple[str, psutil.Process]]:
+    """Each worker and Cape function, and the processes that stand around it in its namespaces."""
+    counted: dict[str, int] = {}
+    for child in enclave.children():
+        kind = next((kind for module, kind in _KINDS.items() if module in _command(child)), None)
+        if kind is None:
+            continue
+        counted[kind] = counted.get(kind, 0) + 1
+        name = f"{kind} {counted[kind]}"
+        *waiting, function = processes.tree(child) or [child]
+        yield name, function
+        yield from ((f"{name}, waiting {index}", each) for index, each in enumerate(waiting, start=1))
+
+
+def _command(process: psutil.Process) -> Any:  # noqa: ANN401 -- psutil's
     try:
         return process.cmdline()
     except (psutil.NoSuchProcess, psutil.ZombieProcess):  # The process that compiled what the others import.
         return []
-
-
-def _workers(enclave: psutil.Process) -> Iterator[tuple[str, psutil.Process]]:
-    """Each worker, and the processes that stand around it in its namespaces."""
-    outer = [child for child in enclave.children() if "enclave_runtime.workers.worker" in _command(child)]
-    for number, process in enumerate(outer, start=1):
-        *waiting, function = (process, *process.children(recursive=True))
-        yield f"worker {number}", function
-        yield from ((f"worker {number}, waiting {index}", each) for index, each in enumerate(waiting, start=1))
-
-
-def _run(*module_and_arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", *module_and_arguments], check=False, cwd=ROOT, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise StackError(f"{module_and_arguments[0]} failed: {done.stderr.strip()}")
-    return done.stdout
-
-
-@contextlib.contextmanager
-def _process(command: list[str], log: Path, settings: dict[str, str] | None = None) -> Iterator[psutil.Process]:
-    """A process in the working folder of `log`, so that no `.env` of the checkout counts; ended on leaving."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith("BLINDSIGHT_")}
-    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "enclave_function")])}
-    with log.open("wb") as output:
-        process = psutil.Popen(
-            command, cwd=log.parent, env=others | paths | (settings or {}), stdout=output, stderr=output
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_listening(port: int, process: psutil.Process, log: Path) -> None:
-    for _ in _attempts(process, log):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return
-
-
-def _wait_ready(port: int, process: psutil.Process, log: Path) -> None:
-    for _ in _attempts(process, log):
-        with contextlib.suppress(OSError), DIRECT.open(f"http://127.0.0.1:{port}/readyz"):
-            return
-
-
-def _attempts(process: psutil.Process, log: Path) -> Iterator[None]:
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end and process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        yield
-        time.sleep(_POLL_SECONDS)
-    raise StackError(f"a service did not become ready; see {log}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,21 +42,32 @@ class Snapshot:
 def snapshot(processes: Mapping[str, psutil.Process]) -> Snapshot:
     times = psutil.cpu_times()
     busy = sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
-    return Snapshot({role: _cpu_seconds(process) for role, process in processes.items()}, busy)
+    spent: dict[str, float] = {}
+    for role, process in processes.items():
+        with contextlib.suppress(psutil.NoSuchProcess):  # A Cape session's ends with it.
+            spent[role] = _cpu_seconds(process)
+    return Snapshot(spent, busy)
 
 
 def between(before: Snapshot, after: Snapshot, seconds: float) -> Usage:
-    """What was used from `before` to `after`, which lie `seconds` apart."""
+    """What was used from `before` to `after`, which lie `seconds` apart, by the processes that are in both."""
     machine = after.machine - before.machine
     return {
-        "cpu_seconds": {role: after.processes[role] - before.processes[role] for role in after.processes},
+        "cpu_seconds": {
+            role: after.processes[role] - begun for role, begun in before.processes.items() if role in after.processes
+        },
         "machine_cpu_seconds": machine,
         "machine_share": machine / seconds / (os.cpu_count() or 1),
     }
 
 
 def memory(processes: Mapping[str, psutil.Process]) -> dict[str, Memory]:
-    return {role: _memory(process) for role, process in processes.items()}
+    """Of each process that is still there."""
+    found: dict[str, Memory] = {}
+    for role, process in processes.items():
+        with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, StopIteration):
+            found[role] = _memory(process)
+    return found
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

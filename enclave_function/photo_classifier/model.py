@@ -120,10 +120,15 @@ def _session(graph: Path | bytes, threads: int) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
     # The arena would keep the memory of the largest batch ever seen; the system's allocator is as fast and returns it.
     options.enable_cpu_mem_arena = False
-    return _create(graph, options)
+    return create_session(graph, options)
 
 
-def _create(graph: Path | bytes, options: ort.SessionOptions) -> ort.InferenceSession:
+def create_session(graph: Path | bytes, options: ort.SessionOptions) -> ort.InferenceSession:
+    """A session on the processor that computes what the graph states, with `options` for all else.
+
+    Integer products are exact, and no float weights become integers. `graph`: a file, or the bytes of one that names
+    no further files. Changes `options`. Raises `ModelError`.
+    """
     options.log_severity_level = _LOG_ERRORS
     if _cuts_sums():
         options.add_session_config_entry("session.x64quantprecision", "1")
@@ -171,7 +176,7 @@ def _prepared(files: ModelFiles, shared: Path) -> Path:
             entry = "session.optimized_model_external_initializers_"
             options.add_session_config_entry(f"{entry}file_name", _WEIGHTS)
             options.add_session_config_entry(f"{entry}min_size_in_bytes", str(_SHARE_FROM_BYTES))
-            _create(files.onnx.read_bytes(), options)
+            create_session(files.onnx.read_bytes(), options)
             try:
                 draft.rename(place)
             except OSError:

@@ -8,9 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 from python_multipart.multipart import parse_options_header
 
-from benchmarks import load
+from benchmarks import http1, load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,13 +21,17 @@ PREDICTIONS = [{"rank": 1, "class_id": 207, "label": "golden retriever", "score"
 
 
 class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.connections: set[tuple[str, int]] = set()
         self.requests = 0
         self.bodies: set[bytes] = set()
         self.fail_after: int | None = None
+        self.fail_every: int | None = None
         self.change_after: int | None = None
+        self.hang_up = False
         self.counting = threading.Lock()
 
 
@@ -41,11 +46,18 @@ class Handler(BaseHTTPRequestHandler):
             number = self.server.requests
             self.server.connections.add(self.client_address)
             self.server.bodies.add(body)
+        if self.server.hang_up:
+            self.close_connection = True
+            return
         failing = self.server.fail_after is not None and number > self.server.fail_after
+        if self.server.fail_every is not None:
+            failing = number % self.server.fail_every == 0
         changed = self.server.change_after is not None and number > self.server.change_after
-        predictions = [PREDICTIONS[0] | {"class_id": 208}] if changed else PREDICTIONS
+        predictions = [PREDICTIONS[0] | {"label": "tabby"}] if changed else PREDICTIONS
         content = json.dumps({"predictions": predictions, "timings_ms": {"run": 50.0}}).encode()
         self.send_response(503 if failing else 200)
+        if failing:
+            self.send_header("Retry-After", "600")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -71,25 +83,86 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+def turn(
+    server: Server, photo: Path, *crowds: dict[str, Any], seconds: float = 0.3, warm_up: float = 0.1
+) -> dict[str, Any]:
+    spec = {"lane": "form", "port": server.server_port, "photo": str(photo), "warm_up": warm_up, "seconds": seconds}
+    return uvloop.run(load.turn(spec | {"crowds": list(crowds)}))
+
+
 def test_callers_keep_their_connections_and_only_the_counted_time_counts(server: Server, photo: Path) -> None:
-    result = load.main(server.server_port, photo, callers=3, warm_up=0.2, seconds=0.3)
+    result = turn(server, photo, {"callers": 3})
+    (crowd,) = result["crowds"]
     assert len(server.connections) == 3
-    assert 0 < len(result["latencies"]) < server.requests
-    assert result["seconds"] >= 0.3
-    assert result["predictions"] == PREDICTIONS
-    assert result["stages"] == {"run": 0.05}
+    assert 0 < crowd["answers"] == len(crowd["latencies_ms"]) < server.requests
+    assert result["seconds"] > 0.29
+    assert crowd["predictions"] == PREDICTIONS
+    assert crowd["stages_ms"] == {"run": 50.0}
+
+
+def test_callers_who_close_have_a_connection_for_each_request(server: Server, photo: Path) -> None:
+    turn(server, photo, {"callers": 2, "close": True})
+    assert len(server.connections) == server.requests > 2
 
 
 def test_a_refusal_ends_the_run(server: Server, photo: Path) -> None:
     server.fail_after = 5
     with pytest.raises(load.WrongAnswer, match="503"):
-        load.main(server.server_port, photo, callers=2, warm_up=0.1, seconds=30)
+        turn(server, photo, {"callers": 2}, seconds=30)
+
+
+def test_a_lost_connection_ends_the_run(server: Server, photo: Path) -> None:
+    server.hang_up = True
+    with pytest.raises(OSError, match="lost"):
+        turn(server, photo, {"callers": 1}, seconds=30)
+
+
+def test_those_who_wait_ask_again_after_retry_after_and_those_who_do_not_at_once(server: Server, photo: Path) -> None:
+    server.fail_every = 2
+    waiting = {"callers": 4, "refusals": load.WAIT}
+    result = turn(server, photo, waiting, {"callers": 2, "refusals": load.IGNORE}, seconds=2.0, warm_up=0.0)
+    polite, impolite = result["crowds"]
+    assert polite["refused"] <= 4, "each was told once to come back in ten minutes"
+    assert impolite["refused"] > 2, "more than once each"
+    assert impolite["other"] == polite["other"] == 0
+
+
+def test_throughput_does_not_depend_on_where_the_counted_time_begins_and_ends() -> None:
+    """Pairs of answers every 0.2 s: ten a second, whichever second is counted."""
+    ends = [0.2 * number for number in range(1, 40) for _ in range(2)]
+    for began in (1.01, 1.1, 1.19):
+        counted = [end for end in ends if began <= end <= began + 1.3]
+        span = load.span_seconds([end for end in ends if end <= began + 1.3], began, began + 1.3)
+        assert len(counted) / span == pytest.approx(10.0)
+    assert load.span_seconds([1.5], 1.0, 2.0) == 1.0, "none came before"
+
+
+def test_the_counted_time_goes_on_until_there_are_answers(server: Server, photo: Path) -> None:
+    result = turn(server, photo, {"callers": 1}, seconds=0.0, warm_up=0.0)
+    assert result["crowds"][0]["answers"] >= 3
+
+
+def test_answers_that_never_come_end_the_run(server: Server, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.hang_up = True
+    monkeypatch.setattr(load, "_LAST_ANSWERS_SECONDS", 0.2)
+    with pytest.raises(load.WrongAnswer, match="no answer came"):
+        turn(server, photo, {"callers": 2, "refusals": load.IGNORE})
 
 
 def test_an_answer_unlike_the_first_is_found(server: Server, photo: Path) -> None:
     server.change_after = 5
     with pytest.raises(load.WrongAnswer, match="differ"):
-        load.main(server.server_port, photo, callers=2, warm_up=0.1, seconds=0.3)
+        turn(server, photo, {"callers": 2})
+
+
+def test_lanes_by_turns_have_equally_many_requests(server: Server, photo: Path) -> None:
+    common = {"port": server.server_port, "photo": str(photo)}
+    alternate = {"one": common | {"lane": "form"}, "other": common | {"lane": "raw"}}
+    result = uvloop.run(load.alternate({"alternate": alternate, "warm_up": 0.05, "seconds": 0.3}))
+    counts = {name: len(values) for name, values in result["latencies_ms"].items()}
+    assert counts["one"] == counts["other"] > 0
+    assert photo.read_bytes() in server.bodies
+    assert len(server.bodies) == 2
 
 
 def test_scores_may_differ_by_rounding_only() -> None:
@@ -100,7 +173,7 @@ def test_scores_may_differ_by_rounding_only() -> None:
 
 
 def test_the_form_is_multipart_with_the_photo_as_it_is() -> None:
-    body, media_type = load.multipart(b"\r\n--bytes--\r\n")
+    body, media_type = http1.form(b"\r\n--bytes--\r\n")
     kind, options = parse_options_header(media_type)
     boundary = b"--" + options[b"boundary"]
     before, part, after = body.split(boundary)

@@ -1,0 +1,57 @@
+"""Memory of our processes, looked at again and again while thousands of requests are answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import figures
+from benchmarks.parts import attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.plan import Plan
+    from benchmarks.turn import Contender
+
+_CALLERS = 4
+_MIB = 2**20
+
+
+def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None]) -> dict[str, Any]:
+    """`requests`, and `units`: of gateway and enclave, in MiB. Raises `StackError`."""
+    ours = next(each for each in contenders if each.kind == figures.OURS)
+    samples: list[tuple[int, dict[str, Any]]] = []
+    done = 0
+    while done < plan.lengths.memory_requests:
+        record = attempt.take(
+            ours, {}, say, plan.photo, warm_up=0.0, seconds=plan.lengths.memory_seconds, callers=_CALLERS
+        )
+        assert record is not None
+        done += record["answers"]
+        samples.append((done, record["memory"]))
+        say(f"memory: {done} of {plan.lengths.memory_requests} requests")
+    return {"precision": ours.precision, "requests": done, "callers": _CALLERS, "units": units(samples)}
+
+
+def units(samples: list[tuple[int, dict[str, Any]]]) -> dict[str, dict[str, float]]:
+    """Of the gateway and of all processes of the enclave together: `pss` at the most and its `growth`, in MiB.
+
+    Of growth, see `figures.growth`. Where the kernel tells no proportional set, as to an ordinary user of another's
+    process, what is resident counts instead: too much.
+    """
+    result = {}
+    for unit in ("gateway", "enclave"):
+        values = [
+            (requests, sum(_bytes(each) for role, each in found.items() if _unit(role) == unit) / _MIB)
+            for requests, found in samples
+        ]
+        result[unit] = {"pss": max(value for _, value in values), "growth": figures.growth(values)}
+    return result
+
+
+def _unit(role: str) -> str:
+    return "gateway" if role == "gateway" else "enclave"
+
+
+def _bytes(memory: dict[str, Any]) -> int:
+    return int(memory["rss"] if memory["pss"] is None else memory["pss"])
