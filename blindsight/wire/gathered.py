@@ -8,6 +8,9 @@ from typing import Final
 PIECE_BYTES: Final = 1 << 20
 """Of what is copied at once."""
 
+_OWN_PAGES_BYTES: Final = 256 * 1024
+"""From here on memory is asked of the system. Below, the interpreter's is ready at once, and costs no page faults."""
+
 
 class Gathered:
     """Up to `limit` bytes that come in pieces. Only what was written takes memory; all goes back with the last view.
@@ -17,8 +20,10 @@ class Gathered:
     """
 
     def __init__(self, limit: int) -> None:
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        self._memory = memoryview(mmap.mmap(-1, max(1, limit), flags=flags))[:limit]
+        if limit < _OWN_PAGES_BYTES:
+            self._memory = memoryview(bytearray(limit))
+        else:
+            self._memory = memoryview(mmap.mmap(-1, limit, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         self._length = 0
 
     def __len__(self) -> int:
