@@ -35,7 +35,7 @@ async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) ->
     Raises `TransportError` for a cut or malformed frame, or one that is longer than its kind or `limit` allows, refused
     unread.
     """
-    head = await _read_head(reader, limit=limit)
+    head = await read_head(reader, limit=limit)
     if head is None:
         return None
     kind, length = head
@@ -47,18 +47,20 @@ async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) ->
 
 async def read_long(reader: asyncio.StreamReader) -> tuple[FrameKind, bytes | memoryview] | None:
     """As `read`, with the payload of a long frame in memory of its own: no step of it holds up the event loop."""
-    head = await _read_head(reader)
-    if head is None:
-        return None
-    kind, length = head
+    head = await read_head(reader)
+    return None if head is None else (head[0], await read_payload(reader, head[1]))
+
+
+async def read_payload(reader: asyncio.StreamReader, length: int) -> bytes | memoryview:
+    """The payload of the frame whose head was read. Raises `TransportError` for a cut one."""
     try:
-        return kind, await bodies.read(reader, length)
+        return await bodies.read(reader, length)
     except (asyncio.IncompleteReadError, OSError) as error:
         raise _cut() from error
 
 
-async def _read_head(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[FrameKind, int] | None:
-    """A frame's kind and the length of its payload."""
+async def read_head(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[FrameKind, int] | None:
+    """A frame's kind and the length of its payload; None if the peer closed between frames. Raises as `read`."""
     try:
         header = await reader.readexactly(_HEADER.size)
     except asyncio.IncompleteReadError as error:

@@ -31,6 +31,9 @@ T = TypeVar("T")
 _PATIENCE_SECONDS: Final = 0.2
 """For a process that has closed its channel, and so most likely ends: its exit status is for the log."""
 
+_TOGETHER_BYTES: Final = 256 * 1024
+"""Up to here a message is worth a copy, so that it is sent at once."""
+
 _END_SECONDS: Final = 5.0
 """In which a process that was told to end all others has done so; it needs some milliseconds."""
 
@@ -134,7 +137,12 @@ class ConfinedProcess:
 
     async def call(self, header: dict[str, Any], body: bytes | memoryview) -> tuple[dict[str, Any], bytes | memoryview]:
         """Send one call and wait for its answer. Raises `ProcessLost`."""
-        await self._send(messages.head(header, len(body)))
+        head = messages.head(header, len(body))
+        if len(body) <= _TOGETHER_BYTES:
+            # Else the process would wake for the head, and wait again.
+            await self._send(b"".join((head, body)))
+            return await self.receive()
+        await self._send(head)
         try:
             await bodies.write(self._writer, body)
         except OSError as error:
