@@ -26,7 +26,12 @@ _HEADER = struct.Struct(">IB")
 
 def encode(kind: FrameKind, payload: bytes = b"") -> bytes:
     """One frame, ready to be written."""
-    return _HEADER.pack(len(payload) + 1, kind) + payload
+    return head(kind, len(payload)) + payload
+
+
+def head(kind: FrameKind, length: int) -> bytes:
+    """What comes before a payload of `length` bytes."""
+    return _HEADER.pack(length + 1, kind)
 
 
 async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[FrameKind, bytes] | None:
@@ -35,10 +40,10 @@ async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) ->
     Raises `TransportError` for a cut or malformed frame, or one that is longer than its kind or `limit` allows, refused
     unread.
     """
-    head = await read_head(reader, limit=limit)
-    if head is None:
+    found = await read_head(reader, limit=limit)
+    if found is None:
         return None
-    kind, length = head
+    kind, length = found
     try:
         return kind, await reader.readexactly(length)
     except (asyncio.IncompleteReadError, OSError) as error:
@@ -47,8 +52,8 @@ async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) ->
 
 async def read_long(reader: asyncio.StreamReader) -> tuple[FrameKind, bytes | memoryview] | None:
     """As `read`, with the payload of a long frame in memory of its own: no step of it holds up the event loop."""
-    head = await read_head(reader)
-    return None if head is None else (head[0], await read_payload(reader, head[1]))
+    found = await read_head(reader)
+    return None if found is None else (found[0], await read_payload(reader, found[1]))
 
 
 async def read_payload(reader: asyncio.StreamReader, length: int) -> bytes | memoryview:
