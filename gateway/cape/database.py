@@ -134,7 +134,7 @@ def _is_new(connection: Connection) -> bool:
 
 def _migrate(connection: Connection) -> None:
     """Raises `StoreUnusable` for revisions that are not known here, and `SQLAlchemyError`."""
-    # A sixth of the gateway's start, and 20 MB, for what is done once a release.
+    # A sixth of the gateway's imports, and 10 MB, for what is done once a release.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
