@@ -29,7 +29,8 @@ def loads(data: bytes | str) -> Any:  # noqa: ANN401 -- whatever JSON holds
         value = json.loads(text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("too deeply nested") from error
-    _check_depth(value)
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        _check_depth(value)
     return value
 
 
@@ -52,7 +53,10 @@ def _no_number(name: str) -> NoReturn:
 
 
 def _check_depth(value: object) -> None:
-    """Refuse nesting deeper than `MAX_DEPTH`, because the interpreter's limit differs between releases."""
+    """Refuse nesting deeper than `MAX_DEPTH`, because the interpreter's limit differs between releases.
+
+    A text with fewer brackets cannot be that deep.
+    """
     level, depth = [value], 0
     while level := [each for each in level if isinstance(each, dict | list) and each]:
         depth += 1

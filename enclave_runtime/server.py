@@ -52,60 +52,70 @@ class EnclaveServer:
         self._function = function
         self._receipt_key = receipt_key
         self._connections: set[asyncio.Task[None]] = set()
+        self._idle: set[asyncio.Task[None]] = set()
+        """Connections without an open request."""
         self._draining = asyncio.Event()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection; the callback of `asyncio.start_server`."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 -- a callback always runs in a task
-        self._connections.add(task)
+        connection = asyncio.current_task()
+        assert connection is not None  # noqa: S101 -- a callback always runs in a task
+        self._connections.add(connection)
+        self._idle.add(connection)
+        answering: asyncio.Task[None] | None = None
         try:
-            while (frame := await self._next(reader)) is not None:
-                if frame[0] is FrameKind.CAPE_OPEN and self._cape is not None:
-                    await self._cape.serve(bytes(frame[1]), reader, writer, self._draining)
+            # Read on while a request is processed: if the peer closes the connection, the request is cancelled; if it
+            # sends another one, the connection is closed.
+            while not self._draining.is_set() and (head := await frames.read_head(reader)) is not None:
+                if answering is not None and not answering.done():
                     break
-                answer = await self._answer_while_wanted(*frame, reader)
-                if answer is None:
-                    break
-                writer.write(answer)
+                payload = await frames.read_payload(reader, head[1])
                 await writer.drain()
+                self._idle.discard(connection)
+                if head[0] is FrameKind.CAPE_OPEN and self._cape is not None:
+                    await self._cape.serve(bytes(payload), reader, writer, self._draining)
+                    break
+                answering = asyncio.create_task(self._reply(connection, head[0], payload, writer))
         except (TransportError, OSError):
             _log.info("connection dropped")
+        except asyncio.CancelledError:
+            if not self._draining.is_set():
+                raise
         finally:
-            self._connections.discard(task)
+            self._connections.discard(connection)
+            self._idle.discard(connection)
+            if answering is not None:
+                answering.cancel()
             writer.close()
 
     async def drain(self, seconds: float) -> None:
         """Take no more questions and let the running ones end, for `seconds` at the most."""
         self._draining.set()
+        for connection in self._idle:
+            connection.cancel()
         if self._connections:
             await asyncio.wait(set(self._connections), timeout=seconds)
         for connection in self._connections:
             connection.cancel()
 
-    async def _next(self, reader: asyncio.StreamReader) -> tuple[FrameKind, bytes | memoryview] | None:
-        """The next frame; None when the peer hangs up or the server drains."""
-        reading = asyncio.ensure_future(frames.read_long(reader))
-        draining = asyncio.ensure_future(self._draining.wait())
+    async def _reply(
+        self,
+        connection: asyncio.Task[None],
+        kind: FrameKind,
+        payload: bytes | memoryview,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Answer one request. Without an answer, or while the server drains, close the connection."""
+        goes_on = False
         try:
-            await asyncio.wait({reading, draining}, return_when=asyncio.FIRST_COMPLETED)
-            return reading.result() if reading.done() else None
+            # `handle` waits until the peer has read the answer before it processes the next request.
+            writer.write(await self._answer(kind, payload))
+            goes_on = not self._draining.is_set()
         finally:
-            reading.cancel()
-            draining.cancel()
-
-    async def _answer_while_wanted(
-        self, kind: FrameKind, payload: bytes | memoryview, reader: asyncio.StreamReader
-    ) -> bytes | None:
-        """The answer frame; None if the peer hung up first, or spoke out of turn."""
-        answering = asyncio.ensure_future(self._answer(kind, payload))
-        hearing = asyncio.ensure_future(reader.read(1))
-        try:
-            await asyncio.wait({answering, hearing}, return_when=asyncio.FIRST_COMPLETED)
-            return answering.result() if answering.done() and not hearing.done() else None
-        finally:
-            hearing.cancel()
-            answering.cancel()
+            if goes_on:
+                self._idle.add(connection)
+            else:
+                writer.close()
 
     async def _answer(self, kind: FrameKind, payload: bytes | memoryview) -> bytes:
         try:

@@ -71,7 +71,7 @@ class Proxies:
 
     def caller(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
         """The caller whose request `peer` passes on; None if it is not stated, or `peer` is not a known proxy."""
-        if peer not in self:
+        if not self._networks or peer not in self:
             return None
         stated = [hops for hops in (_by_x_forwarded(headers), _by_forwarded(headers)) if hops is not None]
         found = {self._outermost(hops) for hops in stated}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 import uuid
@@ -16,6 +17,7 @@ from gateway.listener import one_slash
 from gateway.rootpath import root_of
 
 if TYPE_CHECKING:
+    from prometheus_client import Counter, Histogram
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from gateway.metrics import Metrics
@@ -112,11 +114,17 @@ class RequestMiddleware:
         finally:
             self._record(scope, status, time.perf_counter() - started)
 
+    @functools.cache  # noqa: B019 -- as many entries as sets of labels, for the application's lifetime
+    def _instruments(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        """The instruments of one set of labels, because their lookup takes longer than counting."""
+        return self._metrics.requests.labels(method, route, status), self._metrics.request_seconds.labels(route)
+
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.requests.labels(method, route, status).inc()
-        self._metrics.request_seconds.labels(route).observe(seconds)
+        count, duration = self._instruments(method, route, status)
+        count.inc()
+        duration.observe(seconds)
         code = scope["state"].get("problem_code")
         if code == "overloaded" and not self._refusals.may_tell():
             return

@@ -50,8 +50,8 @@ class Request:
     authority: str = ""
 
     def encode(self) -> bytes:
-        control = b"".join(_string(part) for part in (self.method, self.scheme, self.authority, self.path))
-        return bytes([_KNOWN_REQUEST]) + control + _known_sections(self.fields, self.content)
+        control = [_string(part) for part in (self.method, self.scheme, self.authority, self.path)]
+        return b"".join((bytes([_KNOWN_REQUEST]), *control, *_known_sections(self.fields, self.content)))
 
     def header(self, name: str) -> str | None:
         return _find(self.fields, name)
@@ -66,7 +66,8 @@ class Response:
     content: bytes = b""
 
     def encode(self) -> bytes:
-        return bytes([_KNOWN_RESPONSE]) + varint(self.status) + _known_sections(self.fields, self.content)
+        sections = _known_sections(self.fields, self.content)
+        return b"".join((bytes([_KNOWN_RESPONSE]), varint(self.status), *sections))
 
     def header(self, name: str) -> str | None:
         return _find(self.fields, name)
@@ -151,6 +152,8 @@ class _Reader:
 
     def varint(self) -> int:
         first = self._take(1)[0]
+        if first < 1 << 6:
+            return first
         return int.from_bytes(bytes([first & 0x3F]) + self._take((1 << (first >> 6)) - 1), "big")
 
     @property
@@ -186,9 +189,10 @@ class _Reader:
         return taken
 
 
-def _known_sections(fields: Fields, content: bytes | memoryview) -> bytes:
-    lines = b"".join(_string(name) + _string(value) for name, value in fields)
-    return varint(len(lines)) + lines + varint(len(content)) + content + varint(0)
+def _known_sections(fields: Fields, content: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
+    """Field section, content and empty trailer as parts, so that the content is copied only once."""
+    lines = b"".join([_string(name) + _string(value) for name, value in fields])
+    return varint(len(lines)), lines, varint(len(content)), content, varint(0)
 
 
 def _string(text: str) -> bytes:

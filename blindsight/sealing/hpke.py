@@ -5,6 +5,7 @@ Contexts encrypt or decrypt strictly in sequence and are not thread-safe. No fun
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -56,7 +57,7 @@ class Suite:
     def key_bytes(self) -> int:
         return AEAD_KEY_BYTES[self.aead_id]
 
-    @property
+    @functools.cached_property
     def identifier(self) -> bytes:
         """`suite_id` of the key schedule (RFC 9180, 5.1)."""
         ids = (self.kem_id, self.kdf_id, self.aead_id)
@@ -72,9 +73,7 @@ class _Context:
     def __init__(self, suite: Suite, shared_secret: bytes, info: bytes) -> None:
         self.suite = suite
         identifier = suite.identifier
-        psk_id_hash = labeled.extract(identifier, b"", b"psk_id_hash", b"")
-        info_hash = labeled.extract(identifier, b"", b"info_hash", info)
-        schedule = _MODE_BASE + psk_id_hash + info_hash
+        schedule = _schedule(identifier, info)
         secret = labeled.extract(identifier, shared_secret, b"secret", b"")
         self._aead = suite.aead(labeled.expand(identifier, secret, b"key", schedule, suite.key_bytes))
         self._base_nonce = int.from_bytes(labeled.expand(identifier, secret, b"base_nonce", schedule, N_NONCE), "big")
@@ -88,6 +87,13 @@ class _Context:
     def _nonce(self) -> bytes:
         # A sequence of 96 bits does not overflow in practice, so the check of RFC 9180, section 5.2, is left out.
         return (self._base_nonce ^ self._sequence).to_bytes(N_NONCE, "big")
+
+
+@functools.lru_cache(maxsize=32)
+def _schedule(identifier: bytes, info: bytes) -> bytes:
+    """`key_schedule_context` (RFC 9180, 5.1). It is not secret, and the same for all messages to a key."""
+    psk_id_hash = labeled.extract(identifier, b"", b"psk_id_hash", b"")
+    return _MODE_BASE + psk_id_hash + labeled.extract(identifier, b"", b"info_hash", info)
 
 
 class SenderContext(_Context):

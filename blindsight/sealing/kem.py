@@ -7,6 +7,7 @@ HPKE registry (draft-ietf-hpke-pq). The individual draft that called it X-Wing h
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import secrets
 from dataclasses import dataclass
@@ -100,13 +101,19 @@ def _dhkem_secret(dh: bytes, kem_context: bytes) -> bytes:
 def _encapsulate_hybrid(public_key: bytes, ephemeral: X25519PrivateKey | None) -> tuple[bytes, bytes]:
     mlkem_public, x25519_public = public_key[:_MLKEM_PUBLIC_BYTES], public_key[_MLKEM_PUBLIC_BYTES:]
     try:
-        mlkem_secret, mlkem_ciphertext = MLKEM768PublicKey.from_public_bytes(mlkem_public).encapsulate()
+        mlkem_secret, mlkem_ciphertext = _mlkem_public_key(mlkem_public).encapsulate()
     except ValueError as error:
         raise cannot_open() from error
     ephemeral = ephemeral or X25519PrivateKey.generate()
     x25519_enc = ephemeral.public_key().public_bytes_raw()
     secret = _combine(mlkem_secret, _exchange(ephemeral, x25519_public), x25519_enc, x25519_public)
     return secret, mlkem_ciphertext + x25519_enc
+
+
+@functools.lru_cache(maxsize=8)
+def _mlkem_public_key(raw: bytes) -> MLKEM768PublicKey:
+    """The public key of 1184 bytes, cached because parsing takes as long as encapsulation. Raises `ValueError`."""
+    return MLKEM768PublicKey.from_public_bytes(raw)
 
 
 def _decapsulate_hybrid(private_key: PrivateKey, enc: bytes) -> bytes:

@@ -26,7 +26,12 @@ _HEADER = struct.Struct(">IB")
 
 def encode(kind: FrameKind, payload: bytes = b"") -> bytes:
     """Encode one frame."""
-    return _HEADER.pack(len(payload) + 1, kind) + payload
+    return head(kind, len(payload)) + payload
+
+
+def head(kind: FrameKind, length: int) -> bytes:
+    """The length and kind of a frame whose payload has `length` bytes."""
+    return _HEADER.pack(length + 1, kind)
 
 
 async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[FrameKind, bytes] | None:
@@ -35,10 +40,10 @@ async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) ->
     Raises `TransportError` for a truncated or malformed frame, and, before reading the payload, for one that is longer
     than its kind or `limit` allows.
     """
-    head = await _read_head(reader, limit=limit)
-    if head is None:
+    found = await read_head(reader, limit=limit)
+    if found is None:
         return None
-    kind, length = head
+    kind, length = found
     try:
         return kind, await reader.readexactly(length)
     except (asyncio.IncompleteReadError, OSError) as error:
@@ -47,18 +52,20 @@ async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) ->
 
 async def read_long(reader: asyncio.StreamReader) -> tuple[FrameKind, bytes | memoryview] | None:
     """As `read`, with the payload of a long frame in separate memory, in steps that do not block the event loop."""
-    head = await _read_head(reader)
-    if head is None:
-        return None
-    kind, length = head
+    found = await read_head(reader)
+    return None if found is None else (found[0], await read_payload(reader, found[1]))
+
+
+async def read_payload(reader: asyncio.StreamReader, length: int) -> bytes | memoryview:
+    """Read the payload of the frame whose head was read. Raises `TransportError` for a truncated one."""
     try:
-        return kind, await bodies.read(reader, length)
+        return await bodies.read(reader, length)
     except (asyncio.IncompleteReadError, OSError) as error:
         raise _cut() from error
 
 
-async def _read_head(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[FrameKind, int] | None:
-    """A frame's kind and the length of its payload."""
+async def read_head(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) -> tuple[FrameKind, int] | None:
+    """A frame's kind and the length of its payload; None if the peer closed between frames. Raises as `read`."""
     try:
         header = await reader.readexactly(_HEADER.size)
     except asyncio.IncompleteReadError as error:

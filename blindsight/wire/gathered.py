@@ -8,6 +8,9 @@ from typing import Final
 PIECE_BYTES: Final = 1 << 20
 """Number of bytes copied at a time."""
 
+_OWN_PAGES_BYTES: Final = 256 * 1024
+"""From this size on, memory comes from the system. Below, the interpreter's memory causes no page faults."""
+
 
 class Gathered:
     """Collects up to `limit` bytes in pieces. Only written bytes take memory, which is freed with the last view.
@@ -17,8 +20,10 @@ class Gathered:
     """
 
     def __init__(self, limit: int) -> None:
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        self._memory = memoryview(mmap.mmap(-1, max(1, limit), flags=flags))[:limit]
+        if limit < _OWN_PAGES_BYTES:
+            self._memory = memoryview(bytearray(limit))
+        else:
+            self._memory = memoryview(mmap.mmap(-1, limit, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         self._length = 0
 
     def __len__(self) -> int:

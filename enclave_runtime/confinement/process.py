@@ -31,6 +31,9 @@ T = TypeVar("T")
 _PATIENCE_SECONDS: Final = 0.2
 """Time for a process that has closed its channel to end, so that the log can contain its exit status."""
 
+_TOGETHER_BYTES: Final = 256 * 1024
+"""Up to this size, head and body are copied into one message."""
+
 _END_SECONDS: Final = 5.0
 """Time for a process to end all others when told so; it needs some milliseconds."""
 
@@ -134,7 +137,12 @@ class ConfinedProcess:
 
     async def call(self, header: dict[str, Any], body: bytes | memoryview) -> tuple[dict[str, Any], bytes | memoryview]:
         """Send one call and wait for its answer. Raises `ProcessLost`."""
-        await self._send(messages.head(header, len(body)))
+        head = messages.head(header, len(body))
+        if len(body) <= _TOGETHER_BYTES:
+            # Otherwise the process would wake up for the head, and wait again.
+            await self._send(b"".join((head, body)))
+            return await self.receive()
+        await self._send(head)
         try:
             await bodies.write(self._writer, body)
         except OSError as error:

@@ -54,7 +54,7 @@ class WorkerPool:
         self._busy: set[WorkerProcess] = set()
         self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
         self._keepers: list[asyncio.Task[None]] = []
-        self._running: set[asyncio.Task[dict[str, Any]]] = set()
+        self._running: set[asyncio.Task[None]] = set()
         self._started = asyncio.Event()
         self.restarts = 0
         self.broken: str | None = None
@@ -99,15 +99,26 @@ class WorkerPool:
         without a caller, since ending its worker would let callers who hang up slow everyone else down.
         """
         worker = await self._acquire()
-        running = asyncio.create_task(self._run(worker, image, top_k))
+        outcome: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        running = asyncio.create_task(self._settle(outcome, worker, image, top_k))
         self._running.add(running)
-        running.add_done_callback(self._forget)
-        return _result(await asyncio.shield(running))
+        running.add_done_callback(self._running.discard)
+        return _result(await outcome)
 
-    def _forget(self, running: asyncio.Task[dict[str, Any]]) -> None:
-        self._running.discard(running)
-        if not running.cancelled():
-            running.exception()  # Seen by the caller, unless the caller is gone; then it is dropped.
+    async def _settle(
+        self, outcome: asyncio.Future[dict[str, Any]], worker: WorkerProcess, image: bytes | memoryview, top_k: int
+    ) -> None:
+        """Run the call to its end and set `outcome`, unless the caller is gone."""
+        try:
+            answer = await self._run(worker, image, top_k)
+        except BaseException as error:
+            if not outcome.done():
+                outcome.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            if not outcome.done():
+                outcome.set_result(answer)
 
     async def _run(self, worker: WorkerProcess, image: bytes | memoryview, top_k: int) -> dict[str, Any]:
         threads = 1 if self.busy > 1 else self._limits.processors

@@ -159,18 +159,18 @@ class _body_timeout:  # noqa: N801 -- used like a function
             raise Problem("request_timeout", f"The body did not arrive within {self._seconds:g} s.") from error
 
 
-async def _content(request: Request, limit: int, told: int) -> AsyncGenerator[bytes, None]:
+def _content(request: Request, limit: int, told: int) -> AsyncGenerator[bytes, None]:
     """The decompressed body in pieces. Raises `Problem`, as soon as it exceeds `limit`."""
     try:
         coding = codings.coding_of(request.headers)
     except codings.UnknownCodingError as error:
         raise Problem("unsupported_media_type", str(error), accept_encoding=codings.TAKEN) from error
-    if not coding:
-        pieces = _limited(request, limit, told)
-    else:
-        pieces = codings.opened(_limited(request, codings.room(limit), told), coding)
+    return _decoded(request, coding, limit, told) if coding else _limited(request, limit, told)
+
+
+async def _decoded(request: Request, coding: str, limit: int, told: int) -> AsyncGenerator[bytes, None]:
     read = 0
-    async with aclosing(pieces):
+    async with aclosing(codings.opened(_limited(request, codings.room(limit), told), coding)) as pieces:
         try:
             async for piece in pieces:
                 read += len(piece)

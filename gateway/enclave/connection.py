@@ -95,7 +95,8 @@ class EnclaveConnections:
     ) -> tuple[FrameKind, bytes]:
         keep = False
         try:
-            writer.write(frames.encode(kind, payload))
+            # Separately, so that a long payload is not copied.
+            writer.writelines((frames.head(kind, len(payload)), payload))
             await writer.drain()
             answer = await frames.read(reader)
             if answer is None:

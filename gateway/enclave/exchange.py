@@ -56,7 +56,7 @@ class EnclaveExchange:
         self._metrics.images.inc()
         timings = opened.content["timings_ms"]
         for stage in ("decode", "preprocess", "run"):
-            self._metrics.stage_seconds.labels(stage).observe(timings[stage] / 1000)
+            self._metrics.stages[stage].observe(timings[stage] / 1000)
         timings["enclave"] = milliseconds
         return Answer(opened.content, opened.recipient)
 
@@ -73,7 +73,7 @@ class EnclaveExchange:
                 raise Problem("ohttp_key", "Fetch and verify the key configurations, and seal anew.") from error
             except SealingError as error:
                 raise Problem("bad_request", "The body is not an encapsulated request.") from error
-        self._metrics.stage_seconds.labels("enclave").observe(time.perf_counter() - started)
+        self._metrics.stages["enclave"].observe(time.perf_counter() - started)
         self._metrics.relayed.inc()
         return answer
 
@@ -117,7 +117,7 @@ class EnclaveExchange:
                 break
         ended = time.perf_counter()
         for stage, seconds in (("seal", sent - started), ("enclave", answered - sent), ("open", ended - answered)):
-            self._metrics.stage_seconds.labels(stage).observe(seconds)
+            self._metrics.stages[stage].observe(seconds)
         return opened, round((answered - sent) * 1000, 3)
 
     async def _ask(self, sealed: bytes) -> bytes:

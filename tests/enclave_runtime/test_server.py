@@ -363,6 +363,33 @@ async def test_two_questions_at_once_end_the_connection_however_quick_the_answer
         assert await peer.ended()
 
 
+async def test_the_beginning_of_a_second_question_ends_the_connection_too(enclave: Enclave, gate: Gate):
+    sealed, _ = ohttp.encapsulate(
+        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
+    )
+    async with enclave.connection() as peer:
+        await peer.send(FrameKind.SEALED_REQUEST, sealed)
+        await gate.arrived()
+        # Its head alone: a peer must not have the enclave keep a second message beside the first.
+        peer.writer.write(struct.pack(">IB", MAX_FRAME_BYTES, FrameKind.SEALED_REQUEST))
+        assert await peer.ended()
+        await gate.open()
+
+
+async def test_a_question_that_fails_for_want_of_memory_ends_its_connection_alone(
+    enclave: Enclave, monkeypatch: pytest.MonkeyPatch
+):
+    def no_memory(*_: object) -> bytes:
+        raise MemoryError
+
+    async with enclave.connection() as peer, enclave.connection() as other:
+        with monkeypatch.context() as patched:
+            patched.setattr(enclave.keys, "open", no_memory)
+            await peer.send(FrameKind.SEALED_REQUEST, enclave.seal())
+            assert await peer.ended()
+        assert (await enclave.classify(other, value="still served")).status == 200
+
+
 async def test_who_hangs_up_gives_a_waiting_question_up(enclave: Enclave, gate: Gate):
     async with enclave.connection() as busy:
         running = asyncio.create_task(enclave.classify(busy, gate=gate.name, value="mine"))
