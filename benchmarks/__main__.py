@@ -1,4 +1,4 @@
-"""`python -m benchmarks run`: measure, print, and keep the results as JSON and, with `--write-docs`, in the pages."""
+"""`python -m benchmarks run`: measure, print, and store the results as JSON and, with `--write-docs`, in the pages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SHOWN = {
 
 
 def main() -> int:
-    """Run one command; one line on standard error says what went wrong."""
+    """Run one command. Returns the exit status: 0, or 1 after an error, which is one line on standard error."""
     options = _parser().parse_args()
     out: Path = options.out.resolve()
     try:

@@ -1,7 +1,7 @@
-"""The bare loop: ONNX Runtime with its default options on a ready tensor, nothing else. A process of its own.
+"""The bare loop: one ONNX Runtime session with default options, run on a ready tensor. A process of its own.
 
-`python -m benchmarks.bare_loop MODEL_DIR PHOTO` reads one turn's JSON object from each line of its input, as the load
-generator does, and answers like it.
+`python -m benchmarks.bare_loop MODEL_DIR PHOTO` reads the JSON object of one turn from each line of its input and
+prints its result, in the form of the load generator (`benchmarks.load`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def turn(classifier: Classifier, tensor: Array, warm_up: float, seconds: float) -> dict[str, Any]:
-    """Run the model again and again for `seconds`."""
+    """Run the model repeatedly for `warm_up` and then `seconds` seconds. `tensor`: one input, (1, ...).
+
+    Returns a result in the form of `load.turn`, with one crowd of one caller; latencies in milliseconds.
+    """
     latencies: list[float] = []
     end = time.perf_counter() + warm_up
     while time.perf_counter() < end:
@@ -37,7 +40,7 @@ def turn(classifier: Classifier, tensor: Array, warm_up: float, seconds: float) 
 
 
 def main() -> None:
-    """One turn a line, until the input ends."""
+    """Perform one turn for each line, until the input ends."""
     classifier = Classifier(Path(sys.argv[1]))
     tensor = classifier.tensor(Path(sys.argv[2]).read_bytes())
     print("ready", flush=True)

@@ -1,12 +1,12 @@
-"""`python -m benchmarks.cape_bundle --megabytes 900`: what a large function costs to deploy and to run first.
+"""`python -m benchmarks.cape_bundle --megabytes 900`: the cost of deploying a large function and of its first run.
 
-Starts a stack, deploys a folder of random bytes with `cape`, runs it cold and at hand, and prints wall times and the
-peak memory of each process. What is held of a bundle, and where:
+Starts a stack, deploys a folder of random bytes with `cape`, runs it twice, and prints wall times and the peak memory
+of each process. Where the bundle is held:
 
-- `cape`: a piece at a time; its zip lies in a temporary file on disk.
-- gateway: pieces on their way to the disk, and those that wait for the enclave.
-- enclave runtime: pieces; the decrypted zip lies in a private file in memory (/dev/shm), and so does what is unpacked
-  from it at the first run: so twice the bundle for as long as that takes, and once from then on.
+- `cape`: one piece at a time; its zip archive is a temporary file on disk.
+- gateway: pieces on their way to the disk, and pieces that wait for the enclave.
+- enclave runtime: pieces. The decrypted zip archive is a private file in memory (/dev/shm), and so are the files that
+  the first run unpacks from it: twice the size of the bundle during that run, and once afterwards.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ def cape_handler(data):
 
 @dataclass
 class Measured:
-    """Bytes of memory before the deployment (`base`) and at the most, by process; wall times in seconds."""
+    """Results: bytes of memory by process, before the deployment (`base`) and at the peak; wall times in seconds."""
 
     megabytes: int
     base: dict[str, int] = field(default_factory=dict)
     peak: dict[str, int] = field(default_factory=dict)
     memory_files: int = 0
-    """What /dev/shm held more, at the most."""
+    """The largest increase of the bytes used in /dev/shm."""
     seconds: float = 0.0
     cold_seconds: float = 0.0
     warm_seconds: float = 0.0
@@ -78,11 +78,12 @@ class Measured:
 
     @property
     def growth(self) -> dict[str, int]:
+        """Peak minus `base`, in bytes, by process."""
         return {name: self.peak[name] - base for name, base in self.base.items()}
 
 
 class Sampler:
-    """Watches memory while the block lasts; `watch` adds a process."""
+    """Samples memory every 50 ms while the block runs. `watch` adds a process."""
 
     def __init__(self, measured: Measured, processes: Mapping[str, psutil.Process]) -> None:
         self._measured = measured
@@ -114,7 +115,7 @@ class Sampler:
 
 
 class Command:
-    """`cape` as a user with an account of their own; watched by `sampler` once there is one."""
+    """Runs `cape` as a user with a separate configuration folder. `sampler`, if set, also samples its memory."""
 
     def __init__(self, work: Path, url: str, root: Path) -> None:
         self.config = work / "cape"
@@ -130,7 +131,7 @@ class Command:
         }
 
     def __call__(self, *arguments: str) -> bytes:
-        """Its standard output. Raises `StackError` with what it says if it fails."""
+        """Return the standard output. Raises `StackError` with its error message if it fails."""
         process = psutil.Popen(
             [sys.executable, "-m", "blindsight_cli.cape.main", *arguments],
             env=self._environment,
@@ -146,9 +147,9 @@ class Command:
 
 
 def measure(megabytes: int, work: Path, *, over_limit: bool) -> Measured:
-    """Deploy and run a function of so many million random bytes; with `over_limit`, be refused one that is too large.
+    """Deploy and run a function of `megabytes` million random bytes.
 
-    Raises `StackError`.
+    With `over_limit`, also try to deploy one that is too large. Raises `StackError`.
     """
     measured = Measured(megabytes)
     with stack.blindsight(stack.bundled(MODEL, work), work, **stack.store(work)) as service:
@@ -190,7 +191,7 @@ def _function(folder: Path, size: int) -> Path:
 
 
 def _refused_by_command(cape: Command, work: Path) -> str:
-    """The command counts before it reads: holes in a file are enough."""
+    """The command adds up file sizes before it reads, so a sparse file suffices."""
     folder = work / "too-large"
     folder.mkdir()
     (folder / "app.py").write_text(_APP)
@@ -206,7 +207,7 @@ def _refused_by_command(cape: Command, work: Path) -> str:
 
 
 def _refused_by_host(cape: Command, service: Service, root: Path) -> str:
-    """A client that does not count is stopped by the host."""
+    """A client without that check is stopped by the host."""
     key = serialization.load_pem_private_key((cape.config / "owner.key").read_bytes(), None)
     token = tokens.mint(
         _ed25519(key), _USER, "deploy", lifetime=tokens.DEPLOY_LIFETIME, func_checksum="0" * 64,
@@ -240,7 +241,7 @@ def _shared_memory() -> int:
 
 
 def report(measured: Measured) -> str:
-    """The figures as text."""
+    """The results as lines of text."""
     size = measured.megabytes
     lines = [
         f"bundle of {size} MB of random bytes",
@@ -258,7 +259,7 @@ def report(measured: Measured) -> str:
 
 
 def main() -> int:
-    """Measure, print; one line on standard error says what went wrong."""
+    """Measure and print. Returns 1 after an error, which is one line on standard error."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cape_bundle", description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=int, default=900, help="of random bytes (default %(default)s)")
     options = parser.parse_args()

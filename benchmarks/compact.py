@@ -1,8 +1,8 @@
-"""`python -m benchmarks.compact`: a compact network whose float weights are real, for what int8 costs in answers.
+"""`python -m benchmarks.compact`: train a compact network with float weights, to measure the agreement of int8.
 
-The networks at hand flatter or tell nothing: the offline model and the MobileNetV2 of the tests have weights of 8 bits
-already, and untrained weights have no classes to be sure of. This trains a residual network (0.68 million weights,
-batch normalisation and ReLU) on CIFAR-10 in minutes, exports it in float32 and writes test pictures beside it:
+The offline model and the tests' MobileNetV2 were trained for 8-bit weights, so their agreement is too good; untrained
+weights have no meaningful classes. This program trains a residual network (0.68 million weights, batch normalisation
+and ReLU) on CIFAR-10 in minutes, exports it in float32 and writes test images beside it:
 
     python -m benchmarks.compact --data cifar10_jpeg.zip --out compact
     python -m model_build quantise --model compact/model --images compact/photos --out compact/int8
@@ -53,7 +53,7 @@ class Block(nn.Module):
 
 
 class Compact(nn.Module):
-    """The product's input (N, 3, 224, 224) to logits (N, classes); `small` takes what pooling leaves, 32 x 32."""
+    """Maps the service's input (N, 3, 224, 224) to logits (N, classes). `small` takes the pooled (N, 3, 32, 32)."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -67,7 +67,10 @@ class Compact(nn.Module):
 
 
 def train(pictures: Tensor, classes: Tensor, epochs: int, seed: int) -> Compact:
-    """Train on normalised `pictures` (n, 3, 32, 32), as they are after the product's preprocessing and the pooling."""
+    """Train on normalised `pictures` (n, 3, 32, 32), as `as_served` returns them, and `classes` (n,).
+
+    `seed` determines weights, order and shifts. Returns the network in evaluation mode.
+    """
     torch.manual_seed(seed)
     network = Compact(int(classes.max()) + 1)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
@@ -96,7 +99,7 @@ def train(pictures: Tensor, classes: Tensor, epochs: int, seed: int) -> Compact:
 
 
 def _shifted(batch: Tensor) -> Tensor:
-    """Shifted by up to two pixels, and every second batch mirrored."""
+    """Shift a batch (n, 3, 32, 32) by up to two pixels, and mirror it with a probability of one half."""
     down, right = torch.randint(5, (2,)).tolist()
     padded = functional.pad(batch, (2, 2, 2, 2), mode="reflect")[:, :, down : down + SIDE, right : right + SIDE]
     padded = padded.flip(3) if torch.rand(()) < 0.5 else padded
@@ -104,7 +107,10 @@ def _shifted(batch: Tensor) -> Tensor:
 
 
 def as_served(pictures: Tensor) -> Tensor:
-    """What the product's enlargement and crop, and the network's pooling, make of pictures (n, 3, 32, 32)."""
+    """Apply the service's enlargement and crop, and the network's pooling, to pictures (n, 3, 32, 32).
+
+    Returns (n, 3, 32, 32). All three are linear, so one matrix for each axis computes them.
+    """
     margin = (RESIZED - CROP) // 2
     ends = torch.eye(SIDE)[None, None]
     enlarged = functional.interpolate(ends, size=(RESIZED, SIDE), mode="bilinear", align_corners=False)[0, 0]
@@ -113,7 +119,7 @@ def as_served(pictures: Tensor) -> Tensor:
 
 
 def _files(archive: Path, split: str, names: tuple[str, ...]) -> Iterator[tuple[int, str, bytes]]:
-    """Class, name and content of each picture of a split, in order of the names."""
+    """Yield class, name and content of each picture of a split, in the order of names."""
     with zipfile.ZipFile(archive) as opened:
         for member in sorted(opened.namelist()):
             parts = member.split("/")
@@ -122,7 +128,7 @@ def _files(archive: Path, split: str, names: tuple[str, ...]) -> Iterator[tuple[
 
 
 def main() -> None:
-    """Train, export, write the test pictures, say how many of them are recognised."""
+    """Train, export, and write the test images."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compact")
     parser.add_argument("--data", type=Path, required=True, metavar="ZIP", help="CIFAR-10 as JPEG files")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")

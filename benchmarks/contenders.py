@@ -1,4 +1,4 @@
-"""Who takes turns: all of them are started once, and frozen while others are at work."""
+"""The contenders of a run. Each is started once and stopped (SIGSTOP) while others take their turns."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ OURS = stack.OURS
 SEALED, CAPE = f"{OURS}, sealed by the caller", f"{OURS}, Cape's WebSocket"
 
 _CAPE_CALLERS = 4
-"""Each Cape client has a process with a model of its own."""
+"""Upper limit, because each Cape client has a process with a model of its own."""
 
 
 @dataclass(frozen=True)
 class Starter:
-    """Starts contenders, which end with `services`. A peer that does not start joins those that are `missing`."""
+    """Starts contenders, which end with `services`. A peer that does not start is added to `missing` with the reason."""
 
     plan: Plan
     environments: list[Environment]
@@ -41,7 +41,10 @@ class Starter:
     say: Callable[[str], None]
 
     def start(self) -> list[Contender]:
-        """Bare loop, ours and peers of each precision. Raises `StackError` if one of the former does not start."""
+        """Start bare loop, our lanes and the peers for each precision.
+
+        Raises `StackError` if the bare loop or our stack does not start.
+        """
         return [
             contender
             for precision, model in self.plan.models.items()
@@ -51,7 +54,7 @@ class Starter:
 
     @property
     def _whole(self) -> bool:
-        """Other parts than throughput measure ours and the plain service alone."""
+        """Whether throughput is measured. The other parts measure only our stack and the plain service."""
         return "throughput" in self.plan.parts
 
     def _bare(self, precision: str, model: Path) -> Iterator[Contender]:
@@ -77,7 +80,7 @@ class Starter:
             yield Contender(CAPE, figures.OURS, precision, self.generator, service, "cape", (1, _CAPE_CALLERS))
 
     def _peers(self, precision: str, model: Path) -> Iterator[Contender]:
-        """At other precisions than the baseline, FastAPI alone."""
+        """Peers of one precision: all at the baseline, and only FastAPI at others."""
         whole = self._whole and precision == self.plan.baseline
         most = max(self.plan.lengths.callers)
         processors = os.cpu_count() or 1

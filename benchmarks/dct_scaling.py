@@ -1,7 +1,7 @@
-"""`python -m benchmarks.dct_scaling --model DIR --photos DIR`: what DCT scaling saves, and how it changes answers.
+"""`python -m benchmarks.dct_scaling --model DIR --photos DIR`: time and effect on answers of DCT scaling.
 
-Each photo is enlarged to 12 megapixels, given a sensor's noise, saved as a JPEG, and classified from all of its pixels
-and from those of a smaller decoding. One line of results on standard output; needs no running stack.
+Enlarges each photo to 12 megapixels, adds noise like a sensor's, stores it as JPEG, and classifies it decoded in full
+and decoded with DCT scaling. Prints one JSON object; needs no running stack.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FUNCTION = Path(__file__).parent.parent / "enclave_function"
 PIXELS = 12_000_000
 NOISE = 6.0
-"""Standard deviation of the noise, in grey levels: detail that enlarging does not make, and scaling leaves out."""
+"""Standard deviation of the noise in grey levels: detail that enlargement does not create, and scaling removes."""
 
 
 def main() -> int:
@@ -43,7 +43,8 @@ def main() -> int:
 
     files = manifest.read(options.model)
     classifier = model.load(files, thread_counts=(1,))
-    side = 2 * int(files.manifest["preprocessing"]["resize"])
+    resize = files.preprocessing.resize
+    side = 2 * (resize if isinstance(resize, int) else max(resize))
     rows = [_compared(files, classifier, photo, side) for photo in _photos(options.photos)]
     print(json.dumps(_summary(rows)))
     return 0

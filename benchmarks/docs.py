@@ -1,4 +1,4 @@
-"""What README and docs/performance.md say of the committed results, between two marks in each."""
+"""The text that README and docs/performance.md contain about the committed results, between two marks in each."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ RESULTS = "benchmarks/results/reference.json"
 Results = dict[str, Any]
 
 QUIET_SHARE = 0.1
-"""Share of the machine that something else may take before a run's figures are marked."""
+"""Share of the machine's processor time, 0..1, above which other processes make a run's figures unreliable."""
 
-_NOT_QUIET = "**Not a quiet machine: these figures show that the harness works, and nothing else.**"
+_NOT_QUIET = "**The machine was busy. These figures only show that the benchmark works.**"
 
 _LINE_DEPTH = 2
 
 
 def write(results: Results, root: Path) -> None:
-    """Keep `results` as the committed ones of the source tree `root`, and write the pages and plots from them.
+    """Store `results` as the committed results of the source tree `root`, and write the pages and plots from them.
 
-    Raises `OSError` if a page has no place for them.
+    Raises `OSError` if a page lacks the marks.
     """
     kept = without_latencies(results)
     file = root / RESULTS
@@ -44,12 +44,12 @@ def write(results: Results, root: Path) -> None:
 
 
 def pages(results: Results) -> dict[str, str]:
-    """What stands between the marks, by the page's path in the source tree."""
+    """The text between the marks, by the page's path in the source tree."""
     return {"README.md": summary(results), "docs/performance.md": full(results)}
 
 
 def replaced(page: str, content: str, name: str) -> str:
-    """`page` with `content` between its marks. Raises `OSError` if it has none."""
+    """`page` with `content` between its marks. Raises `OSError` if it lacks them; `name` is for the message."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -58,7 +58,7 @@ def replaced(page: str, content: str, name: str) -> str:
 
 
 def dumped(results: Results) -> str:
-    """The file's text, with a line for each turn and row, so that two runs can be compared."""
+    """The text of the results file, with one line for each turn and row, so that two runs can be compared."""
     return _laid_out(results, 0) + "\n"
 
 
@@ -75,7 +75,7 @@ def _laid_out(value: Any, depth: int) -> str:  # noqa: ANN401 -- JSON
 
 
 def summary(results: Results) -> str:
-    """README's table: ours, by the bare loop and the peers."""
+    """README's table: our lanes, relative to the bare loop and the peers."""
     if "throughput" not in results:
         return ""
     best = tables.best_peer_column(results)
@@ -93,7 +93,7 @@ def summary(results: Results) -> str:
 
 
 def full(results: Results) -> str:
-    """docs/performance.md's part: how it was measured, and each part's tables."""
+    """The measured section of docs/performance.md: conditions, and the tables of each part."""
     parts = [_description(results)]
     for name, sections in _SECTIONS.items():
         if name in results:
@@ -121,8 +121,9 @@ def _storm(results: Results) -> list[str]:
         f"![Overload]({plots.STORM})",
         markdown(tables.storm(results)),
         (
-            f'"Bound" is {storm["places"]} by the throughput: the gateway has {storm["places"]} places, so an accepted'
-            ' request waits for at most so many others. "Of the most" is of the greatest throughput of ours in a round.'
+            f'"Bound" is {storm["places"]} divided by the throughput: the gateway has {storm["places"]} places, so an'
+            ' accepted request waits for at most that many others. "Of the highest" is the ratio to the highest'
+            " throughput of blindsight in the same round."
         ),
     ]
 
@@ -148,13 +149,13 @@ def _description(results: Results) -> str:
     lines = [
         (
             f"Measured {results['date'][:10]} in {results['minutes']:g} minutes with `{results['command']}`:"
-            f" {plan['rounds']} rounds, {plan['seconds']:g} s a turn after {plan['warm_up']:g} s of warm-up."
-            " Medians of the rounds, in brackets their 95 % intervals (bootstrap)."
+            f" {_rounds(plan['rounds'])}, turns of {plan['seconds']:g} s after {plan['warm_up']:g} s of warm-up."
+            " Figures are medians of the rounds, with 95 % intervals in brackets (bootstrap)."
         ),
         "",
         (
             f"- machine: {machine['processors']} processors ({machine['processor']};"
-            f" {', '.join(machine['features']) or 'no vector units of note'}),"
+            f" {', '.join(machine['features']) or 'no known vector extensions'}),"
             f" {machine['memory_bytes'] / 2**30:.0f} GiB, {machine['system']}"
         ),
         f"- versions: {_listed(results['versions'])}",
@@ -167,7 +168,7 @@ def _description(results: Results) -> str:
         ),
     ]
     if "throughput" in results:
-        lines.append(f"- what else ran on the machine took at most {_others(results):.0%} of it during any turn")
+        lines.append(f"- other processes: at most {_others(results):.0%} of the machine's processor time in any turn")
         if _others(results) > QUIET_SHARE:
             lines.append(f"- {_NOT_QUIET}")
     return "\n".join(lines)
@@ -180,8 +181,15 @@ def _others(results: Results) -> float:
 def _model(model: dict[str, Any]) -> str:
     untrained = "" if model["trained"] else ", untrained weights (their values do not change the cost)"
     onnx = model["onnx"]
+    agreement = model.get("precision", {}).get("agreement")
+    agreed = (
+        f", best class as in float32 on {agreement['top1']:.1%} of {agreement['images']} {agreement['set']} images"
+        if agreement
+        else ""
+    )
     return (
-        f"{model['name']} {model['version']}{untrained}, {onnx['bytes'] / 1e6:.1f} MB, SHA-256 `{onnx['sha256'][:16]}`"
+        f"{model['name']} {model['version']}{untrained}, {onnx['bytes'] / 1e6:.1f} MB,"
+        f" SHA-256 `{onnx['sha256'][:16]}`{agreed}"
     )
 
 
@@ -199,6 +207,10 @@ def _best(results: Results) -> str:
 
 def _middle(spread: dict[str, float] | None) -> str:
     return "" if spread is None else f"{spread['median']:.2f}"
+
+
+def _rounds(count: int) -> str:
+    return "1 round" if count == 1 else f"{count} rounds"
 
 
 def _listed(versions: dict[str, str]) -> str:

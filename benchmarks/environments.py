@@ -1,6 +1,6 @@
-"""The peers: an environment of its own for each, from its pinned requirements, and its service in it.
+"""The peers: a separate environment with pinned requirements for each, and the service in it.
 
-A peer that cannot be installed or started is told as missing, with the reason, in every result.
+A peer that cannot be installed or started is listed as missing in the results, with the reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Peer:
-    """A framework. `distribution` is what its version is told of; `ready_path` is answered with 200 once it serves."""
+    """A framework. `distribution`: the package whose version is reported. `ready_path` returns 200 when it serves."""
 
     key: str
     name: str
@@ -62,12 +62,13 @@ class Environment:
     version: str
 
     def command(self, model: Path, port: int, workers: int = 1, threads: int = 0) -> list[str]:
+        """The command line of the service on `port`. `threads` for each of `workers`; 0: one for each processor."""
         program = f"benchmarks.peers.{self.peer.key}_service"
         return [str(self.python), "-m", program, str(model), str(port), str(workers), str(threads)]
 
     @contextlib.contextmanager
     def serving(self, name: str, model: Path, work: Path, workers: int, threads: int) -> Iterator[Service]:
-        """The service, ready. Raises `StackError`."""
+        """The ready service; it ends with the block. `work` must not exist. Raises `StackError`."""
         work.mkdir(parents=True)
         port, log = processes.free_port(), work / "log"
         with processes.started(self.command(model, port, workers, threads), log, settings(work)) as process:
@@ -83,12 +84,15 @@ class Environment:
 
 
 def settings(work: Path) -> dict[str, str]:
-    """The environment variables of a peer: nothing told to its maker, nothing kept in the user's home."""
+    """Environment variables of a peer: they disable its telemetry and move its home folder to `work`."""
     return _SETTINGS | {"HOME": str(work)}
 
 
 def installed(peer: Peer, folder: Path, say: Callable[[str], None]) -> Environment:
-    """The environment of `peer` in `folder`, made if there is none of these requirements. Raises `StackError`."""
+    """The environment of `peer` in `folder`, created if it does not contain these requirements.
+
+    Installs packages by hash from the package index. Raises `StackError` with pip's last line.
+    """
     requirements = _REQUIREMENTS / f"{peer.key}.txt"
     python, stamp = folder / "bin" / "python", folder / "installed"
     state = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()

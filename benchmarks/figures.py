@@ -1,4 +1,4 @@
-"""From turns to figures: percentiles, ratios of neighbouring turns, and how sure they are. Pure arithmetic."""
+"""Statistics of turns: percentiles, ratios of neighbouring turns and their confidence intervals. No I/O."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ BARE, OURS, PEER = "bare", "ours", "peer"
 
 Turn = dict[str, Any]
 """A turn's record (`turn.Record`) with `contender`, its `kind` and `precision`, `callers`, `round`, and `beside`: the
-number of callers that the turns beside it had, with which it is compared."""
+number of callers of the neighbouring turns, with which it is compared."""
 
 Spread = dict[str, float]
-"""`median`, and `low` and `high`: its 95 % interval."""
+"""`median`, and `low` and `high`, the limits of its 95 % confidence interval."""
 
 _RESAMPLES = 4000
 _INTERVAL = (2.5, 97.5)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of `values` that at least `share` (0..1) of them do not exceed (nearest rank)."""
+    """The smallest of `values` that at least `share` (0..1) of them do not exceed (nearest rank). Raises `ValueError`."""
     if not values:
         raise ValueError("no values")
     return sorted(values)[max(math.ceil(share * len(values)), 1) - 1]
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The median and its 95 % interval, by the bootstrap's percentiles: `values` drawn anew from themselves.
+    """The median of `values` and its 95 % interval, by the percentile bootstrap with 4000 resamples.
 
-    Efron, B.: Bootstrap methods: another look at the jackknife. Annals of Statistics 7 (1979). Always the same for the
-    same values. Of one value it is that value: one round shows nothing of how sure it is.
+    Efron, B.: Bootstrap methods: another look at the jackknife. Annals of Statistics 7 (1979). The result is
+    deterministic. For a single value the interval is that value. Raises `ValueError` for no values.
     """
     if not values:
         raise ValueError("no values")
@@ -48,18 +48,18 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def throughput(turn: Turn) -> float:
-    """Images answered a second."""
+    """Answered images per second of one turn."""
     return float(turn["answers"]) / float(turn["span_seconds"])
 
 
 def ratios(turns: Iterable[Turn], reference: Iterable[Turn]) -> list[float]:
-    """Throughput of `turns` by that of the `reference` beside each."""
+    """Throughput of each of `turns`, divided by that of the neighbouring turn of `reference`."""
     rates = {(turn["round"], turn["beside"]): throughput(turn) for turn in reference}
     return [throughput(turn) / rates[turn["round"], turn["beside"]] for turn in turns]
 
 
 def best_peer(turns: Iterable[Turn], precision: str, callers: int) -> str | None:
-    """The peer with the greatest median throughput at `callers` callers; None if there is no peer."""
+    """The peer with the greatest median throughput at `callers` callers; None without peers."""
     rates: dict[str, list[float]] = defaultdict(list)
     for turn in turns:
         if (turn["kind"], turn["precision"], turn["callers"]) == (PEER, precision, callers):
@@ -68,12 +68,12 @@ def best_peer(turns: Iterable[Turn], precision: str, callers: int) -> str | None
 
 
 def rows(turns: list[Turn], *, plain: str, ours: str) -> list[dict[str, Any]]:
-    """One row for each precision, contender and number of callers, in the order in which they first took turns.
+    """One row for each precision, contender and number of callers, in the order of their first turns.
 
-    Latencies in milliseconds, of all rounds together. Ratios are of throughput, each by the turn beside it in the same
-    round: `of_bare` by the bare loop of the same precision, which has one caller; `of_plain` by the contender `plain`
-    of the same precision; `of_best` by the best peer at the first turn's precision, which `best` names; `of_ours`, for
-    our other lanes, by `ours`.
+    Latencies are in milliseconds, over all rounds. Ratios are of throughput, each to the neighbouring turn of the same
+    round: `of_bare` to the bare loop of the same precision, which has one caller; `of_plain` to the contender `plain`
+    of the same precision; `of_best` to the best peer at the precision of the first turn, whose name is `best`;
+    `of_ours`, for our other lanes, to `ours`.
     """
     groups: dict[tuple[str, str, int], list[Turn]] = defaultdict(list)
     for turn in turns:
@@ -98,7 +98,11 @@ def rows(turns: list[Turn], *, plain: str, ours: str) -> list[dict[str, Any]]:
 
 
 def timings(group: list[Turn]) -> dict[str, Any]:
-    """What one contender's turns show without comparing them: throughput, latencies, processor time, stages, memory."""
+    """Figures of one contender's turns that need no comparison.
+
+    `images_per_second` (`Spread`), `p50_ms`, `p95_ms`, `p99_ms`, medians of `cpu_ms` by process and of
+    `generator_cpu_ms`, `stages_ms`, `others_share` (0..1) and `memory` (bytes).
+    """
     latencies = [value for turn in group for value in turn["latencies_ms"]]
     generators = [turn["generator_cpu_ms"] for turn in group if turn["generator_cpu_ms"] is not None]
     return {
@@ -113,13 +117,13 @@ def timings(group: list[Turn]) -> dict[str, Any]:
 
 
 def medians(records: list[dict[str, float]]) -> dict[str, float]:
-    """The median of each name that all `records` have."""
+    """The median of each name that all `records` contain."""
     return {name: median(record[name] for record in records) for name in records[0]
             if all(name in record for record in records)}  # fmt: skip
 
 
 def peak_memory(turns: list[Turn]) -> dict[str, dict[str, int | None]]:
-    """Of each process the largest resident set, and the largest proportional set that was seen at a turn's end."""
+    """For each process the largest resident set, and the largest proportional set at the end of a turn, in bytes."""
     peaks: dict[str, dict[str, int | None]] = {}
     for turn in turns:
         for role, memory in turn["memory"].items():
@@ -131,7 +135,7 @@ def peak_memory(turns: list[Turn]) -> dict[str, dict[str, int | None]]:
 
 
 def growth(samples: list[tuple[int, float]]) -> float:
-    """How much more the last quarter of `samples` (requests so far, value) shows than the first, by their medians."""
+    """Median of the last quarter of `samples` (requests so far, value) minus that of the first quarter."""
     quarter = max(len(samples) // 4, 1)
     ordered = [value for _, value in sorted(samples)]
     return median(ordered[-quarter:]) - median(ordered[:quarter])

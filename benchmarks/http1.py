@@ -1,6 +1,6 @@
-"""As much of an HTTP client as the load generator needs, at a tenth of what a complete one costs.
+"""A minimal HTTP/1.1 client for the load generator; it takes a tenth of the processor time of a complete one.
 
-A request is bytes that were made before; an answer is parsed by httptools. One question at a time on a connection.
+Requests are prepared bytes; httptools parses the answers. A connection carries one request at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import httptools
 
 @dataclass(frozen=True)
 class Answer:
-    """A complete answer. `retry_after` in seconds, 0 if it does not say."""
+    """A complete answer. `retry_after` in seconds, 0 without that field."""
 
     status: int
     retry_after: float
@@ -22,14 +22,14 @@ class Answer:
 
 
 def post(path: str, body: bytes, content_type: str, *, close: bool = False) -> bytes:
-    """A whole request."""
+    """A complete POST request."""
     end = "Connection: close\r\n" if close else ""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\n{end}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def form(photo: bytes) -> tuple[bytes, str]:
-    """The form that `curl -F file=@photo.jpeg` sends, and its media type."""
+    """Body and media type of the form that `curl -F file=@photo.jpeg` sends."""
     boundary = b"------------------------blindsight"
     head = b'Content-Disposition: form-data; name="file"; filename="photo.jpeg"\r\nContent-Type: image/jpeg'
     body = b"--" + boundary + b"\r\n" + head + b"\r\n\r\n" + photo + b"\r\n--" + boundary + b"--\r\n"
@@ -37,14 +37,16 @@ def form(photo: bytes) -> tuple[bytes, str]:
 
 
 class Connection:
-    """A kept connection, opened anew where the server closed it."""
+    """A persistent connection to `port` of this machine, opened again after the server closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._wire: _Wire | None = None
 
     async def ask(self, request: bytes) -> Answer:
-        """Raises `OSError` if the connection is refused, lost or not HTTP."""
+        """Send a prepared request and wait for its answer. Raises `OSError` if the connection fails or the answer is
+        not HTTP.
+        """
         if self._wire is None or self._wire.closed:
             loop = asyncio.get_running_loop()
             _, self._wire = await loop.create_connection(_Wire, "127.0.0.1", self._port)
@@ -56,7 +58,7 @@ class Connection:
 
 
 class _Wire(asyncio.Protocol):
-    """One connection, from its opening to its end."""
+    """One TCP connection."""
 
     closed = False
 

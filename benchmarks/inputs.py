@@ -1,4 +1,4 @@
-"""The model and the photos of a run, where none are named."""
+"""Default model and photos of a run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ SIZES = (
     ("8 megapixels", 3264, 2448, 88),
     ("12 megapixels", 4032, 3024, 90),
 )
-"""Name, width, height and JPEG quality: about 50 KB to a telephone's photo."""
+"""Name, width and height in pixels, JPEG quality: from about 50 KB to the photo of a telephone."""
 
 _FINE_FROM = 1500
 
 
 def default_model(folder: Path) -> Path:
-    """ResNet50 with untrained weights, which cost the same as trained ones; built once into `folder`."""
+    """ResNet50 with untrained weights, whose cost equals that of trained ones; built once into `folder`.
+
+    Raises `StackError`.
+    """
     if not (folder / "model.json").is_file():
         command = [sys.executable, "-m", "model_build", "build", "--untrained", "--seed", "0", "--out", str(folder)]
         if subprocess.run(command, check=False, cwd=ROOT).returncode:
@@ -36,21 +39,21 @@ def default_model(folder: Path) -> Path:
 
 
 def default_photo(folder: Path, assets: Path | None) -> Path:
-    """The assets' dog photo, a JPEG of 1200x602 and 81 KB; without assets, a made one of the same size."""
+    """dog.jpeg of the assets, 1200x602 pixels and 81 KB; without assets, a synthetic photo of the same size."""
     if assets is not None:
         return assets / "images" / "dog.jpeg"
     return photo(folder, *SIZES[1][1:])
 
 
 def photo(folder: Path, width: int, height: int, quality: int) -> Path:
-    """A made JPEG in `folder`, always the same for one version of the encoder."""
+    """Write a synthetic JPEG to `folder`; the bytes depend only on the arguments and the encoder's version."""
     path = folder / f"photo-{width}x{height}.jpeg"
     made_photo(width, height).save(path, "JPEG", quality=quality)
     return path
 
 
 def made_photo(width: int = 1200, height: int = 602) -> Image.Image:
-    """A picture with a photo's mixture of large areas and detail, always the same."""
+    """A synthetic RGB picture with large areas and fine detail, like a photo; always the same."""
     noise = np.random.default_rng(0)
     picture = np.zeros((height, width, 3), dtype=np.float32)
     layers = [(4, 110.0), (16, 70.0), (64, 30.0), (300, 26.0)]
@@ -65,7 +68,7 @@ def made_photo(width: int = 1200, height: int = 602) -> Image.Image:
 
 
 def made_bytes(folder: Path, size: int) -> Path:
-    """`size` bytes that are no image, always the same, for a function that looks at none."""
+    """Write `size` pseudo-random bytes, always the same, for the function that does not decode its input."""
     path = folder / f"bytes-{size}"
     path.write_bytes(np.random.default_rng(0).bytes(size))
     return path

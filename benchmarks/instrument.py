@@ -1,4 +1,4 @@
-"""A process that makes turns when it is told to: the load generator, or the bare loop. One JSON object a line."""
+"""A process that performs turns on request: the load generator or the bare loop. One JSON object per line."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 
 class Instrument:
-    """The process, and the lines to it and from it."""
+    """The process, with its input and output lines."""
 
     def __init__(self, process: psutil.Popen, name: str) -> None:
         self.process = process
         self._name = name
 
     def turn(self, spec: dict[str, Any], begin: Callable[[], None], end: Callable[[], None]) -> dict[str, Any]:
-        """Have one turn made. `begin` and `end` are called as the counted time begins and ends. Raises `StackError`."""
+        """Perform the turn `spec`. `begin` and `end` are called at the begin and the end of the counted time.
+
+        Returns the JSON object that the process prints. Raises `StackError`.
+        """
         self.process.stdin.write(json.dumps(spec) + "\n")
         self.process.stdin.flush()
         self.expect("begin")
@@ -35,6 +38,7 @@ class Instrument:
         return self._answer(self._line())
 
     def expect(self, word: str) -> None:
+        """Read one line. Raises `StackError` unless it is `word`."""
         line = self._line()
         if line != word:
             self._answer(line)
@@ -55,7 +59,7 @@ class Instrument:
 
 @contextlib.contextmanager
 def running(module: str, *arguments: str) -> Iterator[Instrument]:
-    """`python -m benchmarks.MODULE`, ended on leaving."""
+    """`python -m benchmarks.MODULE`, which ends with the block."""
     process = psutil.Popen(
         [sys.executable, "-m", f"benchmarks.{module}", *arguments],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The ways to ask for an answer: what a caller of each does for every photo, inside the load generator."""
+"""The lanes: how a caller inside the load generator sends a photo and reads the answer."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ FORM, RAW, SEALED, CAPE = "form", "raw", "sealed", "cape"
 
 
 class Asks(Protocol):
-    """One caller."""
+    """One caller. `ask` sends one photo and returns the answer; it raises `OSError` or `BlindsightError`."""
 
     async def ask(self) -> http1.Answer: ...
 
 
 Lane = "Callable[[], contextlib.AbstractAsyncContextManager[Asks]]"
-"""Makes a caller with a connection of its own."""
+"""Creates a caller with a connection of its own."""
 
 
 @dataclass(frozen=True)
 class Plain:
-    """The same bytes again and again, on a kept connection, or each on one of its own."""
+    """Sends the same prepared request repeatedly, on a persistent connection or, with `close`, each on a new one."""
 
     connection: http1.Connection
     request: bytes
@@ -53,7 +53,7 @@ class Plain:
 
 @dataclass(frozen=True)
 class Sealed:
-    """Everything that a client does for a photo: request, padding, sealing, opening, decoding."""
+    """Performs all steps of a client for each photo: request, padding, encryption, decryption, decoding."""
 
     connection: http1.Connection
     photo: bytes
@@ -71,7 +71,7 @@ class Sealed:
 
 @dataclass(frozen=True)
 class Cape:
-    """An input sealed to a Cape function on an attested WebSocket, whose signed result is checked."""
+    """Encrypts an input for a Cape function, sends it on an attested WebSocket, and checks the signed result."""
 
     connection: Any
     photo: bytes
@@ -84,10 +84,11 @@ class Cape:
 
 
 def callers(spec: dict[str, Any]) -> Callable[[], contextlib.AbstractAsyncContextManager[Asks]]:
-    """What makes a caller of the lane that `spec` names; evidence is verified here, once.
+    """Return the factory of callers for the lane of `spec`. Evidence is verified here, once.
 
-    `spec`: `lane`, `port` and `photo`; `close` for a connection a request; `policy` for the sealed lane, `kem` if
-    another than the first; `token`, `function` and `root` for Cape's.
+    `spec`: `lane`, `port` and `photo`; `close` for a new connection for each request; `policy` for the sealed lane, and
+    `kem` unless the first key is used; `token`, `function` and `root` for Cape's lane. Raises `OSError`,
+    `BlindsightError`.
     """
     photo = Path(spec["photo"]).read_bytes()
     port: int = spec["port"]
@@ -104,7 +105,10 @@ def callers(spec: dict[str, Any]) -> Callable[[], contextlib.AbstractAsyncContex
 
 
 def key_config(port: int, policy: Path, kem: int | None = None) -> KeyConfig:
-    """The verified enclave's key configuration: the first, or the one of `kem`. Raises `BlindsightError`."""
+    """The verified enclave's key configuration: the first, or the one with the identifier `kem`.
+
+    Raises `BlindsightError`, or `OSError` for evidence that is too old.
+    """
     with Client(f"http://127.0.0.1:{port}", policy=policy) as client:
         client.verify()
         recipient = client.recipient

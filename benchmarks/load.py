@@ -1,8 +1,8 @@
-"""The load generator: callers, each on a connection of its own, each asking again once it is answered.
+"""The load generator: callers, each with a connection of its own, which send the next request after each answer.
 
-A process beside those that are measured. `python -m benchmarks.load` reads one turn's JSON object from each line of its
-input, prints `begin` and `end` when the counted time begins and ends, and then one JSON object: the result, or `error`.
-Callers do not pause in between: what is counted is a steady state.
+A process beside the measured ones. `python -m benchmarks.load` reads the JSON object of one turn from each line of its
+input, prints `begin` and `end` at the begin and the end of the counted time, and then one JSON object: the result, or
+`error`. Callers do not pause, so the counted time is a steady state.
 """
 
 from __future__ import annotations
@@ -27,33 +27,35 @@ if TYPE_CHECKING:
     from benchmarks.lanes import Asks
 
 ERROR, IGNORE, WAIT = "error", "ignore", "wait"
-"""What callers do when they are refused: end the turn, ask again at once, or wait as long as `Retry-After` says."""
+"""Behaviour of callers after a refusal: end the turn, send again at once, or wait as long as `Retry-After` says."""
 
 _SCORE_TOLERANCE = 1e-6
-"""Scores of one photo may differ by the order in which threads add; ranks may not."""
+"""Scores of one photo may differ by the order in which threads add. Ranks may not differ."""
 
 _REFUSED = frozenset({429, 503})
 _LAST_ANSWERS_SECONDS = 60.0
 _LEAST_ANSWERS = 3
-"""The counted time goes on until so many have come: a photo may take longer than a turn."""
+"""The counted time lasts until this number of answers has come, because a photo may take longer than a turn."""
 
 _POLL_SECONDS = 0.02
 
 
 class WrongAnswer(Exception):
-    """An answer that is not 200 or not like the first one."""
+    """An answer whose status is not 200, or that differs from the first one."""
 
 
 @dataclass
 class Crowd:
-    """Callers of one kind at work, and what they got."""
+    """Callers with the same behaviour, and their answers."""
 
     callers: int
     refusals: str
     answers: list[tuple[float, float, int, bytes]] = field(default_factory=list)
-    """Begin, end (`time.perf_counter()`), status (0: the connection was lost), content, in the order of their ends."""
+    """Begin and end (`time.perf_counter()`, seconds), status (0: the connection was lost) and content, in the order of
+    the ends."""
 
     async def call_repeatedly(self, caller: Asks, stop: asyncio.Event) -> None:
+        """Let one caller send requests until `stop` is set. Raises `WrongAnswer`, `OSError`."""
         while not stop.is_set():
             begun, wait = time.perf_counter(), 0.0
             try:
@@ -70,7 +72,7 @@ class Crowd:
                 await _first(stop, wait)
 
     def result(self, began: float, ended: float) -> dict[str, Any]:
-        """What came within the counted time. Raises `WrongAnswer` if answers differ, or there are none."""
+        """Figures of the answers within the counted time. Raises `WrongAnswer` if answers differ or none came."""
         good = [(begin, end, json.loads(content)) for begin, end, status, content in self.answers if status == 200]
         check_alike([content["predictions"] for _, _, content in good])
         within = [(begin, end, content) for begin, end, content in good if began <= end <= ended]
@@ -88,10 +90,11 @@ class Crowd:
 
 
 async def turn(spec: dict[str, Any]) -> dict[str, Any]:
-    """Keep callers busy for `warm_up` and `seconds`.
+    """Let callers send requests for `warm_up` and then `seconds` seconds, and return the figures of the latter.
 
-    `spec` is a lane's (`lanes.callers`) with `warm_up`, `seconds` and `crowds`: each `callers`, `refusals` and what it
-    has else of a lane's. Raises `WrongAnswer` and `OSError` for the first bad answer of those who must get none.
+    `spec` is that of a lane (`lanes.callers`) with `warm_up`, `seconds` and `crowds`. Each crowd has `callers`,
+    `refusals`, and members that replace the lane's. Raises `WrongAnswer` or `OSError` for the first bad answer of a
+    crowd that must not get any.
     """
     crowds = [Crowd(each["callers"], each.get("refusals", ERROR)) for each in spec["crowds"]]
     made = [await asyncio.to_thread(lanes.callers, spec | each) for each in spec["crowds"]]
@@ -111,10 +114,11 @@ async def turn(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def span_seconds(ends: list[float], began: float, ended: float) -> float:
-    """How long the answers took that ended from `began` to `ended`: from the last one before to the last of them.
+    """Seconds from the last of `ends` before `began` to the last one before `ended`: the time that the counted answers
+    took.
 
-    An answer that is almost done when the time is over counts neither more nor less than its share. Where there was
-    none before, it is the whole time.
+    So an answer that is incomplete at either limit counts with its share. Without an answer before `began` it is the
+    whole time.
     """
     before = [end for end in ends if end < began]
     return max(ends) - max(before) if before and max(ends) > began else ended - began
@@ -160,9 +164,9 @@ async def _until(stop: asyncio.Event, reached: Callable[[], bool]) -> None:
 
 
 async def alternate(spec: dict[str, Any]) -> dict[str, Any]:
-    """One caller, one request in each lane after the other for `seconds`: the latencies in milliseconds, by lane.
+    """Let one caller send one request in each lane in turn for `seconds`. Returns latencies in milliseconds by lane.
 
-    `spec` has the lanes' own by their names under `alternate`. Raises `WrongAnswer`.
+    `spec` has the lanes' specifications by name under `alternate`. Raises `WrongAnswer`.
     """
     latencies: dict[str, list[float]] = {name: [] for name in spec["alternate"]}
     answers: list[list[dict[str, Any]]] = []
@@ -197,7 +201,7 @@ async def alternate(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_alike(answers: list[list[dict[str, Any]]]) -> None:
-    """Raise `WrongAnswer` unless all `answers` name the classes of the first, in its order, with its scores."""
+    """Raise `WrongAnswer` unless all `answers` have the classes of the first, in the same order, with its scores."""
     for answer in answers:
         if [item["label"] for item in answer] != [item["label"] for item in answers[0]] or any(
             abs(item["score"] - expected["score"]) > _SCORE_TOLERANCE
@@ -207,7 +211,7 @@ def check_alike(answers: list[list[dict[str, Any]]]) -> None:
 
 
 async def _first(stop: asyncio.Event, seconds: float) -> None:
-    """Until `stop` or for `seconds`, whichever is shorter."""
+    """Wait until `stop` is set, for at most `seconds`."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:
@@ -215,7 +219,7 @@ async def _first(stop: asyncio.Event, seconds: float) -> None:
 
 
 def main() -> None:
-    """One turn a line, until the input ends."""
+    """Perform one turn for each line, until the input ends."""
     for line in sys.stdin:
         try:
             spec = json.loads(line)

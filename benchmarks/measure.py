@@ -1,4 +1,4 @@
-"""A run: what is installed and started, and what the parts found."""
+"""One run: installs and starts the contenders, and collects the results of the parts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ _SHARED = {"throughput", "sealing", "sizes", "storm", "memory"}
 def measure(
     plan: Plan, out: Path, say: Callable[[str], None], keep: Callable[[dict[str, Any]], None] = lambda _: None
 ) -> dict[str, Any]:
-    """What the plan's parts found; `keep` is told of what there is after each. Raises `StackError` if ours fails."""
+    """Measure the parts of `plan`; `out` is the folder for environments, caches and work files.
+
+    `keep` is called with the results so far after each part. Raises `StackError` if our stack or the bare loop fails.
+    """
     work = out / "work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -67,7 +70,7 @@ def measure(
 
 
 def without_latencies(results: dict[str, Any]) -> dict[str, Any]:
-    """The same without each single latency, which no table shows: what is committed."""
+    """`results` without single latencies and the memory of single turns, which no table shows: the committed form."""
     if "throughput" not in results:
         return results
     turns = [
@@ -80,7 +83,7 @@ def without_latencies(results: dict[str, Any]) -> dict[str, Any]:
 def _shared(
     plan: Plan, contenders: list[Contender], missing: dict[str, str], out: Path, say: Callable[[str], None]
 ) -> Iterator[tuple[str, Any]]:
-    """What each part found that measures the running services."""
+    """Yield name and results of each part that measures the running services."""
     if "throughput" in plan.parts:
         turns = throughput.measure(plan, contenders, missing, say)
         yield "throughput", {"rows": figures.rows(turns, plain=PLAIN, ours=OURS), "turns": turns}
@@ -96,7 +99,7 @@ def _shared(
 
 
 def _installed(plan: Plan, out: Path, say: Callable[[str], None]) -> tuple[list[Environment], dict[str, str]]:
-    """The environments of the plan's peers, and why others are missing."""
+    """The environments of the plan's peers, and the reasons why others are missing."""
     ready, missing = [], {}
     for key, peer in PEERS.items():
         if key not in plan.peers:

@@ -1,4 +1,4 @@
-"""A function that does nothing, deployed as `app.py`: what is left of a request's cost is what lies around it."""
+"""A function that answers at once, deployed as `app.py`: it shows the cost of a request outside of the model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ANSWER: dict[str, Any] = {
 
 
 def ready() -> dict[str, Any]:
-    """What was loaded: nothing but the manifest."""
+    """The manifest's model, without loading it; the members are those of the classifier's `ready`."""
     return {
         "model": {key: MODEL[key] for key in ("name", "version", "trained")},
         "classes": MODEL["labels"]["count"],
@@ -30,5 +30,5 @@ def ready() -> dict[str, Any]:
 
 
 def classify(data: bytes, *, top_k: int = TOP_K, threads: int = 1) -> dict[str, Any]:  # noqa: ARG001 -- the runtime's
-    """The same five classes for whatever comes."""
+    """Return the same five classes for every input."""
     return _ANSWER

@@ -1,4 +1,4 @@
-"""What a run measures, how often and for how long."""
+"""The plan of a run: parts, rounds and durations."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARTS: Final = ("throughput", "sealing", "sizes", "memory", "storm", "noop", "start")
-"""In the order in which they run: those that share the services first, and memory before a storm has grown it."""
+"""In the order in which they run. Parts that share services come first, and memory before the storm that increases it.
+"""
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Rounds and seconds of each part's turns. Each turn has a warm-up before, of which nothing is counted."""
+    """Rounds, and seconds of each part's turns. A warm-up, which is not counted, precedes each turn."""
 
     rounds: int = 5
     seconds: float = 2.0
     warm_up: float = 0.6
     callers: tuple[int, ...] = (1, 4, 16)
     sealing_seconds: float = 6.0
-    """Of a round, in which one caller asks by turns in each lane."""
+    """Seconds of a round in which one caller uses each lane in turn."""
     size_rounds: int = 2
     size_seconds: float = 1.5
     storm_rounds: int = 5
     storm_seconds: float = 3.0
     storm_warm_up: float = 2.0
-    """Until crowds have found their rhythm: those who wait do so for whole seconds."""
+    """Seconds until crowds are in a steady state; callers that wait do so for whole seconds."""
     storm_callers: tuple[int, ...] = (1, 4, 64, 256)
     memory_requests: int = 5000
     memory_seconds: float = 8.0
-    """Between two looks at memory."""
+    """Seconds between two samples of memory."""
     noop_rounds: int = 5
     noop_seconds: float = 1.5
     starts: int = 5
@@ -62,17 +63,17 @@ QUICK: Final = Lengths(
 
 @dataclass(frozen=True)
 class Plan:
-    """A run. `models` are directories by the name of their precision; peers serve the first, FastAPI each."""
+    """A run. `models`: model directories by precision. All peers serve the first one; FastAPI serves each."""
 
     models: dict[str, Path]
     photo: Path
     peers: tuple[str, ...]
     tuned: bool
-    """Whether each peer takes further turns with a worker for each processor and one thread in each."""
+    """Whether each peer takes additional turns with one worker for each processor and one thread in each worker."""
     parts: tuple[str, ...] = PARTS
     lengths: Lengths = field(default_factory=Lengths)
 
     @property
     def baseline(self) -> str:
-        """The precision with which the peers run."""
+        """The precision of the first model, with which all peers run."""
         return next(iter(self.models))

@@ -1,4 +1,4 @@
-"""Results as plots, SVG. The same results give the same files."""
+"""Plots of the results in SVG. The same results give the same files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ THROUGHPUT, STORM = "performance.svg", "performance-storm.svg"
 
 
 def write(results: dict[str, Any], folder: Path) -> list[str]:
-    """Write a plot for each part that has one into `folder`; their names."""
+    """Write one plot for each part that has one to `folder`. Returns their file names."""
     found = []
     if "throughput" in results:
         _throughput(results["throughput"]["rows"], folder / THROUGHPUT)
@@ -26,7 +26,7 @@ def write(results: dict[str, Any], folder: Path) -> list[str]:
 
 
 def _throughput(rows: list[dict[str, Any]], path: Path) -> None:
-    """Images a second and p95 by number of callers, of each contender but the Cape lane."""
+    """Images per second and 95th percentile by number of callers, for each contender except the Cape lane."""
     shown = [row for row in rows if row["kind"] != BARE and row["contender"] != CAPE]
     names = list(dict.fromkeys((row["precision"], row["contender"]) for row in shown))
     callers = sorted({row["callers"] for row in shown})
@@ -57,7 +57,7 @@ def _throughput(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def _storm(rows: list[dict[str, Any]], path: Path) -> None:
-    """Good answers a second by number of callers, and p99 of them, for each behaviour."""
+    """Good answers per second and their 99th percentile by number of callers, for each behaviour."""
     pyplot = _pyplot()
     figure, (rates, latencies) = pyplot.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
     for behaviour in dict.fromkeys(row["behaviour"] for row in rows if row["contender"] == OURS):

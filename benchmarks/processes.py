@@ -1,4 +1,4 @@
-"""Processes under measurement: started in a folder of their own, waited for, frozen while others take their turns."""
+"""Measured processes: started in separate folders, awaited, and stopped while others take their turns."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Opens URLs of this machine, whatever proxy the environment names."""
+"""Opens URLs of this machine and ignores proxies of the environment."""
 
 _NUMBERED = re.compile(r"(.+?) \d+(?:, .+)?")
 _SEVERAL = {"worker": "workers", "function": "functions"}
 
 
 class StackError(Exception):
-    """Something under measurement could not be started, or failed; the message says what."""
+    """A measured service could not be started, or failed; the message states the reason."""
 
 
 def source_paths() -> dict[str, str]:
@@ -44,7 +44,10 @@ def source_paths() -> dict[str, str]:
 
 @contextlib.contextmanager
 def started(command: list[str], log: Path, settings: Mapping[str, str] | None = None) -> Iterator[psutil.Popen]:
-    """A process in the folder of `log`, where no `.env` of the checkout counts; ended with its children on leaving."""
+    """A process in the folder of `log`, so that it reads no `.env` of the checkout. It ends with the block.
+
+    `settings` are added to the environment, without its `BLINDSIGHT_` variables. Its children end, too.
+    """
     others = {name: value for name, value in os.environ.items() if not name.startswith("BLINDSIGHT_")}
     with log.open("wb") as output:
         process = psutil.Popen(
@@ -67,7 +70,7 @@ def started(command: list[str], log: Path, settings: Mapping[str, str] | None = 
 
 
 def tree(process: psutil.Process) -> list[psutil.Process]:
-    """A process and all below it, the uppermost first; nothing if it has ended."""
+    """A process and all its descendants, itself first; empty if it has ended."""
     try:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -75,7 +78,7 @@ def tree(process: psutil.Process) -> list[psutil.Process]:
 
 
 def freeze(processes: list[psutil.Process]) -> None:
-    """Stop them, so that they take nothing of the machine while others are measured."""
+    """Stop processes (SIGSTOP), so that they use no processor while others are measured."""
     _signal(processes, signal.SIGSTOP)
 
 
@@ -91,7 +94,7 @@ def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
 
 
 def named(everyone: list[psutil.Process]) -> dict[str, psutil.Process]:
-    """A process and those below it by names of their own: `server`, `worker 1`, or how a program calls itself."""
+    """A process and its descendants by distinct names: `server`, `worker 1`, or the name that a program gives itself."""
     roles: dict[str, psutil.Process] = {}
     counted: dict[str, int] = {}
     for index, process in enumerate(everyone):
@@ -111,7 +114,7 @@ def _program(process: psutil.Process) -> str:
 
 
 def kind_of(role: str) -> str:
-    """`workers` for `worker 1` and for what waits around it, and each other name without its number."""
+    """`workers` for `worker 1` and the processes around it; other names without their number."""
     found = _NUMBERED.fullmatch(role)
     name = found[1] if found else role
     return _SEVERAL.get(name, name)
@@ -130,7 +133,7 @@ def wait_listening(port: int, process: psutil.Process, log: Path) -> None:
 
 
 def wait_ready(port: int, path: str, process: psutil.Process, log: Path) -> None:
-    """Until `path` is answered with 200. Raises `StackError`."""
+    """Wait until `path` is answered with 200. Raises `StackError`."""
     for _ in _attempts(process, log):
         with contextlib.suppress(OSError), DIRECT.open(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
             if response.status == 200:
@@ -146,7 +149,7 @@ def _attempts(process: psutil.Process, log: Path) -> Iterator[None]:
 
 
 def run(*module_and_arguments: str) -> str:
-    """The output of one of our commands. Raises `StackError`."""
+    """Run one of our commands and return its output. Raises `StackError`."""
     done = subprocess.run(
         [sys.executable, "-m", *module_and_arguments], check=False, cwd=ROOT, capture_output=True, text=True
     )

@@ -1,10 +1,10 @@
-"""What a change costs: this checkout beside another one, in turns of one run, through `blindsight up` of each.
+"""The cost of a change: compares this checkout with another one, in turns of one run, through `blindsight up`.
 
     python -m benchmarks.revisions --other ../before --model model.onnx --photo dog.jpeg
 
-Each checkout needs its environment (`make run` once). Printed are ratios, this one by the other: processor time a
-request of all of a stack's processes together, throughput for each number of callers, and the time from start to ready
-of a state that is prepared; medians of neighbouring turns, with the least and the greatest. `--json FILE` keeps every
+Each checkout needs its environment (`make run` once). Prints ratios of this checkout to the other: processor time per
+request over all processes of a stack, throughput for each number of callers, and the time from start to ready with a
+prepared state. Ratios are medians of neighbouring turns, with the least and the greatest. `--json FILE` stores every
 turn.
 """
 
@@ -38,7 +38,7 @@ _POLL_SECONDS = 0.02
 
 @dataclass
 class Revision:
-    """A checkout and its prepared state."""
+    """A checkout and its prepared state folder."""
 
     name: str
     folder: Path

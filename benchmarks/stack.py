@@ -1,4 +1,4 @@
-"""Our stack as an operator would start it, with what a caller of each of its lanes needs."""
+"""Our stack with default settings, and the facts that a caller of each lane needs."""
 
 from __future__ import annotations
 
@@ -29,24 +29,27 @@ _SETTLE_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Service:
-    """A running HTTP service. `lanes` has what the load generator must know of each lane but the plain ones."""
+    """A running HTTP service. `lanes` has the members that the load generator needs for each lane except the plain
+    ones.
+    """
 
     name: str
     port: int
     roots: tuple[psutil.Process, ...]
     roles: Callable[[], dict[str, psutil.Process]]
-    """Its processes now, by what each is."""
+    """Returns its current processes by role."""
     ready_path: str = "/readyz"
     log: Path | None = None
     metrics_port: int | None = None
     lanes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def everyone(self) -> list[psutil.Process]:
+        """All its current processes."""
         return [process for root in self.roots for process in processes.tree(root)]
 
     @contextlib.contextmanager
     def awake(self) -> Iterator[None]:
-        """Running and ready while the block lasts, frozen after it. Raises `StackError`."""
+        """Let it run while the block runs, and stop it afterwards. Raises `StackError` if it does not become ready."""
         processes.resume(self.everyone())
         assert self.log is not None
         for _ in range(2):
@@ -60,7 +63,7 @@ class Service:
 
 
 def bundled(model: Path, work: Path) -> Path:
-    """The bundle of the classifier and `model`. Raises `StackError`."""
+    """Build the bundle of the classifier and `model` in `work`. Raises `StackError`."""
     bundle = work / "bundle.zip"
     processes.run("enclave_function", "bundle", "build", "--model", str(model), "--out", str(bundle))
     return bundle
@@ -68,9 +71,9 @@ def bundled(model: Path, work: Path) -> Path:
 
 @contextlib.contextmanager
 def blindsight(bundle: Path, work: Path, **more: object) -> Iterator[Service]:
-    """Enclave and gateway on `bundle`, attested and warm. Raises `StackError`.
+    """Enclave and gateway with `bundle`, attested and warm; `work` is the state folder.
 
-    Settings are the default ones, and `more` of the gateway's.
+    Settings have their default values; `more` are additional ones of the gateway. Raises `StackError`.
     """
     policy = work / "policy.json"
     processes.run("enclave_runtime", "policy", "--bundle", str(bundle), "--state", str(work), "--out", str(policy))
@@ -101,12 +104,12 @@ def blindsight(bundle: Path, work: Path, **more: object) -> Iterator[Service]:
 
 
 def store(work: Path) -> dict[str, object]:
-    """The gateway's settings with which it hosts Cape functions."""
+    """The gateway's settings for a Cape host."""
     return {"database": f"sqlite:///{work / 'cape.sqlite'}", "bundles": work / "bundles", "open_signup": True}
 
 
 def with_cape(service: Service, bundle: Path, work: Path) -> Service:
-    """The same with a lane to `bundle`, deployed as a Cape function. Raises `StackError`."""
+    """`service` with an additional lane to `bundle`, deployed as a Cape function. Raises `StackError`."""
     from benchmarks.cape_bundle import Command  # noqa: PLC0415 -- which imports this module
 
     root = root_certificate(work)
@@ -119,7 +122,7 @@ def with_cape(service: Service, bundle: Path, work: Path) -> Service:
 
 
 def root_certificate(work: Path) -> Path:
-    """The simulated root of a stack's state folder, alone in a file."""
+    """Write the simulated root certificate of a state folder to a separate file."""
     certificate = x509.load_pem_x509_certificate((work / "simulated_root.pem").read_bytes())
     path = work / "root.pem"
     path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -130,7 +133,7 @@ _KINDS = {"enclave_runtime.workers.worker": "worker", "enclave_runtime.cape.hand
 
 
 def _below(enclave: psutil.Process) -> Iterator[tuple[str, psutil.Process]]:
-    """Each worker and Cape function, and the processes that stand around it in its namespaces."""
+    """Yield each worker and Cape function, and the processes around it in its namespaces."""
     counted: dict[str, int] = {}
     for child in enclave.children():
         kind = next((kind for module, kind in _KINDS.items() if module in _command(child)), None)

@@ -1,4 +1,4 @@
-"""Results as tables: each a list of rows of text, the first of which is the head."""
+"""Results as tables. A table is a list of rows of text; the first row is the head."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ _MIB = 2**20
 
 
 def markdown(table: Table) -> str:
+    """The table in Markdown; all columns except the first are right-aligned."""
     head, *body = table
     lines = [head, ["---"] + ["---:" for _ in head[1:]], *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def text(table: Table) -> str:
-    """For a terminal."""
+    """The table for a terminal."""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
 
 
 def throughput(results: Results) -> Table:
+    """Throughput in images per second, ratios, and latency percentiles in milliseconds."""
     compared = ["of bare loop", "of plain FastAPI", best_peer_column(results)]
     table = [["precision", "contender", "callers", "images/s", *compared, "p50 ms", "p95 ms", "p99 ms"]]
     for row in results["throughput"]["rows"]:
@@ -38,18 +40,19 @@ def throughput(results: Results) -> Table:
 
 
 def best_peer_column(results: Results) -> str:
-    """Peers run at the first precision, whatever ours has."""
+    """Title of the column with the ratio to the best peer, which runs at the first precision."""
     return f"of best peer, {next(iter(results['models']))}"
 
 
 def best_peers(results: Results) -> list[tuple[int, str]]:
-    """Which peer was the best at each number of callers."""
+    """The best peer for each number of callers."""
     found = {row["callers"]: row["best"] for row in results["throughput"]["rows"] if row["best"]}
     return sorted(found.items())
 
 
 def processor_time(results: Results) -> Table:
-    table = [["precision", "contender", "callers", "by process", "sum", "generator, apart"]]
+    """Processor time per image in milliseconds, by process."""
+    table = [["precision", "contender", "callers", "by process", "sum", "generator, not included"]]
     for row in results["throughput"]["rows"]:
         parts = ", ".join(f"{role} {value:.1f}" for role, value in row["cpu_ms"].items() if value >= 0.05)
         generator = row["generator_cpu_ms"]
@@ -59,9 +62,9 @@ def processor_time(results: Results) -> Table:
 
 
 def stages(results: Results) -> Table:
-    """Of our plain lane only: the other contenders do not say."""
+    """Stages of an answer in milliseconds. Only our plain lane reports them."""
     names = ["seal", "decode", "preprocess", "run", "open"]
-    around = _head("waiting and carrying in the enclave|in gateway, network and caller|p50")
+    around = _head("waiting and transport in the enclave|gateway, network and caller|p50")
     table = [["precision", "callers", *names, *around]]
     for row in results["throughput"]["rows"]:
         if row["contender"] == OURS:
@@ -74,7 +77,7 @@ def stages(results: Results) -> Table:
 
 
 def peak_memory(results: Results) -> Table:
-    """Of every contender's processes together, by kind: the peak over its turns."""
+    """Peak memory in MiB over a contender's turns, by process."""
     peaks: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for row in results["throughput"]["rows"]:
         if row["kind"] == OUR_LANES and row["contender"] != OURS:
@@ -94,6 +97,7 @@ def peak_memory(results: Results) -> Table:
 
 
 def sealing(results: Results) -> Table:
+    """Latency of a single caller in milliseconds, by lane."""
     table = [["lane", "p50 ms", "added ms"]]
     for name, lane in results["sealing"]["lanes"].items():
         table.append([name, f"{lane['p50_ms']:.2f}", interval(lane["added_ms"], signed=True)])
@@ -101,6 +105,7 @@ def sealing(results: Results) -> Table:
 
 
 def sizes(results: Results) -> Table:
+    """Latency, processor time and stages in milliseconds, by photo."""
     head = ["photo", "pixels", "KB", "precision", "contender", "p50 ms", "processor ms", "decode ms", "preprocess ms"]
     table = [head]
     for size in results["sizes"]:
@@ -115,8 +120,9 @@ def sizes(results: Results) -> Table:
 
 
 def storm(results: Results) -> Table:
-    head = _head("contender|callers who, when refused,|callers|images/s|of the most|p50 ms|p99 ms|bound ms")
-    table = [head + _head("refused/s|other/s|good/s to those who wait")]
+    """Throughput, latencies in milliseconds and refusals per second under overload."""
+    head = _head("contender|callers that, after a refusal,|callers|images/s|of the highest|p50 ms|p99 ms|bound ms")
+    table = [head + _head("refused/s|other/s|answers/s to callers that wait")]
     places = results["storm"]["places"]
     for row in results["storm"]["rows"]:
         rate = row["images_per_second"]["median"]
@@ -131,6 +137,7 @@ def storm(results: Results) -> Table:
 
 
 def noop(results: Results) -> Table:
+    """Requests per second and processor time per request in milliseconds, of the function that answers at once."""
     head = [
         "lane",
         "bytes",
@@ -142,7 +149,7 @@ def noop(results: Results) -> Table:
         "seal ms",
         "open ms",
     ]
-    table = [[*head, "requests/s of a core of gateway and runtime"]]
+    table = [[*head, "requests/s per core of gateway and runtime"]]
     for row in results["noop"]:
         spent = row["cpu_ms"]
         own = [f"{spent.get(name, 0.0):.2f}" for name in ("gateway", "enclave runtime", "workers")]
@@ -155,19 +162,21 @@ def noop(results: Results) -> Table:
 
 
 def memory(results: Results) -> Table:
-    table = [["unit", "proportional MiB, at the most", f"more after {results['memory']['requests']} requests, MiB"]]
+    """Proportional set in MiB and its growth."""
+    table = [["unit", "peak proportional MiB", f"growth over {results['memory']['requests']} requests, MiB"]]
     for unit, found in results["memory"]["units"].items():
         table.append([unit, f"{found['pss']:.0f}", f"{found['growth']:+.1f}"])
     return table
 
 
 def start(results: Results) -> Table:
+    """Seconds from the start to the first answer."""
     head = ["precision", "started", "seconds to the first answer"]
     return [head, *([*_who(row), interval(row["seconds"])] for row in results["start"])]
 
 
 def interval(spread: dict[str, float] | None, *, signed: bool = False, digits: int = 2) -> str:
-    """A median with its interval in brackets; nothing of nothing, and no interval where there is only one value."""
+    """A median with its interval in brackets; empty for None, and without interval if both limits are equal."""
     if spread is None:
         return ""
     sign = "+" if signed else ""

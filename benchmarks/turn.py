@@ -1,4 +1,4 @@
-"""One turn: a contender at work for a counted time, and what its processes used in it."""
+"""One turn: a contender under load for a counted time, and the resources that its processes used."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _STAGE_SAMPLE = re.compile(r'inference_stage_duration_seconds_(sum|count)\{stage
 _GATEWAYS_STAGES = ("seal", "open")
 
 Record = dict[str, Any]
-"""What a turn gave. `answers`, `refused` and `other` in `seconds`, for which the answers took `span_seconds`;
-`latencies_ms` of the good answers; `cpu_ms`, by process, and `generator_cpu_ms` of one answer; `stages_ms`;
-`others_share` of the machine, 0..1; `memory` in bytes."""
+"""The result of a turn. `answers`, `refused` and `other`: numbers of answers in `seconds`; `span_seconds`: the time
+that the good answers took; `latencies_ms` of the good answers; `cpu_ms` by process, and `generator_cpu_ms`, per answer;
+`stages_ms`; `others_share` of the machine, 0..1; `memory` in bytes."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """Who takes turns. Without `service` it is `instrument` itself: the bare loop."""
+    """A contender. Without `service` it is the process of `instrument`: the bare loop."""
 
     name: str
     kind: str
@@ -45,7 +45,10 @@ class Contender:
     def turn(
         self, photo: Path, warm_up: float, seconds: float, *, callers: int = 1, crowds: list[Record] | None = None
     ) -> Record:
-        """Raises `StackError`. With `crowds` the record has each crowd's own under `crowds`, and their sum."""
+        """Perform one turn. With `crowds` the record has each crowd's figures under `crowds`, and their sums.
+
+        Raises `StackError`.
+        """
         spec = {"warm_up": warm_up, "seconds": seconds, "crowds": crowds or [{"callers": callers}]} | self.more
         if self.service is None:
             process = self.instrument.process
@@ -81,7 +84,7 @@ def _measured(
 
 
 def record(result: Record, used: usage.Usage, stages_ms: dict[str, float]) -> Record:
-    """A turn's record of what the instrument tells, and of what the kernel counted meanwhile."""
+    """Combine the instrument's result with the kernel's counters into a turn's record."""
     crowds = result["crowds"]
     answers = sum(crowd["answers"] for crowd in crowds)
     generator = result["generator_cpu_seconds"]
@@ -108,7 +111,7 @@ def record(result: Record, used: usage.Usage, stages_ms: dict[str, float]) -> Re
 
 
 def _stages(service: Service) -> dict[str, tuple[float, float]]:
-    """Sum in seconds and count of each stage in the gateway's metrics so far; nothing for a service without."""
+    """Sum in seconds and count of each stage in the gateway's metrics; empty without a metrics port."""
     if service.metrics_port is None:
         return {}
     with processes.DIRECT.open(f"http://127.0.0.1:{service.metrics_port}/metrics") as response:

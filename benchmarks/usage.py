@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Usage(TypedDict):
-    """Of a stretch of time: processor seconds of each process, and those of all of the machine."""
+    """Of a time span: processor seconds of each process, and of the whole machine."""
 
     cpu_seconds: dict[str, float]
     machine_cpu_seconds: float
@@ -24,7 +24,7 @@ class Usage(TypedDict):
 
 
 class Memory(TypedDict):
-    """Bytes. PSS counts a page that n processes share as 1/n of a page; None where the kernel does not tell."""
+    """Bytes. PSS counts a page that n processes share as 1/n of a page; None if the kernel does not report it."""
 
     rss: int
     rss_peak: int
@@ -33,7 +33,7 @@ class Memory(TypedDict):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Processor seconds so far."""
+    """Processor seconds since the start of each process, and of the machine."""
 
     processes: dict[str, float]
     machine: float
@@ -50,7 +50,7 @@ def snapshot(processes: Mapping[str, psutil.Process]) -> Snapshot:
 
 
 def between(before: Snapshot, after: Snapshot, seconds: float) -> Usage:
-    """What was used from `before` to `after`, which lie `seconds` apart, by the processes that are in both."""
+    """Usage from `before` to `after`, `seconds` apart, by the processes that are in both."""
     machine = after.machine - before.machine
     return {
         "cpu_seconds": {
@@ -62,7 +62,7 @@ def between(before: Snapshot, after: Snapshot, seconds: float) -> Usage:
 
 
 def memory(processes: Mapping[str, psutil.Process]) -> dict[str, Memory]:
-    """Of each process that is still there."""
+    """Memory of each process that still runs."""
     found: dict[str, Memory] = {}
     for role, process in processes.items():
         with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, StopIteration):

@@ -1,4 +1,4 @@
-"""What happens when a contender fails in the middle of a run."""
+"""Handling of a contender that fails during a run."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def take(
     callers: int = 1,
     crowds: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any] | None:
-    """A turn's record; None of a peer that fails, or did before: it joins those that are `missing`, with the reason.
+    """Perform a turn and return its record; None for a peer that fails or failed before.
 
-    `part` is the only one that it then is missing in. Each has a second try, which is said. Raises `StackError` if ours
-    or the bare loop fails twice.
+    A failed peer is added to `missing` with the reason, for `part` only if that is given. Each turn has a second
+    attempt, which the record marks. Raises `StackError` if our stack or the bare loop fails twice.
     """
     name = f"{contender.name}, {part}" if part else contender.name
     if name in missing:

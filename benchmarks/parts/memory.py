@@ -1,4 +1,4 @@
-"""Memory of our processes, looked at again and again while thousands of requests are answered."""
+"""Memory of our processes, sampled while thousands of requests are answered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MIB = 2**20
 
 
 def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None]) -> dict[str, Any]:
-    """`requests`, and `units`: of gateway and enclave, in MiB. Raises `StackError`."""
+    """`requests`, and `units`: memory of gateway and enclave in MiB. Raises `StackError`."""
     ours = next(each for each in contenders if each.kind == figures.OURS)
     samples: list[tuple[int, dict[str, Any]]] = []
     done = 0
@@ -34,10 +34,10 @@ def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None])
 
 
 def units(samples: list[tuple[int, dict[str, Any]]]) -> dict[str, dict[str, float]]:
-    """Of the gateway and of all processes of the enclave together: `pss` at the most and its `growth`, in MiB.
+    """Memory of the gateway, and of all processes of the enclave together: peak `pss` and its `growth`, in MiB.
 
-    Of growth, see `figures.growth`. Where the kernel tells no proportional set, as to an ordinary user of another's
-    process, what is resident counts instead: too much.
+    `figures.growth` defines growth. If the kernel does not report a proportional set, as for processes of another user,
+    the resident set is used, which is larger.
     """
     result = {}
     for unit in ("gateway", "enclave"):

@@ -1,4 +1,4 @@
-"""A function that does nothing, behind our gateway: what a request costs around the model."""
+"""Cost of a request outside of the model: the function that answers at once, behind our gateway."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _APP = ROOT / "benchmarks" / "noop_app.py"
 _CALLERS = 4
 _UNITS = ("gateway", "enclave runtime")
 _BODIES = (("form", 13_000), ("form", 80_000), ("raw", 80_000), ("sealed", 80_000))
-"""Lane and bytes."""
+"""Lane, and size of the body in bytes."""
 
 
 def measure(
     plan: Plan, model: Path, generator: Instrument, work: Path, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """A row for each lane and size of body. Raises `StackError`."""
+    """One row for each lane and size of body (`row`). Raises `StackError`."""
     work.mkdir()
     bundle = work / "bundle.zip"
     write_bundle(model, bundle)
@@ -53,7 +53,7 @@ def measure(
 
 
 def row(lane: str, size: int, turns: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of a lane: `per_core` is how many requests a second gateway and runtime together would answer on one core."""
+    """Figures of one lane. `per_core`: requests per second that gateway and runtime together could answer on one core."""
     per_core = [1000 / sum(turn["cpu_ms"][unit] for unit in _UNITS) for turn in turns]
     found = {"lane": lane, "bytes": size, "callers": _CALLERS, "per_core": figures.spread(per_core)}
     found |= figures.timings(turns)
@@ -62,7 +62,7 @@ def row(lane: str, size: int, turns: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def write_bundle(model: Path, out: Path) -> None:
-    """The bundle of the function that does nothing, with the files of `model` as any bundle has them."""
+    """Write the bundle of the function that answers at once, with the files of `model`, to `out`."""
     manifest = (model / "model.json").read_bytes()
     files = {"model.json": manifest} | {name: (model / name).read_bytes() for name in manifest_files(manifest)}
     with out.open("wb") as file:

@@ -1,6 +1,6 @@
-"""What sealing adds to a lone caller's latency: one caller asks in each lane by turns, request by request.
+"""Latency that sealing adds for a single caller, who uses each lane in turn, request by request.
 
-So that a drift of the machine meets all lanes alike. The sealed lanes' figures hold everything that a client does.
+A drift of the machine therefore affects all lanes alike. The figures of the sealed lanes include all steps of a client.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PLAIN = "plain"
 
 
 def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None]) -> dict[str, Any]:
-    """By lane: `p50_ms`, and `added_ms` to the plain lane's neighbouring request. Raises `StackError`."""
+    """By lane: `p50_ms`, and `added_ms` relative to the neighbouring request of the plain lane. Raises `StackError`."""
     ours = next(each for each in contenders if each.kind == figures.OURS)
     service = ours.service
     assert service is not None
@@ -42,7 +42,7 @@ def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None])
 
 
 def compared(latencies: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
-    """`latencies` in milliseconds, by lane, the plain one first; the same places in each are neighbours."""
+    """Compare `latencies` in milliseconds by lane, the plain one first. Equal indexes are neighbours."""
     plain = next(iter(latencies.values()))
     return {
         name: {

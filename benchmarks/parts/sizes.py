@@ -1,4 +1,4 @@
-"""What photos of other sizes cost: one caller, ours and the plain service by turns."""
+"""Cost of photos of other sizes: one caller, our stack and the plain service in turns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def measure(
     plan: Plan, contenders: list[Contender], missing: dict[str, str], say: Callable[[str], None], folder: Path
 ) -> list[dict[str, Any]]:
-    """By photo: its facts under `photo`, and `rows` of each contender's `figures.timings`. Raises `StackError`."""
+    """For each photo its facts under `photo`, and `rows` with each contender's `figures.timings`. Raises `StackError`."""
     ours = {each.precision: each for each in reversed(contenders) if each.kind == figures.OURS}
     plain = [each for each in contenders if each.name == PEERS["fastapi"].name]
     compared = [*(ours[precision] for precision in plan.models), *plain]

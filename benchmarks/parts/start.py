@@ -1,4 +1,4 @@
-"""From a start in a prepared state to the first answer: `blindsight up`, and each peer, by turns, alone."""
+"""Time from a start with a prepared state to the first answer: `blindsight up` and each peer in turns, each alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _POLL_SECONDS = 0.01
 def measure(
     plan: Plan, ready: list[Environment], missing: dict[str, str], work: Path, say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """`seconds` of each, by what is built or cached at a first start. Raises `StackError` if ours does not answer."""
+    """One row for each contender and precision with `seconds` (`figures.Spread`).
+
+    The first start, which builds and caches, is not counted. Raises `StackError` if our stack does not answer.
+    """
     work.mkdir()
     photo = plan.photo.read_bytes()
     found: dict[tuple[str, str], list[float]] = {}
@@ -61,7 +64,7 @@ def _note(
     number: int,
     say: Callable[[str], None],
 ) -> None:
-    """The first start prepares the state, and does not count."""
+    """Record `seconds`, except those of the first start, which prepares the state."""
     if number >= 0:
         found.setdefault(who, []).append(seconds)
         say(f"start  {who[1]:6} {who[0]:20} {seconds:.2f} s to the first answer")
@@ -79,7 +82,7 @@ def _peer(port: int, environment: Environment, model: Path) -> list[str]:
 def first_answer(
     command: Callable[[int], list[str]], photo: bytes, log: Path, settings: Mapping[str, str] | None = None
 ) -> float:
-    """Seconds from the start of `command(port)` until the photo is answered with 200 there. Raises `StackError`."""
+    """Seconds from the start of `command(port)` until it answers the photo with 200. Raises `StackError`."""
     port = processes.free_port()
     body, content_type = http1.form(photo)
     began = time.monotonic()

@@ -1,6 +1,6 @@
-"""Overload: more and more callers, who wait as long as `Retry-After` says when they are refused, or do not.
+"""Overload: increasing numbers of callers that, after a refusal, wait as long as `Retry-After` says, or do not.
 
-Also a few who wait beside many who do not, and many who do not and connect anew each time.
+Also a few callers that wait beside many that do not, and many that connect anew for each request.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _FEW = 4
 _CALM_SECONDS = 60.0
 
 Kind = tuple[str, int, list[dict[str, Any]]]
-"""How the callers of a turn behave, how many there are, and the crowds they are."""
+"""Behaviour and number of a turn's callers, and the crowds (`load.turn`) that they form."""
 
 
 def kinds(counts: tuple[int, ...]) -> list[Kind]:
-    """The turns of a round."""
+    """The turns of one round; `counts` are numbers of callers in ascending order."""
     most = counts[-1]
     wait = [("wait", count, [{"callers": count, "refusals": WAIT}]) for count in counts]
     ignore = [("ask again at once", count, [{"callers": count, "refusals": IGNORE}]) for count in counts[-1:]]
@@ -43,7 +43,7 @@ def kinds(counts: tuple[int, ...]) -> list[Kind]:
 def measure(
     plan: Plan, contenders: list[Contender], missing: dict[str, str], say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """`places` of the gateway, and `rows`. Raises `StackError`."""
+    """`places` of the gateway, and `rows` (see there). Raises `StackError`."""
     lengths = plan.lengths
     ours = next(each for each in contenders if each.kind == figures.OURS)
     plain = [each for each in contenders if each.name == PEERS["fastapi"].name][:1]
@@ -70,9 +70,9 @@ def measure(
 
 
 def rows(turns: list[dict[str, Any]], ours: str) -> list[dict[str, Any]]:
-    """One for each contender, behaviour and number of callers.
+    """One row for each contender, behaviour and number of callers.
 
-    `of_most` is throughput by the greatest that `ours` had with any crowd in the same round.
+    `of_most` is the throughput relative to the greatest of `ours` in the same round, with any crowd.
     """
     groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
     most: dict[int, float] = {}
@@ -101,7 +101,7 @@ def rows(turns: list[dict[str, Any]], ours: str) -> list[dict[str, Any]]:
 
 
 def _let_end(service: Service) -> None:
-    """Wait until no request of an earlier turn is at work any more; a service that does not say is believed."""
+    """Wait until no request of an earlier turn is in progress, if the service has metrics. Raises `StackError`."""
     if service.metrics_port is None:
         return
     with service.awake():

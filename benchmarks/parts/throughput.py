@@ -1,4 +1,4 @@
-"""Throughput and latency: all contenders take turns, and each turn is compared with those beside it."""
+"""Throughput and latency: all contenders take turns, and each turn is compared with its neighbours."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SCORE_TOLERANCE = 1e-4
 def measure(
     plan: Plan, contenders: list[Contender], missing: dict[str, str], say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """The turns. A peer that fails joins those that are `missing`, and its turns do not count.
+    """Return the turns. A peer that fails is added to `missing`, and its turns are dropped.
 
-    Raises `StackError` if ours or the bare loop fails, or one answers otherwise than the others of its precision.
+    Raises `StackError` if our stack or the bare loop fails, or if contenders of one precision give different answers.
     """
     lengths = plan.lengths
     order = [
@@ -55,13 +55,13 @@ def measure(
 
 
 def described(contender: Contender, number: int, beside: int, callers: int) -> dict[str, Any]:
-    """What a turn's record says of who took it, and beside whom."""
+    """The members of a turn's record that name the contender, its callers and its neighbours."""
     who = {"contender": contender.name, "kind": contender.kind, "precision": contender.precision}
     return {"round": number, "beside": beside, **who, "callers": callers}
 
 
 def check_agreement(turns: list[dict[str, Any]]) -> None:
-    """All contenders of a precision must have given one photo the same answer, or their times compare nothing."""
+    """Raise `StackError` unless all contenders of a precision gave the same answer: otherwise times are not comparable."""
     first: dict[str, dict[str, Any]] = {}
     for turn in turns:
         reference = first.setdefault(turn["precision"], turn)

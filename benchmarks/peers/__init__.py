@@ -1,6 +1,6 @@
-"""The peers: the classifier as one would serve it with each framework, following its own documentation.
+"""The peers: the classifier, served with each framework as its documentation recommends.
 
-Each program is `python -m benchmarks.peers.NAME MODEL_DIR PORT WORKERS THREADS`, runs in an environment of its own
-(`requirements/NAME.txt`) and answers `POST /classify`, a form with one `file`, as our gateway does. WORKERS processes
-have one session each, of THREADS threads (0: one for each processor).
+Each program is `python -m benchmarks.peers.NAME MODEL_DIR PORT WORKERS THREADS`, runs in a separate environment
+(`requirements/NAME.txt`) and answers `POST /classify`, a form with one `file`, as our gateway does. Each of WORKERS
+processes has one session with THREADS threads (0: one for each processor).
 """

@@ -1,4 +1,4 @@
-"""The plain service: what one would write without any thought of privacy. FastAPI, one session in each process."""
+"""The plain service: FastAPI with one session in each process, without encryption."""
 
 from __future__ import annotations
 
