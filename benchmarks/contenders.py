@@ -30,7 +30,7 @@ _CAPE_CALLERS = 4
 
 @dataclass(frozen=True)
 class Starter:
-    """Starts contenders, which end with `services`. A peer that does not start is added to `missing` with the reason."""
+    """Starts contenders, which end with `services`. `missing` gets each peer that does not start, with the reason."""
 
     plan: Plan
     environments: list[Environment]

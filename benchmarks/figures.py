@@ -27,7 +27,10 @@ _INTERVAL = (2.5, 97.5)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of `values` that at least `share` (0..1) of them do not exceed (nearest rank). Raises `ValueError`."""
+    """The smallest of `values` that at least `share` (0..1) of them do not exceed: the nearest rank.
+
+    Raises `ValueError` for no values.
+    """
     if not values:
         raise ValueError("no values")
     return sorted(values)[max(math.ceil(share * len(values)), 1) - 1]

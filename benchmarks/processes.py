@@ -94,7 +94,7 @@ def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
 
 
 def named(everyone: list[psutil.Process]) -> dict[str, psutil.Process]:
-    """A process and its descendants by distinct names: `server`, `worker 1`, or the name that a program gives itself."""
+    """A process and its descendants by distinct names: `server`, `worker 1`, or a program's name for itself."""
     roles: dict[str, psutil.Process] = {}
     counted: dict[str, int] = {}
     for index, process in enumerate(everyone):

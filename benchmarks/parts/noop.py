@@ -53,7 +53,7 @@ def measure(
 
 
 def row(lane: str, size: int, turns: list[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of one lane. `per_core`: requests per second that gateway and runtime together could answer on one core."""
+    """Figures of one lane. `per_core`: requests per second of gateway and runtime together on one core."""
     per_core = [1000 / sum(turn["cpu_ms"][unit] for unit in _UNITS) for turn in turns]
     found = {"lane": lane, "bytes": size, "callers": _CALLERS, "per_core": figures.spread(per_core)}
     found |= figures.timings(turns)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 def measure(
     plan: Plan, contenders: list[Contender], missing: dict[str, str], say: Callable[[str], None], folder: Path
 ) -> list[dict[str, Any]]:
-    """For each photo its facts under `photo`, and `rows` with each contender's `figures.timings`. Raises `StackError`."""
+    """For each photo its facts under `photo`, and under `rows` each contender's `figures.timings`.
+
+    Raises `StackError`.
+    """
     ours = {each.precision: each for each in reversed(contenders) if each.kind == figures.OURS}
     plain = [each for each in contenders if each.name == PEERS["fastapi"].name]
     compared = [*(ours[precision] for precision in plan.models), *plain]

@@ -61,7 +61,7 @@ def described(contender: Contender, number: int, beside: int, callers: int) -> d
 
 
 def check_agreement(turns: list[dict[str, Any]]) -> None:
-    """Raise `StackError` unless all contenders of a precision gave the same answer: otherwise times are not comparable."""
+    """Raise `StackError` unless all contenders of a precision gave the same answer, as a comparison requires."""
     first: dict[str, dict[str, Any]] = {}
     for turn in turns:
         reference = first.setdefault(turn["precision"], turn)
