@@ -3,182 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import hashlib
 import json
 import logging
 import secrets
-import socket
-import struct
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import rfc8785
 
-from blindsight.attestation import Policy, Release, check_key_configs, check_model, pcr16_extension, verify
+from blindsight.attestation import check_key_configs, check_model, verify
 from blindsight.errors import EvidenceError
-from blindsight.receipts import ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from blindsight.wire import frames
-from blindsight.wire.protocol import MAX_FRAME_BYTES, FrameKind
-from enclave_runtime.cape.rootsecret import RootSecret
-from enclave_runtime.cape.service import CapeService
-from enclave_runtime.evidence.simulated import SimulatedProducer
-from enclave_runtime.inner import InnerApi
+from blindsight.wire.protocol import FrameKind
 from enclave_runtime.keys import LaneKeys
-from enclave_runtime.server import EnclaveServer
-from enclave_runtime.workers.pool import PoolLimits, WorkerPool
-from tests.enclave_runtime.workers import fake_function
+from tests.enclave_runtime.running import MANIFEST, Enclave
 from tests.enclave_runtime.workers.fake_function import Gate, call, eventually, within
 from tests.support.dates import dated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from blindsight.sealing.keyconfig import KeyConfig
     from enclave_runtime.confinement.warden import Warden
-    from enclave_runtime.function import Function
 
-MANIFEST = {
-    "name": "tiny",
-    "version": "7",
-    "trained": False,
-    "onnx": {"sha256": "ab" * 32},
-    "labels": {"count": 1000, "file": "labels.txt"},
-}
-PCRS = {index: bytes([index + 1]) * 48 for index in range(3)}
 SECRET = "passport-number-4711"
-
-
-class Peer:
-    """A gateway's end of a connection."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def send(self, kind: FrameKind, payload: bytes = b"") -> None:
-        self.writer.write(frames.encode(kind, payload))
-        await self.writer.drain()
-
-    async def receive(self) -> tuple[FrameKind, bytes] | None:
-        return await within(frames.read(self.reader))
-
-    async def ask(self, kind: FrameKind, payload: bytes = b"") -> tuple[FrameKind, dict[str, Any]]:
-        """Ask for what is answered in CBOR."""
-        await self.send(kind, payload)
-        answer = await self.receive()
-        assert answer is not None
-        return answer[0], frames.unpack(answer[1])
-
-    async def ended(self) -> bool:
-        """Wait for the server to close without another byte."""
-        return await within(self.reader.read()) == b""
-
-
-@dataclass
-class Enclave:
-    """A running enclave, and the parts that a test looks at."""
-
-    server: EnclaveServer
-    function: Function
-    producer: SimulatedProducer
-    pool: WorkerPool
-    keys: LaneKeys
-    port: int
-
-    @property
-    def config(self) -> KeyConfig:
-        return keyconfig.decode_list(self.keys.encoded_configs)[0]
-
-    @property
-    def policy(self) -> Policy:
-        release = Release(
-            kind="simulated",
-            roots=frozenset({self.producer.root_fingerprint}),
-            pcrs={index: frozenset({value.hex()}) for index, value in PCRS.items()},
-            function_checksums=frozenset({self.function.checksum.hex()}),
-            model_digests=frozenset({self.function.model_digest.hex()}),
-        )
-        return Policy(releases=(release,))
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Peer]:
-        peer = Peer(*await asyncio.open_connection("127.0.0.1", self.port))
-        try:
-            yield peer
-        finally:
-            peer.writer.close()
-            await asyncio.gather(peer.writer.wait_closed(), return_exceptions=True)
-
-    def seal(self, **members: Any) -> bytes:
-        request = bhttp.Request("POST", "/classify", dated(), call(**members)).encode()
-        return ohttp.encapsulate(self.config, request)[0]
-
-    async def classify(self, peer: Peer, path: str = "/classify", **members: Any) -> bhttp.Response:
-        sealed, opener = ohttp.encapsulate(self.config, bhttp.Request("POST", path, dated(), call(**members)).encode())
-        await peer.send(FrameKind.SEALED_REQUEST, sealed)
-        answer = await peer.receive()
-        assert answer is not None
-        assert answer[0] is FrameKind.SEALED_RESPONSE
-        return bhttp.decode_response(opener.open(answer[1]))
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture
-async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
-    async with Gate(fake_function.write(tmp_path).folder) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def enclave(tmp_path: Path, state: Path, warden: Warden) -> AsyncIterator[Enclave]:
-    written = fake_function.write(tmp_path)
-    (written.folder / "labels.txt").write_text("cat\ndog\n")
-    function = replace(written, checksum=b"\x07" * 32, manifest=MANIFEST, canonical_manifest=rfc8785.dumps(MANIFEST))
-    producer = SimulatedProducer(state, PCRS)
-    producer.extend_pcr(16, pcr16_extension(function.checksum, function.model_digest))
-    producer.lock_pcr(16)
-    keys = LaneKeys()
-    async with WorkerPool(function, warden, PoolLimits(workers=1, processors=1)) as pool:
-        await within(pool.wait_started())
-        cape = CapeService(
-            RootSecret.load_or_create(state),
-            producer,
-            warden,
-            call_seconds=60,
-            memory_bytes=1 << 30,
-            bundle_bytes=1 << 30,
-            classifier_checksum=function.checksum,
-        )
-        receipt_key = ReceiptKey()
-        api = InnerApi(function, pool, cape, receipt_key)
-        server = EnclaveServer(
-            function,
-            keys,
-            producer,
-            pool=pool,
-            confinement=warden.summary(),
-            api=api,
-            cape=cape,
-            receipt_key=receipt_key.thumbprint,
-        )
-        listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
-        try:
-            yield Enclave(server, function, producer, pool, keys, listener.sockets[0].getsockname()[1])
-        finally:
-            listener.close()
-            await server.drain(5)
-            await listener.wait_closed()
-            await cape.aclose()
 
 
 async def test_the_evidence_verifies_and_covers_what_comes_with_it(enclave: Enclave):
@@ -328,170 +175,6 @@ async def test_a_cape_session_has_its_connection_to_itself(enclave: Enclave):
         await peer.send(FrameKind.STATUS_REQUEST)
         await enclave.server.drain(5)
         assert await peer.ended()
-
-
-async def test_an_answer_is_no_question(enclave: Enclave):
-    async with enclave.connection() as peer:
-        for kind in (
-            FrameKind.EVIDENCE,
-            FrameKind.SEALED_RESPONSE,
-            FrameKind.STATUS,
-            FrameKind.REFUSAL,
-            FrameKind.CAPE_ANSWER,
-            FrameKind.CAPE_INPUT,
-        ):
-            assert await peer.ask(kind, b"\xa0") == (FrameKind.REFUSAL, {"code": "bad_frame"})
-
-
-async def test_a_question_out_of_turn_ends_the_connection(enclave: Enclave, gate: Gate):
-    sealed, _ = ohttp.encapsulate(
-        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
-    )
-    async with enclave.connection() as peer, enclave.connection() as other:
-        await peer.send(FrameKind.SEALED_REQUEST, sealed)
-        await gate.arrived()
-        await peer.send(FrameKind.STATUS_REQUEST)
-        assert await peer.ended()
-        await gate.open()
-        assert (await enclave.classify(other, value="still served")).status == 200
-
-
-async def test_two_questions_at_once_end_the_connection_however_quick_the_answer(enclave: Enclave):
-    """The server has read into the second by then: to go on would be to read frames from their middle."""
-    async with enclave.connection() as peer:
-        peer.writer.write(frames.encode(FrameKind.STATUS_REQUEST) * 2)
-        assert await peer.ended()
-
-
-async def test_the_beginning_of_a_second_question_ends_the_connection_too(enclave: Enclave, gate: Gate):
-    sealed, _ = ohttp.encapsulate(
-        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
-    )
-    async with enclave.connection() as peer:
-        await peer.send(FrameKind.SEALED_REQUEST, sealed)
-        await gate.arrived()
-        # Its head alone: a peer must not have the enclave keep a second message beside the first.
-        peer.writer.write(struct.pack(">IB", MAX_FRAME_BYTES, FrameKind.SEALED_REQUEST))
-        assert await peer.ended()
-        await gate.open()
-
-
-async def test_a_question_that_fails_for_want_of_memory_ends_its_connection_alone(
-    enclave: Enclave, monkeypatch: pytest.MonkeyPatch
-):
-    def no_memory(*_: object) -> bytes:
-        raise MemoryError
-
-    async with enclave.connection() as peer, enclave.connection() as other:
-        with monkeypatch.context() as patched:
-            patched.setattr(enclave.keys, "open", no_memory)
-            await peer.send(FrameKind.SEALED_REQUEST, enclave.seal())
-            assert await peer.ended()
-        assert (await enclave.classify(other, value="still served")).status == 200
-
-
-async def test_who_hangs_up_gives_a_waiting_question_up(enclave: Enclave, gate: Gate):
-    async with enclave.connection() as busy:
-        running = asyncio.create_task(enclave.classify(busy, gate=gate.name, value="mine"))
-        await gate.arrived()
-        sealed = enclave.seal()
-        async with enclave.connection() as impatient:
-            await impatient.send(FrameKind.SEALED_REQUEST, sealed)
-            await eventually(lambda: enclave.pool.queued == 1)
-        await eventually(lambda: enclave.pool.queued == 0)
-        await gate.open()
-        assert json.loads((await within(running)).content)["calls"] == 1
-        assert json.loads((await enclave.classify(busy)).content)["calls"] == 2
-
-
-async def test_who_hangs_up_during_the_call_costs_no_worker(enclave: Enclave, gate: Gate):
-    sealed, _ = ohttp.encapsulate(
-        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
-    )
-    async with enclave.connection() as impatient:
-        await impatient.send(FrameKind.SEALED_REQUEST, sealed)
-        await gate.arrived()
-    await eventually(lambda: not enclave.server._connections)
-    await gate.open()
-    async with enclave.connection() as peer:
-        assert json.loads((await enclave.classify(peer)).content)["calls"] == 2
-    assert enclave.pool.restarts == 0
-
-
-async def test_a_connection_reset_is_no_error_of_ours(enclave: Enclave, gate: Gate, caplog: pytest.LogCaptureFixture):
-    sealed, _ = ohttp.encapsulate(
-        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
-    )
-    async with enclave.connection() as peer:
-        await peer.send(FrameKind.SEALED_REQUEST, sealed)
-        await gate.arrived()
-        # A zero linger time makes closing a reset (socket(7)).
-        peer.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        peer.writer.transport.abort()
-        await eventually(lambda: not enclave.server._connections)
-    gc.collect()
-    assert [record.getMessage() for record in caplog.records if record.levelno > logging.INFO] == []
-
-
-async def test_what_is_no_frame_ends_the_connection_unanswered(enclave: Enclave):
-    for sent in (
-        struct.pack(">IB", MAX_FRAME_BYTES + 1, FrameKind.SEALED_REQUEST),
-        struct.pack(">IB", 0, FrameKind.SEALED_REQUEST),
-        struct.pack(">IB", 1, 99),
-        b"GET / HTTP/1.1\r\nHost: enclave\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS ClientHello
-    ):
-        async with enclave.connection() as peer:
-            peer.writer.write(sent)
-            assert await peer.ended()
-
-
-async def test_a_frame_cut_short_ends_the_connection_unanswered(enclave: Enclave):
-    async with enclave.connection() as peer:
-        peer.writer.write(frames.encode(FrameKind.STATUS_REQUEST, b"12345678")[:-1])
-        peer.writer.write_eof()
-        assert await peer.ended()
-
-
-async def test_a_drain_lets_answers_finish_and_takes_nothing_new(enclave: Enclave, gate: Gate):
-    async with enclave.connection() as busy, enclave.connection() as idle:
-        running = asyncio.create_task(enclave.classify(busy, gate=gate.name, value="finished"))
-        await gate.arrived()
-        assert (await idle.ask(FrameKind.STATUS_REQUEST))[1]["ready"] is True
-        draining = asyncio.create_task(enclave.server.drain(20))
-        assert await idle.ended()
-        async with enclave.connection() as late:
-            # Asked or not, a connection that comes now is closed.
-            assert await late.ended()
-        assert not draining.done()
-        assert enclave.server._status()["ready"] is False
-        await gate.open()
-        assert json.loads((await within(running)).content)["value"] == "finished"
-        assert await busy.ended()
-        await within(draining)
-
-
-async def test_a_drain_waits_only_so_long(enclave: Enclave, gate: Gate):
-    sealed, _ = ohttp.encapsulate(
-        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
-    )
-    async with enclave.connection() as peer:
-        await peer.send(FrameKind.SEALED_REQUEST, sealed)
-        await gate.arrived()
-        await within(enclave.server.drain(0.05), 5)
-        assert await peer.ended()
-
-
-async def test_fifty_connections_get_their_own_answers(enclave: Enclave):
-    async def exchange(number: int) -> None:
-        async with enclave.connection() as peer:
-            for turn in range(2):
-                response = await enclave.classify(peer, value=[number, turn])
-                assert json.loads(response.content)["value"] == [number, turn]
-
-    await within(asyncio.gather(*(exchange(number) for number in range(50))), 60)
-    await eventually(lambda: not enclave.server._connections)
-    assert (enclave.pool.busy, enclave.pool.queued, enclave.pool.restarts) == (0, 0, 0)
 
 
 async def test_nothing_of_a_request_is_logged(enclave: Enclave, caplog: pytest.LogCaptureFixture):
