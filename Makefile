@@ -5,7 +5,7 @@ TLS_PORT ?= 8443
 METRICS_PORT ?=
 STATE ?= .blindsight
 MODEL ?=
-# What cannot be found out of an ONNX file, such as '--size 384 --activation sigmoid': docs/models.md.
+# What the import cannot determine from an ONNX file, such as '--size 384 --activation sigmoid': docs/models.md.
 MODEL_OPTIONS ?=
 # Image formats that the enclave takes, such as jpeg,png,webp,avif; without, those of the model.
 FORMATS ?=

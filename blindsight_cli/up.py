@@ -69,7 +69,7 @@ def up(  # noqa: PLR0917 -- typer makes options of them
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="At least 100 photos to calibrate int8 with; default: drawn pictures."),
+        typer.Option(metavar="DIR", help="At least 100 photos to calibrate int8; default: synthetic pictures."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; default: one for each processor.", min=1)] = (
         os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What the function answers to images with a model, as it would in an enclave: to check a model before it serves."""
+"""Answers of the deployed function for image files, to check a model before it is served."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _MAX_IMAGE_BYTES = 20 << 20
 
 
 def of_images(model: Path, images: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """The function's answers, with all classes, to `images`; it is loaded into this process. Raises `BundleError`."""
+    """Yield the function's answers for `images`, with all classes; the function is loaded into this process.
+
+    Raises `BundleError`.
+    """
     with tempfile.TemporaryDirectory(prefix="function-") as name:
         for entry, content in contents(model).items():
             path = Path(name) / entry

@@ -1,15 +1,15 @@
-"""The deployed function: a photo, or a tensor, to its classes.
+"""The deployed function: classifies a photo or a tensor.
 
-A Cape function: a folder with `app.py` whose `cape_handler(bytes) -> str` is called once per input. Importing it loads
-and warms up the model that `model.json` beside it describes, or raises `ModelError` if a file differs from its digest
-there. Environment:
+A Cape function: a folder with `app.py`, whose `cape_handler(bytes) -> str` is called once for each input. The import
+loads and warms up the model of `model.json` beside it, and raises `ModelError` if a file differs from its digest there.
+Environment:
 
-    BLINDSIGHT_THREADS         numbers of threads that calls will ask for, such as 1,2 (default: 1)
+    BLINDSIGHT_THREADS         numbers of threads that calls will request, such as 1,2 (default: 1)
     BLINDSIGHT_SHARED_WEIGHTS  folder through which workers share weights (default: none; see `model.load`)
 
-The image formats that are taken are those of the manifest, which is attested; nothing in the environment adds one.
-Inputs are limited before they are decoded, by `MAX_BYTES` and `MAX_PIXELS` in `photo_classifier.decode`; wall time is
-the runtime's to limit, by ending the worker, because a decoder in C cannot be interrupted from within.
+The manifest, which is attested, lists the accepted image formats; the environment cannot add one. `MAX_BYTES` and
+`MAX_PIXELS` in `photo_classifier.decode` limit inputs before they are decoded. The runtime limits wall time by ending
+the worker, because a decoder in C cannot be interrupted from within.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from photo_classifier.contract import Array
 
 MAX_BATCH = 32
-"""Images in one model run. ResNet50 needs about 20 MB an image."""
+"""Most images in one model run. ResNet50 needs about 20 MB for each."""
 
 
 def _thread_counts() -> list[int]:
@@ -57,15 +57,18 @@ MODEL: dict[str, Any] = _files.manifest
 """The manifest, as read from `model.json`."""
 
 TOP_K = min(5, len(_files.labels))
-"""Classes in an answer, unless a call says otherwise: five, or all that the model has."""
+"""Default number of classes in an answer: five, or all of a model with fewer."""
 
 TENSOR_BYTES = _files.input.byte_count
 """Bytes of one input tensor: 602112 for 224 x 224 in float32."""
 
 
 def ready() -> dict[str, Any]:
-    """What was loaded: the model's name, version, training and precision, its classes and formats, the sessions' thread
-    counts."""
+    """Facts of the loaded function.
+
+    `model` (name, version, trained, precision), the number of `classes`, accepted `formats`, and `threads` of the
+    sessions.
+    """
     return {
         "model": {key: MODEL[key] for key in ("name", "version", "trained")} | {"precision": _files.precision},
         "classes": len(_files.labels),
@@ -75,13 +78,12 @@ def ready() -> dict[str, Any]:
 
 
 def cape_handler(input: bytes) -> str:  # noqa: A002 -- Cape's name for it
-    """Answer one Cape invocation with JSON: the `TOP_K` best classes as `{class: score}`, best first.
+    """Answer one Cape call with JSON: the `TOP_K` best classes as `{class: score}`, best first.
 
-    `input` is an encoded image, or the model's own input for one image, already preprocessed: exactly `TENSOR_BYTES`
-    bytes that do not begin like an image, little-endian, of the layout and numbers that the manifest says; ResNet50's
-    is a float32 tensor (1, 3, 224, 224). N such tensors, N = 2..32, are answered with an array of N objects.
-    Classes of one name are told apart as `answer.by_class` says. Raises `InputProblem`; for several tensors it names
-    the index, from 0.
+    `input` is an encoded image, or the preprocessed input tensor of one image: exactly `TENSOR_BYTES` bytes that do not
+    begin like an image file, little-endian, with the layout and number type of the manifest; for ResNet50 float32 (1,
+    3, 224, 224). N tensors, N = 2..32, are answered with an array of N objects. Classes with the same name are
+    distinguished as in `answer.by_class`. Raises `InputProblem`; for several tensors it names the index, from 0.
     """
     count = _tensor_count(input)
     if count < 2:
@@ -97,7 +99,7 @@ def cape_handler(input: bytes) -> str:  # noqa: A002 -- Cape's name for it
 def classify(data: bytes, *, top_k: int = TOP_K, threads: int = 1) -> dict[str, Any]:
     """Classify one encoded image or one tensor, on at most `threads` threads. Raises `InputProblem`.
 
-    Returns `predictions` (see `answer.Prediction`), `image` (`width` and `height` of the picture turned upright; None
+    Returns `predictions` (see `answer.Prediction`), `image` (`width` and `height` of the upright image in pixels; None
     for a tensor) and `timings_ms` (`decode`, `preprocess`, `run`).
     """
     (result,) = _classify([data], top_k=top_k, threads=threads)
@@ -109,9 +111,9 @@ def classify(data: bytes, *, top_k: int = TOP_K, threads: int = 1) -> dict[str, 
 def classify_batch(items: list[bytes], *, top_k: int = TOP_K, threads: int = 1) -> list[dict[str, Any]]:
     """Classify up to `MAX_BATCH` images or tensors in one model run; results in the order of `items`.
 
-    Each is what `classify` returns, `run` being the whole run's time, or `{"problem": {"code", "detail", "limits"}}`
-    for an item that cannot be classified; the others are not touched by it. Raises `InputProblem` for a bad `top_k` or
-    too many items.
+    Each result is that of `classify`, with the time of the whole run as `run`, or `{"problem": {"code", "detail",
+    "limits"}}` for an item that cannot be classified, which does not affect the others. Raises `InputProblem` for an
+    invalid `top_k` or too many items.
     """
     return [
         {"problem": {"code": result.code, "detail": result.detail, "limits": result.limits}}
@@ -122,7 +124,7 @@ def classify_batch(items: list[bytes], *, top_k: int = TOP_K, threads: int = 1) 
 
 
 def _classify(items: list[bytes], *, top_k: int = TOP_K, threads: int = 1) -> list[dict[str, Any] | InputProblem]:
-    """As `classify_batch`, with the problems themselves."""
+    """As `classify_batch`, with `InputProblem` objects for items that cannot be classified."""
     if not 1 <= top_k <= len(_files.labels):
         raise InputProblem(
             problems.INVALID_TOP_K, f"top_k must be from 1 to {len(_files.labels)}.", limit_top_k=len(_files.labels)
@@ -144,7 +146,7 @@ def _classify(items: list[bytes], *, top_k: int = TOP_K, threads: int = 1) -> li
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An item on its way into the model: (1, ...), and its size in pixels unless it came as a tensor."""
+    """An item before the run: its tensor (1, ...), and the image's size in pixels; None for a tensor."""
 
     tensor: Array
     image: dict[str, int] | None
@@ -172,7 +174,7 @@ def _prepare(data: bytes, threads: int) -> _Prepared:
 
 
 def _result(item: _Prepared, logits: NDArray[np.float32], run: float, top_k: int) -> dict[str, Any] | InputProblem:
-    """What `classify` returns. `logits` has one number for each class; `run` is in milliseconds."""
+    """The result of `classify`. `logits` has one number for each class; `run` is in milliseconds."""
     if np.isfinite(logits).all():
         return {
             "predictions": answer.rank(logits, _files.labels, top_k, _files.output),
@@ -185,7 +187,7 @@ def _result(item: _Prepared, logits: NDArray[np.float32], run: float, top_k: int
 
 
 def _tensor_count(data: bytes) -> int:
-    """How many tensors `data` is; 0 if it is to be decoded as an image."""
+    """The number of tensors in `data`; 0 if it has to be decoded as an image."""
     count, rest = divmod(len(data), TENSOR_BYTES)
     return count if rest == 0 and count <= MAX_BATCH and not looks_encoded(data) else 0
 

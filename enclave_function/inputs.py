@@ -1,4 +1,4 @@
-"""What the function gives a model for images: to calibrate a model with exactly what it will get in an enclave."""
+"""Input tensors that the deployed function computes for image files, to calibrate a model."""
 
 from __future__ import annotations
 

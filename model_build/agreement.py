@@ -1,4 +1,4 @@
-"""How an int8 graph compares with its float32 original: its answers, and its speed."""
+"""Comparison of an int8 graph with its float32 original: answers and speed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ if TYPE_CHECKING:
 
 TOP: Final = 5
 _DIGITS: Final = 4
-"""Digits of a share that a manifest states: kernels that sum in another order must not change its digest."""
+"""Decimal digits of a share in the manifest. Kernels that add in another order must not change its digest."""
 
 _ROUNDS: Final = 12
 
 
 def measure(reference: Classifier, found: Classifier, images: Images) -> Agreement:
-    """Compare the answers on the images that did not calibrate. Raises `ModelBuildError` for one that is no image."""
+    """Compare the answers of `reference` and `found` on the images that were not used for calibration.
+
+    Returns an `Agreement` with the speed `unmeasured`. Raises `ModelBuildError` for a file that cannot be decoded.
+    """
     pairs = [(reference.values(batch), found.values(batch)) for batch in images.others()]
     expected, seen = (np.concatenate(part) for part in zip(*pairs, strict=True))
     return Agreement(
@@ -42,13 +45,16 @@ def measure(reference: Classifier, found: Classifier, images: Images) -> Agreeme
 
 
 def share_of_best(expected: Tensor, seen: Tensor, count: int) -> float:
-    """The mean share of the `count` best classes of `expected` (N, K) that are among the `count` best of `seen`."""
+    """The mean share, 0..1, of the `count` best classes of `expected` that are among the `count` best of `seen`.
+
+    Both are (N, K).
+    """
     best, others = (np.argsort(-logits, axis=1, kind="stable")[:, :count] for logits in (expected, seen))
     return float((best[:, :, None] == others[:, None, :]).any(axis=2).mean())
 
 
 def require(agreement: Agreement) -> None:
-    """Raises `AgreementError` below `LEAST_AGREEMENT`."""
+    """Raise `AgreementError` if the best class agrees on less than `LEAST_AGREEMENT` of the images."""
     if agreement.top1 < LEAST_AGREEMENT:
         raise AgreementError(
             f"the int8 graph names the best class of float32 on {agreement.top1:.1%} of {agreement.images}"
@@ -59,9 +65,10 @@ def require(agreement: Agreement) -> None:
 
 
 def speed(reference: Classifier, found: Classifier) -> float:
-    """How many times the images a second of `reference`, on one thread: one at a time, or in batches of a fixed size.
+    """How many times as many images per second as `reference` the graph `found` computes, on one thread.
 
-    It is the ratio of processor times, measured in alternation, so that other processes affect it little.
+    The ratio of processor times for one image, or one batch of a fixed size. The two graphs run alternately, so that
+    other processes affect the median of the ratios little. Raises `ContractError`.
     """
     given = reference.facts.input
     picture = probes.pictures(reference.facts, 1 if given.batch == "free" else given.batch)
@@ -79,7 +86,7 @@ def _seconds(classifier: Classifier, picture: Array) -> Iterator[float]:
 
 
 def require_speed(ratio: float) -> None:
-    """Raises `SpeedError` below `LEAST_SPEED`."""
+    """Raise `SpeedError` if `ratio` is below `LEAST_SPEED`."""
     if ratio < LEAST_SPEED:
         raise SpeedError(
             f"the int8 graph is {ratio:.2f} times as fast as float32 on this machine, less than {LEAST_SPEED}",

@@ -1,7 +1,7 @@
-"""Images whose answers are known: does the model, as it will serve, give them?
+"""Images with known answers: checks that the model, as it will be served, gives them.
 
-The deployed function itself answers, in a process of its own (`python -m enclave_function answers`), so decoding,
-preprocessing and labels are tried along with the graph.
+The deployed function classifies the images in a separate process (`python -m enclave_function answers`), so the check
+covers decoding, preprocessing and labels as well as the graph.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from model_build.manifest import AnyManifest
 
 _LIKELY: Final = 0.5
-"""The score from which a class of a multi-label model is an answer."""
+"""The score from which a class of a multi-label model counts as an answer."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """An image, and the label or the number of its class."""
+    """An image file, and the label or the number (from 0) of its class."""
 
     image: Path
     label: str
 
     @classmethod
     def parse(cls, text: str) -> Expected:
-        """From `IMAGE=LABEL`. Raises `ValueError`."""
+        """Parse `IMAGE=LABEL`. Raises `ValueError`."""
         image, separator, label = text.rpartition("=")
         if not separator or not image or not label.strip():
             raise ValueError("an image and its answer: IMAGE=LABEL")
@@ -40,7 +40,11 @@ class Expected:
 
 
 def check(directory: Path, model: AnyManifest, expected: Sequence[Expected], say: Callable[[str], None]) -> None:
-    """Ask the function with the model in `directory`. Raises `ContractError` if an answer does not come out."""
+    """Classify the images of `expected` with the model in `directory`; `say` gets one line for each right answer.
+
+    Right is the best class or, for a multi-label model, a class with a score of at least 0.5. Raises `ContractError`
+    for a wrong answer or an unknown class, `ModelBuildError` for a file that cannot be decoded.
+    """
     if not expected:
         return
     several = model.facts.output.activation == "sigmoid"
@@ -68,6 +72,6 @@ def check(directory: Path, model: AnyManifest, expected: Sequence[Expected], say
 
 
 def _answers(directory: Path, images: Sequence[Path]) -> list[list[dict[str, Any]]]:
-    """For each image all classes, best first."""
+    """All classes of each image, best first."""
     with function.output("answers", "--model", str(directory), *map(str, images)) as lines:
         return [json.loads(line)["predictions"] for line in lines]

@@ -1,4 +1,4 @@
-"""Making a model directory: from ResNet50, or from a user's ONNX file."""
+"""Creation of model directories from ResNet50 or from an ONNX file."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ RESNET50_FILE = "resnet50.onnx"
 def build_resnet50(
     out: Path, network: Network, *, plain: bool, pictures: list[Image.Image], say: Callable[[str], None]
 ) -> AnyManifest:
-    """Export `network`, optimise it unless `plain`, check it against torch and write the model directory `out`.
+    """Export `network`, optimise it unless `plain`, compare it with torch, and write the model directory `out`.
 
-    `say` is told each step. Raises `DifferenceError` or `ContractError`, and then writes nothing.
+    `pictures` are compared in addition to synthetic ones; `say` gets one line for each step. Raises `DifferenceError`
+    or `ContractError`, and then writes nothing.
     """
     # Imported here: these need torch and onnx, which the import of an ONNX file does without.
     from model_build import check, export, optimise  # noqa: PLC0415 -- torch takes seconds
@@ -89,13 +90,15 @@ def import_onnx(
     expected: Sequence[Expected] = (),
     say: Callable[[str], None] = lambda _line: None,
 ) -> AnyManifest:
-    """Find out what the ONNX classifier `source` takes and gives, check that, and write the model directory `out`.
+    """Determine input and output of the ONNX classifier `source`, verify them, and write the model directory `out`.
 
-    What is `told` goes before what a `model.json` beside `source` says, which must be its manifest, and that before
-    files of the Hugging Face hub. The labels are `label_file`, else those that these files name, else
-    `imagenet_classes.txt` beside `source`, else ImageNet's. `name` is the file's without its suffix by default,
-    `version` the first 12 digits of its SHA-256. `say` is told what was found, and what was assumed. The answers to
-    the images of `expected` must come out. Raises `ContractError`, and then writes nothing.
+    Facts come from `told`, then from a `model.json` beside `source`, which must be its manifest, or else from files of
+    the Hugging Face hub (`hugging_face`), and then from the graph (`discover`). Labels come from `label_file`, else
+    from those files, else from `imagenet_classes.txt` beside `source`, else they are ImageNet's. `name` is by default
+    the file name without suffix, and `version` the first 12 digits of the graph's SHA-256. `say` gets lines about
+    determined and assumed facts. The model must give the answers of `expected`.
+
+    Raises `ContractError` or `ModelBuildError`, and then writes nothing.
     """
     if not source.is_file():
         raise ContractError(f"{source} is not a file", "give an ONNX model")
@@ -125,7 +128,7 @@ def import_onnx(
 
 
 def _said(source: Path, described: AnyManifest | None, sha256: str) -> dict[str, Any]:
-    """The fields of the manifest that are not found by looking at the graph."""
+    """The members of the manifest that the graph does not determine."""
     if described is not None:
         measured = {"format", "onnx", "input", "output", "labels", "preprocessing"}
         return {field: getattr(described, field) for field in type(described).model_fields if field not in measured}
@@ -140,7 +143,7 @@ def _said(source: Path, described: AnyManifest | None, sha256: str) -> dict[str,
 
 @dataclass(frozen=True)
 class _Beside:
-    """What the files beside an ONNX file say, and its labels."""
+    """Facts and labels from files beside an ONNX file."""
 
     told: Told
     labels: tuple[str, ...]
@@ -160,15 +163,15 @@ class _Beside:
         return cls(told, labels.read(label_file), label_file.name, hub)
 
     def lines(self, inside: tuple[str, ...]) -> list[str]:
-        """For the user: which files were read."""
+        """Lines for the user that name the files."""
         lines = [f"Said by: {', '.join(path.name for path in self.hub)}"] if self.hub else []
         return [*lines, *([f"Weights: put into the graph from {', '.join(inside)}"] if inside else [])]
 
 
 def copy(out: Path, source: Path, taken: tuple[Format, ...] | None, *, dct_scaling: bool | None = None) -> AnyManifest:
-    """Write the model directory `out`: `source` with `taken` as its formats, and this `dct_scaling`.
+    """Write the model directory `out`: a copy of `source` with the formats `taken` and this `dct_scaling`.
 
-    Raises `ContractError`, and then writes nothing.
+    None keeps the value of `source`. Raises `ContractError`, and then writes nothing.
     """
     described = manifest.read(source)
     if out.resolve() == source.resolve():
@@ -185,15 +188,15 @@ def copy(out: Path, source: Path, taken: tuple[Format, ...] | None, *, dct_scali
 
 
 def _plain(name: str) -> str:
-    """`name` as a manifest takes it: `my model.onnx` becomes `my_model.onnx`."""
+    """`name` in the characters that a manifest permits: `my model.onnx` becomes `my_model.onnx`."""
     plain = re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
     return plain if plain[0].isalnum() else f"_{plain.lstrip('_')}"
 
 
 def _write_manifest(staging: Path, *, onnx: str, label_file: str, facts: Facts, said: dict[str, Any]) -> AnyManifest:
-    """Check the graph `onnx` in `staging` for its contract and describe it and its labels in a manifest there.
+    """Check the contract of the graph `onnx` in `staging`, and write a manifest for it and its labels there.
 
-    `said` has the fields that are not found by looking at the files.
+    `said` has the members that the files do not determine. Raises `ContractError`.
     """
     path = staging / onnx
     check_contract(path, facts)
@@ -227,7 +230,9 @@ def _write_manifest(staging: Path, *, onnx: str, label_file: str, facts: Facts, 
 
 
 def _arithmetic(graph: Path, precision: Precision | None) -> Precision | None:
-    """The manifest's `precision` of `graph`, if `precision` was said of it; None: float32. Raises `ContractError`."""
+    """The manifest's `precision` for `graph`; None means float32. Raises `ContractError` if it contradicts
+    `precision`.
+    """
     integers = onnx_file.computes_with_integers(graph)
     if precision is not None and not integers:
         raise ContractError(f"{graph.name} computes in float32, its manifest says {precision.name}", "build it again")
@@ -236,7 +241,10 @@ def _arithmetic(graph: Path, precision: Precision | None) -> Precision | None:
 
 @contextlib.contextmanager
 def staged(out: Path) -> Iterator[Path]:
-    """Give a folder beside `out`; its files move into `out`, the manifest last, only if the block ends well."""
+    """Yield a folder beside `out`. If the block succeeds, its files replace those in `out`, the manifest last.
+
+    Raises `ModelBuildError` if `out` is not a folder.
+    """
     out = out.resolve()
     if out.exists() and not out.is_dir():
         raise ModelBuildError(f"{out} is not a folder", "give another folder to write to")

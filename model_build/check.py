@@ -1,4 +1,4 @@
-"""Does the ONNX graph compute what torch computes? And is a model directory what its manifest says?"""
+"""Comparison of the ONNX graph with torch, and of a model directory with its manifest."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_directory(directory: Path) -> manifest.AnyManifest:
 
 
 def check_against_torch(network: Network, path: Path, pictures: Iterable[Image.Image] = ()) -> float:
-    """Compare the ONNX file at `path` with `network` on random tensors, drawn pictures and `pictures`.
+    """Compare the ONNX file at `path` with `network` on random tensors, synthetic pictures and `pictures`.
 
     Returns the largest difference found (`relative_difference`). Raises `DifferenceError` above `TOLERANCE` or when the
     five best classes differ.

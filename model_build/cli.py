@@ -219,20 +219,20 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
     command.add_argument("--name", help="name of --onnx in the manifest (default its file name)")
     command.add_argument("--version", help="version of --onnx in the manifest (default from its SHA-256)")
     command.add_argument(
-        "--untrained-model", action="store_true", help="say in the manifest that --onnx is not trained"
+        "--untrained-model", action="store_true", help="state in the manifest that --onnx is not trained"
     )
     command.add_argument(
         "--dct-scaling",
         action=argparse.BooleanOptionalAction,
-        help="decode JPEGs of four times the resized side and more at a half, a quarter or an eighth, which is quicker"
-        " and changes pixels a little; the manifest, and so the evidence, states it (default: do)",
+        help="decode large JPEGs at a half, a quarter or an eighth of their width and height, which is faster and"
+        " changes pixels slightly; the manifest, and so the evidence, states it (default: yes)",
     )
     command.add_argument(
         "--formats",
         type=_formats,
         metavar="LIST",
-        help="image formats that the function takes, some of jpeg,png,webp,avif; the manifest, and so the evidence,"
-        " states them (default jpeg,png,webp)",
+        help="accepted image formats, some of jpeg,png,webp,avif; the manifest, and so the evidence, states them"
+        " (default jpeg,png,webp)",
     )
     command.add_argument(
         "--precision", choices=("float32", "int8"), default="float32", help="int8: as `quantise` does (default float32)"
@@ -243,7 +243,7 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="IMAGE=LABEL",
-        help="an image and its answer, which --onnx must give (several times)",
+        help="an image and the answer that --onnx must give; may be repeated",
     )
     _add_quantising(command)
     _add_cache(command)
@@ -262,7 +262,7 @@ def _parser(*, with_training: bool) -> argparse.ArgumentParser:
     command.add_argument("--weights", type=a_path, metavar="FILE", help="also compare with torch, with these weights")
     _add_check_images(command)
 
-    command = commands.add_parser("available", help="say whether pretrained weights are cached or can be fetched")
+    command = commands.add_parser("available", help="show whether pretrained weights are cached or can be fetched")
     command.set_defaults(run=_available)
     _add_cache(command)
 
@@ -297,8 +297,8 @@ def _add_quantising(command: argparse.ArgumentParser) -> None:
         "--images",
         type=a_path,
         metavar="DIR",
-        help="photos, 100 or more, to calibrate int8 on and to compare it with float32 on (default: drawn pictures,"
-        " which the manifest then says)",
+        help="100 photos or more, to calibrate int8 and to compare it with float32 (default: synthetic pictures, which"
+        " the manifest then states)",
     )
     command.add_argument(
         "--activations",
@@ -308,14 +308,14 @@ def _add_quantising(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-speed-test",
         action="store_true",
-        help="for a machine that will not serve it: do not require int8 to be 1.5 times as fast here; the manifest says"
-        " so",
+        help="do not require int8 to be 1.5 times as fast on this machine, which will not serve it; the manifest states"
+        " this",
     )
 
 
 def _add_check_images(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--check-images", type=a_path, metavar="DIR", help="compare with torch on the photos in this folder, too"
+        "--check-images", type=a_path, metavar="DIR", help="also compare with torch on the photos in this folder"
     )
 
 

@@ -1,6 +1,6 @@
-"""The contract that a classifier meets, checked by running it. Needs onnxruntime and numpy only.
+"""The contract of a classifier, checked by running it. Needs only onnxruntime and numpy.
 
-Without more words, ResNet50's: `input` (N, 3, 224, 224) float32 to `output` (N, K) float32 logits, N free.
+By default it is ResNet50's: `input` (N, 3, 224, 224) float32 to `output` (N, K) float32 logits, for any N.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ INPUT, OUTPUT = "input", "output"
 IMAGE_SHAPE = (3, 224, 224)
 
 TOLERANCE = 1e-4
-"""Largest accepted difference of two computations of the same logits, in parts of those logits' range. float32 kernels
-that sum in another order differ by about 1e-6."""
+"""Largest accepted difference between two computations of the same logits, relative to the range of those logits.
+float32 kernels that add in another order differ by about 1e-6."""
 
 _HALF_TOLERANCE = 2e-2
-"""The same for values of float16, which has 11 bits."""
+"""The same for float16, which has 11 significant bits."""
 
 _BATCH = 5
 
@@ -40,13 +40,13 @@ _DTYPES: Final = {"float32": "tensor(float)", "float16": "tensor(float16)", "uin
 
 
 class Classifier:
-    """An ONNX file in onnxruntime, of the names and types that `facts` say. `classes` is K.
+    """An ONNX file in onnxruntime, with names and types as in `facts`. `classes` is K.
 
-    `threads` and `exact` are as for `Session`.
+    `threads` and `exact`: see `Session`.
     """
 
     def __init__(self, path: Path, facts: Facts | None = None, *, threads: int = 0, exact: bool = False) -> None:
-        """Without `facts` they are ResNet50's. Raises `ContractError`."""
+        """Without `facts` the contract is ResNet50's. Raises `ContractError`."""
         self._session = Session(path, threads=threads, exact=exact)
         self.name = path.name
         self.facts = facts or replace(RESNET50, output=general.softmax_of_logits(OUTPUT, self._declared_classes()))
@@ -54,7 +54,10 @@ class Classifier:
         self._check_signature()
 
     def logits(self, batch: Array) -> Tensor:
-        """The output (N, K), in float32, of a batch in the input's shape. Raises `ContractError` if it cannot run."""
+        """The output (N, K) in float32 for a `batch` in the shape and number type of the input.
+
+        Raises `ContractError` if the graph does not run or breaks the contract.
+        """
         facts = self.facts
         try:
             (output,) = self._session.run([facts.output.name], (facts.input.name, batch))
@@ -69,11 +72,11 @@ class Classifier:
         return output.reshape(len(batch), self.classes).astype(np.float32, copy=False)
 
     def values(self, tensors: Array) -> Tensor:
-        """The output (N, K) of any number of inputs (N, ...), in batches that the graph takes. As `logits`."""
+        """As `logits`, for any number of inputs (N, ...), in batches of the size that the graph requires."""
         return np.concatenate([self.logits(batch) for batch in batches(tensors, self.facts.input)])[: len(tensors)]
 
     def _declared_classes(self) -> int:
-        """K, where the contract is ResNet50's. Raises `ContractError`."""
+        """K of a graph with ResNet50's contract. Raises `ContractError`."""
         self._check_names(INPUT, OUTPUT)
         shape = next(node.shape for node in self._session.outputs if node.name == OUTPUT)
         if len(shape) != 2 or not isinstance(shape[1], int) or shape[1] < 2:
@@ -81,7 +84,7 @@ class Classifier:
         return int(shape[1])
 
     def _check_names(self, given: str, output: str) -> None:
-        """There may be further outputs, which are not asked for."""
+        """Further outputs are permitted; they are not used."""
         inputs, outputs = self._session.inputs, self._session.outputs
         if [node.name for node in inputs] != [given] or output not in {node.name for node in outputs}:
             raise self.refused(f"it maps {names(inputs)} to {names(outputs)}, not `{given}` to `{output}`")
@@ -99,7 +102,7 @@ class Classifier:
             raise self.refused(f"`{node.name}` has shape {node.shape}, not {shape}")
 
     def refused(self, reason: str, step: str = "") -> ContractError:
-        """The error for a model that breaks the contract by `reason`."""
+        """The error for a model that breaks the contract by `reason`; `step` is what the user can do."""
         return ContractError(f"{self.name} breaks the model contract: {reason}", step or "see docs/models.md")
 
 
@@ -121,7 +124,11 @@ RESNET50: Final = Facts(
 
 
 def check_contract(path: Path, facts: Facts | None = None) -> Classifier:
-    """Run the ONNX file at `path` and return it if it keeps the contract. Raises `ContractError`."""
+    """Run the ONNX file at `path` on synthetic pictures, and return it if it meets the contract of `facts`.
+
+    Checks names, types, shapes, finite and different values, independence of the images of a batch, and scores or
+    logits. Raises `ContractError`.
+    """
     classifier = Classifier(path, facts)
     facts = classifier.facts
     count = _BATCH if facts.input.batch == "free" else facts.input.batch
@@ -155,9 +162,10 @@ def _check_activation(classifier: Classifier, values: Tensor) -> None:
 
 
 def batches(tensors: Array, given: general.Input) -> Iterator[Array]:
-    """`tensors` (N, ...) in batches that a graph with this input takes: one of N, or some of its fixed size.
+    """Split `tensors` (N, ...) into batches for a graph with the input `given`.
 
-    The last of these is filled with the first tensors again, so that ranges over all batches are those of `tensors`.
+    One batch of N, or batches of the fixed size. The last of these is filled with the first tensors, so that ranges
+    over all batches equal those over `tensors`.
     """
     size = len(tensors) if given.batch == "free" else given.batch
     for start in range(0, len(tensors), size):
@@ -165,9 +173,9 @@ def batches(tensors: Array, given: general.Input) -> Iterator[Array]:
 
 
 def relative_difference(reference: Tensor, found: Tensor) -> float:
-    """The largest difference of a logit, in parts of the range of its picture's logits in `reference`; inf for NaN.
+    """The largest difference of a logit between two (N, K), relative to the range of its image's `reference`.
 
-    Of a model with one class, in parts of the range of all pictures' logits.
+    For one class, relative to the range over all images. NaN counts as infinity.
     """
     difference = np.abs(reference.astype(np.float64) - found) / np.ptp(
         reference.astype(np.float64), axis=_spread_axis(reference), keepdims=True
@@ -180,5 +188,5 @@ def _spread_axis(values: Tensor) -> int:
 
 
 def names(nodes: Iterable[Any]) -> str:
-    """The names of inputs or outputs, as a message lists them."""
+    """Names of inputs or outputs for a message."""
     return ", ".join(f"`{node.name}`" for node in nodes)

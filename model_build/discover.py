@@ -1,6 +1,6 @@
-"""What a classifier takes and gives: read from its graph, found by running it, or said; the rest assumed, and told.
+"""Determines input and output of a classifier: from its graph, by running it, or from options; the rest is assumed.
 
-Nothing is guessed where two readings would run: then `ContractError` names the option that says which is meant.
+If two interpretations are possible, `ContractError` names the option that decides. Assumptions are reported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from model_build.told import Told
 
 _SIZES: Final = (224, 384, 256, 299, 448, 512, 240, 260, 288, 300, 320, 380, 456, 528, 600, 192, 160, 128, 96, 64, 32)
-"""Sides that are tried, in this order, where the graph leaves them open: those of published classifiers."""
+"""Sides in pixels that are tried in this order if the graph leaves them open: those of published classifiers."""
 
 _INPUT_DTYPES: Final[dict[str, Literal["float32", "float16", "uint8"]]] = {
     "tensor(float)": "float32",
@@ -34,24 +34,24 @@ _INPUT_DTYPES: Final[dict[str, Literal["float32", "float16", "uint8"]]] = {
 _OUTPUT_DTYPES: Final[dict[str, Literal["float32", "float16"]]] = {"float32": "float32", "float16": "float16"}
 
 _BACKGROUND_CLASSES: Final = 1001
-"""ImageNet's 1000 behind a class for what is none of them, as networks trained with TensorFlow have."""
+"""ImageNet's 1000 classes after a background class, as in networks trained with TensorFlow."""
 
 
 _LINEAR: Final = frozenset({"Add", "Conv", "Gemm", "MatMul"})
-"""Operators that give logits, whatever range these happen to be in."""
+"""Operators whose results are logits, whatever their range."""
 
 _TRIES: Final = 4
 
 
 @dataclass
 class Found:
-    """What is known of a classifier. `assumed` are sentences on what was neither seen nor said, with the option."""
+    """Facts of a classifier. `assumed`: one sentence for each assumption, with the option that changes it."""
 
     facts: Facts
     assumed: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """For the user: what the classifier is taken for."""
+        """Lines for the user: facts and assumptions."""
         given, taken, output = self.facts.input, self.facts.preprocessing, self.facts.output
         batch = "any batch" if given.batch == "free" else f"a batch of {given.batch}"
         scores = "computed by the graph" if output.applied_by == "graph" else "applied by the function"
@@ -65,9 +65,9 @@ class Found:
 
 
 def discover(session: Session, told: Told, labels: int) -> Found:
-    """Find out what the graph of `session` takes and gives, given what was `told` and the number of `labels`.
+    """Determine input, transform and output of the graph in `session`.
 
-    Raises `ContractError`.
+    `told` has facts that were given; `labels` is the number of labels. Raises `ContractError`.
     """
     return _Discovery(session, told, labels).found()
 
@@ -94,7 +94,7 @@ class _Discovery:
     # The input
 
     def _input(self) -> tuple[Input, dict[str, Array]]:
-        """The input, and all outputs for one run of it."""
+        """The input, and all outputs of one run with noise."""
         node = self._input_node()
         if node.type not in _INPUT_DTYPES:
             self._refuse(f"`{node.name}` is {node.type}, not float32, float16 or uint8", "convert it before")
@@ -178,7 +178,7 @@ class _Discovery:
     # The output
 
     def _output(self, outputs: dict[str, Array]) -> tuple[str, Array]:
-        """The output with a value for each class, and its values (N, K)."""
+        """Name and values (N, K) of the output with one value for each class."""
         rows: dict[str, Array] = {
             name: values.reshape(values.shape[:2])
             for name, values in outputs.items()
@@ -236,18 +236,13 @@ class _Discovery:
         return told or inside or ("sigmoid" if single else "softmax"), by or ("graph" if inside else "function")
 
     def _always(self, are: Callable[[Array], bool], given: Input, output: str) -> bool:
-        """Whether the output's values are such on each of several inputs; logits may be by chance on one."""
+        """Whether the output's values satisfy `are` for several inputs; for one input logits might by chance."""
         batch = 1 if given.batch == "free" else given.batch
         runs = (self._session.run([output], (given.name, probes.noise(given, batch, seed))) for seed in range(_TRIES))
         return all(are(values.reshape(batch, -1)) for (values,) in runs)
 
     def _refuse(self, reason: str, step: str) -> NoReturn:
         raise ContractError(f"{self._session.name} cannot be taken: {reason}", f"{step}; see docs/models.md")
-
-
-def _is_rows(values: Array) -> bool:
-    """Whether `values` are (N, K), or (N, K, 1, 1) as some poolings leave them."""
-    return values.ndim >= 2 and values.size == values.shape[0] * values.shape[1] > 0
 
 
 _OTHER_INPUT: Final = "export it with pictures of three channels as its input"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 
 class ModelBuildError(Exception):
-    """Nothing was built. `next_step` says what the user can do about it, in one line."""
+    """Nothing was written. `next_step`: what the user can do about it, in one line; may be empty."""
 
     def __init__(self, message: str, next_step: str = "") -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class DifferenceError(ModelBuildError):
 
 
 class AgreementError(ModelBuildError):
-    """An int8 graph names another best class than its float32 original on too many images."""
+    """The best class of an int8 graph differs from that of its float32 original on too many images."""
 
 
 class SpeedError(ModelBuildError):

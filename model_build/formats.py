@@ -1,4 +1,4 @@
-"""Which image formats a model takes and how they are decoded: parts of its manifest, so that evidence attests them."""
+"""Accepted image formats and their decoding: parts of the manifest, so that evidence attests them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def parse(text: str) -> tuple[Format, ...]:
-    """The formats of a list such as `jpeg,png,avif`, in a manifest's order. Raises `ValueError` for any other name."""
+    """Parse a list such as `jpeg,png,avif` into a manifest's order. Raises `ValueError` for another name."""
     names = {name.strip().lower() for name in text.split(",")}
     if not names <= set(FORMATS):
         raise ValueError(f"formats are {', '.join(FORMATS)}, separated by commas")
@@ -24,9 +24,10 @@ def parse(text: str) -> tuple[Format, ...]:
 def settle(
     directory: Path, formats: tuple[Format, ...] | None, *, dct_scaling: bool | None = None, copied: bool = False
 ) -> AnyManifest:
-    """Write `formats` and `dct_scaling` into a model directory's manifest; else the defaults, where it has none.
+    """Write `formats` and `dct_scaling` into the manifest of the model directory `directory`, and return it.
 
-    Without `dct_scaling` a `copied` one decodes as the original does.
+    None keeps the manifest's value, or else sets the default: JPEG, PNG and WebP, with DCT scaling. A `copied` manifest
+    without `decoding` remains without it. Raises `ContractError`.
     """
     described = manifest.read(directory)
     formats = formats or described.formats or DEFAULT_FORMATS

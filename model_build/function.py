@@ -1,4 +1,4 @@
-"""The deployed function in a process of its own (`python -m enclave_function`): this unit imports no other."""
+"""Runs the deployed function in a separate process (`python -m enclave_function`), as this unit imports no other."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SOURCE: Final = Path(__file__).resolve().parents[1]
 
 @contextlib.contextmanager
 def output(*arguments: str) -> Iterator[IO[bytes]]:
-    """What the command `python -m enclave_function` with these `arguments` prints, as it runs.
+    """Yield the standard output of `python -m enclave_function` with these `arguments` while it runs.
 
-    Raises `ModelBuildError` with its last line at the end of the block if it failed. A block that ends by an exception
-    ends the command.
+    If the command fails, raises `ModelBuildError` with the last line of its standard error at the end of the block. If
+    the block raises an exception, the command is killed.
     """
     command = [sys.executable, "-m", "enclave_function", *arguments]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_SOURCE), os.environ.get("PYTHONPATH", "")])}

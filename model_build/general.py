@@ -1,6 +1,6 @@
-"""The parts of a `blindsight-model/2` manifest: every fact of a model that deviates from the contract of ResNet50.
+"""The parts of a `blindsight-model/2` manifest, which states every fact that ResNet50's contract leaves out.
 
-docs/models.md says what each means. `fixed` says whether a model needs such a manifest at all.
+docs/models.md describes each member. `Facts.fixed` tells whether a model needs such a manifest.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ STD: Final[Triple] = (0.229, 0.224, 0.225)
 
 
 class Part(BaseModel):
-    """A part of a manifest: exactly its members, and not to be changed."""
+    """A part of a manifest; immutable, and without unknown members."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Input(Part):
-    """The graph's input. `batch` is the number of pictures that one run takes."""
+    """The graph's input: `size` is height and width in pixels, `batch` the number of images in one run."""
 
     name: Text
     layout: Layout
@@ -47,15 +47,15 @@ class Input(Part):
     dtype: Literal["float32", "float16", "uint8"]
 
     def shape(self, pictures: int) -> tuple[int, int, int, int]:
-        """Of `pictures` pictures."""
+        """The shape of a tensor of `pictures` images."""
         return (pictures, 3, *self.size) if self.layout == "NCHW" else (pictures, *self.size, 3)
 
 
 class Output(Part):
-    """The graph's output: a value for each of `classes`.
+    """The graph's output: one value for each of `classes`.
 
-    `activation` is what scores are: `softmax` where one class is right, `sigmoid` where classes do not exclude one
-    another (multi-label). `applied_by` says whether the graph has computed it or the function does.
+    `activation`: `softmax` if exactly one class is right, `sigmoid` if classes are independent (multi-label).
+    `applied_by`: whether the graph or the function computes it.
     """
 
     name: Text
@@ -66,10 +66,10 @@ class Output(Part):
 
 
 class Preprocessing(Part):
-    """The transform in front of the model: resize, crop the centre, `(level * scale - mean) / std`.
+    """The transform in front of the model: resize, crop the centre, `(level * scale - mean) / std`; levels 0..255.
 
-    `resize` is the length of the shorter side, or a size whatever the picture's shape. `mean` and `std` are in the
-    order of `channels`.
+    `resize`: the length of the shorter side, or height and width without keeping the aspect ratio; in pixels. `mean`
+    and `std` have the order of `channels`.
     """
 
     resize: Side | Size
@@ -91,7 +91,7 @@ class Preprocessing(Part):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a model takes and gives. The first `offset` values of the output have no label."""
+    """Input, transform and output of a model. The first `offset` values of the output have no label."""
 
     input: Input
     preprocessing: Preprocessing
@@ -100,7 +100,7 @@ class Facts:
 
     @property
     def fixed(self) -> bool:
-        """Whether this is the contract of `blindsight-model/1`, which leaves all this out but the normalisation."""
+        """Whether this is the contract of `blindsight-model/1`, in which only resize, mean, std and classes vary."""
         ours = Input(name="input", layout="NCHW", size=(224, 224), batch="free", dtype="float32")
         like = Preprocessing(
             resize=224, crop=(224, 224), interpolation="bilinear", scale=OF_255, mean=MEAN, std=STD, channels="RGB"
@@ -117,5 +117,5 @@ class Facts:
 
 
 def softmax_of_logits(name: str, classes: int) -> Output:
-    """The output of most classifiers."""
+    """An output of float32 logits for softmax."""
     return Output(name=name, classes=classes, activation="softmax", applied_by="function", dtype="float32")

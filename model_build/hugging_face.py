@@ -1,8 +1,8 @@
-"""What files of the Hugging Face hub beside an ONNX file say of it: `config.json` and `preprocessor_config.json`.
+"""Facts from files of the Hugging Face hub beside an ONNX file: `config.json` and `preprocessor_config.json`.
 
-Exports of transformers (Optimum) have both, timm's models a `config.json` with `pretrained_cfg`. They say what a graph
-cannot: labels, whether several classes can be right, and the transform of pictures. What is not understood in them is
-refused, and options go before them.
+Exports of transformers (Optimum) have both; timm's models have a `config.json` with `pretrained_cfg`. They contain
+labels, whether the model is multi-label, and the transform. Options override them; unsupported values are refused.
+Sources: the image processors of transformers, `timm.data.create_transform`.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 
 _FILTERS = {2: "bilinear", 3: "bicubic", "bilinear": "bilinear", "bicubic": "bicubic"}
-"""Pillow's numbers of its filters, and timm's names."""
+"""By Pillow's number of the filter, and by timm's name."""
 
 _PROCESSOR = re.compile(
     r"(?:(?:ViT|DeiT|Beit|ConvNext|EfficientNet|MobileViT|MobileNetV[12]|CLIP|Siglip|Bit)"
     r"(?:ImageProcessor(?:Fast|Pil)?|FeatureExtractor))?"
 )
-"""Those whose transform is as `_transformers` reads it."""
+"""Image processors whose transform `_transformers` implements."""
 
 _CONVNEXT_SQUASHES_FROM = 384
-"""From this side on, transformers' ConvNeXT preprocessing takes no crop."""
+"""From this side in pixels on, transformers' ConvNeXT preprocessing squashes instead of cropping."""
 
 
 def beside(source: Path) -> tuple[Told, tuple[str, ...] | None, tuple[Path, ...]]:
-    """What the files beside `source` say, the labels that they name in class order, and which files they are.
+    """Facts from the files beside `source`, labels in class order (None if they name none), and the files' paths.
 
-    A graph in a folder `onnx` has them in the folder above. Raises `ContractError`.
+    For a graph in a folder `onnx` also the files in the folder above. Raises `ContractError`.
     """
     folders = [source.parent, *([source.parent.parent] if source.parent.name == "onnx" else [])]
     found = {
@@ -79,7 +79,7 @@ def _labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def _transformers(config: Mapping[str, Any]) -> Told:
-    """An image processor of transformers, by the defaults that its files always state."""
+    """Facts from an image processor of transformers. Raises `ValueError`, `KeyError` for an unsupported one."""
     if not config.keys() & {"image_mean", "do_resize", "do_rescale", "do_normalize", "size"}:
         return Told()
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
@@ -105,7 +105,7 @@ def _transformers(config: Mapping[str, Any]) -> Told:
 
 
 def _sizes(config: Mapping[str, Any]) -> tuple[Size | None, int | Size | None]:
-    """The input's size, and what pictures are resized to before the centre is cropped."""
+    """The input's size, and the size or shorter side before the centre is cropped. Raises `ValueError`."""
     if not config.get("do_resize", True):
         raise ValueError("pictures are not resized by it")
     size = config["size"]
@@ -131,7 +131,7 @@ def _pair(size: Any) -> Size:  # noqa: ANN401 -- JSON
 
 
 def _timm(config: Mapping[str, Any]) -> Told:
-    """timm's evaluation transform (`timm.data.create_transform`)."""
+    """Facts from timm's evaluation transform (`timm.data.create_transform`). Raises `ValueError`."""
     if not config:
         return Told()
     channels, height, width = config["input_size"]

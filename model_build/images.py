@@ -1,4 +1,4 @@
-"""The images with which an int8 graph is calibrated and compared: the user's, or drawn ones.
+"""Images for calibration and comparison of an int8 graph: the user's, or synthetic ones.
 
 The deployed function decodes and preprocesses them (`python -m enclave_function inputs`).
 """
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from model_build.session import Array
 
 LEAST_IMAGES: Final = 100
-"""Half of them calibrate. Among 50 others, 98 % agreement allows one that differs."""
+"""Half of them are used for calibration. With 50 others, 98 % agreement permits one difference."""
 
 DRAWN: Final = 200
 
 _CALIBRATING: Final = 128
-"""Ranges hardly change with more images, and each costs a run of the float32 graph."""
+"""Ranges hardly change with more images, and each one costs a run of the float32 graph."""
 
 _BATCH: Final = 16
-"""Of a graph that takes any number."""
+"""Batch size for a graph without a fixed one."""
 
 _AT_ONCE: Final = 200
 """Images in one command, whose arguments have a limited length."""
@@ -45,7 +45,7 @@ _SUFFIXES: Final = {".jpg", ".jpeg", ".png", ".webp"}
 class Images:
     """Images in a fixed order, for the model directory `model` with the input `given`.
 
-    Every `_step`-th calibrates; agreement is measured on the others.
+    Every `_step`-th image is used for calibration; agreement is measured on the others.
     """
 
     set: ImageSet
@@ -59,11 +59,11 @@ class Images:
         return max(2, -(-self.count // _CALIBRATING))
 
     def calibrating(self) -> Iterator[Array]:
-        """Batches (n, ...) to take ranges from. Raises `ModelBuildError` for a file that cannot be decoded."""
+        """Yield batches (n, ...) for calibration. Raises `ModelBuildError` for a file that cannot be decoded."""
         return self._batches(calibrating=True)
 
     def others(self) -> Iterator[Array]:
-        """Batches (n, ...) to compare on. Raises `ModelBuildError` for a file that cannot be decoded."""
+        """Yield batches (n, ...) for comparison. Raises `ModelBuildError` for a file that cannot be decoded."""
         return self._batches(calibrating=False)
 
     def _batches(self, *, calibrating: bool) -> Iterator[Array]:
@@ -84,7 +84,7 @@ class Images:
             yield from self._preprocessed([paths[index] for index in chosen])
 
     def _preprocessed(self, paths: Sequence[Path]) -> Iterator[Array]:
-        """The tensors of `paths`, each of the input's shape without the batch axis."""
+        """Yield the tensors of `paths`, without batch axis."""
         dtype, shape = np.dtype(self.given.dtype).newbyteorder("<"), self.given.shape(1)[1:]
         length = math.prod(shape) * dtype.itemsize
         for start in range(0, len(paths), _AT_ONCE):
@@ -95,7 +95,7 @@ class Images:
 
 
 def given(folder: Path, model: Path, taken: Input) -> Images:
-    """The JPEG, PNG and WebP files in `folder` and its folders, in order of their paths. Raises `ModelBuildError`."""
+    """The JPEG, PNG and WebP files below `folder`, sorted by path. Raises `ModelBuildError` for fewer than 100."""
     if not folder.is_dir():
         raise ModelBuildError(f"{folder} is not a folder", "name a folder of photos")
     paths = tuple(sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file()))
@@ -108,5 +108,5 @@ def given(folder: Path, model: Path, taken: Input) -> Images:
 
 
 def drawn(model: Path, taken: Input) -> Images:
-    """Synthetic pictures, the same every time."""
+    """Synthetic images; always the same."""
     return Images("synthetic", DRAWN, model, taken)

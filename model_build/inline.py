@@ -1,7 +1,8 @@
-"""Weights that an ONNX file keeps in further files ("external data"), put into it.
+"""Copies weights from separate files ("external data") into an ONNX file.
 
-A manifest names one graph by its digest, so a model is one file. Copied byte for byte but for the tensors that are
-elsewhere (onnx.proto3, `TensorProto.external_data`); needs no onnx package, which machines that only serve lack.
+A manifest names one graph by its digest, so a model must be one file. All bytes remain unchanged except for the tensors
+with external data (onnx.proto3, `TensorProto.external_data`). Needs no onnx package, which machines that only serve do
+not have.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ _INSIDE: Final = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
 }
-"""Where tensors can be in a `ModelProto`."""
+"""Places of tensors in a `ModelProto`: for each kind of message, the kind of the message in a field, by number."""
 
 _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 9, 13, 14  # TensorProto
 _EXTERNAL = 1  # TensorProto.DataLocation
 _KEY, _VALUE = 1, 2  # StringStringEntryProto
 
 _MAX_BYTES: Final = (1 << 31) - 1
-"""Of a protobuf message."""
+"""Limit of a protobuf message."""
 
 _COMPLETE = "put all files of the model into one folder"
 
 
 def inlined(source: Path) -> tuple[bytes, tuple[str, ...]]:
-    """The ONNX file `source` with all weights in it, and the names of the files that they came from, sorted.
+    """The ONNX file `source` with all weights in it, and the sorted names of the files that contained them.
 
-    The bytes are the file's own where it has all of them already, or is no ONNX file. Raises `ContractError` if weights
-    are missing, or lie outside of the file's folder.
+    The bytes are unchanged if the file has no external data or is not an ONNX file. Raises `ContractError` if weights
+    are missing, are outside of the file's folder, or the result exceeds 2 GiB.
     """
     content = source.read_bytes()
     weights = _Weights(source)
@@ -58,13 +59,13 @@ def inlined(source: Path) -> tuple[bytes, tuple[str, ...]]:
 
 @dataclass
 class _Weights:
-    """The files beside `source` that it keeps weights in."""
+    """The files beside `source` that contain weights."""
 
     source: Path
     files: dict[str, memoryview] = field(default_factory=dict)
 
     def read(self, entry: dict[str, str]) -> memoryview:
-        """The bytes that `location`, `offset` and `length` of `entry` name."""
+        """The bytes that `location`, `offset` and `length` of `entry` select. Raises `ContractError`."""
         location = entry.get("location", "")
         if location not in self.files:
             self.files[location] = self._content(location)

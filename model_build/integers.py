@@ -1,9 +1,9 @@
-"""From a float32 graph to one whose layers compute with 8-bit integers.
+"""Converts a float32 graph to one whose layers compute with 8-bit integers.
 
-ONNX Runtime's own static quantisation in the QDQ form: pairs of QuantizeLinear and DequantizeLinear around standard
-operators, which ONNX Runtime fuses into integer kernels and any other runtime can read. Weights have a scale for each
-output channel and are symmetric; activations have one scale and zero point a tensor, from the ranges seen on the
-calibration images. Layers that lose most are found by measuring, and stay float32 (`quantise`).
+Uses ONNX Runtime's static quantisation in the QDQ form: pairs of QuantizeLinear and DequantizeLinear around standard
+operators, which ONNX Runtime fuses into integer kernels and any other runtime can execute. Weights are symmetric with
+one scale for each output channel. Activations have one scale and zero point for each tensor, from their range on the
+calibration images. Sensitive layers are determined by measurement and stay in float32 (`quantise`).
 """
 
 from __future__ import annotations
@@ -32,29 +32,30 @@ if TYPE_CHECKING:
     from model_build.session import Array
 
 LAYERS: Final = ("Conv", "Gemm", "MatMul")
-"""The operators that cost time; each of them can stay float32."""
+"""The operators that take most of the time. Each such layer can stay in float32."""
 
 _BETWEEN: Final = (
     "Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "MaxPool", "Relu", "Reshape", "Squeeze",
     "Transpose", "Unsqueeze",
 )  # fmt: skip
-"""Operators that are as exact on integers: with them, no layer's result becomes float for the next. All others, such as
-softmax, normalisation and sigmoids, stay float32: their errors are large and their time is small."""
+"""Operators whose results on integers are as exact. They are quantised so that values between layers remain
+integers. Others, such as softmax, normalisation and sigmoids, stay in float32: their errors are large and their time
+is small."""
 
 _WANTED: Final = 0.995
-"""Share of the calibration images with float32's best class at which no further layer is given up."""
+"""Share of the calibration images with float32's best class from which no further layer is changed to float32."""
 
 _TRIED_ON: Final = 8
-"""Calibration images on which each layer is tried alone."""
+"""Number of calibration images on which each layer is quantised alone."""
 
 _MOST_FLOAT: Final = 0.25
-"""Of the layers that may stay float32."""
+"""Largest share of the layers that may stay in float32."""
 
 _TYPES: Final = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    """Batches as onnxruntime's calibration asks for them."""
+    """Supplies batches to onnxruntime's calibration."""
 
     def __init__(self, calibrating: Sequence[Array], given: Input) -> None:
         self._name = given.name
@@ -74,14 +75,13 @@ def quantise(
     activations: Activations,
     say: Callable[[str], None],
 ) -> tuple[str, ...]:
-    """Write the int8 graph of the float32 graph `source` to `target`; return the names of layers that stayed float32.
+    """Write the int8 graph of the float32 graph `source` to `target`. Returns the names of layers in float32.
 
-    Both have the same `facts`.
-
-    Where all layers in integers name another best class than float32 on too many of `calibrating`, batches
-    (n, ...), each layer is quantised alone. Those that change the logits most then stay float32, one, two, four at
-    a time, until the classes agree; if they never do, the graph whose logits change least is taken. Raises
-    `ContractError`.
+    Both graphs have the same `facts`. `calibrating` are batches (n, ...). If the graph with all layers in int8 has
+    another best class than float32 on more than 0.5 % of these images, each layer is quantised alone. Those that change
+    the logits most then stay in float32: one, two, four and so on, until the classes agree or a quarter of the layers
+    is in float32. In the latter case the graph whose logits change least is written. `say` gets one line for each step.
+    Raises `ContractError`.
     """
     with tempfile.TemporaryDirectory() as name:
         search = _Search(source, Path(name), facts, calibrating, activations)
@@ -107,7 +107,7 @@ def quantise(
 
 
 class _Search:
-    """One float32 graph, its calibration, and int8 graphs of it with some layers left out."""
+    """One float32 graph, its calibration images, and int8 graphs of it with some layers in float32."""
 
     def __init__(
         self, source: Path, folder: Path, facts: Facts, calibrating: Sequence[Array], activations: Activations
@@ -124,14 +124,17 @@ class _Search:
         self._expected = self._logits(self._float, calibrating)
 
     def compare(self, kept: tuple[str, ...]) -> tuple[float, float]:
-        """How the graph with `kept` in float32 answers on the calibration images: the share with float32's best class,
-        and the mean change of a logit, in parts of the range of its image's."""
+        """Run the graph with the layers `kept` in float32 on the calibration images.
+
+        Returns the share of images with float32's best class, and the mean change of a logit, relative to the range of
+        its image's logits.
+        """
         self.write(self._trial, kept)
         found = self._logits(self._trial, self._calibrating)
         return share_of_best(self._expected, found, 1), _mean_change(self._expected, found)
 
     def most_fragile(self) -> list[str]:
-        """The layers, first the one whose quantisation alone changes the logits most."""
+        """The layers, sorted by the change of the logits when only that layer is quantised, largest first."""
         few = [self._calibrating[0][:_TRIED_ON]]
         expected = self._expected[: len(few[0])]
         changes = {}
@@ -173,7 +176,7 @@ def _mean_change(expected: Tensor, found: Tensor) -> float:
 
 
 def _named_layers(path: Path) -> tuple[str, ...]:
-    """Give every operator of the graph a name of its own and return those of its layers. Raises `ContractError`."""
+    """Give every operator a unique name, and return the names of layers. Raises `ContractError`."""
     model = onnx.load(path)
     taken: set[str] = set()
     for index, node in enumerate(model.graph.node):
@@ -189,7 +192,7 @@ def _named_layers(path: Path) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without onnxruntime's advice on a preparation that `optimise` has done."""
+    """Suppress onnxruntime's advice to prepare the graph, which `optimise` has done."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

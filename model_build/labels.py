@@ -10,7 +10,7 @@ from model_build.errors import ContractError
 FILE_NAME = "imagenet_classes.txt"
 
 OTHER_FILE_NAME = "labels.txt"
-"""Of labels that came in no file of their own."""
+"""File name for labels that came from another kind of file."""
 
 _GIVE = f"give one label a line, in class order, in {FILE_NAME} beside the ONNX file"
 

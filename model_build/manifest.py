@@ -1,6 +1,6 @@
-"""The model manifest, `model.json`: what the evidence attests about a model.
+"""The model manifest, `model.json`, whose digest the evidence contains.
 
-The file is canonical JSON (RFC 8785) with no newline at its end, so the SHA-256 of the file is the model digest.
+The file is canonical JSON (RFC 8785) without a newline at its end, so the file's SHA-256 is the model digest.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ if TYPE_CHECKING:
 FILE_NAME = "model.json"
 
 PlainFileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
-"""A file beside the manifest: no folders, nothing hidden, nothing a shell or a zip reader could take amiss."""
+"""The name of a file beside the manifest: no folders, not hidden, no special characters."""
 
 Format = Literal["jpeg", "png", "webp", "avif"]
 """An image format that the function can decode."""
 
 FORMATS: tuple[Format, ...] = get_args(Format)
-"""All of them, in the order in which a manifest lists those that are taken."""
+"""All formats, in the order in which a manifest lists the accepted ones."""
 
 DEFAULT_FORMATS: tuple[Format, ...] = ("jpeg", "png", "webp")
-"""What the models made here take unless others are asked for, and what a manifest without `formats` takes."""
+"""Accepted formats of new models by default, and of manifests without `formats`."""
 
 
 def _in_order(formats: tuple[Format, ...]) -> tuple[Format, ...]:
-    """Two manifests that take the same have the same digest. Raises `ValueError`."""
+    """Require the fixed order, so that equal lists have equal digests. Raises `ValueError`."""
     if formats != tuple(each for each in FORMATS if each in formats):
         raise ValueError(f"the formats are not in the order {', '.join(FORMATS)}, or one comes twice")
     return formats
 
 
 class Weights(_Part):
-    """Where the numbers come from: a name and the SHA-256 of the weights file, or of the seeded state (`export`)."""
+    """Origin of the weights: a name, and the SHA-256 of the weights file or of the seeded state (`export`)."""
 
     name: Text
     sha256: Sha256
 
 
 class Onnx(_Part):
-    """The graph's file: its size in bytes and the version of the default operator set it uses."""
+    """The graph's file: its size in bytes, and the version of the default operator set that it imports."""
 
     file: PlainFileName
     sha256: Sha256
@@ -70,7 +70,7 @@ class Input(_Part):
 
 
 class Output(_Part):
-    """The contract's output: one logit a class; `activation` turns them into scores of 0..1."""
+    """The contract's output: one logit for each class. `activation` converts logits to scores, 0..1."""
 
     name: Literal["output"] = "output"
     shape: tuple[Literal["N"], Annotated[int, Field(ge=2)]]
@@ -78,9 +78,9 @@ class Output(_Part):
 
 
 class Preprocessing(_Part):
-    """The transform in front of the model. Sizes in pixels; `mean` and `std` per RGB channel, of 0..1.
+    """The transform in front of the model. Sizes in pixels; `mean` and `std` by RGB channel, for levels in 0..1.
 
-    The defaults are those of `ResNet50_Weights.DEFAULT.transforms()`.
+    Defaults are those of `ResNet50_Weights.DEFAULT.transforms()` in torchvision.
     """
 
     resize: int = Field(default=232, ge=224)
@@ -92,7 +92,7 @@ class Preprocessing(_Part):
 
     @property
     def spelt_out(self) -> general.Preprocessing:
-        """The same with all that goes without saying."""
+        """The same with all members of the second format."""
         return general.Preprocessing(
             resize=self.resize,
             crop=(self.crop, self.crop),
@@ -107,14 +107,14 @@ class Preprocessing(_Part):
 class Decoding(_Part):
     """`dct_scaling`: large JPEGs are decoded at a half, a quarter or an eighth of their width and height.
 
-    As long as the shorter side stays at least twice `Preprocessing.resize`.
+    The shorter side stays at least twice as long as `Preprocessing.resize`.
     """
 
     dct_scaling: bool
 
 
 class Labels(_Part):
-    """The labels' file: UTF-8, one class a line, in class order."""
+    """The labels' file: UTF-8, one class per line, in class order."""
 
     file: PlainFileName
     count: int = Field(ge=1)
@@ -122,13 +122,13 @@ class Labels(_Part):
 
 
 class GeneralLabels(Labels):
-    """As `Labels`, for an output whose first `offset` values have none: 1 for ImageNet's 1001 with a background."""
+    """As `Labels`. The first `offset` values of the output have no label: 1 for ImageNet's 1001 classes."""
 
     offset: int = Field(ge=0)
 
 
 class _Manifest(_Part):
-    """What all manifests have. `versions` names only the packages that made this model."""
+    """Members of both formats. `versions` names only the packages that made this model."""
 
     name: Text
     version: Text
@@ -136,12 +136,12 @@ class _Manifest(_Part):
     weights: Weights
     onnx: Onnx
     formats: Annotated[tuple[Format, ...], Field(min_length=1), AfterValidator(_in_order)] | None = None
-    """The image formats that are taken; absent from manifests made before there was a choice."""
+    """Accepted image formats. Manifests of older versions lack it."""
     decoding: Decoding | None = None
-    """Absent from manifests made before there was a choice: every JPEG is decoded whole."""
+    """Manifests of older versions lack it; every JPEG is then decoded in full."""
     versions: dict[str, str]
     notice: Text | None = None
-    """What everyone who gets an answer of this model must know; absent where there is nothing to say."""
+    """A warning that every answer of this model contains, if present."""
 
     def canonical(self) -> bytes:
         """The manifest in canonical JSON (RFC 8785)."""
@@ -153,7 +153,7 @@ class _Manifest(_Part):
 
 
 class Manifest(_Manifest):
-    """The manifest of a model of ResNet50's contract; docs/architecture.md shows one."""
+    """The manifest of a model with ResNet50's contract; docs/architecture.md shows one."""
 
     format: Literal["blindsight-model/1"] = "blindsight-model/1"
     input: Input = Input()
@@ -165,7 +165,7 @@ class Manifest(_Manifest):
 
     @property
     def facts(self) -> Facts:
-        """What the model takes and gives."""
+        """Input, transform and output of the model."""
         return Facts(
             general.Input(name=self.input.name, layout="NCHW", size=(224, 224), batch="free", dtype="float32"),
             self.preprocessing.spelt_out,
@@ -174,7 +174,7 @@ class Manifest(_Manifest):
 
 
 class GeneralManifest(_Manifest):
-    """The manifest of any other classifier and of int8 variants; every fact is spelt out. docs/models.md shows one."""
+    """The manifest of another classifier or an int8 variant; docs/models.md shows one."""
 
     format: Literal["blindsight-model/2"] = "blindsight-model/2"
     input: general.Input
@@ -182,11 +182,11 @@ class GeneralManifest(_Manifest):
     preprocessing: general.Preprocessing
     labels: GeneralLabels
     precision: Precision | None = None
-    """Absent where the graph computes in float32."""
+    """Absent if the graph computes in float32."""
 
     @property
     def facts(self) -> Facts:
-        """What the model takes and gives."""
+        """Input, transform and output of the model."""
         return Facts(self.input, self.preprocessing, self.output, self.labels.offset)
 
 
@@ -194,7 +194,7 @@ AnyManifest = Manifest | GeneralManifest
 
 
 def arithmetic(described: AnyManifest) -> Literal["float32", "int8"]:
-    """What the graph computes in."""
+    """The precision in which the graph computes."""
     return "float32" if described.precision is None else described.precision.name
 
 
@@ -205,9 +205,9 @@ def of_facts(
     precision: Precision | None = None,
     **said: Any,  # noqa: ANN401 -- the members that all have
 ) -> AnyManifest:
-    """The manifest of a model with these facts, in the first format where that can say them.
+    """The manifest of a model with these facts, in the first format if it can express them.
 
-    Without `precision` the model is one of float32. Raises `ValidationError`.
+    Without `precision` the model computes in float32. `said` are the members of `_Manifest`. Raises `ValidationError`.
     """
     if precision is not None or not facts.fixed:
         return GeneralManifest(
@@ -239,10 +239,10 @@ def read(directory: Path) -> AnyManifest:
 
 
 def beside(onnx: Path) -> AnyManifest | None:
-    """The manifest beside an ONNX file, in whatever JSON it is written, or none where no `model.json` is.
+    """The manifest beside an ONNX file, in any JSON form; None if there is no `model.json`.
 
-    Raises `ContractError` for one that is not this file's. It must not be passed over, since it may say what nothing
-    else does: that the model is not trained.
+    Raises `ContractError` if it does not belong to this file. It must not be ignored, because only it may state that
+    the model is untrained.
     """
     path = onnx.with_name(FILE_NAME)
     if not os.path.lexists(path):
@@ -277,7 +277,7 @@ def _parse(path: Path) -> tuple[AnyManifest, bytes]:
 
 
 def _kind(data: bytes) -> type[AnyManifest]:
-    """Which manifest `data` means to be."""
+    """The kind of manifest that `data` claims to be."""
     try:
         stated = json.loads(data)["format"]
     except (ValueError, LookupError, TypeError):
@@ -292,5 +292,5 @@ def file_sha256(path: Path) -> str:
 
 
 def installed_versions(*packages: str) -> dict[str, str]:
-    """The installed versions of `packages`, without local labels: `+cpu` names an index, not what is computed."""
+    """Installed versions of `packages`, without local labels: `+cpu` names an index, not the code."""
     return {package: metadata.version(package).partition("+")[0] for package in packages}

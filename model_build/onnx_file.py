@@ -1,7 +1,7 @@
-"""What an ONNX file says that onnxruntime does not tell: its operator set, its arithmetic, what its outputs come from.
+"""Facts from the bytes of an ONNX file that onnxruntime does not report: operator set, arithmetic, last operators.
 
-Imported models are checked on machines that have onnxruntime but not the onnx package. The file is a protobuf message
-`ModelProto` (onnx.proto3), of which only the fields that are needed are decoded.
+Imported models are checked on machines with onnxruntime but without the onnx package. The file is a protobuf message
+`ModelProto` (onnx.proto3), of which only the necessary fields are decoded.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _INPUT, _OUTPUT, _OPERATOR, _ATTRIBUTE = 1, 2, 4, 5  # NodeProto
 _BRANCHES: Final = frozenset({6, 11})  # AttributeProto.g, .graphs
 
 LENGTH: Final = 2
-"""The wire type of bytes, text or a message, by its length. 0 is a number; 1 and 5 are 8 and 4 bytes."""
+"""The protobuf wire type of bytes, text and messages, which have a length. 0 is a number; 1 and 5 are 8 and 4 bytes."""
 
 _SHAPING: Final = frozenset({"Identity", "Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})
-"""Operators that leave values as they are, but for their number of digits."""
+"""Operators that keep values, except for their number type."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a protobuf message: its value, and where it stands in the message with its key."""
+    """A field of a protobuf message: its value, and the positions of its start (with its key) and end."""
 
     number: int
     value: int | memoryview
@@ -40,7 +40,7 @@ class Field:
 
 
 def opset(path: Path) -> int:
-    """The version of the default operator set that the file imports. Raises `ContractError`."""
+    """The version of the default operator set that the file at `path` imports. Raises `ContractError`."""
     try:
         for field in fields(memoryview(path.read_bytes())):
             if field.number == _OPSET_IMPORT and isinstance(field.value, memoryview):
@@ -77,7 +77,7 @@ def _operators(model: memoryview) -> Iterator[str]:
 
 
 def _nodes(message: memoryview, node: int) -> Iterator[str]:
-    """The operators of a graph or function, whose nodes are in field `node`, and of the graphs inside them."""
+    """Yield the operators of a graph or function, whose nodes are in field `node`, and of nested graphs."""
     for number, content in _messages(message):
         if number != node:
             continue
@@ -91,16 +91,16 @@ def _nodes(message: memoryview, node: int) -> Iterator[str]:
 
 
 def _messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and content of the fields that have a length."""
+    """Yield number and content of the fields that have a length."""
     for field in fields(message):
         if isinstance(field.value, memoryview):
             yield field.number, field.value
 
 
 def last_operator(graph: bytes, output: str) -> str | None:
-    """The operator that computes the graph's output `output`, looking through those that only reshape or convert.
+    """The operator that computes the graph's output `output`, ignoring those that only reshape or convert.
 
-    None where there is none. `graph` is an ONNX file that onnxruntime has loaded.
+    None if there is none. `graph` is an ONNX file that onnxruntime has loaded.
     """
     makers: dict[str, tuple[str, str]] = {}
     for kind, message in _messages(memoryview(graph)):
@@ -123,7 +123,7 @@ def _node(message: memoryview) -> tuple[str, list[str], list[str]]:
 
 
 def fields(message: memoryview) -> Iterator[Field]:
-    """The fields of a protobuf message, in order. Raises `IndexError` or `ValueError` for what is none."""
+    """Yield the fields of a protobuf message in order. Raises `IndexError` or `ValueError` if it is malformed."""
     position = 0
     while position < len(message):
         start = position

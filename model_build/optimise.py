@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 def optimise(source: Path, target: Path, *, fold_integers: bool = False) -> None:
     """Write the optimised graph of the ONNX file `source` to `target`.
 
-    The result uses standard operators only, so it runs on any hardware and any ONNX runtime. With `fold_integers`,
-    weights that are stored as integers become the floats that they stand for. Raises `ContractError` if the graph
-    would have other operators.
+    The result contains only standard operators, so it runs on any hardware and ONNX runtime. With `fold_integers`,
+    weights stored as integers are converted to the floats that they represent. Raises `ContractError` if the result
+    would contain other operators.
     """
     model = onnx.load(source)
     _remove_dead_nodes(model.graph)

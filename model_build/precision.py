@@ -1,4 +1,4 @@
-"""What a manifest says of the arithmetic that its graph computes in. Without that it is float32."""
+"""The precision in a manifest: the arithmetic of its graph. A manifest without it means float32."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from pydantic import Field
 from model_build.general import Part
 
 LEAST_AGREEMENT: Final = 0.98
-"""Share of the images on which the best class must be float32's; an int8 graph below it is not written."""
+"""Least share of the images on which the best class must equal float32's; otherwise no int8 graph is written."""
 
 LEAST_SPEED: Final = 1.5
-"""How many times float32's images a second, on one thread of the building machine; neither is a slower one."""
+"""Least speed of an int8 graph, as a multiple of float32's images per second on one thread of the building machine."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 ImageSet = Literal["given", "synthetic"]
-"""Images that the builder was given, or pictures drawn by `model_build.synthetic`."""
+"""Images of the user, or synthetic ones (`model_build.synthetic`)."""
 
 Activations = Literal["uint8", "int8"]
 
 
 class Calibration(Part):
-    """The images from which the ranges of the activations were taken."""
+    """The images that determined the ranges of the activations."""
 
     images: int = Field(ge=1)
     set: ImageSet
 
 
 class Agreement(Part):
-    """How the answers compare with those of the float32 graph, on images that took no part in the calibration.
+    """Comparison with the float32 graph on images that were not used for calibration.
 
-    `top1` is the share of images with the same best class, `top5` the mean share of float32's five best classes that
-    are among the five best, `logits` the largest difference of a logit in parts of the range of its image's logits.
-    `speed` is a lower bound, not the figure measured, which differs from one build to the next.
+    `top1`: share of images with the same best class. `top5`: mean share of float32's five best classes that are among
+    the five best. `logits`: largest difference of a logit, relative to the range of its image's logits. `speed`: a
+    lower bound as a multiple of float32's; the measured figure differs between builds.
     """
 
     images: int = Field(ge=1)
@@ -46,9 +46,9 @@ class Agreement(Part):
 
 
 class Precision(Part):
-    """`of` is the SHA-256 of the float32 graph; `float` names the operators that stayed float32.
+    """`of`: SHA-256 of the float32 graph. `float`: names of the operators that stay in float32.
 
-    A graph that came with integers in it has none of that: nothing is known of its float32 original.
+    For a graph that was imported with integers only `name` is present, because its float32 original is unknown.
     """
 
     name: Literal["int8"]
@@ -60,7 +60,7 @@ class Precision(Part):
     agreement: Agreement | None = None
 
     def __str__(self) -> str:
-        """In a few words, for people: the set is named wherever the agreement is."""
+        """A short text for people; it names the set of images with the agreement."""
         if self.agreement is None:
             return self.name
         agreed = self.agreement

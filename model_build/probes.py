@@ -1,4 +1,4 @@
-"""Inputs that a graph is tried with, and what its values on them tell."""
+"""Test inputs for a graph, and properties of its output values."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 _ROUNDING = 1e-3
-"""Rows whose sums are this close to 1 are probabilities, and scores may be this far outside of 0..1."""
+"""Tolerance for sums of probabilities, and for scores outside of 0..1."""
 
 
 def pictures(facts: Facts, count: int) -> Array:
-    """`count` pictures of noise, each tinted otherwise, preprocessed as `facts` say: the input's shape and numbers."""
+    """`count` pictures of noise with different tints, preprocessed as in `facts`, in the shape and type of its
+    input.
+    """
     generator = np.random.default_rng(0)
     levels = generator.integers(0, 256, (count, *facts.input.size, 3)) // 2
     levels += generator.integers(0, 128, (count, 1, 1, 3))
@@ -27,20 +29,20 @@ def pictures(facts: Facts, count: int) -> Array:
 
 
 def noise(given: Input, count: int, seed: int = 0) -> Array:
-    """`count` pictures of which no normalisation is known: levels where the input is uint8, else numbers around 0."""
+    """`count` inputs without a known normalisation: grey levels for uint8, otherwise numbers around 0."""
     generator = np.random.default_rng(seed)
     values = generator.standard_normal((count, *given.size, 3)) + generator.standard_normal((count, 1, 1, 3))
     return _arranged(np.clip(128 + 40 * values, 0, 255) if given.dtype == "uint8" else values, given)
 
 
 def _arranged(values: Array, given: Input) -> Array:
-    """Values (N, H, W, 3) as the graph takes them."""
+    """Values (N, H, W, 3) in the layout and number type of the input."""
     arranged = values if given.layout == "NHWC" else values.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(arranged, dtype=np.dtype(given.dtype))
 
 
 def are_scores(values: Array) -> bool:
-    """Whether all of `values` are in 0..1."""
+    """Whether all `values` are in 0..1."""
     return bool(values.min() >= -_ROUNDING and values.max() <= 1 + _ROUNDING)
 
 

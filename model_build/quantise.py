@@ -1,4 +1,4 @@
-"""From a float32 model directory to one of its int8 variant, whose manifest states how far the two agree."""
+"""Writes the int8 variant of a float32 model directory, with the measured agreement in its manifest."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ def quantise(
     expected: Sequence[Expected] = (),
     say: Callable[[str], None],
 ) -> AnyManifest:
-    """Write the model directory `out`: the int8 variant of the float32 one `source`.
+    """Write the model directory `out`: the int8 variant of the float32 model directory `source`.
 
-    It is calibrated and compared on the folder `photos`, or without one on drawn pictures; its notice then says so. It
-    must give the answers to the images of `expected`, too. `say` is told each step. Raises `AgreementError` or
-    `SpeedError` if the variant is not good enough, `ContractError` or `ModelBuildError` if there can be none, and then
-    writes nothing.
+    The photos below `photos` are used for calibration and comparison; without them, synthetic pictures, and the
+    manifest gets a notice. With `speed_test`, the variant must be `LEAST_SPEED` times as fast as float32. It must give
+    the answers of `expected`. `say` gets one line for each step.
+
+    Raises `AgreementError` or `SpeedError` if the variant is not good enough, and `ContractError` or `ModelBuildError`
+    if the model cannot have one; then it writes nothing.
     """
     described = check.check_directory(source)
     _require_float32(source, described)
@@ -86,7 +88,7 @@ def quantise(
 
 
 def _require_float32(source: Path, described: AnyManifest) -> None:
-    """Raises `ContractError` for a model that has no int8 variant."""
+    """Raise `ContractError` for a model that cannot have an int8 variant."""
     if described.precision is not None:
         raise ContractError(f"{source} computes in {described.precision.name} already", "give the float32 model")
     facts = described.facts
@@ -103,7 +105,7 @@ def _require_float32(source: Path, described: AnyManifest) -> None:
 
 
 def _manifest(described: AnyManifest, graph: Path, precision: Precision) -> AnyManifest:
-    """`described` for its int8 variant `graph`."""
+    """The manifest of the int8 variant `graph` of the model `described`."""
     kept = ("name", "version", "trained", "weights", "formats", "decoding")
     return manifest.of_facts(
         described.facts,

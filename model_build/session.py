@@ -1,4 +1,4 @@
-"""An ONNX graph in ONNX Runtime, and that library's own reasons where it takes none."""
+"""An ONNX graph in ONNX Runtime, and the library's reasons if it cannot load or run it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 KEEPS_NO_FLOATS: Final = "WeightBiasQuantization"
-"""The optimisation of onnxruntime that converts float weights between integer layers to integers. The function and
-these checks disable it, so that a layer that the manifest names as float32 is computed in float32."""
+"""An optimisation of onnxruntime that converts float weights between integer layers to integers. The function and
+these checks disable it, so that the layers that the manifest lists as float32 are computed in float32."""
 
 _REASON_CHARACTERS = 300
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _SOURCE_LINE = re.compile(r"\S+\.(?:cc|h):\d+ (?:(?:[\w:<>&*]+ )?[\w:<>~]+\((?:[^()]|\([^()]*\))*\)(?: const)?|\w+) ")
-"""A line of ONNX Runtime's source and the signature, or the name, of the function there."""
+"""A line of ONNX Runtime's source, with the signature or name of its function."""
 
 
 class RunError(Exception):
@@ -34,14 +34,14 @@ class RunError(Exception):
 
 
 class Session:
-    """An ONNX file, loaded. `inputs` and `outputs` have names, types and shapes as onnxruntime tells them.
+    """A loaded ONNX file. `inputs` and `outputs` have names, types and shapes as onnxruntime reports them.
 
     It runs on `threads` threads; 0 means one for each processor. With `exact`, products of 8-bit integers are exact on
-    every processor, and slower; otherwise x86-64 processors without VNNI saturate large sums.
+    every processor, but slower; otherwise x86-64 processors without VNNI saturate large sums.
     """
 
     def __init__(self, path: Path, *, threads: int = 0, exact: bool = False) -> None:
-        """Raises `ContractError` for a file that is no model, or none that this ONNX Runtime can load."""
+        """Raises `ContractError` if the file is not a model, or this version of ONNX Runtime cannot load it."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         if exact:
@@ -74,7 +74,7 @@ class Session:
 
 
 def _said(error: Exception) -> str:
-    """What an error of ONNX Runtime says, in one line, without the place in its source."""
+    """The message of an ONNX Runtime error in one line, without the position in its source."""
     text = _SOURCE_LINE.sub("", _STATUS.sub("", str(error))).replace(f"{os.devnull}/", "")
     line = " ".join(text.split()).removesuffix(".")
     return "".join(character for character in line if character.isprintable())[:_REASON_CHARACTERS]

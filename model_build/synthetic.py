@@ -1,8 +1,8 @@
-"""Pictures to calibrate with where no photos are at hand: dead leaves.
+"""Synthetic pictures for calibration without photos: the dead leaves model.
 
-Opaque shapes of many sizes lie over each other, which gives what decides the ranges in a network: edges at all scales
-and smooth surfaces, with the distribution of sizes of natural scenes (Lee, Mumford and Huang, "Occlusion models for
-natural images", 2001). They show nothing, so agreement that was measured on them says little of photos.
+Opaque shapes of many sizes cover each other. This gives the properties that determine the ranges in a network: edges at
+all scales and smooth surfaces, with the size distribution of natural scenes (Lee, Mumford and Huang, "Occlusion models
+for natural images", 2001). The pictures show no objects, so agreement on them says little about photos.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _SMALLEST, _LARGEST = 8.0, 160.0
 """Radii in pixels, distributed as 1 / r³: the exponent that is the same at all scales."""
 
 _TEXTURE: Final = 24.0
-"""Grey levels, the largest standard deviation of a shape's own noise."""
+"""Largest standard deviation of a shape's noise, in grey levels."""
 
 _SHADE: Final = 0.5
-"""Grey levels a pixel, the steepest shading."""
+"""Steepest shading, in grey levels per pixel."""
 
 
 def pictures(count: int, *, seed: int = 0) -> Iterator[Image.Image]:
-    """Draw `count` RGB pictures of 256 x 256; the same for the same seed."""
+    """Yield `count` RGB pictures of 256 x 256 pixels; always the same for one `seed`."""
     generator = np.random.default_rng(seed)
     for _ in range(count):
         # A scene has its own light: colours are drawn around it.
@@ -46,7 +46,7 @@ def pictures(count: int, *, seed: int = 0) -> Iterator[Image.Image]:
 
 
 def _shape(pixels: _Pixels, radius: float, colour: npt.NDArray[np.float64], generator: Generator) -> None:
-    """Lay an ellipse or a rectangle of `radius`, shaded and textured, over `pixels` (SIDE, SIDE, 3)."""
+    """Draw an ellipse or rectangle of `radius` pixels, shaded and textured, over `pixels` (SIDE, SIDE, 3)."""
     y, x = generator.uniform(0, SIDE, 2)
     angle, flatness = generator.uniform(0, np.pi), generator.uniform(0.3, 1)
     reach = radius * np.sqrt(2)

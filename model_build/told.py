@@ -1,4 +1,4 @@
-"""What is said of a classifier: by the options of the command line, or by files beside the graph."""
+"""Facts about a classifier that were given: by options of the command line, or by files beside the graph."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ NORMALISATIONS: Final[dict[str, tuple[float, Triple, Triple]]] = {
     "unit": (general.OF_255, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "levels": (1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
-"""Scale, mean and standard deviation by name: ImageNet's; -1..1; CLIP's; 0..1; grey levels of 0..255 as they are."""
+"""Scale, mean and standard deviation by name: ImageNet's; -1..1; CLIP's; 0..1; grey levels 0..255."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """Facts of a classifier as they were said; None for those that were not."""
+    """Given facts of a classifier; None for others. Sizes in pixels, height first."""
 
     input: str | None = None
     layout: Layout | None = None
@@ -50,18 +50,18 @@ class Told:
     std: Divisors | None = None
 
     def over(self, other: Told) -> Told:
-        """What this says, and `other` of what this does not."""
+        """These facts, and those of `other` that these leave out."""
         mine = {name: value for name, value in vars(self).items() if value is not None}
         return replace(other, **mine)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was said."""
+        """Whether no fact was given."""
         return self == Told()
 
 
 def of_facts(facts: Facts) -> Told:
-    """All that a manifest says."""
+    """All facts of a manifest."""
     return Told(
         input=facts.input.name,
         layout=facts.input.layout,
@@ -81,47 +81,54 @@ def of_facts(facts: Facts) -> Told:
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
-    """The options for what cannot be found out, or is to be other than found."""
+    """Add the options for facts that cannot be determined, or that should differ."""
     group = command.add_argument_group(
-        "an ONNX classifier", "What the graph takes and gives, where it cannot be found out: docs/models.md."
+        "an ONNX classifier", "Facts that the import cannot determine from the graph: docs/models.md."
     )
-    group.add_argument("--input", metavar="NAME", help="the input")
+    group.add_argument("--input", metavar="NAME", help="name of the input")
     group.add_argument("--layout", choices=get_args(Layout), help="order of the input's axes")
     group.add_argument(
         "--size", type=_size, metavar="HxW", help="the input's height and width, or the side of a square"
     )
-    group.add_argument("--batch", type=_whole, metavar="N", help="pictures that one run takes (default: any number)")
-    group.add_argument("--output", metavar="NAME", help="the output with a value for each class")
+    group.add_argument("--batch", type=_whole, metavar="N", help="number of images in one run (default: any)")
+    group.add_argument("--output", metavar="NAME", help="name of the output with one value for each class")
     group.add_argument(
         "--activation",
         choices=get_args(Activation),
-        help="what scores are: softmax where one class is right, sigmoid where several can be (multi-label)",
+        help="softmax: exactly one class is right; sigmoid: several classes can be right (multi-label)",
     )
-    group.add_argument("--applied-by", choices=get_args(AppliedBy), help="whether the graph has applied it already")
     group.add_argument(
-        "--label-offset", type=_offset, metavar="N", help="values before the first label's (1: a background class)"
+        "--applied-by", choices=get_args(AppliedBy), help="whether the graph computes the scores, or the function"
+    )
+    group.add_argument(
+        "--label-offset",
+        type=_offset,
+        metavar="N",
+        help="number of values before the first label (1: a background class)",
     )
     group.add_argument(
         "--resize",
         type=_resize,
         metavar="N|HxW",
-        help="resize the shorter side to N, or every picture to HxW, before the centre is cropped"
+        help="resize the shorter side to N, or every image to HxW, before the centre is cropped"
         " (default: the shorter side to 232/224 of a square input)",
     )
-    group.add_argument("--interpolation", choices=get_args(Interpolation), help="of the resize (default bilinear)")
-    group.add_argument("--channels", choices=get_args(Channels), help="their order (default RGB)")
+    group.add_argument(
+        "--interpolation", choices=get_args(Interpolation), help="filter of the resize (default bilinear)"
+    )
+    group.add_argument("--channels", choices=get_args(Channels), help="order of the channels (default RGB)")
     group.add_argument(
         "--normalisation",
         choices=NORMALISATIONS,
         help="imagenet (default), half (-1..1), clip, unit (0..1) or levels (0..255)",
     )
-    group.add_argument("--scale", type=_number, metavar="X", help="factor of grey levels, such as 1/255")
-    group.add_argument("--mean", type=_three, metavar="R,G,B", help="subtracted then")
-    group.add_argument("--std", type=_three, metavar="R,G,B", help="divided by then")
+    group.add_argument("--scale", type=_number, metavar="X", help="factor for grey levels, such as 1/255")
+    group.add_argument("--mean", type=_three, metavar="R,G,B", help="mean of the scaled levels, which is subtracted")
+    group.add_argument("--std", type=_three, metavar="R,G,B", help="standard deviation, by which the result is divided")
 
 
 def of_options(options: argparse.Namespace) -> Told:
-    """What the options say."""
+    """The facts that the options give."""
     scale, mean, std = NORMALISATIONS.get(options.normalisation or "", (None, None, None))
     said = {each.name: getattr(options, each.name) for each in fields(Told)}
     return Told(**said).over(Told(scale=scale, mean=mean, std=std))

@@ -1,4 +1,4 @@
-"""The transform in front of a classifier, of which its graph shows nothing: what was said, else what is usual."""
+"""The transform in front of a classifier, which its graph does not contain: given, or else assumed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 _RESIZED: Final = 232
 _CROPPED: Final = 224
-"""ResNet50's sides, whose proportion is taken for every square input."""
+"""ResNet50's sides in pixels. Their ratio is the default for every square input."""
 
 
 def settled(told: Told, given: Input) -> tuple[Preprocessing, list[str]]:
-    """The transform, and sentences on what was assumed of it. Raises `ValidationError` if it cannot be."""
+    """The transform for the input `given`, and one sentence for each assumption.
+
+    Raises `ContractError`, and `ValidationError` if resize and size contradict each other.
+    """
     assumed = []
     levels = given.dtype == "uint8"
     scale, mean, std = NORMALISATIONS["levels" if levels else "imagenet"]

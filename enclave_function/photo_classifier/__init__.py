@@ -1,6 +1,6 @@
-"""Image bytes in, ranked classes out: the parts of the deployed function.
+"""The parts of the deployed function: from the bytes of an image to ranked classes.
 
-Needs numpy, onnxruntime and Pillow only, so that it runs in any Cape host's worker.
+Needs only numpy, onnxruntime and Pillow, so that it runs in any Cape host's worker.
 """
 
 import os

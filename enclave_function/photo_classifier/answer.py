@@ -1,4 +1,4 @@
-"""The model's values to scores, ranks and names."""
+"""Converts the model's output values to scores, ranks and labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Prediction = dict[str, Any]
 Scores = npt.NDArray[np.float64]
 
 _ROUNDING = 1e-3
-"""By which a graph's own scores may lie outside of 0..1: half a unit of float16 near 1."""
+"""Tolerance for scores of a graph outside of 0..1: half a unit of float16 near 1."""
 
 
 def softmax(logits: npt.NDArray[np.float32]) -> Scores:
@@ -30,12 +30,12 @@ def softmax(logits: npt.NDArray[np.float32]) -> Scores:
 
 
 def sigmoid(logits: npt.NDArray[np.float32]) -> Scores:
-    """Scores 0..1, float64 (N, classes), of finite `logits` (N, classes): each by itself."""
+    """Scores 0..1, float64 (N, classes), of finite `logits` (N, classes); classes are independent."""
     return np.asarray(np.exp(-np.logaddexp(0.0, -logits.astype(np.float64))))
 
 
 def as_they_are(values: npt.NDArray[np.float32]) -> Scores:
-    """Scores, float64 (N, classes), that the graph computed itself. Raises `ModelError` if they are none."""
+    """Scores, float64 (N, classes), that the graph computed. Raises `ModelError` for values outside of 0..1."""
     if values.min() < -_ROUNDING or values.max() > 1 + _ROUNDING:
         raise ModelError("the model's scores are not between 0 and 1, although model.json says that it computes them")
     return values.astype(np.float64).clip(0.0, 1.0)
@@ -49,9 +49,9 @@ def rank(
 ) -> list[Prediction]:
     """The `top_k` best classes of one image's `values` (classes,), best first; equal ones in the order of their ids.
 
-    `output` says what the values are; without it they are logits of classes of which one is right. Values of classes
-    without a label, the first ones, take part in a softmax and are not among the answers: ids count from behind them.
-    Raises `ModelError`.
+    `output` describes the values; by default they are logits for softmax. The first `output.offset` values have no
+    label. They are part of a softmax, but of no answer; `class_id` 0 is the class of the first label. Raises
+    `ModelError`.
     """
     activation, offset = _ACTIVATIONS["softmax"], 0
     if output is not None:
@@ -65,10 +65,10 @@ def rank(
 
 
 def by_class(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """Cape's example form, `{class: score}` in descending order.
+    """The form of Cape's example, `{class: score}`, in descending order.
 
-    Two ImageNet classes are called "crane" (134, 517) and two "maillot" (638, 639). When both are among `predictions`,
-    the better one keeps the plain name and the other's has its class id behind it, as in "crane (517)".
+    Two ImageNet classes are called "crane" (134, 517) and two "maillot" (638, 639). If both are among `predictions`,
+    the one with the lower score gets its class id, as in "crane (517)".
     """
     scores: dict[str, float] = {}
     for prediction in predictions:

@@ -1,4 +1,4 @@
-"""What a model takes and gives, as its manifest says: names, shapes, numbers, and what its values mean."""
+"""Input and output of a model, as its manifest states them: names, shapes, number types and meaning."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "float16": np.dtype("<f2"),
     "uint8": np.dtype("u1"),
 }
-"""Numbers of inputs, by their names in manifests. Outputs are of the first two."""
+"""Number types of inputs by their names in manifests, little-endian. Outputs have one of the first two."""
 
 LAYOUTS: Final = ("NCHW", "NHWC")
 ACTIVATIONS: Final = ("softmax", "sigmoid")
@@ -27,7 +27,7 @@ ACTIVATIONS: Final = ("softmax", "sigmoid")
 
 @dataclass(frozen=True)
 class Input:
-    """The graph's input: `size` is height and width; `batch` how many pictures one run takes, 0 for any number."""
+    """The graph's input: `size` is height and width in pixels; `batch` the number of images in one run, 0 for any."""
 
     name: str = "input"
     layout: str = "NCHW"
@@ -37,16 +37,16 @@ class Input:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of one picture."""
+        """The shape of one image's tensor, without batch axis."""
         return (3, *self.size) if self.layout == "NCHW" else (*self.size, 3)
 
     @property
     def byte_count(self) -> int:
-        """Bytes of one picture's tensor: 602112 for 224 x 224 in float32."""
+        """Bytes of one image's tensor: 602112 for 224 x 224 in float32."""
         return 3 * self.size[0] * self.size[1] * DTYPES[self.dtype].itemsize
 
     def of_picture(self, picture: Picture, preprocessing: Preprocessing, threads: int = 1) -> Array:
-        """The input (1, ...) for a `picture`, on at most `threads`. For uint8 the levels go in as they are."""
+        """The input (1, ...) for a `picture`, on at most `threads` threads. A uint8 input takes the grey levels."""
         if self.dtype == "uint8":
             pixels = preprocessing.pixels(picture.image, size=picture.size, threads=threads)[np.newaxis]
             return np.ascontiguousarray(pixels if self.layout == "NHWC" else pixels.transpose(0, 3, 1, 2))
@@ -56,16 +56,19 @@ class Input:
         return np.ascontiguousarray(tensor, dtype=DTYPES[self.dtype])
 
     def of_bytes(self, data: bytes) -> Array:
-        """The input (1, ...) that lies in `data`, little-endian: `byte_count` bytes."""
+        """The input (1, ...) from `data`, little-endian.
+
+        Raises `ValueError` unless `data` has `byte_count` bytes.
+        """
         return np.frombuffer(data, dtype=DTYPES[self.dtype]).reshape(1, *self.shape)
 
 
 @dataclass(frozen=True)
 class Output:
-    """The graph's output: a value for each of `classes`, of which the first `offset` have no label.
+    """The graph's output: one value for each of `classes`; the first `offset` have no label.
 
-    `activation` is what scores are: `softmax` for classes of which one is right, `sigmoid` for such as do not exclude
-    one another. The graph has applied it itself where `in_graph`.
+    `activation`: `softmax` if exactly one class is right, `sigmoid` if classes are independent. `in_graph`: the graph
+    has applied it.
     """
 
     name: str

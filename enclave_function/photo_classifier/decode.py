@@ -1,7 +1,7 @@
-"""Encoded image bytes to an upright RGB picture, within stated limits.
+"""Decodes the bytes of an image to an upright RGB image, within stated limits.
 
-The limits are checked on the header, before any pixel is decoded: a 40 KB PNG can announce 10 gigapixels. Decoders are
-used by name, never found by a library's own search: only those of the formats that the manifest lists are imported.
+The limits are checked on the header, before any pixel is decoded: a PNG of 40 KB can announce 10 gigapixels. Only the
+decoders of the formats that the manifest lists are imported. They are selected by name, not by a library's search.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
 MAX_BYTES: Final = 20 * 1024 * 1024
-"""Largest encoded image, bytes. A 48-megapixel phone JPEG is about 12 MB."""
+"""Largest encoded image, in bytes. A 48-megapixel JPEG from a telephone has about 12 MB."""
 
 MAX_PIXELS: Final = 64 * 1024 * 1024
-"""Largest picture, width x height: 8192 x 8192, so that a "50 MP" phone's 8192 x 6144 fits.
+"""Largest image, width x height: 8192 x 8192, so that 8192 x 6144 of a "50 MP" telephone fits.
 
-Decoded RGB takes 4 bytes a pixel in Pillow, 256 MiB at the limit.
-"""
+Decoded RGB takes 4 bytes per pixel in Pillow, 256 MiB at the limit."""
 
 # Pillow's own bomb check only warns up to twice its limit; ours replaces it.
 Image.MAX_IMAGE_PIXELS = None
@@ -53,30 +52,30 @@ _UNDECODABLE: Final = (
     RuntimeError,  # AVIF's
     struct.error,
 )
-"""What Pillow raises on damaged pictures."""
+"""Exceptions that Pillow raises for damaged images."""
 
 _MISSING_GREY: Final = frozenset({127, 128})
-"""What a JPEG decoder fills in for missing pixels: coefficients of zero, which are 127 in inverted CMYK."""
+"""The value that a JPEG decoder fills in for missing pixels: coefficients of zero; 127 in inverted CMYK."""
 
 _STRIP_ROWS: Final = 256
-"""Rows that are worked on at once, where that needs memory beside the picture."""
+"""Number of rows that are processed at once, to limit additional memory."""
 
 
 def looks_encoded(data: bytes) -> bool:
-    """Say whether `data` begins like a JPEG, PNG, WebP or AVIF file."""
+    """Whether `data` begins like a JPEG, PNG, WebP or AVIF file."""
     found = formats.identify(data)
     return found is not None and found.name in formats.DECODABLE
 
 
 def prepare(taken: Collection[str]) -> None:
-    """Import the decoders of the formats `taken`, some of `formats.DECODABLE`."""
+    """Import the decoders of the formats `taken`, a subset of `formats.DECODABLE`."""
     for name in taken:
         importlib.import_module(_PLUGINS[name][0])
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright RGB image. `size`: width and height in pixels of the whole picture; `image` may be a smaller form."""
+    """An upright RGB image. `size`: width and height of the full image in pixels; `image` may be smaller."""
 
     image: Image.Image
     size: tuple[int, int]
@@ -89,7 +88,7 @@ def decode(
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
-    """All pixels of `data`, as `picture` says. Raises `InputProblem`."""
+    """Decode `data` in full, as `picture` does without `least_side`. Raises `InputProblem`."""
     return picture(data, taken=taken, max_bytes=max_bytes, max_pixels=max_pixels).image
 
 
@@ -101,12 +100,12 @@ def picture(
     max_pixels: int = MAX_PIXELS,
     least_side: int | None = None,
 ) -> Picture:
-    """Decode `data` to an RGB image turned as its EXIF orientation says; an animation gives its first frame.
+    """Decode `data` to an RGB image, rotated according to its EXIF orientation; the first frame of an animation.
 
-    `taken` are the formats that are decoded, some of `formats.DECODABLE`. Grey, CMYK, palette and 16-bit pictures are
-    converted, transparency is dropped (as `Image.convert("RGB")` does). `least_side`: a JPEG may be decoded at a half,
-    a quarter or an eighth of its width and height (ITU-T T.81's DCT of fewer coefficients), as long as neither becomes
-    less than this. Raises `InputProblem`.
+    `taken`: accepted formats, a subset of `formats.DECODABLE`. Grey, CMYK, palette and 16-bit images are converted;
+    transparency is dropped, as `Image.convert("RGB")` does. With `least_side`, a JPEG is decoded at the smallest of a
+    half, a quarter or an eighth of its width and height (DCT scaling, libjpeg-turbo's `scale_num`) for which neither is
+    less than `least_side` pixels. Raises `InputProblem`.
     """
     if not data:
         raise InputProblem(problems.EMPTY_BODY, "The image is empty.")
@@ -154,14 +153,14 @@ def _upright(found: Format, data: bytes, max_pixels: int, least_side: int | None
 
 
 def _loaded(found: Format, data: bytes, max_pixels: int) -> Image.Image:
-    """The picture with its pixels. Raises `InputProblem`."""
+    """The image with its pixels. Raises `InputProblem`."""
     image = _opened(found, data, max_pixels)
     _load(found, image)
     return image
 
 
 def _load(found: Format, image: Image.Image, least_side: int | None = None) -> None:
-    """Decode the pixels of an opened `image`, a JPEG's smaller if `decode` may. Raises `InputProblem`."""
+    """Decode the pixels of an opened `image`, of a JPEG smaller if `least_side` permits it. Raises `InputProblem`."""
     try:
         if least_side is not None:
             image.draft(None, (least_side, least_side))
@@ -171,7 +170,7 @@ def _load(found: Format, image: Image.Image, least_side: int | None = None) -> N
 
 
 def _opened(found: Format, data: bytes, max_pixels: int) -> Image.Image:
-    """The picture without its pixels. Raises `InputProblem`."""
+    """The image without its pixels. Raises `InputProblem`."""
     module, name = _PLUGINS[found.name]
     plugin: Any = getattr(importlib.import_module(module), name)
     try:
@@ -189,7 +188,7 @@ def _opened(found: Format, data: bytes, max_pixels: int) -> Image.Image:
 
 
 def _jpeg(data: bytes, max_pixels: int, least_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
-    """A JPEG's picture, whether or not its end marker is there, and its whole size.
+    """The image of a JPEG with or without end marker, and the size of the full image.
 
     Raises `InputProblem`, `FormatNotTaken`.
     """
@@ -223,7 +222,7 @@ def _endless_jpeg(data: bytes, structure: jpeg.Structure, max_pixels: int) -> Im
 
 
 def _require_all_pixels(data: bytes, structure: jpeg.Structure, max_pixels: int) -> Image.Image:
-    """The picture of `data`, if no pixel of it depends on what follows its scans. Raises `InputProblem`."""
+    """The image of `data`. Raises `InputProblem` if a pixel depends on the bytes after its scans."""
     first, *others = jpeg.continued(data, structure)
     image = _loaded(JPEG, first, max_pixels)
     for each in others:
@@ -233,7 +232,7 @@ def _require_all_pixels(data: bytes, structure: jpeg.Structure, max_pixels: int)
 
 
 def _equal(image: Image.Image, other: Image.Image) -> bool:
-    """Whether two pictures of one size have the same pixels."""
+    """Whether two images of the same size have the same pixels."""
     strips = [
         (0, top, image.width, min(top + _STRIP_ROWS, image.height)) for top in range(0, image.height, _STRIP_ROWS)
     ]
@@ -241,13 +240,13 @@ def _equal(image: Image.Image, other: Image.Image) -> bool:
 
 
 def _ends_in_grey(image: Image.Image) -> bool:
-    """Whether the last pixel is what decoders put in place of missing ones."""
+    """Whether the last pixel has the value that decoders fill in for missing ones."""
     last: Any = image.getpixel((image.width - 1, image.height - 1))
     return _MISSING_GREY.issuperset(last if isinstance(last, tuple) else (last,))
 
 
 def _ends_in_nothing(image: Image.Image) -> bool:
-    """Whether one of the last two rows is all zeros: the rows of an interlaced picture's last pass are every second."""
+    """Whether one of the last two rows is all zeros. The last pass of an interlaced image has every second row."""
     tops = range(max(image.height - 2, 0), image.height)
     return not all(any(image.crop((0, top, image.width, top + 1)).tobytes()) for top in tops)
 
@@ -286,4 +285,4 @@ _SIDEWAYS: Final = frozenset(
         Image.Transpose.ROTATE_90,
     }
 )
-"""Turns that exchange width and height."""
+"""Rotations that exchange width and height."""

@@ -1,4 +1,4 @@
-"""The orientation in an EXIF block, and nothing else of it (EXIF 2.32, section 4.6; TIFF 6.0, section 2)."""
+"""Reads only the orientation from an EXIF block (EXIF 2.32, section 4.6; TIFF 6.0, section 2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UPRIGHT: Final = 1
 
 
 def orientation(block: bytes | None) -> int:
-    """The orientation, 1 to 8, of a TIFF header with or without `Exif` before it; 1 where none can be read."""
+    """The orientation, 1 to 8, of a TIFF header with or without `Exif` before it; 1 if it cannot be read."""
     if block is None:
         return _UPRIGHT
     block = block.removeprefix(_PREFIX)

@@ -1,4 +1,4 @@
-"""The filters of Pillow's resampler that manifests may ask for, by their names there (Pillow, Resample.c)."""
+"""Filters of Pillow's resampler that manifests can select, by name (Pillow, Resample.c)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Filter:
-    """A symmetric filter: `weight` of distances from its centre, 0 beyond `support`, in pixels of the result."""
+    """A symmetric filter: `weight` for distances from the centre, 0 beyond `support`; in pixels of the result."""
 
     pillow: Image.Resampling
     support: float
@@ -25,12 +25,12 @@ class Filter:
 
 
 def _triangle(distance: Numbers) -> Numbers:
-    """`bilinear_filter`; `distance` is not negative."""
+    """`bilinear_filter` of Resample.c; `distance` is not negative."""
     return np.where(distance < 1.0, 1.0 - distance, 0.0)
 
 
 def _cubic(distance: Numbers) -> Numbers:
-    """`bicubic_filter`: Keys' kernel with a = -0.5, in that function's order of operations."""
+    """`bicubic_filter` of Resample.c: Keys' kernel with a = -0.5, with the same order of operations."""
     a = -0.5
     near = ((a + 2.0) * distance - (a + 3.0)) * distance * distance + 1
     far = (((distance - 5) * distance + 8) * distance - 4) * a

@@ -1,6 +1,6 @@
-"""The contract of `blindsight-model/1`, fixed but for the normalisation and the number of classes.
+"""Reads the format `blindsight-model/1`, in which only the transform's numbers and the number of classes vary.
 
-Normalised RGB, float32 (N, 3, S, S), to logits, of which softmax makes the scores.
+Normalised RGB, float32 (N, 3, S, S), to logits for softmax.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from photo_classifier.transform import Preprocessing
 
 
 def read(manifest: dict[str, Any]) -> tuple[Input, Preprocessing, Output]:
-    """What the manifest says of the model. Raises `ModelError`, or what reading a malformed object raises."""
+    """Input, transform and output of the model.
+
+    Raises `ModelError`; for a malformed object also `KeyError`, `IndexError`, `TypeError` or `ValueError`.
+    """
     preprocessing, crop = _preprocessing(manifest["preprocessing"])
     if manifest["output"]["activation"] != "softmax":
         raise ModelError("model.json asks for another activation than softmax over the output")
@@ -33,7 +36,7 @@ def _preprocessing(entry: dict[str, Any]) -> tuple[Preprocessing, int]:
 
 
 def three(numbers: list[float]) -> tuple[float, float, float]:
-    """The mean or standard deviation of the three channels. Raises `ModelError`."""
+    """Mean or standard deviation of the three channels. Raises `ModelError` for another number of values."""
     if len(numbers) != 3:
         raise ModelError("model.json does not give three means and three standard deviations")
     return float(numbers[0]), float(numbers[1]), float(numbers[2])

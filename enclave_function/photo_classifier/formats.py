@@ -1,7 +1,7 @@
-"""Which image format a file is of, by its first bytes.
+"""Determines the format of an image file from its first bytes.
 
-The names of `DECODABLE` are those that a model manifest's `formats` may list; the others are known only to be named in
-a refusal.
+The names in `DECODABLE` are those that the `formats` of a manifest can list. Other formats are recognised only for the
+message of a refusal.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DECODABLE: Final = ("jpeg", "png", "webp", "avif")
-"""What this function can decode, in the order in which manifests and messages list them."""
+"""Formats that this function can decode, in the order of manifests and messages."""
 
 DEFAULT: Final = ("jpeg", "png", "webp")
-"""What a manifest without `formats` takes."""
+"""Accepted formats if a manifest has no `formats`."""
 
 _BROWSERS: Final = "save it as JPEG, PNG or WebP with an image editor, and send that"
 _HEIC: Final = (
@@ -31,16 +31,16 @@ _VIDEO: Final = "send a single frame, saved as JPEG or PNG"
 
 @dataclass(frozen=True)
 class Format:
-    """A format: `name` is its key in manifests and its short name, `title` stands in sentences."""
+    """A format: `name` is its key in manifests and its short name, `title` its name in sentences."""
 
     name: str
     title: str
     hint: str = _BROWSERS
-    """How to send such a picture instead, as the end of a sentence."""
+    """How to send such an image instead, as the end of a sentence."""
 
 
 class FormatNotTaken(Exception):
-    """A picture is of a format, or of a kind of it, that is not decoded here: `format`."""
+    """The image has a format, or a variant of it, that is not decoded: `format`."""
 
     def __init__(self, found: Format) -> None:
         super().__init__(found.name)
@@ -123,7 +123,7 @@ _TEXT_BYTES: Final = 1024
 
 
 def identify(data: bytes) -> Format | None:
-    """The format that `data` begins like; None if it begins like none that is known here."""
+    """The format of `data` according to its first bytes; None if it is unknown."""
     for signature, found in _SIGNATURES:
         if data.startswith(signature):
             return found

@@ -1,4 +1,4 @@
-"""The contract of `blindsight-model/2`, in which the manifest spells out every fact of the model."""
+"""Reads the format `blindsight-model/2`, in which the manifest states every fact of the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def read(manifest: dict[str, Any]) -> tuple[Input, Preprocessing, Output]:
-    """What the manifest says of the model. Raises `ModelError`, or what reading a malformed object raises."""
+    """Input, transform and output of the model.
+
+    Raises `ModelError`; for a malformed object also `KeyError`, `IndexError`, `TypeError` or `ValueError`.
+    """
     model_input, preprocessing = _input(manifest["input"]), _preprocessing(manifest["preprocessing"])
     if preprocessing.crop != model_input.size:
         raise ModelError("model.json gives the input another size than its preprocessing produces")

@@ -1,8 +1,7 @@
-"""Whether a JPEG's pixels are all there, when its end marker is not (ITU-T T.81, annex B).
+"""Determines whether a JPEG without its end marker contains all pixels (ITU-T T.81, annex B).
 
-A decoder that runs out of data fills the rest of the picture with grey and calls that a warning, which Pillow does not
-pass on. So the entropy-coded data is continued in several ways: where pixels depend on what is missing, the pictures
-differ.
+A decoder that runs out of data fills the rest of the image with grey and emits a warning, which Pillow does not report.
+So the entropy-coded data is continued in several ways: if pixels depend on the missing bytes, the images differ.
 """
 
 from __future__ import annotations
@@ -43,10 +42,10 @@ three 4, all four none."""
 
 @dataclass(frozen=True)
 class Structure:
-    """`pixels_end`: where the last scan's entropy-coded data ends; None if there is no scan. `has_end`: EOI follows.
+    """`pixels_end`: end of the last scan's entropy-coded data; None without a scan. `has_end`: EOI follows.
 
-    `complete`: the scans cover every component and every bit of every coefficient. `plain`: of a kind that is decoded.
-    `restart`: the restart marker that would come next; empty if the scan has none.
+    `complete`: the scans contain every component and every bit of every coefficient. `plain`: the kind of JPEG is
+    decoded. `restart`: the next restart marker; empty if the scan has none.
     """
 
     pixels_end: int | None
@@ -57,7 +56,7 @@ class Structure:
 
 
 def structure(data: bytes) -> Structure:
-    """Follow the markers of `data`, which begins like a JPEG, as far as they go."""
+    """Follow the markers of `data`, which begins like a JPEG, as far as possible."""
     scans = _Scans()
     position = 2
     has_end = False
@@ -88,13 +87,13 @@ def structure(data: bytes) -> Structure:
 
 
 def continued(data: bytes, structure: Structure) -> list[bytes]:
-    """`data` up to its pixels' end, if it has any, with each of several continuations and an end marker."""
+    """`data` up to the end of its pixels, with each of several continuations and an end marker."""
     more = [*_CONTINUATIONS, *([structure.restart + _GUESSES[0]] if structure.restart else [])]
     return [data[: structure.pixels_end] + each + END for each in more]
 
 
 class _Scans:
-    """Which bits of which coefficients have come, by component."""
+    """The bits of the coefficients that were seen, by component."""
 
     def __init__(self) -> None:
         self.plain = True

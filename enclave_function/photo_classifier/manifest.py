@@ -1,4 +1,4 @@
-"""The model directory as its manifest, `model.json`, describes it; checked before anything of it is used."""
+"""The model directory according to its manifest `model.json`; everything is checked before use."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ FILE_NAME = "model.json"
 _FORMATS = {"blindsight-model/1": fixed.read, "blindsight-model/2": general.read}
 _READ_BYTES = 1 << 20
 _SCALED_TO = 2
-"""Times the resized picture's shorter side that a decoder may scale a JPEG down to: what it leaves out, the resampling
-would smooth away."""
+"""A JPEG may be decoded at a size whose sides are at least this multiple of the resized shorter side. The resampling
+would remove the detail that the decoder leaves out."""
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model directory whose graph and labels have the digests that its manifest names."""
+    """A model directory whose graph and labels have the digests in its manifest."""
 
     manifest: dict[str, Any]
     onnx: Path
@@ -40,11 +40,11 @@ class ModelFiles:
     preprocessing: Preprocessing
     output: Output
     formats: tuple[str, ...]
-    """The image formats that are taken, some of `formats.DECODABLE`, in its order."""
+    """Accepted image formats, a subset of `formats.DECODABLE`, in its order."""
     least_side: int | None
-    """The width or height in pixels below which a JPEG is not decoded smaller than it is; None: none ever is."""
+    """Least width and height in pixels at which a JPEG may be decoded smaller; None: always in full."""
     precision: str
-    """The arithmetic of the graph: `precision.FLOAT32` or `INT8`."""
+    """Arithmetic of the graph: `precision.FLOAT32` or `INT8`."""
 
 
 def read(folder: Path) -> ModelFiles:
@@ -94,7 +94,7 @@ def _verified(folder: Path, entry: dict[str, Any]) -> Path:
 
 
 def _check_precision(onnx: Path, stated: str) -> None:
-    """Whatever the digest says, answers must not come from another arithmetic than callers are told."""
+    """Require the stated arithmetic, because answers state it. Raises `ModelError`."""
     # Mapped, since only the operators of what may be 100 MB are looked at.
     try:
         found = precision.found(np.memmap(onnx, mode="r").data)

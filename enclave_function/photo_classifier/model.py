@@ -1,7 +1,7 @@
-"""The ONNX model as warm ONNX Runtime sessions, one per number of threads.
+"""The ONNX model in warm ONNX Runtime sessions, one for each number of threads.
 
-A session's thread pool has a fixed size, so a lone caller's image runs on a session with a thread for each processor
-and concurrent images each on a session with one. Their weights are shared, as `load` explains.
+A session's thread pool has a fixed size. A single caller's image runs on a session with one thread for each processor;
+concurrent images each run on a session with one thread. They share weights as `load` describes.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _PRODUCT = bytes.fromhex(
 """An ONNX graph: the MatMulInteger of `a`, uint8, and `b`, int8. A test generates it again."""
 
 DISABLED_OPTIMIZERS: Final = ["WeightBiasQuantization"]
-"""That optimisation of ONNX Runtime converts float weights between integer layers to integers, which the graph does not
-say."""
+"""An optimisation of ONNX Runtime that converts float weights between integer layers to integers, which the graph
+does not state."""
 
 _SHARE_FROM_BYTES = 1024
-"""Initializers below this size stay in the graph file; mapping them would save nothing."""
+"""Initializers below this size stay in the graph's file; mapping them would save nothing."""
 
 
 class Model:
-    """Warm sessions of one model. `thread_counts` in ascending order."""
+    """Warm sessions of one model; `thread_counts` in ascending order."""
 
     def __init__(self, files: ModelFiles, graph: Path | bytes, thread_counts: Sequence[int]) -> None:
         self._input, self._output = files.input, files.output
@@ -59,10 +59,10 @@ class Model:
             self.logits(zeros, threads=threads)
 
     def logits(self, tensors: Array, *, threads: int) -> npt.NDArray[np.float32]:
-        """Run `tensors`, (N, ...) as `Input` says, on at most `threads` threads; the output in float32 (N, classes).
+        """Run `tensors`, (N, ...) as `Input` states, on at most `threads` threads; returns float32 (N, classes).
 
-        Uses the largest session that fits, or the smallest there is. A graph that takes a fixed number of pictures is
-        run as often as it needs. Raises `ModelError` if the graph does not keep to its manifest.
+        Uses the session with the most threads up to `threads`, or else the smallest one. A graph with a fixed batch
+        size runs as often as necessary. Raises `ModelError` if the graph does not match its manifest.
         """
         fitting = [count for count in self.thread_counts if count <= threads]
         session = self._sessions[fitting[-1] if fitting else self.thread_counts[0]]
@@ -87,21 +87,21 @@ class Model:
 
 
 def _filled(tensors: Array, batch: int) -> Array:
-    """`tensors` with zeros behind them, `batch` in all."""
+    """`tensors`, followed by zeros up to `batch`."""
     return np.concatenate([tensors, np.zeros((batch - len(tensors), *tensors.shape[1:]), dtype=tensors.dtype)])
 
 
 def load(files: ModelFiles, *, thread_counts: Sequence[int] = (1,), shared: Path | None = None) -> Model:
     """Create and warm up one session for each of `thread_counts`. Raises `ModelError`.
 
-    ONNX Runtime optimises the graph for the processor at hand and keeps the rearranged weights in memory of its own,
-    once per session (100 MB for ResNet50). Given a folder `shared`, the first session writes the optimised graph
-    there, and every session of every process maps it from then on: one copy for all, and a session loads in 20 ms
-    instead of 300. The outputs are the same to the last bit. Those files are used unchecked and fit this processor
-    only: the folder must be new at each boot. No process but this function's runtime and workers may write to it.
+    ONNX Runtime optimises the graph for the processor and keeps rearranged weights in private memory, once for each
+    session (100 MB for ResNet50). With a folder `shared`, the first session writes the optimised graph there, and all
+    sessions of all processes map it: one copy for all, and a session loads in 20 ms instead of 300. Outputs are
+    identical to the last bit. These files are not checked and fit only this processor: the folder must be new at each
+    boot, and only the processes of this function's runtime and workers may write to it.
 
-    The manifest's digest is of one file, so a graph may not name further ones with weights: ONNX Runtime is given its
-    bytes, and looks for such files where none can be.
+    The manifest contains the digest of one file, so a graph must not refer to further files with weights: ONNX Runtime
+    gets the graph's bytes, and searches for such files in a place that has none.
     """
     try:
         graph = files.onnx.read_bytes() if shared is None else _prepared(files, shared)
@@ -124,10 +124,10 @@ def _session(graph: Path | bytes, threads: int) -> ort.InferenceSession:
 
 
 def create_session(graph: Path | bytes, options: ort.SessionOptions) -> ort.InferenceSession:
-    """A session on the processor that computes what the graph states, with `options` for all else.
+    """A session on the processor that computes what the graph states; `options` determine all else.
 
-    Integer products are exact, and no float weights become integers. `graph`: a file, or the bytes of one that names
-    no further files. Changes `options`. Raises `ModelError`.
+    Integer products are exact, and float weights remain float. `graph`: a file, or the bytes of a file without external
+    data. Modifies `options`. Raises `ModelError`.
     """
     options.log_severity_level = _LOG_ERRORS
     if _cuts_sums():
@@ -150,8 +150,8 @@ def create_session(graph: Path | bytes, options: ort.SessionOptions) -> ort.Infe
 def _cuts_sums() -> bool:
     """Whether ONNX Runtime's fast product of uint8 and int8 saturates large sums on this processor.
 
-    x86-64 processors without VNNI add pairs of products in 16 bits, so answers would depend on the processor. There, an
-    option selects a slower product, which is exact.
+    x86-64 processors without VNNI add pairs of products in 16 bits, so answers would depend on the processor. An option
+    then selects a slower, exact product.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -163,7 +163,7 @@ def _cuts_sums() -> bool:
 
 
 def _prepared(files: ModelFiles, shared: Path) -> Path:
-    """The optimised graph of `files` in `shared`, written there if it is not yet."""
+    """The optimised graph of `files` in `shared`, written there if it does not exist."""
     key = hashlib.sha256(f"{files.manifest['onnx']['sha256']} {ort.__version__}".encode()).hexdigest()
     place = shared / key
     if not place.is_dir():
@@ -189,7 +189,7 @@ def _prepared(files: ModelFiles, shared: Path) -> Path:
 
 
 def _return_free_memory() -> None:
-    """Return to the system what loading freed: 140 MB for ResNet50, which glibc would keep for later."""
+    """Return freed memory to the system: 140 MB after loading ResNet50, which glibc would keep."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -1,8 +1,8 @@
-"""A PNG reduced to what its pixels need (W3C PNG, third edition, sections 5 and 11).
+"""Reduces a PNG to the parts that its pixels need (W3C PNG, third edition, sections 5 and 11).
 
-Texts, XMP and colour profiles may be compressed a thousandfold, and a decoder that looks at them needs a limit that
-some photo exceeds. They say nothing about pixels, so they are dropped here, still compressed; damage in them is dropped
-with them. Checksums of what is kept are verified.
+Texts, XMP and colour profiles can be compressed a thousandfold. A decoder that reads them needs a limit, which some
+photos exceed. They do not affect pixels, so they are removed without decompression, with any damage in them. Checksums
+of the remaining chunks are verified.
 """
 
 from __future__ import annotations

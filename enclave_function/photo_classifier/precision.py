@@ -2,7 +2,7 @@
 
 A graph computes with integers if one of its operators converts activations to integers. Integers that only store
 weights, and are converted to floats before use, do not count. The file is a protobuf message `ModelProto`
-(onnx.proto3), of which only the operators' names are decoded.
+(onnx.proto3), of which only the names of operators are decoded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _ATTRIBUTE_GRAPHS: Final = (6, 11)
 
 
 def stated(manifest: dict[str, Any]) -> str:
-    """The precision that a manifest names. Raises `KeyError`, `TypeError` or `ValueError` for what is none."""
+    """The precision in a manifest; `float32` if it has none.
+
+    Raises `KeyError`, `TypeError` or `ValueError` for an invalid one.
+    """
     if "precision" not in manifest:
         return FLOAT32
     name = manifest["precision"]["name"]
@@ -36,7 +39,7 @@ def stated(manifest: dict[str, Any]) -> str:
 
 
 def found(graph: memoryview) -> str:
-    """The precision in which an ONNX file computes. Raises `ValueError` for bytes that are none."""
+    """The precision in which an ONNX file computes. Raises `ValueError` if the bytes are malformed."""
     try:
         integers = any(operator.startswith(_ON_INTEGERS) for operator in _operators(graph))
     except IndexError as error:
@@ -55,7 +58,7 @@ def _operators(model: memoryview) -> Iterator[str]:
 
 
 def _nodes(message: memoryview, node: int) -> Iterator[str]:
-    """The operators of a graph or function, whose nodes are in field `node`, and of the graphs inside them."""
+    """Yield the operators of a graph or function, whose nodes are in field `node`, and of nested graphs."""
     for number, value in _fields(message):
         if number != node:
             continue
@@ -69,7 +72,7 @@ def _nodes(message: memoryview, node: int) -> Iterator[str]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and content of each field that has a length; the others are passed over. Raises `ValueError`."""
+    """Yield number and content of each field with a length; skip others. Raises `ValueError`."""
     position = 0
     while position < len(message):
         key, position = _varint(message, position)

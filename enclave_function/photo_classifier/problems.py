@@ -1,6 +1,6 @@
-"""What can be wrong with a model, and with an input: the latter as stable codes.
+"""Errors of models, and of inputs; the latter have stable codes.
 
-`code` and the numbers in `limits` are all that leaves the worker about a refused input: never its bytes, and never a
+Only `code`, `detail` and the numbers in `limits` of a refused input leave the worker: never its bytes, and never a
 decoder's message, which may quote them.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 
 class ModelError(Exception):
-    """The model must not be used: it is not what its manifest says, or not what this function can run."""
+    """The model must not be used: it does not match its manifest, or this function cannot run it."""
 
 
 class InputProblem(Exception):
-    """The input cannot be classified; the caller can mend it. `code` is one of the constants below."""
+    """The input cannot be classified; the caller can correct it. `code` is one of the constants below."""
 
     def __init__(self, code: str, detail: str, **limits: int) -> None:
         super().__init__(detail)

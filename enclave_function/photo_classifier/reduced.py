@@ -1,4 +1,4 @@
-"""What is left of an image file once all that its pixels do not need is dropped."""
+"""An image file without the parts that its pixels do not need."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reduced:
-    """`data`: a file of the same format, of one picture. `exif`: the block of that name, as it was found."""
+    """`data`: a file of the same format with one image. `exif`: the EXIF block, unchanged; None if there was none."""
 
     data: bytes
     exif: bytes | None

@@ -1,9 +1,9 @@
-"""The preprocessing of torchvision's image classifiers, without torch; by default of `ResNet50_Weights.DEFAULT`.
+"""The preprocessing of torchvision's image classifiers without torch; by default of `ResNet50_Weights.DEFAULT`.
 
-Resize (bilinear or bicubic, antialiased), crop the centre, scale, normalise. The pixels equal torchvision's for PIL
-images exactly, to the last grey level: both run Pillow's resampler, and for extreme aspect ratios, where Pillow would
-first build a picture of gigabytes to crop 224 rows from, `_resample_window` repeats that resampler's fixed-point
-arithmetic for the wanted rows and columns alone.
+Resize (bilinear or bicubic, antialiased), crop the centre, scale, normalise. For PIL images the pixels are identical to
+torchvision's, because both use Pillow's resampler. For extreme aspect ratios Pillow would create an image of gigabytes
+to crop 224 rows from. There, `_resample_window` applies the resampler's fixed-point arithmetic to the required rows and
+columns only.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Pixels = npt.NDArray[np.uint8]
 Tensor = npt.NDArray[np.float32]
 
 _LARGEST_RESIZED = 4_000_000
-"""Pixels of the resized picture above which only the cropped window is computed."""
+"""Pixels of the resized image above which only the cropped window is computed."""
 
 _ROWS_FOR_TWO = 256
-"""Rows below which a second thread costs more than it saves."""
+"""Number of rows below which a second thread costs more time than it saves."""
 
 _SECOND = ThreadPoolExecutor(1, thread_name_prefix="resize")
 
@@ -37,18 +37,19 @@ Size = tuple[int, int]
 """Height and width, in pixels."""
 
 Extent = tuple[int, int]
-"""Width and height, in pixels, as Pillow has them."""
+"""Width and height in pixels, in Pillow's order."""
 
 OF_255: Final = 1 / 255
-"""The scale of grey levels to 0..1."""
+"""The factor from grey levels to 0..1."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The `preprocessing` object of a model manifest. Sizes in pixels; `mean` and `std` per channel, of scaled levels.
+    """The `preprocessing` object of a manifest. Sizes in pixels; `mean` and `std` for `level * scale`.
 
-    `resize` is the length of the shorter side, or the size whatever the picture's shape. `crop` is a size, or the side
-    of a square. `channels` is the order in which the model takes them, `RGB` or `BGR`; `mean` and `std` are in it.
+    `resize`: the length of the shorter side, or height and width without keeping the aspect ratio. `crop`: height and
+    width, or the side of a square. `channels`: the model's order of channels, `RGB` or `BGR`, which is also that of
+    `mean` and `std`.
     """
 
     resize: int | Size = 232
@@ -60,7 +61,7 @@ class Preprocessing:
     channels: str = "RGB"
 
     def tensor(self, image: Image.Image, *, size: Extent | None = None, threads: int = 1) -> Tensor:
-        """Preprocess an RGB `image` to a float32 tensor (1, 3, H, W). `size`, `threads`: as `crop_pixels`."""
+        """Preprocess an RGB `image` to a float32 tensor (1, 3, H, W). `size`, `threads`: see `crop_pixels`."""
         return normalise(self.pixels(image, size=size, threads=threads), self.mean, self.std, self.scale)
 
     def pixels(self, image: Image.Image, *, size: Extent | None = None, threads: int = 1) -> Pixels:
@@ -80,7 +81,8 @@ def crop_pixels(
 ) -> Pixels:
     """Resize and centre-crop an RGB `image` to uint8 pixels (H, W, 3), on at most two `threads`.
 
-    Sizes as in `Preprocessing`. `size` is that of the whole picture, where `image` is a smaller form of it.
+    Sizes: see `Preprocessing`. `size`: width and height of the full image, if `image` is a smaller form of it. Source:
+    torchvision's `resize` and `center_crop`.
     """
     kernel = FILTERS[interpolation]
     height, width = (crop, crop) if isinstance(crop, int) else crop
@@ -100,7 +102,7 @@ def crop_pixels(
 
 
 def _resized(size: tuple[int, int], resize: int | Size) -> tuple[int, int]:
-    """Width and height after the resize of a picture of width and height `size`."""
+    """Width and height after the resize of an image whose width and height are `size`."""
     if not isinstance(resize, int):
         return resize[1], resize[0]
     width, height = size
@@ -109,10 +111,10 @@ def _resized(size: tuple[int, int], resize: int | Size) -> tuple[int, int]:
 
 
 def normalise(pixels: Pixels, mean: tuple[float, ...], std: tuple[float, ...], scale: float = OF_255) -> Tensor:
-    """Turn uint8 pixels (H, W, 3) into the float32 tensor (1, 3, H, W): `(pixel * scale - mean) / std`.
+    """Convert uint8 pixels (H, W, 3) to a float32 tensor (1, 3, H, W): `(pixel * scale - mean) / std`.
 
-    There are only 256 values a channel, so each is computed once and looked up. For a scale of 1 / 255 levels are
-    divided by 255, as torchvision does; a product may differ in the last bit.
+    Each channel has only 256 values, so they are computed once and looked up. For a scale of 1 / 255, levels are
+    divided by 255 as in torchvision, because a product may differ in the last bit.
     """
     levels = np.arange(256, dtype=np.float32)
     levels = levels / np.float32(255) if scale == OF_255 else levels * np.float32(scale)
@@ -128,8 +130,8 @@ def _resample_crop(
 ) -> Pixels:
     """The `window` at `corner` (left, top) of `image` resized to `resized` by Pillow, in its two passes.
 
-    The horizontal one for the rows that the window depends on, the vertical one for the window's columns: the rest
-    would be thrown away. Pillow lets other threads run meanwhile.
+    The horizontal pass processes the rows that the window depends on, the vertical pass the window's columns. Pillow
+    releases the interpreter lock meanwhile.
     """
     (left, top), (width, height) = corner, window
     first, last = _span(image.height, resized[1], top, height, kernel)
@@ -155,7 +157,7 @@ def _resample_crop(
 
 
 def _span(size: int, resized: int, first: int, count: int, kernel: Filter) -> tuple[int, int]:
-    """The range of source positions that resized positions `first`..`first + count` depend on, or a few more."""
+    """The range of source positions, or a few more, on which resized positions `first`..`first + count` depend."""
     scale = size / resized
     reach = kernel.support * max(scale, 1.0) + 1
     return max(int(first * scale - reach), 0), min(int((first + count) * scale + reach) + 1, size)
@@ -166,7 +168,7 @@ def _resample_window(
 ) -> Pixels:
     """The window of size `crop` at `corner` of `image` resized to `resized`, with Pillow's rounding.
 
-    All pairs are horizontal, vertical.
+    All pairs are horizontal, vertical; in pixels.
     """
     left, top = corner
     columns, column_weights = _taps(image.width, resized[0], left, crop[0], kernel)
@@ -192,7 +194,7 @@ def _taps(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Source positions and fixed-point weights, each (count, taps), of resized positions `first`..`first + count`.
 
-    Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`. Unused taps weigh 0.
+    As Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` (Resample.c). Unused taps have the weight 0.
     """
     scale = size / resized
     filter_scale = max(scale, 1.0)

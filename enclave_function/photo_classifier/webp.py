@@ -1,7 +1,7 @@
-"""A WebP file reduced to what its pixels need (RFC 9649, section 2).
+"""Reduces a WebP file to the parts that its pixels need (RFC 9649, section 2).
 
-Metadata stands behind the pixels in it, so a file that was cut there has all of them. Colour profile, XMP, transparency
-and the later frames of an animation are dropped.
+Metadata follows the pixels, so a file that was cut there contains all pixels. Colour profile, XMP, transparency and the
+later frames of an animation are removed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HEADER: Final = 12
 
 
 def reduce(data: bytes) -> Reduced:
-    """Reduce the WebP file `data`; of an animation, its canvas and first frame are left. Raises `InputProblem`."""
+    """Reduce the WebP file `data` to its canvas and first frame. Raises `InputProblem`."""
     extended = animation = b""
     kept: list[tuple[bytes, bytes]] = []
     exif: bytes | None = None
