@@ -60,7 +60,7 @@ def up(  # noqa: PLR0917 -- typer makes options of them
         str | None,
         typer.Option(
             metavar="OPTIONS",
-            help="Of an ONNX file: what `blindsight model build --onnx` takes, as one word; docs/models.md.",
+            help="Options of `blindsight model build --onnx` for an ONNX file, as one word: docs/models.md.",
         ),
     ] = None,
     precision: Annotated[

@@ -10,6 +10,8 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILES = sorted((REPOSITORY / "requirements").glob("*.txt"))
+PEERS = sorted((REPOSITORY / "benchmarks" / "peers" / "requirements").glob("*.txt"))
+"""Of the frameworks that benchmarks compare with; no unit installs them."""
 UNITS = ("client", "dev", "enclave", "fuzz", "gateway", "model-build", "run", "torch")
 
 _PINNED = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[[a-z,]+\])?==(?P<version>[^ ;\\]+)(?: ; [^\\]+)? \\$")
@@ -38,7 +40,7 @@ def test_there_is_one_file_a_unit():
     assert tuple(file.stem for file in FILES) == UNITS
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [*FILES, *PEERS], ids=lambda file: file.stem)
 def test_everything_is_locked_by_hash(file: Path):
     assert pinned(file)
 
@@ -48,6 +50,15 @@ def test_a_package_has_one_version():
     for file in FILES:
         for name, version in pinned(file).items():
             assert known.setdefault(name, version) == version, f"{name} in {file.name}"
+
+
+def test_peers_run_and_preprocess_with_the_versions_of_the_enclave():
+    enclave = pinned(REPOSITORY / "requirements" / "enclave.txt")
+    assert [file.stem for file in PEERS] == ["bentoml", "fastapi", "litserve", "ray"]
+    for file in PEERS:
+        peer = pinned(file)
+        for name in ("numpy", "onnxruntime", "pillow"):
+            assert peer[name] == enclave[name], f"{name} in {file.name}"
 
 
 def test_the_enclave_installs_no_client_and_no_commands():
