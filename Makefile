@@ -44,7 +44,7 @@ NPM = $(shell test -w "$$HOME" || echo 'npm_config_cache="$$PWD/.venv/npm"') npm
 UV ?= uv
 NPM_CI = $(NPM) ci --silent --no-audit --no-fund --ignore-scripts
 UNITS := enclave gateway model-build run dev fuzz
-# What `make bench-full` compares with, each in an environment of its own.
+# The services that `make bench-full` compares with, each in a separate environment.
 PEERS := fastapi litserve bentoml ray
 PEER_PINS := benchmarks/peers/requirements
 RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
@@ -92,10 +92,10 @@ test-enclave: $(VENV)/installed-dev ## build an enclave image, boot it in QEMU, 
 	$(BIN)/python -m pytest tests/boot tests/enclave_image
 
 # BENCH has further options: `python -m benchmarks run --help`.
-bench: $(VENV)/installed-dev ## measure against a bare loop and plain FastAPI in three minutes; results in benchmarks/out
+bench: $(VENV)/installed-dev ## compare with a bare loop and plain FastAPI in three minutes; results in benchmarks/out
 	$(BIN)/python -m benchmarks run --quick $(BENCH)
 
-bench-full: $(VENV)/installed-dev ## as bench, in half an hour, with LitServe, BentoML and Ray Serve; installs them, once
+bench-full: $(VENV)/installed-dev ## as bench, in half an hour, also with LitServe, BentoML and Ray Serve, which it installs once
 	$(BIN)/python -m benchmarks run $(BENCH)
 
 fuzz: $(VENV)/installed-fuzz ## fuzz every parser, or TARGET=name, for SECONDS of processor time each (docs/fuzzing.md)

@@ -80,37 +80,42 @@ def _plan(options: argparse.Namespace, out: Path) -> Plan:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="measure all contenders, interleaved")
-    run.add_argument("--quick", action="store_true", help="minutes instead of half an hour, and FastAPI as only peer")
+    run = commands.add_parser("run", help="measure all contenders in turns")
     run.add_argument(
-        "--only", action="append", choices=PARTS, help="this part alone; may be given again (default: all)"
+        "--quick", action="store_true", help="three minutes instead of half an hour, with FastAPI as the only peer"
     )
+    run.add_argument("--only", action="append", choices=PARTS, help="only this part; may be repeated (default: all)")
     run.add_argument(
         "--model",
         action="append",
         type=_model,
         metavar="PRECISION=DIR",
-        help="model directory, the baseline first, as float=DIR; may be given again"
+        help="model directory of a precision, such as float=DIR, the baseline first; may be repeated"
         " (default: float, ResNet50 with untrained weights, seed 0)",
     )
-    run.add_argument("--photo", type=Path, help="the photo (default: dog.jpeg of $BLINDSIGHT_ASSETS, or a made one)")
     run.add_argument(
-        "--peers", type=_peers, metavar="LIST", help=f"with commas between (default: {','.join(PEERS)}); `none`"
+        "--photo", type=Path, help="the photo (default: dog.jpeg of $BLINDSIGHT_ASSETS, or a synthetic one)"
+    )
+    run.add_argument(
+        "--peers",
+        type=_peers,
+        metavar="LIST",
+        help=f"peers, separated by commas, or `none` (default: {','.join(PEERS)})",
     )
     run.add_argument(
         "--only-default-peers",
         action="store_true",
-        help="peers as they are by default alone, without a worker for each processor",
+        help="only peers with default settings, not with one worker for each processor",
     )
-    run.add_argument("--rounds", type=_count, help=f"of throughput and sealing (default {FULL.rounds})")
-    run.add_argument("--seconds", type=float, help=f"of a turn, warm-up apart (default {FULL.seconds:g})")
+    run.add_argument("--rounds", type=_count, help=f"rounds of throughput and sealing (default {FULL.rounds})")
+    run.add_argument("--seconds", type=float, help=f"seconds of a turn, without its warm-up (default {FULL.seconds:g})")
     run.add_argument("--warm-up", type=float, help=f"seconds before each turn (default {FULL.warm_up:g})")
-    run.add_argument("--callers", type=_numbers, help="concurrent callers (default 1,4,16)")
-    show = commands.add_parser("report", help="print, and with --write-docs write, the last results again")
-    show.add_argument("--committed", action="store_true", help=f"those of {docs.RESULTS}")
+    run.add_argument("--callers", type=_numbers, help="numbers of concurrent callers (default 1,4,16)")
+    show = commands.add_parser("report", help="print the last results again; with --write-docs, also write the pages")
+    show.add_argument("--committed", action="store_true", help=f"the results in {docs.RESULTS}")
     for command in (run, show):
         command.add_argument(
-            "--out", type=Path, default=ROOT / "benchmarks" / "out", help="folder of results, environments and caches"
+            "--out", type=Path, default=ROOT / "benchmarks" / "out", help="folder for results, environments and caches"
         )
         command.add_argument(
             "--write-docs", action="store_true", help=f"write {docs.RESULTS}, README, docs/performance.md and its plots"
