@@ -1,4 +1,4 @@
-"""What a model's manifest says of its answers."""
+"""Properties of a model's answers, from its manifest."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 def is_multi_label(manifest: Mapping[str, Any]) -> bool:
-    """Whether each class is scored by itself (sigmoid), so that several can be right, or none.
+    """Whether each class has an independent score (sigmoid), so that several can be right, or none.
 
-    Otherwise the scores of all classes sum to 1. `manifest` is not trusted to be well formed.
+    Otherwise the scores of all classes sum to 1. `manifest` may be malformed.
     """
     output = manifest.get("output")
     return isinstance(output, dict) and output.get("activation") == "sigmoid"
@@ -20,7 +20,7 @@ def is_multi_label(manifest: Mapping[str, Any]) -> bool:
 def precision(manifest: Mapping[str, Any]) -> str:
     """The arithmetic of the model, such as `int8`; `float32` if the manifest has no `precision`.
 
-    `manifest` is not trusted to be well formed: `unknown` stands for a `precision` without a name.
+    `manifest` may be malformed: the result is `unknown` for a `precision` without a name.
     """
     if "precision" not in manifest:
         return "float32"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Prediction:
     """One class; `rank` 1 is the most likely.
 
-    `score` is its softmax probability, or a multi-label model's own score of the class (`Classification.multi_label`).
+    `score`, 0..1, is its softmax probability; for a multi-label model (`Classification.multi_label`) it is independent.
     """
 
     rank: int
@@ -46,7 +46,7 @@ class Classification:
 
     @property
     def multi_label(self) -> bool:
-        """Whether each class is scored by itself, so that several can be right; otherwise all scores sum to 1."""
+        """Whether each class has an independent score, so that several can be right; otherwise all scores sum to 1."""
         return answers.is_multi_label(self.recipient.manifest)
 
     @property

@@ -24,8 +24,7 @@ class Prediction(_Shape):
     score: float = Field(
         ge=0,
         le=1,
-        description="The class's share of all, by softmax; of a multi-label model (`model.multi_label`) its own, by"
-        " sigmoid.",
+        description="Softmax probability; for a multi-label model (`model.multi_label`) an independent score (sigmoid).",
         examples=[0.981],
     )
 
@@ -44,7 +43,7 @@ class ModelInfo(_Shape):
     )
     multi_label: bool | None = Field(
         default=None,
-        description="True: each class is scored by itself, so several can be right, or none, and scores do not sum to"
+        description="True: each class has an independent score. Several can be right, or none, and scores do not sum to"
         " 1. Otherwise absent.",
     )
 
