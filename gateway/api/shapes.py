@@ -24,7 +24,7 @@ class Prediction(_Shape):
     score: float = Field(
         ge=0,
         le=1,
-        description="Softmax probability; for a multi-label model (`model.multi_label`) an independent score (sigmoid).",
+        description="Softmax probability; for a multi-label model (`model.multi_label`) an independent sigmoid score.",
         examples=[0.981],
     )
 
