@@ -16,6 +16,9 @@ from enclave_image.packages import Package
 
 FOLDER: Final = Path(__file__).with_name("kernels")
 
+FORMAT: Final = "blindsight-kernel/1"
+"""Format of the descriptions."""
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -48,6 +51,11 @@ def describe(name: str) -> dict[str, Any]:
     if name not in names():
         raise ImageError(f"There is no kernel {name}.", f"Choose one of {', '.join(names())}.")
     description: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    if description.get("format") != FORMAT:
+        raise ImageError(
+            f"The description of the kernel {name} has the format {description.get('format')!r}, not {FORMAT}.",
+            "Restore the kernel's description.",
+        )
     return description
 
 
