@@ -16,7 +16,7 @@ _ROOT = "c" * 64
 
 
 def run(data: bytes) -> None:
-    """Check that accepted policies are the same after writing and reading, and pin the code or state that it is open."""
+    """Check that accepted policies stay the same when written and read, and pin the code or state that it is open."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:  # As in `Policy.load`.
