@@ -1,4 +1,4 @@
-"""The API inside encrypted messages: binary HTTP requests and responses (RFC 9292; docs/protocol.md, section 4)."""
+"""The API inside encrypted messages: binary HTTP requests and responses (RFC 9292; docs/protocol.md, 2 and 4)."""
 
 from __future__ import annotations
 
