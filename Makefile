@@ -51,7 +51,7 @@ RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick test-enclave lint types imports check bench bench-full conformance conformance-foreign mutants fuzz web screenshots lock clean FORCE
+.PHONY: help run test prepared quick test-enclave lint types imports check bench bench-full conformance conformance-foreign mutants fuzz web screenshots lock clean FORCE
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -65,8 +65,11 @@ run: $(VENV)/installed-run ## build what is missing, start everything, serve unt
 
 # The tests start some thousand processes: each would compile our modules anew.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(BROWSER_TOOLS)/installed check ## lint, types, import rules and all tests
+test: prepared check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
+
+# With `--jobs`, its parts and `check` are made at the same time.
+prepared: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(BROWSER_TOOLS)/installed ## what `make test` installs
 
 # One file, folder or test in seconds: `make quick T='tests/gateway -k base64'`.
 quick: $(VENV)/installed-dev ## only the tests that T names (any arguments of pytest), without lint and types

@@ -1,4 +1,4 @@
-"""The key policy of an attested key: who may do what with it, and why each statement is there.
+"""Generates the key policy of an attested key, and explains each of its statements (docs/kms.md).
 
 KMS Developer Guide, "Key policies in AWS KMS" and "AWS KMS condition keys for attested platforms".
 """
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PURPOSE: Final = "kms:EncryptionContext:blindsight:purpose"
-"""Condition key of the encryption context's member that says what a ciphertext is for."""
+"""Condition key for the member of the encryption context that has a ciphertext's purpose."""
 
 MEASURED: Final = (0, 1, 2, 3, 4, 8)
-"""Registers that are set before the enclave runs. PCR 16 is not: the enclave locks it after it has its bundle."""
+"""Registers that are set before the enclave runs. PCR 16 is not among them: it is set after the bundle is decrypted."""
 _IMAGE: Final = (0, 1, 2)
 _DIGITS: Final = 96
 _REPORT_SCHEMA: Final = "blindsight-hardware-report/"
@@ -48,18 +48,18 @@ _ADMINISTRATION: Final = (
     "kms:UntagResource",
     "kms:UpdateKeyDescription",
 )
-"""What makes no secret readable. `kms:CreateGrant` is not among it: a grant would need no attestation."""
+"""Actions that reveal no secret. `kms:CreateGrant` is excluded, because a grant needs no attestation."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One accepted image: its registers, each with the accepted values in lower-case hexadecimal."""
+    """An accepted image: PCR index to the accepted SHA-384 values in lower-case hexadecimal."""
 
     name: str
     pcrs: Mapping[int, tuple[str, ...]]
 
     def __post_init__(self) -> None:
-        """Raises `KmsError` (`invalid_key_policy`)."""
+        """Check the values. Raises `KmsError` (`invalid_key_policy`)."""
         if 0 not in self.pcrs and not {1, 2} <= self.pcrs.keys():
             raise _invalid(f"{self.name} states neither PCR 0 nor PCR 1 and 2, so any image would be accepted.")
         for index, values in self.pcrs.items():
@@ -75,23 +75,23 @@ class Measured:
 
 
 def of_arguments(texts: Iterable[str]) -> Measured:
-    """One image from texts such as `0=HEX`, each register once. Raises `KmsError` (`invalid_key_policy`)."""
+    """The image of arguments such as `0=HEX`, each register once. Raises `KmsError` (`invalid_key_policy`)."""
     pcrs: dict[int, tuple[str, ...]] = {}
     for text in texts:
         index, mark, value = text.partition("=")
         if not mark or not re.fullmatch("[0-9]{1,2}", index):
             raise _invalid(f"--pcr {text[:20]!a}… is not INDEX=HEX.")
         if int(index) in pcrs:
-            # Either value would do, each with the other registers of the other image.
+            # The policy would also accept mixtures of the registers of two images.
             raise _invalid(f"--pcr names PCR {int(index)} twice; give a second image by its file, with --measurements.")
         pcrs[int(index)] = (value.lower(),)
     return Measured("--pcr", pcrs)
 
 
 def of_file(path: Path) -> list[Measured]:
-    """The images that a file names. Raises `KmsError` (`invalid_key_policy`).
+    """The images in a file of measurements. Raises `KmsError` (`invalid_key_policy`).
 
-    Five forms: a release file (its images of kind `nitro`), a policy of ours (its releases of that kind),
+    Five forms: a release file (its images of kind `nitro`), a Blindsight policy (its releases of that kind),
     `{"pcrs": {"0": HEX, …}}`, `{"Measurements": {"PCR0": HEX, …}}` as `blindsight eif measure --json` and `nitro-cli`
     print it, and with the member `measurements` what `blindsight eif describe --json` prints.
     """
@@ -118,16 +118,16 @@ def of_file(path: Path) -> list[Measured]:
 
 
 def key_policy(images: Sequence[Measured], *, role: str, admin: str, owner: str | None, locked: bool) -> dict[str, Any]:
-    """The policy, as JSON's members. Raises `KmsError` (`invalid_key_policy`).
+    """The key policy as a JSON object. Raises `KmsError` (`invalid_key_policy`).
 
-    `role` is the parent instance's, `admin` administers the key, `owner` may make data keys for bundles. `locked`:
-    none may change the policy.
+    Arguments are ARNs: `role` is the parent instance's role, which may decrypt with attestation; `admin` administers
+    the key; `owner` may generate data keys for bundles. `locked`: no principal may change the policy.
     """
     for name, arn in (("--role", role), ("--admin", admin), ("--owner", owner)):
         if arn is not None and not _ROLE.fullmatch(arn):
             raise _invalid(f"{name} is not the ARN of one role or user.")
     for name, arn in (("--admin", admin), ("--owner", owner)):
-        # IAM tells names apart regardless of case (IAM User Guide, "IAM and AWS STS quotas").
+        # Names in IAM are unique regardless of case (IAM User Guide, "IAM and AWS STS quotas").
         if arn is not None and arn.casefold() == role.casefold():
             raise _invalid(f"--role and {name} are the same, so the instance could go around the attestation.")
     if not images:
@@ -140,7 +140,7 @@ def key_policy(images: Sequence[Measured], *, role: str, admin: str, owner: str 
 
 
 def explained(policy: dict[str, Any], *, locked: bool) -> str:
-    """What each statement is for, in lines."""
+    """The purpose of each statement of `policy`, as lines for the user."""
     texts = {
         "Release": "the instance's role may decrypt, but only for an enclave with these registers. The answer is"
         " encrypted to a key that the attestation document names, so the role itself cannot read it.",
@@ -165,7 +165,7 @@ def explained(policy: dict[str, Any], *, locked: bool) -> str:
 
 
 def rendered(policy: dict[str, Any]) -> str:
-    """As `aws kms create-key --policy file://…` takes it."""
+    """The policy as JSON text for `aws kms create-key --policy file://…`."""
     return json.dumps(policy, indent=2) + "\n"
 
 
@@ -254,7 +254,7 @@ def _of_release(path: Path) -> list[Measured]:
 
 
 def _without_measurements(path: Path, members: Mapping[str, object]) -> KmsError:
-    """What is wrong with a file of none of the forms."""
+    """The error for a file of none of the forms."""
     schema = members.get("schema")
     if isinstance(schema, str) and schema.startswith(_REPORT_SCHEMA):
         return _invalid(
@@ -273,10 +273,10 @@ def _pcrs(members: object) -> dict[str, object]:
 def _measured(name: str, pcrs: Mapping[str, object]) -> Measured:
     found: dict[int, tuple[str, ...]] = {}
     for index, value in pcrs.items():
-        # Registers that are set later, PCR 16 among them, are in measurements, too.
+        # Measurements may also contain registers that are set later, such as PCR 16.
         if re.fullmatch("[0-9]|[1-9][0-9]", index) and int(index) in MEASURED:
             found[int(index)] = (str(value).lower(),)
-    # An image that is not signed has a zero there, which says nothing; zeros of 0, 1 and 2 are refused below.
+    # Registers of an unsigned image are zero there, and pin nothing. Zeros in PCR 0, 1 and 2 are refused below.
     return Measured(name, {i: v for i, v in found.items() if i in _IMAGE or v != ("0" * _DIGITS,)})
 
 

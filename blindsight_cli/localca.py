@@ -1,7 +1,7 @@
-"""A certificate authority of this machine, for TLS in development: clients trust one file, `ca.pem`.
+"""A certificate authority for TLS in development on one machine. Clients trust the file `ca.pem`.
 
-They trust a key that lies in a folder. So critical name constraints (RFC 5280, section 4.2.1.10) limit what it can sign
-for to this machine, and to the hosts that were asked for.
+Its key is in a folder. Therefore critical name constraints (RFC 5280, section 4.2.1.10) limit it to the names of this
+machine and the requested hosts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class ServerFiles:
-    """PEM files: the authority's certificate, the server's chain and its key."""
+    """Paths of PEM files: the authority's certificate, the server's chain, and the server's key."""
 
     ca: Path
     certificate: Path
@@ -45,14 +45,14 @@ class ServerFiles:
 
 
 def ensure(folder: Path, hosts: list[str], *, now: datetime | None = None) -> ServerFiles:
-    """Make or renew what is missing in `folder` for a server named `hosts`. Private keys get mode 0600.
+    """Create authority and server certificate in `folder` for a server with the names `hosts`, or keep valid ones.
 
-    An authority that is not limited to this machine and just these hosts is made anew, and its clients have to trust
-    the new one; so is what expires soon, is damaged, or does not belong together. Raises `ValueError` for a host that
-    is neither a DNS name in ASCII nor an address.
+    Private keys have mode 0600. The authority is replaced if it is not limited to exactly this machine and `hosts`,
+    expires soon, or is damaged; clients then have to trust the new one. `now` is aware, by default the current time.
+    Raises `ValueError` for a host that is neither a DNS name in ASCII nor an IP address, and `OSError`.
     """
     if not all(host.strip("*.") for host in hosts):
-        raise ValueError("a host has a name")  # As a constraint, an empty one would permit every name.
+        raise ValueError("a host has a name")  # An empty name constraint would permit every name.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = ServerFiles(folder / "ca.pem", folder / "server.pem", folder / "server.key")
     ca_key_file = folder / "ca.key"
@@ -77,7 +77,7 @@ class _Authority:
 
 
 def _authority(certificate_file: Path, key_file: Path, hosts: list[str], now: datetime) -> _Authority | None:
-    """The authority in these files, if it is good for a server named `hosts` and for no other."""
+    """The authority in these files, if it is valid and limited to exactly `hosts`; else None."""
     try:
         certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
         key = load_pem_private_key(key_file.read_bytes(), password=None)
@@ -106,7 +106,7 @@ def _still_good(files: ServerFiles, authority: _Authority, hosts: list[str], now
 
 
 def _permitted(hosts: list[str]) -> list[x509.GeneralName]:
-    """Each host with its subdomains, or its one address; whichever kind `hosts` are of, the other is limited, too."""
+    """The permitted names: each host with its subdomains, or its address. Both kinds of names are always limited."""
     permitted: list[x509.GeneralName] = []
     for host in dict.fromkeys((*_THIS_MACHINE, *hosts)):
         try:
@@ -143,7 +143,7 @@ def _new_authority(hosts: list[str], now: datetime) -> _Authority:
 def _server_certificate(
     authority: _Authority, key: ec.EllipticCurvePrivateKey, hosts: list[str], now: datetime
 ) -> x509.Certificate:
-    # No host: OpenSSL holds a common name that could be one against the authority's names, even if it is an address.
+    # Not a host name, because OpenSSL applies name constraints to a common name that looks like one.
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Blindsight development server")])
     return (
         _builder(name, authority.certificate.subject, key, authority.key, now)

@@ -1,4 +1,4 @@
-"""`blindsight receipt verify`: what a kept answer proves, offline and years later."""
+"""`blindsight receipt verify`: verifies stored answers with their receipts, offline (docs/protocol.md, section 6)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def verify(
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder of receipts, or exit before any photo is sent."""
+    """Create the folder for receipts. Raises `typer.Exit` (1) if that fails, so that no photo is sent."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         reason = None if os.access(folder, os.W_OK | os.X_OK) else "Permission denied"
@@ -93,10 +93,10 @@ def prepare(folder: Path) -> None:
 
 
 def save(folder: Path, photo: Path, archive: dict[str, Any], *, sent: bytes | None = None) -> bool:
-    """Keep an answer that has a receipt: `NAME.receipt.json` in `folder`, `NAME.2.receipt.json` if that is taken.
+    """Store an answer with its receipt as `NAME.receipt.json` in `folder`, or `NAME.2.receipt.json` if that exists.
 
-    `sent` is what was sent in place of the photo's own bytes; the receipt is for it, so it is kept as `NAME.sent.jpg`.
-    False, and a line on standard error, if they could not be kept.
+    `sent` are the bytes that were sent in place of the photo's own. The receipt covers them, so they are stored as
+    `NAME.sent.jpg`. Returns False, after a line on standard error, if the files cannot be written.
     """
     text = json.dumps(archive) + "\n"
     for count in itertools.count(1):

@@ -1,4 +1,4 @@
-"""`blindsight release verify` and `release sign`. `release make` is the unit release_build's."""
+"""`blindsight release verify` and `release sign`. `release make` runs the unit `release_build`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def verify(
             _write_policy(release, policy_out, read)
     except BlindsightError as error:
         _stop(error)
-    # A file of the page may be an artifact of the release, too.
+    # A file of the page can also be an artifact of the release.
     same = set(checked.values())
     missing = [
         subject.name
@@ -118,7 +118,7 @@ def sign(
 def _checked(
     release: ReleaseFile, wanted: list[tuple[Callable[[ReleaseFile, Path], tuple[str, str]], list[Path]]]
 ) -> dict[str, str]:
-    """What was found of each artifact, by its name in the release."""
+    """Check each file. Returns the name of an artifact in the release to what was found of it."""
     return dict(look(release, path) for look, paths in wanted for path in paths)
 
 

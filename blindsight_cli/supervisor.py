@@ -1,4 +1,4 @@
-"""Keeping the enclave and the gateway running on one machine, and ending them in order."""
+"""Runs enclave and gateway on one machine: restarts them if they end, and stops them in order."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PR_SET_PDEATHSIG = 1
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _STEADY_SECONDS = 10.0
-"""A unit that ran this long before it ended is restarted without a pause."""
+"""Seconds: a unit that ran at least this long is restarted without a pause."""
 _STOP_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit to keep running, with these arguments, logging to `log`."""
+    """A process to keep running. Its output is appended to the file `log`."""
 
     name: str
     module: str
@@ -35,32 +35,33 @@ class Unit:
 
 
 class UnitFailed(Exception):
-    """A unit ended before the stack was up; the message is the last line of its log."""
+    """A unit ended before the stack was up. The message is the last line of its log."""
 
 
 class Supervisor:
-    """Starts units, restarts one that ends, stops them in reverse order."""
+    """Starts units, restarts units that end, and stops all in reverse order."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
-        """`tell` is told of each unit that has ended and is started again."""
+        """`tell` gets a line for the user for each unit that ended and is restarted."""
         self._tell = tell
         self._keepers: list[asyncio.Task[None]] = []
         self.up = False
-        """Set by the caller once the stack answers: from then on units are restarted instead of given up."""
+        """Set by the caller once the stack answers: from then on, a unit that ends is restarted instead of an error."""
         self.failed = asyncio.Event()
         self.failure = ""
 
     def start(self, unit: Unit) -> None:
+        """Start `unit`, and keep it running."""
         self._keepers.append(asyncio.create_task(self._keep(unit)))
 
     async def stop(self) -> None:
-        """End the units, last started first, so that the gateway drains while the enclave still answers."""
+        """Stop the units, last started first, so that the gateway can finish requests while the enclave runs."""
         for keeper in reversed(self._keepers):
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
 
     def fail(self, reason: str) -> None:
-        """Give up, for this reason or the one before it."""
+        """Record the reason why the stack cannot run; the first one counts."""
         self.failure = self.failure or reason
         self.failed.set()
 
@@ -90,7 +91,7 @@ class Supervisor:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C is for the supervisor alone: it knows the order.
+                # Ctrl-C must reach only the supervisor, which stops the units in order.
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )  # fmt: skip
@@ -113,7 +114,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _die_with_parent() -> None:
-    """A killed supervisor must not leave an enclave behind that no process ends."""
+    """Make the kernel end this process if the supervisor is killed, prctl(2), so that no enclave is left running."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 

@@ -84,11 +84,11 @@ def up(  # noqa: PLR0917 -- typer makes options of them
         fail("--images has no effect without --precision int8", "give both, or neither")
     for unit in _UNITS:
         units.require(unit)
-    # Until the stack runs and stops in order: what is being built ends as it does at Ctrl-C.
+    # Until the stack runs, SIGTERM interrupts builds as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         state = Path(os.path.realpath(_expanded(state)))  # Path.resolve() may raise RuntimeError.
-        # Before the ports: a stack in this folder has them.
+        # Before the ports are checked, since a stack in this folder uses them.
         statelock.require_none(state)
         with ports.reserved(port, tls_port, metrics_port) as taken, statelock.alone_in(state):
             told = models.Asked(
@@ -110,19 +110,19 @@ def _up(
     *,
     began: float,
 ) -> int:
-    """The exit status. Raises `OSError` where the state cannot be written."""
+    """Build and run the stack, and return the exit status. Raises `OSError` if the state folder cannot be written."""
     bundle = state / "function.zip"
     chosen = models.bundle(state, asked, bundle)
     policy = state / "policy.json"
     enclave, gateway = _units(state, bundle, policy, ports, workers=workers, variant=variant)
-    # Accept exactly what was just built here, under this machine's own simulated root.
+    # The policy accepts exactly what was just built, under this machine's simulated root.
     accepting = units.command(
         "enclave_runtime", "policy", "--bundle", str(bundle), "--state", str(state / "enclave"), "--variant", variant,
         "--out", str(policy),
     )  # fmt: skip
 
     async def start(supervisor: Supervisor) -> None:
-        """Both use one state folder: whichever comes first makes the root there."""
+        """Both use one state folder: the first of them creates the simulated root there."""
         supervisor.start(enclave)
         try:
             status = await units.run_beside(accepting)
@@ -134,13 +134,13 @@ def _up(
         else:
             supervisor.start(gateway)
 
-    # pycape speaks nothing but TLS.
+    # pycape connects only over TLS.
     cape = variant == "cape" and bool(ports.tls)
     return asyncio.run(_serve(start, chosen, state, ports, cape=cape, began=began))
 
 
 def _units(state: Path, bundle: Path, policy: Path, ports: Ports, *, workers: int, variant: str) -> tuple[Unit, Unit]:
-    """The enclave and its gateway. Raises `OSError`."""
+    """The units of the enclave and its gateway, with their arguments and settings. Raises `OSError`."""
     enclave_address = f"tcp://127.0.0.1:{ports.enclave}"
     with bundle.open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
@@ -150,7 +150,7 @@ def _units(state: Path, bundle: Path, policy: Path, ports: Ports, *, workers: in
     settings = {
         "BLINDSIGHT_POLICY": str(policy),
         "BLINDSIGHT_ENCLAVE": enclave_address,
-        # The enclave makes it as it starts.
+        # The enclave creates the file when it starts.
         "BLINDSIGHT_ENCLAVE_SECRET_FILE": str(state / "enclave" / "gateway_secret"),
         "BLINDSIGHT_PORT": str(ports.http),
         "BLINDSIGHT_METRICS_PORT": str(ports.metrics),
@@ -252,10 +252,10 @@ def _failed(reason: str, next_step: str) -> int:
 
 
 async def _renew(state: Path, url: str) -> None:
-    """Keep the local owner's permission for the classifier from running out, as long as the stack runs."""
+    """Renew the local owner's token for the classifier regularly, so that it does not expire while the stack runs."""
     while True:
         await asyncio.sleep(_RENEW_SECONDS)
-        with contextlib.suppress(BlindsightError, OSError):  # Days are left to try it again.
+        with contextlib.suppress(BlindsightError, OSError):  # The next attempt is early enough.
             await asyncio.to_thread(provision.renew_grant, state, state / "function.zip", url)
 
 
@@ -271,19 +271,19 @@ async def _ready(port: int) -> None:
 
 
 async def _confinement(port: int) -> dict[str, Any] | None:
-    """What the enclave says of how untrusted code is kept to itself."""
+    """The enclave's statement about the confinement of untrusted code; None if it cannot be fetched."""
     async with routes.asynchronous(f"http://127.0.0.1:{port}", timeout=_PROBE_SECONDS) as client:
         told: dict[str, Any] | None = (await client.get("/info")).json()["confinement"]
     return told
 
 
 def _expanded(path: Path) -> Path:
-    """With the home folder for `~`, which no shell sees in `make run STATE=~/…`."""
+    """Expand `~`, because no shell expands it in `make run STATE=~/…`."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 -- Path.expanduser() raises for a user who is not known
 
 
 def _fresh(log: Path) -> Path:
-    """Begin a new log, and keep the last one."""
+    """Rename an existing log, so that a new one begins and the last one is kept. Returns the path."""
     if log.exists():
         log.replace(log.with_suffix(".previous.log"))
     log.touch()

@@ -1,4 +1,4 @@
-"""`python -m blindsight_conformance`: make the cases, or run them. Exit statuses: vectors/attestation/README.md."""
+"""`python -m blindsight_conformance`: generates or runs the cases. Exit statuses: vectors/attestation/README.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AGREES, DISAGREES, UNUSABLE, UNAVAILABLE = 0, 1, 2, 3
 
 
 def main() -> int:
-    """Do what the command line asks; returns the exit status."""
+    """Run the command line, and return the exit status. argparse exits 2 for misuse."""
     parser = argparse.ArgumentParser(prog="python -m blindsight_conformance", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("generate", help="write vectors/attestation anew")

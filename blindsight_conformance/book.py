@@ -1,4 +1,4 @@
-"""What the suite's cases are collected in, on their way to the manifest."""
+"""Collects the suite's cases for the manifest (vectors/attestation/README.md)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ if TYPE_CHECKING:
     from blindsight_conformance.pki import Party
 
 Scope = Literal["document", "blindsight"]
-"""Whether every verifier of documents can run a case, or only one that knows this project's claims and policies."""
+"""`document`: every verifier of documents can run the case; `blindsight`: only one with this project's claims and
+policies."""
 
 Mode = Literal["live", "archived"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One document, what it is judged by, and the verdict."""
+    """A case: document, policy, nonce, time and mode of the verification, and the expected verdict.
+
+    `section` names the specification or verification step, `rows` are numbers of known weaknesses (`rows.py`). `time`
+    is aware.
+    """
 
     id: str
     title: str
@@ -44,19 +49,19 @@ class Case:
 
 @dataclass
 class Book:
-    """The cases of all groups, and what most of them have in common."""
+    """The cases of all groups, and the defaults that most of them share."""
 
     forge: Forge = field(default_factory=mock.forge)
     cases: list[Case] = field(default_factory=list)
     roots: dict[str, Party] = field(default_factory=dict)
-    """By SHA-256: what policies pin."""
+    """SHA-256 (hexadecimal), as in policies, to root."""
     group: str = ""
 
     def __post_init__(self) -> None:
         self.roots[self.forge.fingerprint] = self.forge.root
 
     def release(self, **changes: object) -> dict[str, Any]:
-        """The release that accepts the mock enclave's code and any function; a change to `...` removes a member."""
+        """A release that accepts the mock enclave's code with any function. The value `...` removes a member."""
         measured = mock.pcrs()
         members: dict[str, Any] = {
             "kind": "nitro",
@@ -68,19 +73,21 @@ class Book:
         return {name: value for name, value in (members | changes).items() if value is not ...}
 
     def policy(self, *releases: Mapping[str, Any], **members: object) -> dict[str, Any]:
+        """The JSON object of a policy with `releases`, by default the one of `release`, and further members."""
         return {"schema": "blindsight-policy/2", "releases": list(releases) or [self.release()], **members}
 
     def under(self, forge: Forge, **changes: object) -> dict[str, Any]:
-        """A policy under another root."""
+        """A policy that lists the root of `forge`."""
         self.roots[forge.fingerprint] = forge.root
         return self.policy(self.release(roots=[forge.fingerprint], **changes))
 
     def document(self, forge: Forge | None = None, /, **changes: object) -> bytes:
-        """The mock enclave's document, with changes to its fields."""
+        """The mock enclave's document with changed fields, signed by `forge`."""
         fields = {"pcrs": mock.pcrs(), "module_id": mock.MODULE_ID} | changes
         return (forge or self.forge).document(**fields)
 
     def payload(self, forge: Forge | None = None, /, **changes: object) -> bytes:
+        """The payload of `document`, in CBOR."""
         fields = {"pcrs": mock.pcrs(), "module_id": mock.MODULE_ID} | changes
         return (forge or self.forge).payload(**fields)
 
@@ -96,6 +103,7 @@ class Book:
         kem_id: int | None = None,
         **rest: Any,  # noqa: ANN401 -- the arguments of _add
     ) -> None:
+        """Add a case that must be accepted, with the expected content of the report."""
         expected: dict[str, Any] = {
             "result": "accepted",
             "kind": kind,
@@ -115,7 +123,7 @@ class Book:
         document: bytes | None = None,
         **rest: Any,  # noqa: ANN401 -- the arguments of _add
     ) -> None:
-        """`step` is None if the policy is refused, before any document is looked at."""
+        """Add a case that must be refused with `code` at `step`; None if the policy itself is refused."""
         step_of: dict[str, Any] = {} if step is None else {"step": step}
         self._add(title, document, {"result": "refused", "code": code, **step_of}, **rest)
 

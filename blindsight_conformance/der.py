@@ -1,4 +1,7 @@
-"""DER put together by hand, for certificates that no library would make. Signed anew, so that the encoding is all."""
+"""Builds DER (X.690) by hand, for certificates that libraries refuse to make.
+
+The certificates are signed again after the change, so that only the encoding is wrong.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 
 
 def element(tag: int, content: bytes) -> bytes:
-    """Tag, length in its shortest form, content."""
+    """An element: tag, length in its shortest form, content."""
     size = len(content)
     if size < 0x80:
         head = bytes([size])
@@ -28,7 +31,7 @@ def element(tag: int, content: bytes) -> bytes:
 
 
 def elements(content: bytes) -> list[bytes]:
-    """The elements that `content` consists of, each with its head."""
+    """Split `content` into its elements, each with tag and length."""
     found = []
     while content:
         size, head = content[1], 2
@@ -41,7 +44,7 @@ def elements(content: bytes) -> list[bytes]:
 
 
 def content_of(encoded: bytes) -> bytes:
-    """What an element holds."""
+    """The content of an element, without tag and length."""
     return encoded[2 if encoded[1] < 0x80 else 2 + (encoded[1] & 0x7F) :]
 
 
@@ -53,10 +56,10 @@ def resigned(
     algorithm: bytes = ECDSA_SHA384,
     signature: Callable[[bytes], bytes] = bytes,
 ) -> bytes:
-    """The certificate of `party` with its signed part edited, and signed by `issuer` again.
+    """The certificate of `party` in DER with its signed part (TBSCertificate, RFC 5280) edited, signed by `issuer`.
 
     `edit` gets the elements of the signed part: version, serial number, algorithm, issuer, validity, subject, key,
-    extensions. `signature` changes the DER of the new signature, `algorithm` is what stands before it.
+    extensions. `signature` changes the DER of the new signature; `algorithm` is the signatureAlgorithm before it.
     """
     signed = element(0x30, b"".join(edit(elements(content_of(party.certificate.tbs_certificate_bytes)))))
     made = issuer.key.sign(signed, ec.ECDSA(hashes.SHA384(), deterministic_signing=True))

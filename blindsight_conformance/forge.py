@@ -1,6 +1,6 @@
-"""Attestation documents, right and wrong: every part of the chain and the payload can be replaced.
+"""Makes valid and invalid attestation documents: every part of chain and payload can be replaced.
 
-The documents are built here and not by the enclave's own producer, so that an error common to both would show.
+It does not use the code of the enclave's producer, so that an error there is found here.
 """
 
 from __future__ import annotations
@@ -34,49 +34,49 @@ PCRS = {index: bytes(48) for index in range(16)} | {index: bytes([index + 1]) * 
 PCRS[16] = expected_pcr16(CLAIMS.func_checksum, CLAIMS.model_sha256)
 
 ES384 = b"\xa1\x01\x38\x22"
-"""{1: -35}, the protected header of genuine documents."""
+"""The protected header of genuine documents, {1: -35}: ES384 (RFC 9053, section 2.1)."""
 
 UNSIGNED = b"\xa1\x01\x20"
-"""{1: -1}, the protected header of QEMU's documents."""
+"""The protected header of QEMU's documents, {1: -1}."""
 
 BREAK = b"\xff"
 
 
 def entries_of(fields: Mapping[Any, Any]) -> bytes:
-    """The map's keys and values, encoded, without its head."""
+    """The encoded keys and values of a CBOR map, without its head."""
     return b"".join(cbor2.dumps(name) + cbor2.dumps(value) for name, value in fields.items())
 
 
 def indefinite(entries: bytes) -> bytes:
-    """A map of indefinite length."""
+    """A map of indefinite length (RFC 8949, section 3.2.2)."""
     return b"\xbf" + entries + BREAK
 
 
 def definite(entries: bytes, count: int = 9) -> bytes:
-    """A map of `count` entries, 23 at most."""
+    """A map of definite length with `count` entries, at most 23."""
     return bytes([0xA0 + count]) + entries
 
 
 def unsigned(payload: bytes, *, signature: bytes = bytes(64), protected: bytes = UNSIGNED) -> bytes:
-    """The envelope of QEMU's documents."""
+    """A COSE_Sign1 message (RFC 9052, section 4.2) in the form of QEMU's documents, without a valid signature."""
     return cbor2.dumps([protected, {}, payload, signature])
 
 
 _UNDER_THE_LAST: Party = cast("Party", None)
-"""Stands for a leaf that is made when the parties are known."""
+"""Placeholder for a leaf that is made after the other parties."""
 
 
 @dataclass
 class Forge:
-    """An attester whose parts may be replaced before `document` is called."""
+    """An attester: root, intermediate authorities, and the leaf that signs. Each of them can be replaced."""
 
     root: Party = field(default_factory=lambda: party(None, "test.root", end=NOW + timedelta(days=9999)))
     parties: list[Party] = field(default_factory=list)
     leaf: Party = field(default=_UNDER_THE_LAST)
     indefinite: bool = True
-    """The form of the payload's outer map: the NSM has written it with indefinite length since July 2025."""
+    """Whether the payload's outer map has an indefinite length, as the NSM has written it since July 2025."""
     deterministic: bool = False
-    """Sign as RFC 6979 describes: the same document each time."""
+    """Whether signatures are deterministic (RFC 6979), so that documents are reproducible."""
 
     def __post_init__(self) -> None:
         if not self.parties:
@@ -89,10 +89,11 @@ class Forge:
 
     @property
     def bundle(self) -> list[bytes]:
+        """The field `cabundle`: root and intermediate certificates in DER."""
         return [self.root.der, *(each.der for each in self.parties)]
 
     def fields(self, **changes: object) -> dict[str, Any]:
-        """The payload in the order of genuine documents; a change to `...` removes the field."""
+        """The payload's fields in the order of genuine documents. The value `...` removes a field."""
         fields: dict[str, Any] = {
             "module_id": "i-0123456789abcdef0-enc0123456789abcdef",
             "digest": "SHA384",
@@ -107,19 +108,22 @@ class Forge:
         return {name: value for name, value in (fields | changes).items() if value is not ...}
 
     def payload(self, **changes: object) -> bytes:
+        """The payload in CBOR, with changed `fields`."""
         fields = self.fields(**changes)
         entries = entries_of(fields)
         return indefinite(entries) if self.indefinite else definite(entries, len(fields))
 
     def document(self, **changes: object) -> bytes:
+        """A signed document with changed `fields`."""
         return self.envelope(self.payload(**changes))
 
     def envelope(self, payload: bytes, *, protected: bytes = ES384, unprotected: object = None) -> bytes:
+        """A signed COSE_Sign1 message (RFC 9052, section 4.2) with these headers."""
         signature = self.sign(protected, payload)
         return cbor2.dumps([protected, {} if unprotected is None else unprotected, payload, signature])
 
     def sign(self, protected: bytes, payload: bytes) -> bytes:
-        """r and s, each of the size of the leaf's curve."""
+        """The signature as r and s, each with the size of the leaf's curve (RFC 9053, section 2.1)."""
         structure = cbor2.dumps(["Signature1", protected, b"", payload])
         algorithm = ec.ECDSA(hashes.SHA384(), deterministic_signing=self.deterministic)
         r, s = decode_dss_signature(self.leaf.key.sign(structure, algorithm))
@@ -127,10 +131,11 @@ class Forge:
         return r.to_bytes(size, "big") + s.to_bytes(size, "big")
 
     def emulated(self, **changes: object) -> bytes:
-        """What QEMU's `nitro-enclave` machine answers: nothing signs it, and zeros stand for what would."""
+        """An unsigned document as QEMU's `nitro-enclave` machine makes it: zeros replace certificates and signature."""
         placeholders = {"certificate": bytes(64), "cabundle": [bytes(64)]}
         return unsigned(replace(self, indefinite=False).payload(**placeholders | changes))
 
     @property
     def fingerprint(self) -> str:
+        """SHA-256 of the root certificate in hexadecimal, as policies list it."""
         return hashlib.sha256(self.root.der).hexdigest()

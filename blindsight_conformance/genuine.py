@@ -1,7 +1,7 @@
-"""Cases of documents that AWS's hardware signed, where they are at hand: `BLINDSIGHT_ASSETS`/attestation.
+"""Cases from genuine documents, which AWS's hardware signed. They are read from `BLINDSIGHT_ASSETS`/attestation.
 
-They are not part of this repository. Production documents are accepted at their own time and refused now, debug ones
-always refused.
+The documents are not part of this repository. Those of production enclaves must be accepted at their own time and
+refused now; those of debug enclaves must always be refused.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def folder() -> Path | None:
-    """Where they are; None if nowhere."""
+    """The folder of genuine documents; None if there is none on this machine."""
     assets = os.environ.get("BLINDSIGHT_ASSETS")
     found = Path(assets) / "attestation" if assets else None
     return found if found and found.is_dir() else None
 
 
 def cases(folder: Path, now: datetime) -> list[Case]:
-    """What is expected of every document `nitro_*.bin` in `folder`: `debug` or `production` is in its name."""
+    """The cases of the documents `nitro_*.bin` in `folder`, whose names contain `debug` or `production`.
+
+    `now` is the current time (aware). Raises `OSError`.
+    """
     book = Book()
     book.group = "genuine"
     section = "a genuine document"
     for path in sorted(folder.glob("nitro_*.bin")):
         document = path.read_bytes()
-        # By another decoder than the verifiers'.
+        # Not with the verifier's own decoder, which is tested here.
         payload = cbor2.loads(cbor2.loads(document)[2])
         made = _EPOCH + timedelta(milliseconds=payload["timestamp"])
         rest: dict[str, Any] = {"section": section, "rows": [29], "nonce": None}

@@ -1,4 +1,4 @@
-"""vectors/attestation: the manifest and the documents that it names, made and read."""
+"""Writes and reads vectors/attestation: the manifest, and the documents that it lists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def book() -> Book:
-    """All cases, made anew: the same each time."""
+    """Make all cases. The result is always the same. Raises `ValueError` for a duplicate id."""
     made = Book()
     for group in (accepted, envelope, fields, chain, encodings, content, ours):
         group.add(made)
@@ -33,14 +33,14 @@ def book() -> Book:
 
 
 def files() -> dict[str, bytes]:
-    """What the folder holds beside its README: content by path."""
+    """The files of the folder except its README: path to content."""
     made = book()
     names: dict[bytes, str] = {}
     contents: dict[str, bytes] = {}
     policies: dict[str, str] = {}
     entries = []
     for case in made.cases:
-        # Cases that differ in time or policy share their document.
+        # Cases that differ only in time or policy share one file.
         name = names.setdefault(case.document, f"{DOCUMENTS}/{case.id.replace('/', '-')[:80]}.cbor")
         contents[name] = case.document
         policy = policies.setdefault(json.dumps(case.policy), f"policy-{len(policies) + 1}")
@@ -66,7 +66,7 @@ def files() -> dict[str, bytes]:
 
 
 def write(folder: Path = FOLDER) -> None:
-    """Write the folder anew. What is no longer made is removed."""
+    """Write all files to `folder`, and remove files that are no longer made. Raises `OSError`."""
     contents = files()
     documents = folder / DOCUMENTS
     documents.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def write(folder: Path = FOLDER) -> None:
 
 
 def load(folder: Path = FOLDER) -> list[Case]:
-    """The cases of a folder. Raises `ValueError` if it is not whole."""
+    """Read the cases of a folder. Raises `ValueError` if the manifest is invalid, `OSError` if a file is missing."""
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     if manifest.get("schema") != SCHEMA:
         raise ValueError(f"{folder} holds no cases of {SCHEMA}")
@@ -86,7 +86,7 @@ def load(folder: Path = FOLDER) -> list[Case]:
 
 
 def roots(folder: Path = FOLDER) -> dict[str, str]:
-    """The roots that policies pin, by SHA-256: DER in base64."""
+    """The roots that the cases' policies list: SHA-256 (hexadecimal) to DER in base64."""
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     return {fingerprint: root["der"] for fingerprint, root in manifest["roots"].items()}
 

@@ -1,7 +1,7 @@
-"""A public key infrastructure like Nitro's, with its names, extensions and lifetimes, and keys that are no secret.
+"""A public key infrastructure with the names, extensions and lifetimes of AWS Nitro's. Its keys are not secret.
 
 Lifetimes as in genuine documents: root 30 years, regional authority 20 days, zonal 6 days, instance 24 hours, signer
-3 hours and 3 seconds. A signer may be older than its document: here by 26 minutes.
+3 hours and 3 seconds. A signer's certificate can be older than the document: here by 26 minutes.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _ROLES = {
 
 
 def issue(issuer: Party | None, role: str, *, label: str = "", **changes: Any) -> Party:  # noqa: ANN401 -- party()'s own
-    """The certificate of this role under `issuer`; `label` gives it another key and serial number."""
+    """Issue the certificate of `role` under `issuer` (None: self-signed). `label` changes key and serial number."""
     plain, ca = _ROLES[role], role != "leaf"
     curve = changes.pop("curve", None)
     key = changes.pop("key", None) or derived_key(f"{role} {label}", curve)
@@ -108,12 +108,12 @@ def issue(issuer: Party | None, role: str, *, label: str = "", **changes: Any) -
 
 
 def serial_of(text: str) -> int:
-    """A positive serial number of 16 bytes."""
+    """A positive serial number of 16 bytes, derived from `text`."""
     return int.from_bytes(b"\x40" + hashlib.sha256(text.encode()).digest()[:15], "big")
 
 
 def forge(changes: Mapping[str, Mapping[str, Any]] | None = None, *, indefinite: bool = True) -> Forge:
-    """An attester of this infrastructure, with changes to the certificates of some roles."""
+    """An attester of this infrastructure. `changes` maps a role to changed arguments of `pki.party`."""
     parties: list[Party] = []
     for role in ROLES:
         issuer = parties[-1] if parties else None
@@ -123,9 +123,9 @@ def forge(changes: Mapping[str, Mapping[str, Any]] | None = None, *, indefinite:
 
 
 def pcrs(**changes: bytes | None) -> dict[int, bytes]:
-    """The measurements, as in `pcrs(pcr0=bytes(48))`; None leaves a register out.
+    """The registers, PCR index to SHA-384 (48 bytes), with changes such as `pcr0=bytes(48)`; None removes a register.
 
-    0 to 2 of the image, 3 and 4 of role and instance, 16 of the claims; 5 to 15 are zero.
+    PCR 0 to 2 measure the image, 3 and 4 role and instance, 16 the claims; 5 to 15 are zero.
     """
     measured = {index: bytes(48) for index in range(16)}
     for index in (0, 1, 2, 3, 4):

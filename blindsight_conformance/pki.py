@@ -1,4 +1,4 @@
-"""Certificates as Nitro's, right and wrong: every property of one can be replaced."""
+"""Makes valid and invalid certificates in the form of Nitro's (RFC 5280): every property can be replaced."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
-"""When the documents were made."""
+"""The time of the documents."""
 
 P384_ORDER = int("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16)
 
@@ -33,13 +33,14 @@ _USAGES = (
 
 @dataclass(frozen=True)
 class Party:
-    """A certificate and its key."""
+    """A certificate and its private key."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
     @property
     def der(self) -> bytes:
+        """The certificate in DER."""
         return self.certificate.public_bytes(serialization.Encoding.DER)
 
     @property
@@ -48,19 +49,19 @@ class Party:
 
 
 def derived_key(name: str, curve: ec.EllipticCurve | None = None) -> ec.EllipticCurvePrivateKey:
-    """The key of this name: the same in every run, and no secret."""
+    """The key derived from `name`, the same in every run, by default on P-384. It is not secret."""
     number = int.from_bytes(hashlib.shake_256(f"blindsight conformance: {name}".encode()).digest(47), "big")
     bits = min(376, (curve or ec.SECP384R1()).key_size - 8)
     return ec.derive_private_key(number % (1 << bits), curve or ec.SECP384R1())
 
 
 def common_name(name: str) -> x509.Name:
-    """A Name of one attribute."""
+    """A name whose only attribute is the common name."""
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 def usage(*names: str) -> x509.KeyUsage:
-    """A KeyUsage with these bits, called as in `cryptography`."""
+    """A key usage extension with these bits, named as in `cryptography`."""
     return x509.KeyUsage(**{name: name in names for name in _USAGES})
 
 
@@ -83,9 +84,10 @@ def party(
     key_usage: Extra | Usual | None = "usual",
     extra: Sequence[Extra] = (),
 ) -> Party:
-    """A certificate under `issuer`, or under itself. Without `key` and `serial`, those are new each time.
+    """Issue a certificate under `issuer`, or a self-signed one if it is None.
 
-    `constraints` and `key_usage` replace those that belong to such a certificate; None leaves the extension out.
+    Without `key` and `serial`, both are random. `constraints` and `key_usage` replace the usual extensions of such a
+    certificate; None omits the extension.
     """
     key = key or ec.generate_private_key(curve or ec.SECP384R1())
     subject = common_name(name) if isinstance(name, str) else name
@@ -93,7 +95,7 @@ def party(
         constraints = (x509.BasicConstraints(ca=ca, path_length=path_length), True)
     if key_usage == "usual":
         bits = [*["digital_signature"] * digital_signature, *(["key_cert_sign"] * cert_sign if ca else [])]
-        # Genuine signers mark key usage non-critical.
+        # In genuine certificates of signers, key usage is not critical.
         key_usage = (usage(*bits, *([] if ca else ["content_commitment"])), ca)
     extensions = [each for each in (constraints, key_usage) if each is not None]
     builder = (

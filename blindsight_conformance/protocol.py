@@ -1,6 +1,7 @@
-"""What a verifier is asked, and what it answers: JSON, one object a line (vectors/attestation/README.md).
+"""The protocol between suite and verifier: JSON, one object on each line (vectors/attestation/README.md).
 
-A verifier reads questions from its standard input until that ends, and answers each on its standard output, in order.
+A verifier reads questions from standard input until end of file, and writes an answer for each to standard output, in
+the same order.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 PROTOCOL = "blindsight-attestation-conformance/1"
 
 ACCEPTED, REFUSED, UNSUPPORTED = 0, 10, 20
-"""Exit status of a verifier that is asked one question with `--one`."""
+"""Exit statuses of a verifier that is called for a single question (`--one`)."""
 
 
 def question(case: Case, roots: Mapping[str, str]) -> dict[str, Any]:
-    """The question of a case. `roots` maps SHA-256 to DER in base64: what the case's policy lists, is sent."""
+    """The question for a case. `roots` maps SHA-256 to DER in base64; the question contains those of its policy."""
     release: dict[str, Any] = case.policy["releases"][0]
     listed = release.get("roots", [])
     return {
@@ -43,9 +44,9 @@ def question(case: Case, roots: Mapping[str, str]) -> dict[str, Any]:
 
 
 def serve(judge: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
-    """Answer the questions on standard input by `judge`, and return the exit status.
+    """Answer the questions on standard input with `judge`, and return the exit status.
 
-    With `--one` there is one question, and the exit status says its answer, too.
+    With the argument `--one`, read one question; the exit status is then that of its verdict.
     """
     one = "--one" in sys.argv[1:]
     status = ACCEPTED
@@ -61,5 +62,5 @@ def serve(judge: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
 
 
 def document_of(asked: Mapping[str, Any]) -> bytes:
-    """The document of a question."""
+    """The document of a question. Raises `KeyError`, `ValueError`."""
     return b64decode(asked["document"], validate=True)

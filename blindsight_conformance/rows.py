@@ -1,7 +1,7 @@
-"""The 30 known weaknesses of attestation verifiers that the suite covers, and where what is no document is tested.
+"""The 30 known weaknesses of attestation verifiers that the suite covers.
 
-From published advisories, issues and audits of other projects. A row without cases is about something that is not a
-document; its note says what, and its tests are where it is covered.
+They come from published advisories, issues and audits of other projects. A row without cases concerns something other
+than a document; its note says what, and it lists the tests that cover it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One weakness. `tests` are paths of this repository, where cases are not enough or not possible."""
+    """A weakness. `tests` are paths in this repository, if cases are not sufficient or not possible."""
 
     title: str
     source: str

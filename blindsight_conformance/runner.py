@@ -1,4 +1,4 @@
-"""Run the cases on a verifier, in a process of its own, and compare."""
+"""Runs the cases on a verifier in a separate process, and compares its answers."""
 
 from __future__ import annotations
 
@@ -17,32 +17,36 @@ if TYPE_CHECKING:
     from blindsight_conformance.verifiers import Verifier
 
 SECONDS = 600
-"""For all cases together."""
+"""Timeout for all cases together, in seconds."""
 
 Outcome = Literal["agrees", "accepts", "refuses", "otherwise", "crashes", "unsupported"]
-"""Of a case: as expected; wrongly accepted; wrongly refused; refused otherwise; no answer; not for this verifier."""
+"""Outcome of a case: as expected; wrongly accepted; wrongly refused; refused with another code or step; no answer; not
+supported by this verifier."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one verifier made of the cases."""
+    """The outcomes of all cases for one verifier."""
 
     name: str
     outcomes: Mapping[str, Outcome]
     answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def of(self, outcome: Outcome) -> list[str]:
-        """The cases with this outcome."""
+        """The ids of the cases with this outcome."""
         return [case for case, found in self.outcomes.items() if found == outcome]
 
     @property
     def disagreements(self) -> list[str]:
-        """The cases in which it differs from what is expected."""
+        """The ids of the cases that the verifier supports, but whose verdict is not the expected one."""
         return [case for case, found in self.outcomes.items() if found not in {"agrees", "unsupported"}]
 
 
 def run(verifier: Verifier, cases: Sequence[Case], roots: Mapping[str, str]) -> Result:
-    """Ask `verifier` all cases. One that ends early is started again, after the question that it did not answer."""
+    """Run all cases on `verifier`. If its process ends early, start it again after the question without an answer.
+
+    `roots` maps SHA-256 to DER in base64. Raises `OSError` if the verifier cannot be started.
+    """
     questions = {case.id: protocol.question(case, roots) for case in cases}
     answers: dict[str, Mapping[str, Any]] = {}
     left = list(questions)
@@ -57,7 +61,7 @@ def run(verifier: Verifier, cases: Sequence[Case], roots: Mapping[str, str]) -> 
 
 
 def _asked(verifier: Verifier, questions: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The answers that come before the process ends, by case."""
+    """The answers before the process ends: id of the case to answer."""
     lines = "".join(json.dumps(question) + "\n" for question in questions)
     try:
         done = subprocess.run(

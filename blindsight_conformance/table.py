@@ -1,4 +1,4 @@
-"""Results as tables: plain text for the terminal, Markdown for docs/conformance.md."""
+"""Formats results as tables: plain text for the terminal, Markdown for docs/conformance.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 12
 
 
 def by_group(cases: Sequence[Case], results: Sequence[Result]) -> str:
-    """A line for each group of cases: how many, and how many each verifier agrees with."""
+    """A table with a line for each group: number of cases, and number of expected verdicts for each verifier."""
     groups = list(dict.fromkeys(_group(case.id) for case in cases))
     rows = [["cases", "", *(result.name for result in results)]]
     for group in [*groups, "all"]:
@@ -34,7 +34,7 @@ def by_group(cases: Sequence[Case], results: Sequence[Result]) -> str:
 
 
 def disagreements(cases: Sequence[Case], results: Sequence[Result]) -> str:
-    """A line for each case in which a verifier differs from what is expected."""
+    """A line for each case and verifier whose verdict is not the expected one."""
     expected = {case.id: case.expected for case in cases}
     return "".join(
         f"{result.name}: {case}: {result.outcomes[case]}; expected {dict(expected[case])}, "
@@ -45,7 +45,7 @@ def disagreements(cases: Sequence[Case], results: Sequence[Result]) -> str:
 
 
 def markdown(cases: Sequence[Case], results: Sequence[Result], foreigns: Iterable[Foreign]) -> str:
-    """What foreign verifiers let through, by the rows of known weaknesses, and what they refuse of genuine forms."""
+    """Markdown: which known weaknesses other projects' verifiers have, and which genuine forms they refuse."""
     published = {foreign.name: foreign for foreign in foreigns}
     hostile = [case for case in cases if case.expected["result"] == "refused"]
     good = [case for case in cases if case.expected["result"] == "accepted"]

@@ -1,4 +1,4 @@
-"""The verifiers that the suite can be run on, and how each is started."""
+"""The verifiers that the suite can run on, and the command of each."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CLIENT = ROOT / "clients" / "js"
 FOREIGN = ROOT / ".venv-conformance"
-"""Environments of foreign verifiers, one a folder: their packages are not ours."""
+"""Folder of the environments of other projects' verifiers, whose packages must not mix with ours."""
 
 _DRIVERS = Path(__file__).parent / "drivers" / "foreign"
 _PYTHON, _NODE = "python", "node"
 
 
 class UnavailableError(Exception):
-    """A verifier cannot be run here; the message says why."""
+    """The verifier cannot run on this machine. The message has the reason."""
 
 
 @dataclass(frozen=True)
 class Verifier:
-    """A verifier and its command. `codes`: its refusals are compared, too, and not only its verdicts."""
+    """A verifier and its command. `codes`: compare also the code and step of its refusals, not only verdicts."""
 
     name: str
     command: tuple[str, ...]
@@ -32,7 +32,7 @@ class Verifier:
 
 @dataclass(frozen=True)
 class Foreign:
-    """A verifier of others, as published. `lacks` says what it leaves to its caller, in its own words or ours."""
+    """A published verifier of another project. `lacks` states what it leaves to its caller."""
 
     name: str
     platform: str
@@ -42,7 +42,7 @@ class Foreign:
     also: tuple[str, ...] = ()
 
     def prepared(self) -> Verifier:
-        """Its command, after its environment was made. Raises `UnavailableError`."""
+        """Make the environment unless it exists, which needs network. Raises `UnavailableError`."""
         folder = FOREIGN / self.name
         if self.platform == _PYTHON:
             return Verifier(self.name, self._python(folder))
@@ -96,12 +96,12 @@ FOREIGNS = (
 
 
 def python() -> Verifier:
-    """This project's verifier in Python."""
+    """This project's Python verifier."""
     return Verifier("python", (sys.executable, "-m", "blindsight_conformance.drivers.ours"), codes=True)
 
 
 def typescript() -> Verifier:
-    """The JavaScript client's verifier as it was built, in Node.js. Raises `UnavailableError`."""
+    """The verifier of the built JavaScript client, in Node.js. Raises `UnavailableError` if Node.js is missing."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         raise UnavailableError("Node.js with npm is not installed")

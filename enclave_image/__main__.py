@@ -8,5 +8,5 @@ import sys
 from blindsight import interrupt
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… | head` has had enough; that is no error.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # As in `… | head`: a reader that closes the pipe is not an error.
     sys.exit(interrupt.run("enclave_image.commands"))

@@ -1,4 +1,4 @@
-"""What of this project is in an image: the runtime, the core, their settings and the function's bundle."""
+"""This project's files in an image: runtime, core, settings and the function's bundle (the second ramdisk)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ BOOT_CONFIG: Final = "vsock://3:9001"
 
 
 def files(source: Path, variant: str) -> Mapping[str, bytes]:
-    """First-party files by their names as `package/module.py`, by the runtime's own list. Raises `ImageError`."""
+    """The Python sources of the runtime and the core in the folder `source`: `package/module.py` to content.
+
+    The runtime itself lists them, so that the image has what simulated enclaves measure. Raises `ImageError` if it
+    fails.
+    """
     boot = source / "enclave_runtime" / "boot.py"
     command = [sys.executable, "-I", "-S", "-B", str(boot), "enclave_runtime.commands", "files", "--variant", variant]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -40,7 +44,10 @@ def files(source: Path, variant: str) -> Mapping[str, bytes]:
 
 
 def settings_for(bundle: bytes | None, variant: str, more: Sequence[str]) -> bytes:
-    """`/etc/blindsight/enclave.json`: the arguments of `serve`, in canonical form."""
+    """The content of `/etc/blindsight/enclave.json`: the arguments of `serve`, as canonical JSON (RFC 8785).
+
+    `bundle` is None if the image does not contain one; `more` are further arguments.
+    """
     given = (
         [] if bundle is None else ["--bundle", f"/{BUNDLE}", "--function-checksum", hashlib.sha256(bundle).hexdigest()]
     )
@@ -52,9 +59,9 @@ def settings_for(bundle: bytes | None, variant: str, more: Sequence[str]) -> byt
 
 
 def function_checksum(bundle: bytes | None, configured: Mapping[str, bytes]) -> str:
-    """What `kms.json` pins of an encrypted bundle, in the image or not; else SHA-256 of the one in the image.
+    """The function checksum, in hexadecimal: what `kms.json` pins for an encrypted bundle, else the bundle's SHA-256.
 
-    Raises `ImageError` where there is neither.
+    Raises `ImageError` if there is neither.
     """
     pinned = _pinned(configured)
     if pinned is None and bundle is not None:
@@ -68,9 +75,9 @@ def function_checksum(bundle: bytes | None, configured: Mapping[str, bytes]) -> 
 
 
 def check_bundle(bundle: Path, configured: Mapping[str, bytes]) -> None:
-    """That the file is a function bundle, by the unit that makes them; or an encrypted one, if `kms.json` pins that.
+    """Check that the file is a function bundle, or an encrypted one if `kms.json` in `configured` pins one.
 
-    Raises `ImageError`.
+    The unit that builds bundles performs the check. Raises `ImageError`.
     """
     if _pinned(configured) is not None:
         try:
@@ -92,7 +99,7 @@ def check_bundle(bundle: Path, configured: Mapping[str, bytes]) -> None:
 
 
 def _pinned(configured: Mapping[str, bytes]) -> object:
-    """What `kms.json` says of an encrypted bundle; None for nothing. Raises `ImageError`."""
+    """The checksum that `kms.json` states for an encrypted bundle; None if it states none. Raises `ImageError`."""
     try:
         return json.loads(configured.get(KMS, b"{}")).get("bundle_sha256")
     except (ValueError, AttributeError) as error:
@@ -100,7 +107,7 @@ def _pinned(configured: Mapping[str, bytes]) -> object:
 
 
 def settings_of(module: str, arguments: Sequence[str]) -> bytes:
-    """What makes `/init` run that module with these arguments."""
+    """The settings with which `/init` runs `module` with `arguments`, as canonical JSON (RFC 8785)."""
     settings = {"arguments": list(arguments), "format": "blindsight-enclave/1", "module": module}
     return json.dumps(settings, separators=(",", ":")).encode()
 
@@ -109,9 +116,10 @@ def add(
     tree: Tree, *, sources: Mapping[str, bytes], variant: str, bundle: bytes | None, configured: Mapping[str, bytes],
     more: Sequence[str] = (),
 ) -> None:  # fmt: skip
-    """Put them into the second ramdisk. `configured` are measured files for `/etc/blindsight`, by name.
+    """Add sources, settings and bundle to the tree of the second ramdisk.
 
-    `more` are arguments of `serve`. Raises `ImageError`.
+    `configured` are files for `/etc/blindsight`, name to content, which are measured with the image. `more` are further
+    arguments of `serve`. Raises `ImageError` for a name that must not be used there.
     """
     for name, content in sources.items():
         tree.file(f"app/{name}", content, name.partition("/")[0])

@@ -1,7 +1,8 @@
-"""Putting an image together: two ramdisks, the kernel, its command line and the metadata; and its description.
+"""Builds an image from two ramdisks, the kernel, its command line and the metadata, and writes its description.
 
-The same sources, packages, wheels, kernel and bundle give the same bytes, whichever folder, user, clock and zlib they
-are built with: ramdisks are plain archives, and the metadata has no time but the one that is given.
+The same sources, packages, wheels, kernel and bundle give the same bytes. Folder, user, clock and zlib do not change
+them: ramdisks are not compressed, and the metadata contains only the time that the caller gives. The format is EIF 4
+(docs/eif.md).
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ FORMAT: Final = "blindsight-image/1"
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that an image is made of. `sources` are first-party files by name, `configured` go into `/etc/blindsight`.
+    """The inputs of an image.
 
-    `bundle` is None where KMS releases the key of one that comes encrypted, whose checksum `configured` pins.
-    `epoch` is a time in seconds for the metadata, which is not measured; `key` and `certificate` (PEM) sign.
+    `sources` are first-party files and `configured` files for `/etc/blindsight`, both name to content. `bundle` is None
+    if the host delivers an encrypted bundle, whose key KMS releases and whose checksum `configured` pins. `epoch` is
+    the time for the metadata, in seconds since 1970; it is not measured. `key` and `certificate` (PEM) sign the image.
     """
 
     variant: str
@@ -56,8 +58,11 @@ class Inputs:
 
 
 def build(inputs: Inputs, out: Path) -> dict[str, Any]:
-    """Write the image to `out`, replacing it in one step; returns its description. Raises `ImageError`, `EifError`."""
-    checksum = application.function_checksum(inputs.bundle, inputs.configured)  # It refuses before the long work.
+    """Write the image to `out`, atomically, and return its description (docs/enclave-image.md).
+
+    Raises `ImageError` for inputs that cannot be used, `EifError` for a key or certificate that cannot.
+    """
+    checksum = application.function_checksum(inputs.bundle, inputs.configured)  # Refuses before the long work.
     first = system.build(
         packages=inputs.packages,
         distributions=inputs.wheels,
@@ -100,9 +105,9 @@ def _application(inputs: Inputs) -> Tree:
 
 
 def archive(tree: Tree) -> bytes:
-    """The ramdisk of a tree."""
+    """The ramdisk of a tree: an uncompressed cpio archive ("newc", Linux, Documentation/driver-api/early-userspace)."""
     out = io.BytesIO()
-    # Not compressed: with another zlib the same files would have other measurements.
+    # Not compressed, because the same files would have other measurements with another version of zlib.
     ramdisk.write(
         out,
         [ramdisk.Entry(path, entry.mode, BytesPart(entry.content)) for path, entry in tree],
@@ -112,7 +117,7 @@ def archive(tree: Tree) -> bytes:
 
 
 def _metadata(inputs: Inputs) -> bytes:
-    """The members that nitro-cli asks for. None of it is measured, so nothing of it is believed."""
+    """The metadata section, with the members that nitro-cli requires. It is not measured, so verifiers ignore it."""
     built = datetime.fromtimestamp(inputs.epoch, UTC).isoformat()
     members = {
         "ImageName": f"blindsight-{inputs.variant}",

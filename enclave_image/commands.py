@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_SMALL_BYTES = 1 << 20
-"""Of a key, a certificate or a file of settings."""
+"""Maximum size of a key, a certificate or a settings file."""
 
 DEFAULT_KERNEL = "debian-6.12"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line. Returns 0, or 1 for an image that cannot be built; argparse exits 2 for misuse."""
+    """Run the command line; `arguments` defaults to the process's.
+
+    Returns 0, or 1 with error and next step on standard error if the image cannot be built. Raises `SystemExit` (2)
+    for invalid arguments.
+    """
     options = _parser().parse_args(arguments)
     commands = {"build": _build, "packages": _packages, "kernels": _kernels}
     try:
@@ -91,7 +95,7 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _more(options: argparse.Namespace) -> list[str]:
-    """Arguments of `serve` beside those that every image has."""
+    """The arguments of `serve` that depend on the options."""
     more = []
     for file in options.config:
         if file.name == application.KMS:
@@ -159,7 +163,7 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _require_writable(*targets: Path, sources: Iterable[Path | None]) -> None:
-    """Raises `ImageError` unless each can be written and is not there, or is a regular file, and none of `sources`."""
+    """Raise `ImageError` unless each target can be written, is new or a regular file, and is not one of `sources`."""
     for target in targets:
         try:
             files.require_replaceable(target, sources=sources)

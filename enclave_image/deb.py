@@ -1,4 +1,4 @@
-"""Reading Debian packages without dpkg: an ar archive with the files in a compressed tar. See deb(5)."""
+"""Reads Debian packages without dpkg. A package is an ar archive with the files in a compressed tar: deb(5)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DATA: Final = ("data.tar.xz", "data.tar.gz", "data.tar")
 
 @dataclass(frozen=True)
 class Member:
-    """A file or a symbolic link of a package. `path` has no leading slash; a link has a `target` and no content."""
+    """A file or symbolic link of a package. `path` has no leading slash. A link has a `target` and no content."""
 
     path: str
     content: bytes
@@ -29,7 +29,10 @@ class Member:
 
 
 def members(package: Path) -> Iterator[Member]:
-    """The files and links that `package` installs; folders are left out. Raises `ImageError`."""
+    """Yield the files and links that `package` installs, without folders.
+
+    Raises `ImageError` for a damaged package, and for members of other types.
+    """
     refused = ImageError(f"{package.name} is not a Debian package that can be read.", "Fetch it again.")
     try:
         with tarfile.open(fileobj=io.BytesIO(_data(package.read_bytes(), refused))) as archive:

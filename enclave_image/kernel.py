@@ -1,4 +1,4 @@
-"""Kernels by name: `kernels/NAME.json` has the origin, hashes, configuration, modules and command line of each."""
+"""Kernels for images. `kernels/NAME.json` describes origin, hashes, configuration, modules and command line of each."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from enclave_image.packages import Package
 
 FOLDER: Final = Path(__file__).with_name("kernels")
 
+FORMAT: Final = "blindsight-kernel/1"
+"""Format of the descriptions."""
+
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel that is there: `image` is a bzImage, `modules` are (file name, content) in the order of loading."""
+    """A loaded kernel. `image` is a bzImage; `modules` are pairs of file name and content, in the order of loading."""
 
     description: dict[str, Any]
     image: bytes
@@ -27,10 +30,11 @@ class Kernel:
 
     @property
     def command_line(self) -> str:
+        """The kernel's command line, which the image contains and PCR 1 measures."""
         return str(self.description["command_line"])
 
     def described(self) -> dict[str, Any]:
-        """The description with the digests of what was found, for beside the image."""
+        """The entry for the image's description: this description with SHA-256 digests and layers of confinement."""
         return self.description | {
             "image": self.description["image"] | {"sha256": _sha256(self.image)},
             "modules": [{"file": name, "sha256": _sha256(content)} for name, content in self.modules],
@@ -39,22 +43,28 @@ class Kernel:
 
 
 def names() -> list[str]:
-    """Of the kernels that are described."""
+    """The names of all described kernels, sorted."""
     return sorted(file.stem for file in FOLDER.glob("*.json"))
 
 
 def describe(name: str) -> dict[str, Any]:
-    """What `kernels/NAME.json` says. Raises `ImageError`."""
+    """The content of `kernels/NAME.json`. Raises `ImageError` for an unknown name or another format."""
     if name not in names():
         raise ImageError(f"There is no kernel {name}.", f"Choose one of {', '.join(names())}.")
     description: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    if description.get("format") != FORMAT:
+        raise ImageError(
+            f"The description of the kernel {name} has the format {description.get('format')!r}, not {FORMAT}.",
+            "Restore the kernel's description.",
+        )
     return description
 
 
 def load(name: str, *, cache: Path, image: Path | None = None, module: Path | None = None) -> Kernel:
-    """The kernel `name`, checked: its digests, its layers of confinement, and whether it can boot the image.
+    """Load the kernel `name` from its Debian package, or from the files `image` (bzImage) and `module` (nsm.ko).
 
-    `image` and `module` are the files of a kernel that no package has, AWS's. Raises `ImageError`.
+    AWS's kernels are in no package, so they need the files. Checks digests, layers of confinement, and whether the
+    kernel can boot the image. Raises `ImageError`.
     """
     description = describe(name)
     brought = [Path(entry["file"]).stem.removesuffix(".ko") for entry in description["modules"]]
@@ -108,7 +118,7 @@ def _from_files(description: dict[str, Any], image: Path | None, module: Path | 
 
 
 def _check(content: bytes, entry: dict[str, Any], what: str) -> None:
-    """By what its origin published: a SHA-256, or git's name of the file. Where neither is known, none is checked."""
+    """Compare with the digest that the origin published: SHA-256, or git's blob id. Without one, do nothing."""
     known, found = entry.get("sha256"), _sha256(content)
     if known is None and (known := entry.get("git_blob")) is not None:
         found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

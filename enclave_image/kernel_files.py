@@ -1,7 +1,7 @@
-"""Files of a kernel that the user brings: are they a kernel and a module at all, and of the version that is named?
+"""Checks the kernel files that the user gives: that they are a kernel and a module, of the described version.
 
-Linux, arch/x86/boot ("boot protocol"), and `modinfo`: an ELF object's section `.modinfo` has texts such as
-`vermagic=RELEASE …`, and the kernel loads a module only if its own release stands there. See elf(5).
+Linux, Documentation/arch/x86/boot.rst (boot protocol). A module is an ELF object, elf(5); its section `.modinfo`
+contains texts such as `vermagic=RELEASE …`, and the kernel loads only modules with its own release there.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAGIC: Final = b"\x7fELF\x02\x01"
-"""64 bits, little-endian."""
+"""ELF, 64 bits, little-endian."""
 _RELOCATABLE: Final = 1
 _SECTION_HEADER: Final = struct.Struct("<IIQQQQIIQQ")
 _MODINFO: Final = b".modinfo\0"
 
 
 def check(described: str, version: str, image: tuple[Path, bytes], module: tuple[Path, bytes]) -> None:
-    """`version` is that of the kernel `described`; the others are paths with contents. Raises `ImageError`."""
+    """Check that `image` and `module`, pairs of path and content, belong to the version of the kernel `described`.
+
+    Raises `ImageError` for a file of another kind or version.
+    """
     path, content = image
     found = kernel.release(kernel.version(content[: kernel.PREFIX_BYTES]))
     if found is None:
@@ -46,7 +49,7 @@ def check(described: str, version: str, image: tuple[Path, bytes], module: tuple
 
 
 def _modinfo(content: bytes) -> dict[str, str]:
-    """The texts of a module by name; none of what is not a module."""
+    """The texts of a module's `.modinfo`, name to value; empty for a file that is not a module."""
     try:
         (kind,) = struct.unpack_from("<H", content, 16)
         (table,) = struct.unpack_from("<Q", content, 40)

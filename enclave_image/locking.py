@@ -1,4 +1,4 @@
-"""Making `packages.lock` anew from what apt on a Debian 12 machine offers now."""
+"""Writes `packages.lock` from the versions that apt offers on a Debian 12 machine. See apt-get(8), `--print-uris`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _URI: Final = re.compile(
 
 
 def lock(file: Path) -> None:
-    """Write the lock of every package of the trusted set, keeping the file's comments. Raises `ImageError`."""
+    """Lock the current version of every package of the trusted set in `file`, and keep its comments.
+
+    Raises `ImageError` if apt is missing, or does not know a package.
+    """
     day = datetime.now(UTC).strftime("%Y%m%dT000000Z")
     comments = [line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     lines = [_line(name, day) for name in sorted(trusted_set.PACKAGES)]
@@ -31,12 +34,12 @@ def lock(file: Path) -> None:
 def _line(name: str, day: str) -> str:
     policy = _output("apt-cache", "policy", f"{name}:amd64")
     version = re.search(r"Candidate: (\S+)", policy)
-    # In an empty folder: apt says nothing of a file that is there.
+    # In an empty folder, because apt does not print files that are already there.
     with tempfile.TemporaryDirectory() as empty:
         uri = _URI.search(_output("apt-get", "download", "--print-uris", f"{name}:amd64", folder=empty))
     if version is None or uri is None:
         raise ImageError(f"apt does not offer {name} with a SHA-256.", "Run `apt-get update`, on Debian 12.")
-    # A path is compared with nothing, and apt writes some characters in one way and mirrors in another.
+    # apt and mirrors quote some characters differently. The path serves only to download: the digest is checked.
     return " ".join([name, version[1], uri["sha256"], uri["archive"], day, unquote(uri["path"])])
 
 

@@ -1,6 +1,6 @@
-"""Debian packages by name, version and SHA-256: `packages.lock`, where they come from, and the cache they are kept in.
+"""Debian packages by name, version and SHA-256: `packages.lock`, mirrors, and the cache.
 
-What a package contains is believed because of its digest alone, so any mirror will do.
+The digest alone authenticates a package, so every mirror can be used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MIRRORS: Final = (
     "https://deb.debian.org/{archive}/{path}",
     "https://snapshot.debian.org/archive/{archive}/{day}/{path}",
 )
-"""The second keeps versions that the first has replaced; `day` is any time at which Debian had this one."""
+"""The second keeps versions that the first has replaced. `day` is a time at which Debian offered the version."""
 
 _SECONDS: Final = 60.0
 _MAX_BYTES: Final = 512 << 20
@@ -35,7 +35,11 @@ _MAX_BYTES: Final = 512 << 20
 
 @dataclass(frozen=True)
 class Package:
-    """`archive` is `debian` or `debian-security`, `path` lies below it, `day` is a time for snapshot.debian.org."""
+    """A locked package.
+
+    `archive` is `debian` or `debian-security`; `path` is relative to it; `day` is a time for snapshot.debian.org, such
+    as `20260101T000000Z`. `sha256` is in hexadecimal.
+    """
 
     name: str
     version: str
@@ -46,19 +50,24 @@ class Package:
 
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> Self:
+        """The package that a kernel's description names. Raises `KeyError` for a missing member."""
         return cls(**{name: str(fields[name]) for name in cls.__dataclass_fields__})
 
     @property
     def urls(self) -> list[str]:
+        """The addresses to try, in this order."""
         return [mirror.format(archive=self.archive, day=self.day, path=self.path) for mirror in _MIRRORS]
 
     def described(self) -> dict[str, str]:
-        """For the image's description: name, version, SHA-256 and where it can still be had years later."""
+        """The entry for the image's description: name, version, SHA-256, and a permanent address."""
         return {"name": self.name, "version": self.version, "sha256": self.sha256, "url": self.urls[-1]}
 
 
 def read_lock(file: Path = LOCK) -> list[Package]:
-    """The packages of a lock file: six columns a line, `#` begins a comment. Raises `ImageError`."""
+    """The packages of a lock file, which has six columns; lines that begin with `#` are comments.
+
+    Raises `ImageError` for another line, or a package that is listed twice.
+    """
     found = []
     for line in file.read_text(encoding="utf-8").splitlines():
         fields = line.partition("#")[0].split()
@@ -72,14 +81,17 @@ def read_lock(file: Path = LOCK) -> list[Package]:
 
 
 def default_cache() -> Path:
-    """Where packages and wheels are kept: `BLINDSIGHT_CACHE`, else the user's own cache."""
+    """The folder for packages and wheels: `BLINDSIGHT_CACHE`, else a subfolder of the user's cache."""
     given = os.environ.get("BLINDSIGHT_CACHE") or os.environ.get("XDG_CACHE_HOME")
     base = Path(given) if given else Path.home() / ".cache"
     return base / "blindsight-enclave-image"
 
 
 def fetch(package: Package, cache: Path) -> Path:
-    """The package's file, from the cache if it is there, else by apt or from a mirror. Raises `ImageError`."""
+    """Download the package into `cache` unless it is there, by apt or from a mirror, and return the file's path.
+
+    Raises `ImageError` if no source has the package with the locked digest.
+    """
     kept = cache / "packages" / f"{package.name}_{package.sha256[:16]}.deb"
     if kept.exists() and digest(kept) == package.sha256:
         return kept
@@ -97,13 +109,13 @@ def fetch(package: Package, cache: Path) -> Path:
 
 
 def digest(file: Path) -> str:
-    """Its SHA-256, in hexadecimal."""
+    """The file's SHA-256 in hexadecimal. Raises `OSError`."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _by_apt(package: Package, target: Path) -> bool:
-    """Where this machine has apt, its settings know the nearest mirror."""
+    """Download with apt, whose settings name the nearest mirror; False if that fails or there is no apt."""
     if shutil.which("apt-get") is None:
         return False
     wanted = f"{package.name}:amd64={package.version}"

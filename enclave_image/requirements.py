@@ -1,8 +1,8 @@
-"""Which layers of confinement a kernel's configuration has, and whether the promise can be kept with them.
+"""Checks a kernel's configuration for the layers of confinement that the runtime needs.
 
-The layers are those of `enclave_runtime/confinement/layers.py`. Landlock is not among what is required: where the
-runtime is root, as in an enclave, user ids, namespaces, control groups and seccomp keep every part of the promise
-without it.
+The layers are those of `enclave_runtime/confinement/layers.py`. Landlock is not required: in an enclave the runtime is
+root, so that user ids, namespaces, control groups and seccomp confine workers and functions completely without it.
+The options are those of Linux's Kconfig.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
     "landlock": ("SECURITY_LANDLOCK",),
     "seccomp": ("SECCOMP", "SECCOMP_FILTER"),
 }
-"""Layer to the options that have to be built in."""
+"""Layer to the kernel options that must be built in."""
 
 PROMISE: Final = ("user ids", "namespaces", "cgroup", "seccomp")
 """The layers that an image's kernel must have."""
 
 BOOT: Final = ("BLK_DEV_INITRD", "BINFMT_ELF", "BINFMT_SCRIPT", "DEVTMPFS", "PROC_FS", "SYSFS", "SHMEM", "UNIX")
-"""What /init and the runtime need beside them, built in."""
+"""Further options that /init and the runtime need, built in."""
 
 DEVICES: Final = ("VIRTIO_MMIO", "VSOCKETS", "VIRTIO_VSOCKETS")
-"""Drivers, built in or as modules."""
+"""Drivers that must be built in, or be modules of the image."""
 
 REPORTED: Final = (
     *dict.fromkeys(option for options in LAYERS.values() for option in options),
     *BOOT, *DEVICES, "NSM", "VIRTIO_MMIO_CMDLINE_DEVICES", "VSOCKETS_LOOPBACK",
     "USER_NS", "IO_URING", "BPF_SYSCALL", "LSM",
 )  # fmt: skip
-"""The options that a kernel's description repeats from its configuration."""
+"""The options that a kernel's description must contain."""
 
 
 def parse(config: str) -> dict[str, str]:
-    """Option, without `CONFIG_`, to its value; `n` for those that are said to be not set."""
+    """The options of a kernel's `.config`: name without `CONFIG_` to value; `n` for "is not set"."""
     found = {}
     for line in config.splitlines():
         if line.startswith("CONFIG_"):
@@ -53,17 +53,17 @@ def parse(config: str) -> dict[str, str]:
 
 
 def layers_of(options: Mapping[str, str]) -> dict[str, bool]:
-    """For each layer, whether the configuration has it."""
+    """Layer to whether a kernel with these options (see `parse`) has it."""
     found = {layer: all(options.get(name) == "y" for name in names) for layer, names in LAYERS.items()}
-    # Since Linux 5.15 it also has to be among those that are started.
+    # Landlock must also be in the list of security modules that the kernel starts.
     found["landlock"] = found["landlock"] and "landlock" in options.get("LSM", "landlock").split(",")
     return found
 
 
 def check(kernel: str, options: Mapping[str, str], modules: Iterable[str]) -> None:
-    """Raises `ImageError` for a kernel without a layer that the promise rests on, or that cannot boot the image.
+    """Raise `ImageError` for a kernel that lacks a layer of `PROMISE`, or that cannot boot the image.
 
-    `modules` are the names of those that the image brings.
+    `modules` are the names of the modules in the image, without `.ko`.
     """
     layers = layers_of(options)
     for layer in PROMISE:

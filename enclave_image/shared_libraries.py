@@ -1,4 +1,4 @@
-"""Whether every shared library that a program in the image is linked with is in it, too. See elf(5)."""
+"""Checks that the image contains every shared library that its programs are linked with. See elf(5)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from enclave_image.tree import Tree
 
 _MAGIC: Final = b"\x7fELF\x02\x01"
-"""64 bits, little-endian."""
+"""ELF, 64 bits, little-endian."""
 _PROGRAM_HEADER: Final = struct.Struct("<IIQQQQQQ")
 _PT_LOAD, _PT_DYNAMIC = 1, 2
 _DT_NEEDED, _DT_STRTAB = 1, 5
 
 
 def check(tree: Tree) -> None:
-    """Raises `ImageError` that names a missing library, and who needs it."""
+    """Raise `ImageError` if a library is missing; it names the library and a file that needs it."""
     present = {path.rpartition("/")[2] for path, _ in tree}
     for path, entry in tree:
         for name in needed(entry.content):
@@ -29,7 +29,7 @@ def check(tree: Tree) -> None:
 
 
 def needed(content: bytes) -> list[str]:
-    """The names in the DT_NEEDED entries of an ELF file; none for other files."""
+    """The names in the DT_NEEDED entries of an ELF file; an empty list for other files."""
     if not content.startswith(_MAGIC):
         return []
     (table,) = struct.unpack_from("<Q", content, 32)

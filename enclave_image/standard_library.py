@@ -1,7 +1,8 @@
-"""Compiled files for the standard library, made by the image's own interpreter.
+"""Compiles the standard library with the image's own interpreter.
 
-Processes start many times in an enclave, and nothing of an image can be written: without them, each would compile what
-it imports. They are named by their sources' content, without times, and never compared with them: both are measured.
+An enclave starts many processes, and the image is read-only: without compiled files, each process would compile what it
+imports. The files are of the kind "unchecked hash-based" (PEP 552): they contain the hash of the source instead of its
+time, and Python does not compare them with the source. Both are measured.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _LOADER: Final = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 _LIBRARIES: Final = "usr/lib/x86_64-linux-gnu"
 _INTERPRETER: Final = "usr/bin/python3.11"
 
-# In sorted order and in one process, with fixed hashes: which strings that process shares shows in its output.
+# Sorted, in one process and with a fixed hash seed, because the output depends on the strings that a process shares.
 _PROGRAM: Final = """
 import importlib._bootstrap_external as external, importlib.util, pathlib, sys
 root, out = map(pathlib.Path, sys.argv[1:])
@@ -40,7 +41,10 @@ for name in sys.stdin.read().split("\\n"):
 
 
 def compiled(tree: Tree) -> Mapping[str, bytes]:
-    """The compiled files of the sources in `tree`, by path. Runs the interpreter in it. Raises `ImageError`."""
+    """Compile all sources of the standard library in `tree` by running its interpreter.
+
+    Returns the path in the image to the content of each `.pyc` file. Raises `ImageError` if the interpreter fails.
+    """
     with tempfile.TemporaryDirectory(prefix="blindsight-library-") as name:
         root, out = Path(name) / "root", Path(name) / "out"
         out.mkdir()

@@ -32,7 +32,12 @@ def build(
     modules: Iterable[tuple[str, bytes]],
     compile_library: Callable[[Tree], Mapping[str, bytes]],
 ) -> Tree:
-    """The tree of ramdisk 0. Raises `ImageError`."""
+    """The tree of the first ramdisk.
+
+    `packages` are pairs of package and file; `modules` pairs of file name and content, in the order of loading.
+    `compile_library` returns the compiled standard library, path to content, for a tree that contains the interpreter.
+    Raises `ImageError` for a file outside the trusted set, and if a shared library is missing.
+    """
     tree = Tree.merged("accounts")
     for folder in _FOLDERS:
         tree.folder(folder, "accounts")
@@ -74,7 +79,7 @@ def _add_wheel(tree: Tree, wheel: Wheel) -> None:
     part = trusted_set.part_of("distribution", wheel.distribution, trusted_set.WHEELS)
     for name, content in wheels.contents(wheel).items():
         if part.takes(name):
-            # Libraries are mapped, not run: none of them has to be executable.
+            # Libraries are mapped and not executed, so none of them needs the mode of an executable.
             tree.file(f"{PACKAGES_FOLDER}/{name}", content, wheel.distribution)
 
 

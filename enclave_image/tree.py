@@ -1,4 +1,4 @@
-"""Files of a ramdisk by their paths, each with the part of the trusted set that it belongs to."""
+"""The files of a ramdisk by path, each with the part of the trusted set that it belongs to."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MERGED: Final = ("bin", "lib", "lib64", "sbin")
-"""Links into /usr, as Debian's own systems have them; packages of Debian 12 still name these folders."""
+"""Folders that are links into /usr, as in Debian ("merged /usr"); packages of Debian 12 still contain these paths."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """`mode` with its type, as in stat(2). `content` is a file's bytes or a link's target; `part` says what for."""
+    """A file, folder or link. `mode` includes the type, as in stat(2). `content` is a file's bytes or a link's target.
+
+    `part` names the part of the trusted set, for the image's description.
+    """
 
     mode: int
     content: bytes
@@ -25,14 +28,14 @@ class Entry:
 
 
 class Tree:
-    """Paths without a leading slash; the folders above each are added where they are missing."""
+    """A tree of entries by path. Paths have no leading slash. Missing parent folders are added."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
 
     @classmethod
     def merged(cls, part: str) -> Self:
-        """With Debian's links into /usr."""
+        """A tree with Debian's links into /usr."""
         tree = cls()
         for name in _MERGED:
             tree.folder(f"usr/{name}", part)
@@ -40,22 +43,22 @@ class Tree:
         return tree
 
     def file(self, path: str, content: bytes, part: str, *, executable: bool = False) -> None:
-        """Raises `ImageError` for a path that is there already."""
+        """Add a file. Raises `ImageError` if the path exists, or leaves the tree."""
         self._add(path, Entry(stat.S_IFREG | (0o755 if executable else 0o644), content, part))
 
     def link(self, path: str, target: str, part: str) -> None:
-        """Raises `ImageError` for a path that is there already."""
+        """Add a symbolic link. Raises `ImageError` if the path exists, or leaves the tree."""
         self._add(path, Entry(stat.S_IFLNK | 0o777, target.encode(), part))
 
     def folder(self, path: str, part: str) -> None:
-        """Nothing happens if it is there."""
+        """Add a folder, unless it exists."""
         path = _normal(path)
         if path and path not in self._entries:
             self.folder(path.rpartition("/")[0], part)
             self._entries[path] = Entry(stat.S_IFDIR | 0o755, b"", part)
 
     def __iter__(self) -> Iterator[tuple[str, Entry]]:
-        """By path, so that a folder comes before what it contains."""
+        """Iterate over paths and entries, sorted by path, so that a folder precedes its content."""
         yield from sorted(self._entries.items())
 
     def __contains__(self, path: str) -> bool:
@@ -73,7 +76,7 @@ class Tree:
 
 
 def _normal(path: str) -> str:
-    """Below /usr where Debian's links lead there. Raises `ImageError` for a path that leaves the tree."""
+    """The path below /usr if one of Debian's links leads there. Raises `ImageError` for a path that leaves the tree."""
     parts = [part for part in path.split("/") if part not in {"", "."}]
     if ".." in parts or "\\" in path or "\0" in path:
         raise ImageError(f"A file has the name {path!r}.", "Do not build from this package.")

@@ -1,6 +1,6 @@
-"""What is inside an image and why: every part with the files that it keeps, and those that it leaves out.
+"""The contents of an image, with a reason for each part: which of its files are in the image, and which are not.
 
-A package or wheel that is not named here is refused, so that nothing gets in without a reason.
+Packages and wheels that are not listed here are refused, so that no code enters an image without a reason.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """`keeps` and `drops` are patterns of paths in the image, in which `*` also matches slashes."""
+    """A part of the trusted set. `keeps` and `drops` are patterns of paths in the image; `*` also matches slashes."""
 
     reason: str
     keeps: tuple[str, ...] = ("*",)
     drops: tuple[str, ...] = ()
 
     def takes(self, path: str) -> bool:
-        """Whether the file at `path` goes into the image."""
+        """Whether the image contains the part's file at `path`."""
         return _any(path, self.keeps) and not _any(path, self.drops)
 
 
@@ -44,10 +44,10 @@ UNUSED_BINARIES: Final = tuple(
         "_xx*", "audioop", "nis", "ossaudiodev", "readline", "xxlimited*",
     )
 )  # fmt: skip
-"""Extension modules, most of them linked with libraries that are not in the image."""
+"""Extension modules that are left out; most are linked with libraries that the image does not contain."""
 
-# Neither the runtime nor its worker imports them, and a function has no use for them: tools of developers, windows,
-# terminals, servers and clients of networks that an enclave has not, and modules whose libraries are not in the image.
+# Neither runtime nor worker imports these, and functions cannot use them: developer tools, windows, terminals, servers
+# and clients for networks that an enclave does not have, and modules whose libraries are not in the image.
 _UNUSED_LIBRARY: Final = (
     *(f"{_PYTHON}/{name}" for name in (
         "test/*", "idlelib/*", "lib2to3/*", "ensurepip/*", "distutils/*", "venv/*", "pydoc_data/*", "unittest/*",
@@ -107,7 +107,7 @@ NOT_IMPORTED: Final = {
     "protobuf": "ONNX Runtime's tools need it, its engine does not",
     "pycparser": "cffi needs it to read declarations, which nothing here does",
 }
-"""Locked because their dependents ask for them at installation, and left out."""
+"""Distributions that are locked, because others require them at installation, but left out; with the reasons."""
 
 OWN: Final = {
     "kernel modules": "drivers of sockets to the host and of the security module, which the kernel has not built in",
@@ -119,11 +119,11 @@ OWN: Final = {
     "settings": "what the image was built for: measured, read by /init",
     "function": "the bundle: the function's code and its model",
 }
-"""Parts that come from the source tree, or are made while building."""
+"""Parts from the source tree, and parts that the builder makes."""
 
 
 def part_of(kind: str, name: str, known: dict[str, Part]) -> Part:
-    """Raises `ImageError` for what no reason is given for."""
+    """The part `name` in `known`. Raises `ImageError` if it is not listed; `kind` is the word for it in the message."""
     if name not in known:
         raise ImageError(
             f"The {kind} {name} is not in the trusted set.",

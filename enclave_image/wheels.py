@@ -1,4 +1,4 @@
-"""The wheels of `requirements/enclave.txt` for the image's Python, fetched by pip with their hashes, unpacked by us."""
+"""The wheels of `requirements/enclave.txt` for the image's Python: pip downloads them by hash, this module unpacks."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ REQUIREMENTS: Final = Path(__file__).resolve().parents[1] / "requirements" / "en
 
 _PYTHON: Final = "3.11"
 _PLATFORMS: Final = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(36, 16, -1))
-"""Of the image's C library, 2.36, and older ones (PEP 600)."""
+"""Platform tags for the image's C library, 2.36, and older ones (PEP 600)."""
 
 
 _NEXT: Final = ("Collecting", "Processing")
-"""What pip's lines about the next distribution begin with."""
+"""Beginnings of pip's progress lines about a distribution."""
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """`file` is where it lies; its name says distribution and version."""
+    """A downloaded wheel. The name of `file` contains distribution and version (PEP 427)."""
 
     distribution: str
     version: str
@@ -45,7 +45,7 @@ class Wheel:
 
 
 def locked(requirements: Path = REQUIREMENTS) -> dict[str, frozenset[str]]:
-    """Distribution to the SHA-256 values that the file accepts for it."""
+    """Distribution to the SHA-256 values (hexadecimal) that the requirements file accepts. Raises `OSError`."""
     text = requirements.read_text(encoding="utf-8").replace("\\\n", " ")
     found = {}
     for line in text.splitlines():
@@ -56,7 +56,10 @@ def locked(requirements: Path = REQUIREMENTS) -> dict[str, frozenset[str]]:
 
 
 def fetch(cache: Path, requirements: Path = REQUIREMENTS) -> list[Wheel]:
-    """One wheel for each locked distribution, by name. Raises `ImageError`."""
+    """Download one wheel for each locked distribution into `cache`, and return them sorted by name.
+
+    Raises `ImageError` if pip fails, a distribution has no wheel, or a digest is not locked.
+    """
     accepted = locked(requirements)
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
     kept = cache / f"wheels-{key}"
@@ -76,9 +79,9 @@ def fetch(cache: Path, requirements: Path = REQUIREMENTS) -> list[Wheel]:
 
 
 def contents(wheel: Wheel) -> dict[str, bytes]:
-    """What an installer would put into the packages' folder, by name. No bytecode, no commands, no notes of its own.
+    """The files of a wheel for site-packages, path to content: without bytecode, commands and installer records.
 
-    Raises `ImageError`.
+    Raises `ImageError` for a wheel that cannot be read.
     """
     files = {}
     try:
@@ -113,7 +116,7 @@ def _download(requirements: Path, folder: Path) -> None:
             for line in pip.stdout or ():
                 word, _, rest = line.partition(" ")
                 if word in _NEXT:
-                    # A requirement, or the path of a file that PIP_FIND_LINKS led to.
+                    # pip prints a requirement, or the path of a file from PIP_FIND_LINKS.
                     wheel = PurePosixPath(rest.split()[0]).name
                     print(f"fetching the wheel {wheel}", file=sys.stderr)  # noqa: T201 -- minutes pass
         errors.seek(0)

@@ -1,4 +1,4 @@
-"""The API inside the envelope: a binary HTTP request in, a binary HTTP response out."""
+"""The API inside encrypted messages: binary HTTP requests and responses (RFC 9292; docs/protocol.md, 2 and 4)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_CLOCK_SECONDS: Final = 300.0
-"""By which the request's date may differ from the enclave's clock: how long a host can hold a request back."""
+"""Maximum difference in seconds between the request's date and the enclave's clock: limits delays by the host."""
 
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -38,15 +38,15 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class _Question:
-    """What a request asks for. It alone settles the length of the answer."""
+    """The parameters of a request. They alone determine the length of the answer."""
 
     top_k: int
     evidence: str | None
-    """SHA-256, in hex, of the attestation document that the receipt is to name; None if none is asked for."""
+    """SHA-256 (hexadecimal) of the attestation document for the receipt; None if no receipt is requested."""
 
 
 class InnerApi:
-    """Answers `POST /classify`. Every outcome is a response, so that even a refusal goes back sealed."""
+    """Answers `POST /classify`. Every outcome is a response, so that refusals are encrypted, too."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class InnerApi:
         ciphertexts: CapeService | None,
         receipt_key: ReceiptKey,
     ) -> None:
-        """`ciphertexts` opens what was encrypted for an account; None where there are none."""
+        """`ciphertexts` decrypts images that were encrypted for a Cape account; None in the variant without Cape."""
         self._pool = pool
         self._ciphertexts = ciphertexts
         self._receipt_key = receipt_key
@@ -78,7 +78,11 @@ class InnerApi:
         }
 
     async def respond(self, opened: Opened) -> bytes:
-        """The binary HTTP response, padded to a length that tells nothing of the answer."""
+        """The binary HTTP response to a decrypted request.
+
+        It is padded to a length that depends only on `top_k` and the model. Does not raise: refusals are responses with
+        a problem document (RFC 9457).
+        """
         top_k = default_top_k(self._classes)
         try:
             request = await _request(opened)
@@ -88,7 +92,7 @@ class InnerApi:
             response = _json(200, "application/json", await self._answer(request, question))
         except Problem as problem:
             response = _refusal(problem)
-        except Exception as error:  # noqa: BLE001 -- a fault here must not pass for a lost connection, which is retried
+        except Exception as error:  # noqa: BLE001 -- clients would retry a lost connection
             _log.error("request failed", extra={"exception": type(error).__name__})
             response = _refusal(Problem("internal", "The request could not be answered."))
         return padding.padded(response.encode(), padding.answer_length(top_k, self._longest_label))
@@ -126,14 +130,14 @@ async def _request(opened: Opened) -> bhttp.Request:
     try:
         request = await threads.apart_if_long(bhttp.decode_request, opened.request)
     except SealingError as error:
-        # Found after decapsulation, so the answer is sealed (RFC 9458, section 5.2).
+        # The error was found after decapsulation, so the answer is encrypted (RFC 9458, section 5.2).
         raise Problem("bad_request", "The sealed message is not a binary HTTP request.") from error
     _check_date(request.header("date"))
     return request
 
 
 def _check_date(text: str | None) -> None:
-    """RFC 9458, section 6.5.1."""
+    """Check the field `date` (RFC 9458, section 6.5.1). Raises `Problem` (`date`)."""
     try:
         date = parsedate_to_datetime(text or "")
         off = abs((date.astimezone(UTC) - datetime.now(UTC)).total_seconds())
@@ -160,7 +164,7 @@ def _question(request: bhttp.Request, classes: int) -> _Question:
 
 def _top_k(query: str, classes: int) -> int:
     values = parse_qs(query, keep_blank_values=True).get("top_k", [str(default_top_k(classes))])
-    # `int` alone would take "1_0", " 5" and digits of other scripts.
+    # `int` alone also accepts "1_0", " 5" and digits of other scripts.
     if len(values) != 1 or not _WHOLE.fullmatch(values[0]):
         raise Problem("invalid_top_k", "top_k must be one whole number.")
     return int(values[0])

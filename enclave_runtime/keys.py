@@ -1,4 +1,7 @@
-"""The sealed lane's keys: made here, replaced on a schedule, never stored, never leaving this process."""
+"""The keys of the sealed lane. They are made here, replaced on a schedule, and never stored or sent.
+
+Oblivious HTTP (RFC 9458): section 6.5 on replays, section 6.6 on forward secrecy.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEY_SECONDS: Final = 3600.0
-"""Life of a pair of keys: what a stolen one opens (RFC 9458, section 6.6)."""
+"""Lifetime of a pair of keys in seconds, which bounds what a stolen key decrypts (RFC 9458, section 6.6)."""
 
 GRACE_SECONDS: Final = 300.0
-"""For which replaced keys still open: callers rely on evidence for two minutes."""
+"""Seconds for which replaced keys still decrypt: callers rely on evidence for two minutes."""
 
 MAX_OPENED: Final = 1 << 19
-"""Messages opened with one pair of keys, all of which are remembered (some 50 MB); then it is replaced early."""
+"""Number of messages after which a pair of keys is replaced early. All are remembered, which takes about 50 MB."""
 
 _FINGERPRINT_BYTES = 16
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An opened `message/ohttp-req`: the binary HTTP request, what seals its answer, and whether it came before."""
+    """A decrypted `message/ohttp-req`: the binary HTTP request, the sealer of its answer, whether it is a replay."""
 
     request: bytes | memoryview = field(repr=False)
     sealer: ohttp.ResponseSealer = field(repr=False)
@@ -40,11 +43,14 @@ class Opened:
 
 
 class _Generation:
-    """A pair of keys, and what was opened with them. The replay window is their life, so no clock is trusted for it."""
+    """A pair of keys, and the messages decrypted with them.
+
+    The messages are remembered for as long as the keys exist, so that detecting replays does not depend on a clock.
+    """
 
     def __init__(self, taken: set[int], now: float) -> None:
         hybrid, x25519 = HybridPrivateKey.generate(), X25519PrivateKey.generate()
-        # Random ids let the gateway tell most stale keys from damaged messages.
+        # With random ids the gateway can distinguish most outdated keys from damaged messages.
         first, second = secrets.SystemRandom().sample(sorted(set(range(256)) - taken), 2)
         self.public_key = x25519.public_key().public_bytes_raw()
         self.keys = {
@@ -60,9 +66,9 @@ class _Generation:
         return len(self._opened) >= MAX_OPENED
 
     def take(self, enc: bytes) -> bool:
-        """Remember a message by its encapsulated key; True if it came before.
+        """Remember a message by its encapsulated key. Returns True if it was seen before.
 
-        For messages that opened only: garbage must not fill the memory.
+        Call it only for messages that decrypted, so that invalid ones cannot fill the memory.
         """
         fingerprint = hashlib.sha256(enc).digest()[:_FINGERPRINT_BYTES]
         taken = fingerprint in self._opened
@@ -71,9 +77,10 @@ class _Generation:
 
 
 class LaneKeys:
-    """The keys that requests are sealed to, and their published configurations. Rotates by itself, at any use.
+    """The keys that requests are encrypted to, and their published configurations. Every use rotates them if due.
 
-    May be used in several threads. `clock` gives monotonic seconds.
+    Thread-safe. `key_seconds` is the lifetime, `grace_seconds` the additional time in which replaced keys decrypt;
+    `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -87,14 +94,14 @@ class LaneKeys:
         self._grace_seconds = grace_seconds
         self._clock = clock
         self._lock = threading.Lock()
-        """Held for moments only: not while anything is decrypted."""
+        """Never held during a decryption, so that threads decrypt in parallel."""
         self._current = _Generation(set(), clock())
         self._retired: dict[_Generation, float] = {}
-        """Replaced generations, and when they are erased."""
+        """Replaced generations, and the time at which each is erased."""
 
     @property
     def published(self) -> tuple[bytes, bytes]:
-        """What to seal to now: the `application/ohttp-keys` list, and of its X25519 key the 32 bytes raw."""
+        """The current keys: the `application/ohttp-keys` list (RFC 9458, section 3), and the X25519 key (32 bytes)."""
         with self._lock:
             self._rotate()
             return self._current.encoded_configs, self._current.public_key
@@ -108,7 +115,10 @@ class LaneKeys:
         return self.published[1]
 
     def open(self, request: bytes | memoryview) -> Opened:
-        """Open a `message/ohttp-req`. Raises `SealingError`."""
+        """Decrypt a `message/ohttp-req` (RFC 9458, section 4.3).
+
+        Raises `SealingError` for an unknown key, another cipher suite, and a message that cannot be decrypted.
+        """
         key_id = ohttp.key_id_of(request)
         with self._lock:
             self._rotate()
@@ -128,7 +138,7 @@ class LaneKeys:
             return
         taken = {key_id for generation in (self._current, *self._retired) for key_id in generation.keys}
         if len(taken) > 250:
-            # Only a flood fills generations faster than they are erased; the oldest goes before its time.
+            # Only a flood of messages uses up keys faster than they expire. The oldest pair is then erased early.
             oldest = next(iter(self._retired))
             taken -= oldest.keys.keys()
             del self._retired[oldest]

@@ -1,4 +1,4 @@
-"""Putting the enclave together, and taking it down without losing an answer."""
+"""Assembles the enclave from its parts, runs it, and stops it without losing an answer."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _log = logging.getLogger(__name__)
 _DRAIN_SECONDS = 20.0
 
 _SWITCH_SECONDS = 0.001
-"""After which a thread that runs Python lets another one; the interpreter's five milliseconds add up for the loop."""
+"""Seconds after which Python switches threads (`sys.setswitchinterval`). Its default of 5 ms delays the event loop."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line settles."""
+    """The options of the command line (`enclave_runtime/commands.py`). Times are in seconds, memory in bytes."""
 
     bundle: Path | None
     function_checksum: bytes | None
@@ -75,9 +75,10 @@ class Options:
 
 
 async def serve(options: Options) -> int:
-    """Run the enclave until SIGTERM or SIGINT.
+    """Run the enclave until SIGTERM or SIGINT, then answer the running requests. Returns the exit status 0.
 
-    Raises `BadBundle`, `FunctionBroken`, `OSError` or `BlindsightError` if it cannot start.
+    If it cannot start, raises `BadBundle` for the bundle, `FunctionBroken` for the function, `OSError` for files and
+    the socket, or `BlindsightError` for evidence, confinement and KMS.
     """
     _log_as_json()
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -88,11 +89,11 @@ async def serve(options: Options) -> int:
     secret = load_or_create(options.gateway_secret) if options.gateway_secret else None
     if secret is None:
         _log.warning("open port: any program that reaches it may ask the enclave")
-    # What processes with user ids of their own are lent must be theirs to read, whatever the operator's umask.
+    # Confined processes have their own user ids and must be able to read their files, whatever the operator's umask.
     os.umask(0o022)
     with contextlib.ExitStack() as stack:
         kept = stack.enter_context(Bytecode(options.variant))
-        # Before there are threads: it tries its layers in a process of its own.
+        # Before threads exist, because the warden tests its layers in a forked process.
         warden = Warden.appoint(
             total_bytes=options.confined_bytes,
             without=options.without_layers,
@@ -109,7 +110,7 @@ async def serve(options: Options) -> int:
         released = await _released(options, producer)
         function = _function(options, released)
         stack.callback(function.remove)
-        # Before there is evidence for anyone but the service that gave the bundle's key: from here on no program of
+        # Before evidence is given to any party except KMS, which released the bundle's key. From here on no program in
         # this enclave can claim another function.
         choice.bind(producer, function=function.checksum, model=function.model_digest)
         root_secret = await _root_secret(options, released)
@@ -135,7 +136,7 @@ async def serve(options: Options) -> int:
                 cape=cape,
                 receipt_key=receipt_key.thumbprint,
             )
-            # The socket opens before the workers are warm: evidence and status can be asked for at once.
+            # The socket opens before the workers are warm, since evidence and status do not need them.
             handle = guarded(enclave.handle, secret) if secret else enclave.handle
             listener = await listen(options.listen, handle)
             running.callback(listener.close)
@@ -148,7 +149,7 @@ async def serve(options: Options) -> int:
 
 
 async def _released(options: Options, producer: EvidenceProducer) -> Released | None:
-    """What the key management service releases to this enclave; None without one. Raises `KmsError`."""
+    """What KMS releases to this enclave; None if it runs without KMS. Raises `KmsError`."""
     if options.kms is None or options.boot_config is None:
         return None
     return await asyncio.to_thread(
@@ -163,7 +164,7 @@ async def _released(options: Options, producer: EvidenceProducer) -> Released | 
 
 
 async def _root_secret(options: Options, released: Released | None) -> bytes | None:
-    """The service's, for a Cape host; None if it has to be found otherwise. Raises `KmsError`."""
+    """The root secret that KMS releases to a Cape host; None without KMS or Cape. Raises `KmsError`."""
     secret = None
     if released is not None:
         if options.variant == "cape":
@@ -184,7 +185,7 @@ def _function(options: Options, released: Released | None) -> Function:
 def _cape(
     options: Options, producer: EvidenceProducer, warden: Warden, function: Function, secret: bytes | None
 ) -> CapeService | None:
-    """The Cape host, in the variant that has one. Raises `ProducerError` (`state_unusable`)."""
+    """The Cape host; None in the variant without one. Raises `ProducerError` (`state_unusable`)."""
     if options.variant != "cape":
         return None
     from enclave_runtime.cape.rootsecret import RootSecret  # noqa: PLC0415 -- no part of the other variant
@@ -202,7 +203,11 @@ def _cape(
 
 
 def check_promise(warden: Warden, *, kind: str, required: bool) -> None:
-    """Say what confinement lacks here; only a simulation goes on without. Raises `ProducerError`."""
+    """Log the gaps in confinement on this machine.
+
+    Raises `ProducerError` (`not_confined`) if there are gaps, unless the evidence is simulated (`kind`) and
+    confinement is not `required`.
+    """
     if not warden.gaps:
         return
     text = "; ".join(warden.gaps)
@@ -224,7 +229,7 @@ async def _warm_or_stopped(pool: WorkerPool, stop: asyncio.Event) -> None:
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line. Exceptions are named, never printed: their messages may quote what they choked on."""
+    """Formats records as one line of JSON. Of exceptions only the type is logged: messages may contain input."""
 
     _OURS = ("enclave_runtime", "blindsight")
     _EXTRAS = ("function_checksum", "evidence", "exit_status", "exception", "gaps", "reason")
@@ -234,7 +239,7 @@ class _JsonFormatter(logging.Formatter):
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
             "unit": "enclave",
-            # Libraries' words may quote what they choked on.
+            # Messages of libraries may contain input.
             "event": record.getMessage() if record.name.startswith(self._OURS) else f"a message of {record.name}",
         }
         entry |= {name: getattr(record, name) for name in self._EXTRAS if hasattr(record, name)}

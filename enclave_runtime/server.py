@@ -1,4 +1,4 @@
-"""The enclave's server: frames from gateways, one question at a time on each connection."""
+"""The enclave's server: it answers frames of gateways, one at a time on each connection (`blindsight/wire`)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class EnclaveServer:
-    """Answers evidence, status and sealed requests. Holds the keys; sees images only as bytes to pass on."""
+    """Answers requests for evidence and status, and encrypted requests. It has the keys, and does not decode images."""
 
     def __init__(
         self,
@@ -39,9 +39,10 @@ class EnclaveServer:
         cape: CapeService | None,
         receipt_key: bytes,
     ) -> None:
-        """`cape` is None in the variant without.
+        """`cape` is None in the variant without Cape.
 
-        `confinement` is part of the status; `receipt_key` is the thumbprint of the key that signs receipts.
+        `confinement` becomes part of the status. `receipt_key` is the thumbprint (RFC 7638, SHA-256, 32 bytes) of the
+        key that signs receipts.
         """
         self._cape = cape
         self._keys = keys
@@ -57,7 +58,7 @@ class EnclaveServer:
         self._draining = asyncio.Event()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection; the callback of `asyncio.start_server`."""
+        """Serve one connection until it ends: the callback of `asyncio.start_server`."""
         connection = asyncio.current_task()
         assert connection is not None  # noqa: S101 -- a callback always runs in a task
         self._connections.add(connection)
@@ -89,7 +90,7 @@ class EnclaveServer:
             writer.close()
 
     async def drain(self, seconds: float) -> None:
-        """Take no more questions and let the running ones end, for `seconds` at the most."""
+        """Accept no more requests, and wait at most `seconds` for the running ones; then cancel them."""
         self._draining.set()
         for connection in self._idle:
             connection.cancel()
@@ -127,7 +128,7 @@ class EnclaveServer:
                 case FrameKind.CAPE_CALL if self._cape is not None:
                     return await self._cape.answer(bytes(payload))
                 case FrameKind.GATEWAY_HELLO:
-                    # The proof was given before (`enclave_runtime.access`), or none is asked for.
+                    # `enclave_runtime.access` has checked the proof, or the enclave requires none.
                     return frames.encode(FrameKind.GATEWAY_ADMITTED)
                 case FrameKind.STATUS_REQUEST:
                     return frames.encode(FrameKind.STATUS, frames.pack(self._status()))
@@ -146,7 +147,7 @@ class EnclaveServer:
         nonce = fields.get("nonce")
         if nonce is not None and not (isinstance(nonce, bytes) and len(nonce) <= MAX_NONCE_BYTES):
             raise TransportError("bad_frame", "A nonce is at most 512 bytes.")
-        # Read once: the keys may be replaced between two uses.
+        # Read once, because the keys may be replaced between two reads.
         configs, public_key = self._keys.published
         claims = Claims(
             func_checksum=self._function.checksum,

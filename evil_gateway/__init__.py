@@ -1,4 +1,5 @@
-"""A hostile gateway: it stands before a real one and plays one trick after the other, each of which callers refuse.
+"""A hostile gateway: a proxy before an honest one that attempts one attack (a "trick") at a time.
 
-For demonstrations (`blindsight demo evil-gateway`) and for the tests of the Python client and of the browser page.
+Every trick must be refused by the clients, with a given error code. Used by the demonstration
+(`blindsight demo evil-gateway`) and by the tests of the Python client and of the page.
 """

@@ -1,4 +1,4 @@
-"""`python -m evil_gateway`: play tricks on the client, or serve one for a browser."""
+"""`python -m evil_gateway`: try every trick on the Python client, or serve one trick for a browser."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _without_effect(options: argparse.Namespace) -> tuple[str, str] | None:
-    """What is wrong with the options, taken together, and the next step."""
+    """An error message and its next step for an option that has no effect with the others; None if all have."""
     given = {name for name, value in vars(options).items() if value}
     if options.serve:
         unused, reason = given & {"photo", "policy"}, "with --serve: the browser has its own"
@@ -56,7 +56,11 @@ def _without_effect(options: argparse.Namespace) -> tuple[str, str] | None:
 
 
 def main() -> int:
-    """Run one command; exit status 0 if every trick was refused for its reason."""
+    """Run the command line.
+
+    Returns 0 if the client refused every trick with its code, 1 if not or if the demonstration could not run, 130 after
+    Ctrl-C. Raises `SystemExit` (2) for invalid arguments.
+    """
     options = _parser().parse_args()
     if options.list:
         for trick in TRICKS.values():
@@ -112,7 +116,11 @@ def _play(options: argparse.Namespace, url: str) -> int:
 
 
 def _state(given: Path | None, url: str) -> Path | None:
-    """The folder of the root that the honest gateway's evidence descends from; None where there is none by default."""
+    """The folder of the simulated root under which the honest enclave's evidence was signed.
+
+    None if `given` is None and the default folder does not have that root. Raises `NothingToShowError` if `given` does
+    not have it.
+    """
     folder = honest.root_folder(given or _STATE)
     if folder is not None and honest.has_root_of(folder, url):
         return folder

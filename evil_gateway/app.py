@@ -1,4 +1,4 @@
-"""The hostile gateway itself: an honest proxy, but for the trick that is being played."""
+"""The ASGI application: passes requests on to the honest gateway, except for what the current trick changes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
     from evil_gateway.stage import Act, Trick
 
 CONTROL = "/__evil/trick/{name}"
-"""`PUT` chooses the trick that is played from now on; the name `none` makes the gateway honest."""
+"""`PUT` selects the trick for all later requests; the name `none` turns tricks off."""
 
 _METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
 _HOP = frozenset({"host", "connection", "content-length", "transfer-encoding", "accept-encoding"})
 
 
 class EvilGateway:
-    """Plays `trick` before the gateway at `upstream`. `state` is a simulated root's folder, for its host's tricks."""
+    """The application (`app`), which plays `trick` in front of the gateway at the URL `upstream`.
+
+    `state` is the folder of a simulated root, for tricks that need its key; None excludes them.
+    """
 
     def __init__(self, upstream: str, state: Path | None, trick: Trick | None = None) -> None:
         self._upstream = routes.asynchronous(upstream, timeout=60)
@@ -48,11 +51,11 @@ class EvilGateway:
         )
 
     def play(self, trick: Trick | None) -> None:
-        """Play this trick from now on, with no memory of any other."""
+        """Play `trick` from now on (None: none), and reset what earlier ones have stored."""
         self._trick = trick
         self._stage = Stage(self._upstream, self._forger)
         self.sealed_requests = 0
-        """Sealed requests that came since: after evidence that is refused, none."""
+        """Number of sealed requests since then. Must remain 0 if the client has refused the evidence."""
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:

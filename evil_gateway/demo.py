@@ -1,4 +1,4 @@
-"""The demonstration: every trick played on the real client, and what came of it."""
+"""The demonstration: plays every trick on the real Python client, and shows how the client refuses it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 10.0
 _QUESTIONS = 2
-"""Photos per trick: some tricks need a first one to play with."""
+"""Photos per trick: some tricks replay or change something that an earlier request returned."""
 
 # A grey square of 8 x 8 pixels, as PNG.
 PHOTO = base64.b64decode(
@@ -38,7 +38,7 @@ PHOTO = base64.b64decode(
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trick ended: the code and step of the refusal, or None if the client believed what it got."""
+    """Result of a trick: the code of the refusal and the verification step, if any; None if the client accepted it."""
 
     trick: Trick
     code: str | None
@@ -46,12 +46,16 @@ class Outcome:
 
     @property
     def as_expected(self) -> bool:
+        """Whether the client refused the trick with its code."""
         return self.code == self.trick.code
 
 
 @contextlib.contextmanager
 def serving(evil: EvilGateway, port: int = 0) -> Iterator[str]:
-    """The evil gateway on loopback, in a thread of its own; gives its URL."""
+    """Serve the hostile gateway on loopback in a thread, and yield its URL. Port 0 takes a free one.
+
+    Raises `OSError` if the port is in use.
+    """
     with socket.create_server(("127.0.0.1", port)) as listener:
         # With httptools, the body of a request that asks for HTTP/2 would be lost.
         config = uvicorn.Config(evil.app, log_level="critical", access_log=False, http="h11", ws="none")
@@ -69,7 +73,10 @@ def serving(evil: EvilGateway, port: int = 0) -> Iterator[str]:
 
 
 def meet(trick: Trick, url: str, policy: Policy, photo: bytes) -> Outcome:
-    """Use the real client on the evil gateway at `url`, which plays `trick`; one answer believed is one too many."""
+    """Classify `photo` several times through the hostile gateway at `url`, which plays `trick`.
+
+    Ends at the first answer that the client accepts. Otherwise the outcome has the last refusal.
+    """
     with Client(url, policy=policy) as client:
         code, step = None, None
         for _ in range(_QUESTIONS):
@@ -86,10 +93,10 @@ def meet(trick: Trick, url: str, policy: Policy, photo: bytes) -> Outcome:
 
 
 def run(evil: EvilGateway, tricks: Iterable[Trick], policy: Policy, photo: bytes) -> list[Outcome]:
-    """Play the tricks that can be played on the Python client, one after the other.
+    """Play the tricks that apply to the Python client, one after the other.
 
-    Raises `NothingToShowError` where the client does not even believe the honest gateway: then it would refuse every
-    trick, and for none of their reasons.
+    Raises `NothingToShowError` if the client refuses the honest gateway, because it would then refuse every trick for
+    that reason.
     """
     outcomes = []
     with serving(evil) as url:
@@ -103,7 +110,7 @@ def run(evil: EvilGateway, tricks: Iterable[Trick], policy: Policy, photo: bytes
 
 
 def show(outcomes: list[Outcome]) -> None:
-    """A table on standard output."""
+    """Print a table of tricks and refusals to standard output."""
     table = Table(box=None, pad_edge=False)
     for column in ("trick", "the gateway", "the client"):
         table.add_column(column)

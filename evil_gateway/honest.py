@@ -1,4 +1,4 @@
-"""What has to hold before tricks show anything: the honest gateway is believed, and the root is its enclave's own."""
+"""Checks before the demonstration: the client accepts the honest gateway, and the simulated root is its enclave's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TIMEOUT_SECONDS: Final = 30.0
 
 
 class NothingToShowError(Exception):
-    """The demonstration would mislead; `next_step` says how to get one that does not."""
+    """The demonstration would show nothing. `next_step` tells the user how to run one that does."""
 
     def __init__(self, message: str, next_step: str) -> None:
         super().__init__(message)
@@ -32,15 +32,15 @@ class NothingToShowError(Exception):
 
 
 def root_folder(given: Path) -> Path | None:
-    """The folder with the simulated root: `given`, or `enclave` in it, as in a stack's own; None if neither has one."""
+    """The folder with the simulated root: `given`, or its subfolder `enclave`, as in a stack's state; else None."""
     return next((folder for folder in (given, given / "enclave") if (folder / ROOT_FILE).is_file()), None)
 
 
 def has_root_of(folder: Path, url: str) -> bool:
-    """Whether the root in `folder` is the one that the evidence of the gateway at `url` descends from.
+    """Whether the evidence of the gateway at `url` is signed under the root certificate in `folder`.
 
-    Raises `NothingToShowError` if either cannot be read, `BlindsightError` for evidence that is none, and what the HTTP
-    library does.
+    Raises `NothingToShowError` if root or evidence cannot be read, `BlindsightError` for a malformed document, and
+    `httpx2.HTTPError`.
     """
     try:
         pem = files.read(folder / ROOT_FILE, _MAX_ROOT_BYTES)
@@ -59,7 +59,10 @@ def has_root_of(folder: Path, url: str) -> bool:
 
 
 def require_believed(url: str, policy: Policy, photo: bytes) -> None:
-    """Ask about `photo` as the tricks will, without any. Raises `NothingToShowError` if there is no answer."""
+    """Classify `photo` through the gateway at `url` while it plays no trick.
+
+    Raises `NothingToShowError` if the client refuses the evidence or the answer.
+    """
     try:
         with Client(url, policy=policy) as client:
             client.classify(photo, with_receipt=True)

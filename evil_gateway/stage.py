@@ -1,4 +1,4 @@
-"""What a trick has to work with: the caller's request, the honest gateway behind it, and a memory."""
+"""The interface of tricks: the caller's request, the reply, the honest gateway behind, and a memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True)
 class Ask:
-    """What the caller sent."""
+    """A caller's request. Names of `headers` are in lower case."""
 
     method: str
     path: str
@@ -28,13 +28,13 @@ class Ask:
 
     @property
     def nonce(self) -> bytes:
-        """The caller's, for evidence."""
+        """The nonce of a request for evidence; empty without one. Raises `ValueError` if it is not hexadecimal."""
         return bytes.fromhex(self.query.get("nonce", ""))
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back."""
+    """A reply to the caller. `headers` has no content type or length."""
 
     status: int
     media_type: str
@@ -43,12 +43,12 @@ class Reply:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The members of a JSON object."""
+        """The members of the body, a JSON object. Raises `ValueError` if it is not JSON."""
         fields: dict[str, Any] = json.loads(self.body)
         return fields
 
     def with_fields(self, **changes: Any) -> Reply:  # noqa: ANN401 -- whatever JSON holds
-        """The same JSON object with other members; bytes become base64."""
+        """This reply with some members of its JSON object replaced; bytes are encoded in base64."""
         encoded = {
             name: base64.b64encode(value).decode() if isinstance(value, bytes) else value
             for name, value in changes.items()
@@ -57,24 +57,26 @@ class Reply:
 
     @property
     def document(self) -> bytes:
+        """The attestation document in a reply with evidence. Raises `KeyError`, `ValueError`."""
         return base64.b64decode(self.fields["document"])
 
     @property
     def key_configs(self) -> bytes:
+        """The key configurations (RFC 9458, section 3) in a reply with evidence. Raises `KeyError`, `ValueError`."""
         return base64.b64decode(self.fields["key_configs"])
 
 
 class Stage:
-    """One trick being played."""
+    """The surroundings of a trick while it is played. `forger` makes documents."""
 
     def __init__(self, upstream: httpx2.AsyncClient, forger: Forger) -> None:
         self._upstream = upstream
         self.forger = forger
         self.memory: dict[str, Any] = {}
-        """What a trick keeps from one request to the next."""
+        """Values that a trick stores between requests."""
 
     async def forward(self, ask: Ask) -> Reply:
-        """What the honest gateway answers."""
+        """Send `ask` to the honest gateway, and return its reply. Raises `httpx2.HTTPError`."""
         response = await self._upstream.request(
             ask.method, ask.path, params=ask.query, headers=ask.headers, content=ask.body
         )
@@ -86,7 +88,7 @@ class Stage:
         return Reply(response.status_code, response.headers.get("content-type", ""), response.content, kept)
 
     async def evidence(self, nonce: bytes | None) -> Reply:
-        """The honest enclave's evidence for a nonce of our choice."""
+        """The honest gateway's evidence for `nonce`, or without one. Raises `httpx2.HTTPError`."""
         query = {} if nonce is None else {"nonce": nonce.hex()}
         return await self.forward(Ask("GET", "/attestation", query, {"accept": JSON}, b""))
 
@@ -96,10 +98,11 @@ Act = Callable[[Stage, Ask], Awaitable[Reply]]
 
 @dataclass(frozen=True)
 class Trick:
-    """One trick. `evidence` plays at `/attestation`, `sealed` at sealed requests, `policy` at `/policy`.
+    """An attack, described by `story`.
 
-    `code` is that of the refusal by which callers must meet it, `page_code` the page's if that differs; None where it
-    cannot be played on one of them.
+    `evidence` replaces the answer to `GET /attestation`, `sealed` that to a sealed request, `policy` that to `/policy`;
+    None leaves it honest. `code` is the error code with which the Python client must refuse the trick, None if it does
+    not apply there. `page_code` is the same for the page; the empty string stands for the same code.
     """
 
     name: str
@@ -110,8 +113,9 @@ class Trick:
     policy: Act | None = None
     page_code: str | None = ""
     needs_root: bool = False
-    """Only the holder of the simulated root's key can play it: on real hardware no operator can."""
+    """Whether the trick needs the simulated root's key. On real hardware no operator has such a key."""
 
     @property
     def code_on_page(self) -> str | None:
+        """The error code with which the page must refuse the trick; None if it does not apply there."""
         return self.code if self.page_code == "" else self.page_code

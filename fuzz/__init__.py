@@ -1,5 +1,5 @@
-"""Fuzzing of everything that parses what a stranger sends: `python -m fuzz run`, or `make fuzz`. See docs/fuzzing.md.
+"""Fuzzing of every parser of untrusted input: `python -m fuzz run`, or `make fuzz`. See docs/fuzzing.md.
 
-A harness (`fuzz/targets/NAME.py`) is an ordinary function of bytes, so that tests replay seeds and findings without the
-fuzzing engine; only `fuzz/engine.py` needs atheris.
+A harness (`fuzz/targets/NAME.py`) is a function of bytes, so that tests can replay seeds and findings without the
+fuzzing engine. Only `fuzz/engine.py` needs atheris.
 """

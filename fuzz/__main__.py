@@ -9,7 +9,7 @@ from fuzz import registry, running
 
 
 def main() -> int:
-    """The commands; 1 if something was found."""
+    """Run the command line. Returns 0, or 1 if a harness found something; argparse exits 2 for misuse."""
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run harnesses under atheris, one after the other")

@@ -1,4 +1,4 @@
-"""Coroutines on inputs that are there as a whole."""
+"""Runs coroutines whose input is complete, so that they never wait for a network."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ T = TypeVar("T")
 
 @cache
 def loop() -> asyncio.AbstractEventLoop:
-    """The event loop of all harnesses in this process."""
+    """The event loop that all harnesses in this process share: creating one takes longer than most inputs."""
     made = asyncio.new_event_loop()
     atexit.register(made.close)
     return made
 
 
 def finished(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What `coroutine` returns; everything that it waits for has to be there.
+    """Run `coroutine` to its end, and return its result.
 
-    An error that escapes a callback or another task, which the loop would only log, is raised.
+    Raises its errors, and also an error in a callback or another task, which the event loop would only log.
     """
     escaped: list[dict[str, Any]] = []
     loop().set_exception_handler(lambda _, context: escaped.append(context))
@@ -35,7 +35,7 @@ def finished(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def reader(data: bytes) -> asyncio.StreamReader:
-    """A stream of `data` that then ends."""
+    """A stream with the content `data`, followed by end of file."""
     stream = asyncio.StreamReader(loop=loop())
     stream.feed_data(data)
     stream.feed_eof()

@@ -1,7 +1,7 @@
 """One harness under atheris, in a process of its own: `python -m fuzz.engine NAME SECONDS`.
 
-Inputs that it keeps go to `fuzz/corpus/NAME`, those that fail to `fuzz/findings/NAME`, and how much was run, a JSON
-object, to `fuzz/corpus/NAME.count`.
+It writes inputs that increase the coverage to `fuzz/corpus/NAME`, failing inputs to `fuzz/findings/NAME`, and processor
+seconds and executions, as a JSON object, to `fuzz/corpus/NAME.count`.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _INSTRUMENTED: Final = [
     "blindsight", "gateway", "enclave_runtime", "photo_classifier", "fuzz.targets", "jwt", "rfc8785", "json", "zipfile",
     "starlette.formparsers", "python_multipart",
 ]  # fmt: skip
-"""Whose branches count as coverage: ours, and libraries in Python that parse what strangers send."""
+"""Packages whose branches count as coverage: our own, and Python libraries that parse untrusted input."""
 
 _HANG_SECONDS: Final = 60
-"""By the clock, after which libFuzzer ends a run that does not come back at all. What takes long is found before."""
+"""Wall-clock seconds after which libFuzzer ends an input that never returns. `target.check` finds slow ones before."""
 
 _MEMORY_EVERY: Final = 50
-"""Each so many inputs one is run with its memory traced, which takes several times as long. All that was kept is looked
-at again in the end."""
+"""One of this many inputs runs with its memory traced, which takes several times as long. `fuzz/running.py` checks all
+inputs of the corpus at the end."""
 
 
 def main(name: str, seconds: float) -> None:
-    """Fuzz `name` for so many seconds of processor time. Does not return."""
+    """Fuzz the harness `name` for `seconds` of processor time. The process then exits, with 0 if nothing was found."""
     with atheris.instrument_imports(include=_INSTRUMENTED):
         target = registry.load(name)
     corpus, findings = registry.CORPUS / name, registry.FINDINGS / name
@@ -77,7 +77,7 @@ class _Run:
             raise
         if time.process_time() > self._end:
             self._record()
-            # libFuzzer has no other way to be ended by what it runs; all that it keeps is written by now.
+            # libFuzzer offers no other way to stop from inside an input. It has written the corpus by now.
             os._exit(0)
 
     def _record(self) -> None:
@@ -86,7 +86,7 @@ class _Run:
 
 
 def _limit_memory() -> None:
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 -- not a file of ours
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 -- not a user's file
         pages = int(file.read().split()[5])
     limit = pages * resource.getpagesize() + MAX_DATA_BYTES
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

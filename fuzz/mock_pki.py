@@ -1,4 +1,4 @@
-"""A mock enclave's chain, keys and document: always the same bytes, so that seeds and findings stay what they are."""
+"""A mock enclave's chain, keys and document. The bytes are always the same, so that seeds and findings remain valid."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PCRS: Final = {
 
 @cache
 def key(name: str) -> ec.EllipticCurvePrivateKey:
-    """The P-384 key called `name`, for tests only: it is no secret."""
+    """The P-384 key derived from `name`. It is for tests only, and not secret."""
     return pki.derived_key(f"fuzz.{name}")
 
 
@@ -56,18 +56,18 @@ def _parties() -> tuple[pki.Party, ...]:
 
 
 def chain() -> tuple[x509.Certificate, ...]:
-    """Root, three authorities, leaf."""
+    """The certificates: root, three intermediate authorities, leaf."""
     return tuple(party.certificate for party in _parties())
 
 
 @cache
 def ders() -> tuple[bytes, ...]:
-    """`chain`, in DER."""
+    """The certificates of `chain` in DER."""
     return tuple(party.der for party in _parties())
 
 
 def fields() -> dict[str, Any]:
-    """The payload's fields, in the order of genuine documents."""
+    """The fields of an attestation document's payload, in the order of genuine documents."""
     *bundle, leaf = ders()
     return {
         "module_id": "i-0123456789abcdef0-enc0123456789abcdef",
@@ -83,14 +83,17 @@ def fields() -> dict[str, Any]:
 
 
 def signed(payload: bytes) -> bytes:
-    """The untagged COSE_Sign1 message of `payload`, signed by the leaf's key, always with the same bytes."""
+    """The untagged COSE_Sign1 message (RFC 9052, section 4.2) of `payload`, signed by the leaf with ES384.
+
+    The signature is deterministic (RFC 6979).
+    """
     structure = cbor2.dumps(["Signature1", cose.PROTECTED_ES384, b"", payload])
     signature = key("leaf").sign(structure, ec.ECDSA(hashes.SHA384(), deterministic_signing=True))
     return cose.assemble(payload, cose.raw_signature(signature))
 
 
 def policy() -> Policy:
-    """What accepts the document that `fields` make, and no other code, function or model."""
+    """A policy that accepts only the code, function and model of the document that `fields` make."""
     release = Release(
         kind="simulated",
         roots=frozenset({hashlib.sha256(ders()[0]).hexdigest()}),

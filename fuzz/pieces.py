@@ -1,4 +1,4 @@
-"""Inputs that consist of several pieces, in a form that small changes of the input keep."""
+"""An encoding for inputs of several pieces, in which most mutations of the input give other pieces."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ if TYPE_CHECKING:
 
 
 def pack(pieces: Iterable[tuple[int, bytes]]) -> bytes:
-    """The input that `unpack` gives `pieces` of: each a number from 0 to 255 and at most 65535 bytes."""
+    """Encode pieces, each a number from 0 to 255 and a content of at most 65535 bytes.
+
+    A piece is the number (1 byte), the length (2 bytes, big-endian) and the content.
+
+    Raises `ValueError` or `OverflowError` beyond these limits.
+    """
     return b"".join(bytes([number]) + len(content).to_bytes(2, "big") + content for number, content in pieces)
 
 
 def unpack(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The pieces in `data`. Anything is some: the last takes what is left."""
+    """Decode pieces. Every input is valid: the last piece may be shorter than its length states."""
     at = 0
     while at < len(data):
         number, length = data[at], int.from_bytes(data[at + 1 : at + 3], "big")

@@ -1,4 +1,4 @@
-"""Changes at random, without an engine: a quick look for where there is no atheris."""
+"""Random mutations without an engine, for a short test on machines without atheris."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def mutations(target: Target, name: str, count: int) -> Iterator[bytes]:
-    """`count` changed seeds of harness `name`, the same in every run."""
+    """`count` mutated seeds of the harness `name`; the same in every run."""
     chance = random.Random(name)  # noqa: S311 -- to be repeated, not to be unguessable
     seeds = [path.read_bytes() for path in registry.files(registry.SEEDS, name)]
     for _ in range(count):

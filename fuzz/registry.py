@@ -1,4 +1,4 @@
-"""Which harnesses there are. A harness is imported only when it is used: the engine instruments what it imports."""
+"""The list of harnesses. A harness is imported only when it is used, because the engine instruments imports."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ HERE: Final = Path(__file__).parent
 SEEDS: Final = HERE / "seeds"
 FINDINGS: Final = HERE / "findings"
 CORPUS: Final = HERE / "corpus"
-"""What the engine has kept, and its records: made by running it, ignored by git."""
+"""The engine's corpus, logs and records. Git ignores the folder."""
 
 NAMES: Final = tuple(sorted(path.stem for path in (HERE / "targets").glob("*.py") if path.stem != "__init__"))
 
 
 def load(name: str) -> Target:
-    """The harness called `name`, one of `NAMES`."""
+    """Import the harness `name`. Raises `ModuleNotFoundError` for a name that is not in `NAMES`."""
     return cast("Target", importlib.import_module(f"fuzz.targets.{name}").TARGET)
 
 
 def files(folder: Path, name: str) -> list[Path]:
-    """The inputs of harness `name` in `folder`, in a fixed order."""
+    """The inputs of the harness `name` in `folder` (`SEEDS`, `FINDINGS` or `CORPUS`), sorted by name."""
     return sorted(path for path in (folder / name).glob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""Running harnesses one after the other, and the record of what was run."""
+"""Runs harnesses one after the other, each in its own process, and records what was run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COVERAGE = re.compile(r"cov: (\d+) ft: (\d+)")
 
 @dataclass(frozen=True)
 class Record:
-    """One run: processor seconds, executions, and edges and features that libFuzzer had covered at its end."""
+    """One run of a harness. `edges` and `features` are those that libFuzzer reports as covered at the end."""
 
     processor_seconds: float
     executions: int
@@ -30,12 +30,12 @@ class Record:
 
 
 PROCESS_SECONDS: Final = 300.0
-"""Of processor time, of one process. The engine keeps some 20 bytes for each execution, whatever it runs, which after
-twelve million reach the bound on the process; the harnesses by themselves keep nothing."""
+"""Maximum processor time of one process. The engine keeps about 20 bytes for each execution, which reach the process's
+memory limit after twelve million; the harnesses keep nothing."""
 
 
 def run(names: Iterable[str], seconds: float) -> bool:
-    """Run each of the harnesses for so many seconds of processor time; whether nothing was found."""
+    """Run each harness for `seconds` of processor time, or until it finds something. Returns whether all were clean."""
     clean = True
     for name in names:
         left = seconds
@@ -50,7 +50,7 @@ def run(names: Iterable[str], seconds: float) -> bool:
 
 
 def table() -> str:
-    """All runs on record, as the table of docs/fuzzing.md."""
+    """All recorded runs as a Markdown table, for docs/fuzzing.md."""
     lines = ["| harness | processor seconds | executions | edges | features | findings |", "|---|---|---|---|---|---|"]
     for name in registry.NAMES:
         records = _records(name)
@@ -82,10 +82,10 @@ def _run(name: str, seconds: float) -> Record:
 
 
 def _in_bounds(name: str) -> bool:
-    """Look at the memory that each input takes which the engine has kept; one that takes too much is a finding."""
+    """Check the memory of every input in the corpus; an input that exceeds the bound is stored as a finding."""
     target = registry.load(name)
     for path in registry.files(registry.SEEDS, name):
-        check(target, path.read_bytes())  # What is made once, at the first use, is not any input's.
+        check(target, path.read_bytes())  # Fills caches, whose memory is not due to any single input.
     try:
         for path in registry.files(registry.CORPUS, name):
             check_memory(target, data := path.read_bytes())

@@ -1,4 +1,4 @@
-"""What a harness is, and what holds for every input of every harness."""
+"""The definition of a harness, and the bounds on time and memory for every input."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_PROCESSOR_SECONDS: Final = 1.0
-"""Of one input. Processor time and not the clock's: the machine may be busy with something else."""
+"""Limit for one input. Processor time, not wall-clock time, because the machine may be busy with other programs."""
 
 KIB: Final = 1024
 BASE_BYTES: Final = 512 * KIB
-"""Python's heap may grow by that much at any input's peak: error messages, caches of the libraries, event loops."""
+"""Growth of Python's heap that every input may cause: error messages, caches of libraries, event loops."""
 
 FACTOR: Final = 64
-"""And by this many bytes for each byte of the input: Python's smallest object for a value of one byte has 28 to 64."""
+"""Further bytes for each byte of the input: Python's smallest object for a value of one byte takes 28 to 64."""
 
 MAX_DATA_BYTES: Final = 256 * KIB * KIB
-"""By which the process may grow in all (RLIMIT_DATA), memory of C and Rust libraries and of `mmap` included; an
-allocation beyond it fails, which is a finding."""
+"""Growth of the whole process (RLIMIT_DATA), including C and Rust libraries and `mmap`. An allocation beyond it fails,
+which is a finding."""
 
 
 class BoundExceededError(AssertionError):
-    """An input took more time or memory than is stated here."""
+    """An input exceeded the bound on processor time or memory."""
 
 
 @dataclass(frozen=True)
 class Target:
     """One harness.
 
-    `run` takes the input and checks what has to hold of the outcome by `assert`. It may raise `refusals`, the errors
-    that the parser documents, and nothing else. `seeds` makes valid inputs, by name, always the same. `max_bytes`
-    bounds what the engine tries; `words` are pieces of text that it may insert.
+    `run` parses the input and checks its invariants with `assert`. It may raise only `refusals`, the errors that the
+    parser documents. `seeds` returns inputs by name, always the same. The engine tries inputs of at most `max_bytes`
+    bytes, and may insert `words`. An input may take `base_bytes` plus `factor` times its length of Python's heap.
     """
 
     run: Callable[[bytes], None]
@@ -48,7 +48,11 @@ class Target:
 
 
 def check(target: Target, data: bytes) -> bool:
-    """Run one input; whether it was taken. Raises `BoundExceededError`, or whatever the parser should not have."""
+    """Run one input. Returns whether the parser accepted it.
+
+    Raises `BoundExceededError` for too much processor time, `AssertionError` for a violated invariant, and any error
+    that the parser does not document.
+    """
     begun = time.process_time()
     try:
         target.run(data)
@@ -62,7 +66,10 @@ def check(target: Target, data: bytes) -> bool:
 
 
 def check_memory(target: Target, data: bytes) -> int:
-    """Run one input and look at the peak of Python's heap, in bytes. Raises as `check`."""
+    """Run one input, and return the peak of Python's heap in bytes.
+
+    Raises as `check`, and `BoundExceededError` for too much memory.
+    """
     tracemalloc.start()
     try:
         check(target, data)

@@ -1,4 +1,4 @@
-"""Zip archives that are always the same bytes."""
+"""Zip archives with reproducible bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def zipped(files: Mapping[str, bytes], *, stored: bool = False, mode: int = 0o100644) -> bytes:
-    """An archive of `files`, by name."""
+    """An archive of `files`, name to content, with fixed times. `stored`: not compressed. `mode`: as in stat(2)."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
         for name, content in files.items():

@@ -1,7 +1,8 @@
 """A STAND-IN for AWS KMS, for tests and demonstrations on one machine. It is not AWS KMS, and protects nothing.
 
-It has the wire shapes of the few operations that an enclave and its operator need, evaluates key policies, and answers
-attested requests with real CMS. Its keys lie in a file. docs/kms.md says in what it differs from the real service.
+It implements the few operations of AWS KMS that an enclave and its operator need: requests and answers have the form of
+the API reference, key policies are evaluated, and attested requests get a CMS envelope. Its keys are in a file.
+docs/kms.md lists the differences to the real service.
 """
 
 NAME = "blindsight-kms-standin"

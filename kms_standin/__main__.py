@@ -1,4 +1,7 @@
-"""`python -m kms_standin serve`: the stand-in, until SIGTERM. Its folder keeps keys, access keys and the authority."""
+"""`python -m kms_standin serve`: runs the stand-in until SIGTERM or SIGINT.
+
+Keys, access keys and the TLS authority are kept in the folder of `--state`, so that clients can be configured once.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,11 @@ _ACCESS_KEYS = "access_keys.json"
 
 
 def main() -> int:
-    """Serve; one line on standard output says where, as JSON, and one on standard error what this is."""
+    """Serve until a signal. Prints the ports as one line of JSON, and a warning on standard error.
+
+    Returns 0, or 1 with a message if an argument or a file cannot be used. Raises `SystemExit` (2) for invalid
+    arguments.
+    """
     arguments = _parser().parse_args()
     try:
         return _serve(arguments)
@@ -90,7 +97,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _access_keys(path: Path, arns: list[str]) -> dict[str, AccessKey]:
-    """One for each principal, kept, so that a client can be configured with it."""
+    """The access keys by their id, one for each principal; new ones are added to the file `path`."""
     kept: dict[str, dict[str, str]] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     for arn in arns:
         if not any(entry["arn"] == arn for entry in kept.values()):
@@ -102,7 +109,7 @@ def _access_keys(path: Path, arns: list[str]) -> dict[str, AccessKey]:
 
 
 def _root(path: Path) -> str:
-    """SHA-256 of the certificate in a PEM file, which may hold its key, too."""
+    """SHA-256 (hexadecimal) of the certificate in a PEM file, which may also contain a key."""
     pem = files.read(path, _MAX_FILE_BYTES)
     start = pem.find(b"-----BEGIN CERTIFICATE")
     return x509.load_pem_x509_certificate(pem[max(start, 0) :]).fingerprint(hashes.SHA256()).hex()

@@ -1,9 +1,9 @@
-"""The attestation document of a request: verified, and read as condition keys.
+"""Verifies the attestation document of a request, and converts it to condition keys.
 
-Six steps of this project's verification: envelope, fields, root, chain, signature, debug mode. The real service lets a
-debug enclave's zero registers reach the policy, which then has to refuse them; this one refuses the document. AWS does
-not publish how old a document may be. There is no nonce: within that time a document may be shown again, and the answer
-is for the key in it all the same.
+KMS Developer Guide, "AWS KMS condition keys for attested platforms". The verification has six steps of this project's:
+envelope, fields, root, chain, signature, debug mode. The real service passes a debug enclave's zero registers to the
+policy, which has to refuse them; the stand-in refuses the document. AWS does not publish the maximum age of a document.
+There is no nonce: until that age a document can be used again, but only the enclave's key decrypts the answer.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from blindsight.attestation.roots import EvidenceKind
 
 MAX_AGE_SECONDS = 300
-"""Of a document, as for a signed request; the real service's own bound is not documented."""
+"""Maximum age of a document in seconds, as for a signed request. The real service's limit is not documented."""
 
 _FUTURE_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Recipient:
-    """Whom to answer: the key that the enclave attested, and what policies compare."""
+    """The enclave of a request: its attested RSA key, and condition keys (name to values) for policies."""
 
     key: rsa.RSAPublicKey
     values: dict[str, tuple[str, ...]]
@@ -43,7 +43,10 @@ class Recipient:
 
 @dataclass(frozen=True)
 class Verifier:
-    """Accepts documents under the root certificate with this SHA-256, of that kind."""
+    """Accepts documents under the root certificate with this SHA-256 (hexadecimal), as evidence of `kind`.
+
+    `max_age` is in seconds.
+    """
 
     root_sha256: str
     kind: EvidenceKind
@@ -51,7 +54,11 @@ class Verifier:
     max_age: int = MAX_AGE_SECONDS
 
     def recipient(self, document: bytes) -> Recipient:
-        """Raises `Refused` (`ValidationException`)."""
+        """Verify `document`, a COSE_Sign1 message, and return its enclave.
+
+        Raises `Refused` (`ValidationException`) for a document that does not verify, is too old, or carries no RSA key
+        of at least 2048 bits.
+        """
         now = self.clock()
         try:
             proven = proof.prove(
@@ -76,7 +83,7 @@ class Verifier:
 
 
 def fingerprint(der: bytes) -> str:
-    """How a root is named."""
+    """SHA-256 of a certificate in DER, in hexadecimal: the identifier of a root."""
     return hashlib.sha256(der).hexdigest()
 
 

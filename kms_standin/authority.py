@@ -1,4 +1,4 @@
-"""A certificate for the stand-in's name, under an authority of its own that nothing else trusts."""
+"""The stand-in's TLS certificate, under an authority of its own, which clients have to trust explicitly."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LIFETIME = timedelta(days=365)
 
 
 def server_tls(folder: Path, host: str) -> ssl.SSLContext:
-    """What a server named `host` needs. The authority's certificate is in `authority.pem`.
+    """A TLS context (1.2 or newer) for a server named `host`. Clients trust `authority.pem` in `folder`.
 
-    Both are kept in `folder`, so that a file that pins the authority stays right after another start. They are made
-    anew when less than a day is left of them.
+    Both certificates are kept in `folder` for a year, so that clients that pin the authority keep working after a
+    restart. They are renewed when less than a day is left. Raises `OSError`, and `ValueError` for a damaged file.
     """
     chain = folder / _CHAIN
     if not _lasts(folder / CERTIFICATE) or not _lasts(chain):

@@ -1,7 +1,7 @@
-"""`CiphertextForRecipient` as KMS was seen to make it: CMS EnvelopedData (RFC 5652) in BER.
+"""Encoder for `CiphertextForRecipient` in the form that AWS KMS uses: CMS EnvelopedData (RFC 5652, section 6) in BER.
 
-`ContentInfo`, `EnvelopedData`, `EncryptedContentInfo` and the content have indefinite lengths, the recipient is in DER
-and named by a key identifier of 32 bytes (`tests/vectors/kms_envelope.json` is an answer of the real service).
+`ContentInfo`, `EnvelopedData`, `EncryptedContentInfo` and the content have indefinite lengths; the recipient is in DER,
+with a key identifier of 32 bytes. `tests/vectors/kms_envelope.json` contains an answer of the real service.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _END: Final = b"\x00\x00"
 
 
 def seal(content: bytes, key: rsa.RSAPublicKey) -> bytes:
-    """An envelope that only the holder of the private half opens."""
+    """Encrypt `content` to `key`: AES-256-CBC with a new key, which RSAES-OAEP (SHA-256) encrypts to the recipient.
+
+    The key identifier is the SHA-256 of the key's SubjectPublicKeyInfo.
+    """
     content_key, vector = secrets.token_bytes(32), secrets.token_bytes(16)
     padder = PKCS7(128).padder()
     encryptor = Cipher(algorithms.AES256(content_key), modes.CBC(vector)).encryptor()
@@ -48,7 +51,7 @@ def seal(content: bytes, key: rsa.RSAPublicKey) -> bytes:
 
 
 def value(tag: int, content: bytes) -> bytes:
-    """A value with a definite length."""
+    """A BER value with the identifier octet `tag` and a definite length (X.690, section 8.1.3)."""
     if len(content) < 0x80:
         return bytes([tag, len(content)]) + content
     length = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")
@@ -56,5 +59,5 @@ def value(tag: int, content: bytes) -> bytes:
 
 
 def indefinite(tag: int, content: bytes) -> bytes:
-    """A value whose end is marked."""
+    """A BER value of indefinite length, ended by two zero octets (X.690, sections 8.1.3.6 and 8.1.5)."""
     return bytes([tag, 0x80]) + content + _END

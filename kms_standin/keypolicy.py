@@ -1,9 +1,9 @@
-"""Key policies: the part of AWS's policy language that an attested key needs. What is not known here is refused.
+"""Evaluates key policies: the part of AWS's policy language that an attested key needs. Unknown elements are refused.
 
 IAM User Guide, "Policy evaluation logic" and "IAM JSON policy elements: Condition operators"; KMS Developer Guide, "AWS
-KMS condition keys for attested platforms". An explicit denial wins; what no statement allows is denied. Unlike the real
-service it has no IAM policies, no grants and no service control policies, and it does not load a policy that lets a
-secret out without attestation: that is what it is there to show.
+KMS condition keys for attested platforms". An explicit denial overrides any permission; an action that no statement
+allows is denied. Unlike the real service, the stand-in has no IAM policies, grants or service control policies, and
+refuses to load a policy that releases a secret without attestation, because its purpose is to test such policies.
 """
 
 from __future__ import annotations
@@ -35,12 +35,16 @@ _OPERATORS = {
     "ForAnyValue:StringEquals",
 }
 _RELEASES = ("kms:Decrypt", "kms:ReEncryptFrom", "kms:CreateGrant")
-"""Actions by which a secret that exists may reach another party."""
+"""Actions that can reveal an existing secret to another party."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as policies see it; `values` are the condition keys that it has, each with its values."""
+    """A request, as policies evaluate it.
+
+    `principal` and `resource` are ARNs, `action` is such as `kms:Decrypt`, `values` maps each condition key of the
+    request to its values.
+    """
 
     principal: str
     action: str
@@ -66,9 +70,10 @@ class _Statement:
 
 
 class KeyPolicy:
-    """A parsed policy. Raises `Refused` (`MalformedPolicyDocumentException`)."""
+    """A parsed key policy."""
 
     def __init__(self, text: str) -> None:
+        """Parse a policy's JSON. Raises `Refused` (`MalformedPolicyDocumentException`)."""
         try:
             policy = json.loads(text)
             if policy["Version"] != "2012-10-17" or policy.keys() - {"Version", "Id", "Statement"}:
@@ -78,7 +83,7 @@ class KeyPolicy:
             raise Refused("MalformedPolicyDocumentException", f"The key policy cannot be used: {error}") from error
 
     def allows(self, asked: Asked) -> bool:
-        """The decision: a statement allows it, and none denies it."""
+        """Whether at least one statement that applies allows the request, and none that applies denies it."""
         applying = [each.allows for each in self._statements if each.applies(asked)]
         return bool(applying) and all(applying)
 
@@ -135,7 +140,7 @@ def _holds(operator: str, found: tuple[str, ...], wanted: tuple[str, ...]) -> bo
     if operator.endswith("IgnoreCase"):
         found, wanted = tuple(map(str.lower, found)), tuple(map(str.lower, wanted))
     matches = len(found) == 1 and found[0] in wanted
-    # A negated operator holds where the request has no such key.
+    # IAM: a negated operator also matches if the request does not have the key.
     return not matches if "Not" in operator else matches
 
 

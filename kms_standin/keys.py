@@ -1,4 +1,4 @@
-"""The keys, in a file: what the real service has in its security modules."""
+"""The keys, in a file. The real service keeps its keys in hardware security modules."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _MAGIC = b"blindsight-kms-standin/1\n"
 
 
 class Keys:
-    """AES-256 keys by their ARN."""
+    """AES-256 keys by ARN, stored as JSON with mode 0600."""
 
     def __init__(self, path: Path) -> None:
-        """`path` is made if it is missing. Raises `OSError`, `ValueError`."""
+        """Read `path`; a missing file counts as empty. Raises `OSError`, and `ValueError` for an invalid file."""
         self._path = path
         self._keys: dict[str, bytes] = {}
         if path.exists():
             self._keys = {arn: base64.b64decode(text) for arn, text in json.loads(path.read_text("utf-8")).items()}
 
     def make(self, arn: str) -> None:
-        """Make the key, unless there is one."""
+        """Create and store a random key for `arn`, unless it has one. Raises `OSError`."""
         if arn in self._keys:
             return
         self._keys[arn] = secrets.token_bytes(32)
@@ -40,13 +40,20 @@ class Keys:
         self._path.write_text(json.dumps(texts), encoding="utf-8")
 
     def encrypt(self, arn: str, plaintext: bytes, context: Mapping[str, str]) -> bytes:
-        """A `CiphertextBlob` for this context. Raises `Refused`."""
+        """Encrypt with AES-256-GCM, bound to key and encryption context. Returns a `CiphertextBlob`.
+
+        Raises `Refused` (`NotFoundException`).
+        """
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = AESGCM(self._key(arn)).encrypt(nonce, plaintext, _bound(arn, context))
         return _MAGIC + nonce + sealed
 
     def decrypt(self, arn: str, blob: bytes, context: Mapping[str, str]) -> bytes:
-        """Raises `Refused` (`InvalidCiphertextException`), the same for another key, another context, and damage."""
+        """The plaintext of `blob`.
+
+        Raises `Refused`: `NotFoundException`, or `InvalidCiphertextException` for another key or context and for a
+        damaged blob alike, as the real service does.
+        """
         key, nonce = self._key(arn), blob[len(_MAGIC) : len(_MAGIC) + _NONCE_BYTES]
         try:
             if not blob.startswith(_MAGIC):

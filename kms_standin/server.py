@@ -1,4 +1,7 @@
-"""The two listeners: the service over HTTPS, and the instance's metadata service (IMDSv2) over HTTP. Loopback only."""
+"""The two listeners on loopback: the service over HTTPS, and the instance metadata service (IMDSv2) over HTTP.
+
+AWS KMS API reference (JSON protocol 1.1); Amazon EC2 User Guide, "Use the Instance Metadata Service".
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Says in every answer what it is, and logs nothing."""
+    """States in every answer that this is the stand-in. Logs nothing."""
 
     server_version = NAME
     sys_version = ""
@@ -44,25 +47,28 @@ class _Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
-        """Nothing: addresses and paths of tests are of no use."""
+        """Log nothing: addresses and paths of tests have no use."""
 
 
 class _Server(ThreadingHTTPServer):
-    """Silent about clients that go away, or that do not like its certificate."""
+    """Does not report clients that disconnect or refuse its certificate."""
 
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: what is wrong is the client's to say."""
+        """Print nothing: the client reports its own error."""
 
 
 class Listener:
-    """A server that runs in a thread of its caller's; `port` 0 takes a free one."""
+    """A bound server. The caller runs `http.serve_forever` in a thread. Port 0 takes a free one.
+
+    Raises `OSError` if the port is in use.
+    """
 
     def __init__(self, handler: type[BaseHTTPRequestHandler], port: int, tls: ssl.SSLContext | None = None) -> None:
         self.http = _Server((_LOOPBACK, port), handler)
         if tls is not None:
-            # The handshake is the handler thread's, so that a slow client holds up itself alone.
+            # The handshake takes place in the thread of the connection, so that a slow client does not delay others.
             self.http.socket = tls.wrap_socket(self.http.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
@@ -71,7 +77,7 @@ class Listener:
 
 
 def service_listener(service: Service, port: int, tls: ssl.SSLContext | None) -> Listener:
-    """The service, over TLS if that is given."""
+    """The listener for the KMS API, over TLS unless `tls` is None. Bodies have at most 1 MiB. Raises `OSError`."""
 
     class Handler(_Handler):
         def do_POST(self) -> None:
@@ -97,7 +103,7 @@ def _answered(service: Service, headers: dict[str, str], body: bytes) -> tuple[i
 
 @dataclass
 class Role:
-    """An instance's role, with the temporary credentials that the metadata service gives for it."""
+    """An instance's role with its temporary credentials. `sessions` are the tokens that the metadata service issued."""
 
     name: str
     access_key_id: str
@@ -107,6 +113,7 @@ class Role:
     sessions: set[str] = field(default_factory=set)
 
     def credentials(self) -> dict[str, str]:
+        """The metadata service's JSON for the role; times are RFC 3339 in UTC."""
         now = self.clock()
         return {
             "Code": "Success",
@@ -120,7 +127,10 @@ class Role:
 
 
 def metadata_listener(role: Role, port: int) -> Listener:
-    """The metadata service of version 2: a session first."""
+    """The listener for the instance metadata service, version 2 only: it answers requests with a session token.
+
+    Raises `OSError`.
+    """
     folder = "/latest/meta-data/iam/security-credentials/"
 
     class Handler(_Handler):

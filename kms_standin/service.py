@@ -1,4 +1,4 @@
-"""The operations: Decrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext, Encrypt. API reference of AWS KMS."""
+"""The operations Decrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext and Encrypt (AWS KMS API reference)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KNOWN = {
 
 @dataclass
 class Service:
-    """One region of one account; `policies` by the key's ARN."""
+    """The service of one region. `policies` maps a key's ARN to its policy, `access_keys` an id to its key."""
 
     region: str
     keys: Keys
@@ -44,7 +44,11 @@ class Service:
     clock: Callable[[], datetime]
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-        """The answer to a POST to `/`; `headers` have lower-case names. Raises `Refused`."""
+        """The members of the JSON answer to a POST to `/`. Names of `headers` are in lower case.
+
+        Checks in this order: operation, signature, members, attestation document, key policy, ciphertext. Raises
+        `Refused`.
+        """
         operation = headers.get("x-amz-target", "").removeprefix(_TARGET)
         if operation not in _KNOWN or headers.get("content-type") != "application/x-amz-json-1.1":
             raise Refused("UnknownOperationException", "This stand-in has no such operation.")

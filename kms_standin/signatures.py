@@ -1,4 +1,7 @@
-"""Who sent a request: AWS Signature Version 4, verified. Written apart from the enclave's signer, to check it."""
+"""Verifies AWS Signature Version 4 (IAM User Guide, "AWS Signature Version 4 for API requests").
+
+It shares no code with the enclave's signer, so that a mistake there does not cancel out here.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _WINDOW = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class AccessKey:
-    """A secret of the principal `arn`; temporary ones come with a `token`."""
+    """A secret access key of the principal `arn`; temporary ones have a session `token`."""
 
     arn: str
     secret: str
@@ -33,7 +36,11 @@ class AccessKey:
 def principal(
     headers: Mapping[str, str], body: bytes, *, keys: Mapping[str, AccessKey], region: str, now: datetime
 ) -> str:
-    """ARN of the sender of a POST to `/`; `headers` have lower-case names. Raises `Refused`."""
+    """The ARN of the principal that signed a POST to `/`. Names of `headers` are in lower case.
+
+    Raises `Refused` for a signature that is missing, invalid, more than five minutes old or ahead, for another region,
+    or by an unknown access key.
+    """
     match = _AUTHORIZATION.fullmatch(headers.get("authorization", ""))
     if not match or match["region"] != region:
         raise Refused("IncompleteSignatureException", "There is no signature for this service and region.")

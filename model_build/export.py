@@ -97,7 +97,8 @@ def untrained(seed: int) -> Network:
 def export_onnx(module: torch.nn.Module, path: Path) -> None:
     """Write `module` as one ONNX file: `input` (N,3,224,224) float32 to `output` (N,K) logits, N free.
 
-    The file depends on the weights and the exporter's version only: paths and stack traces are taken out.
+    The file depends only on the weights and the exporter's version: paths and stack traces are removed. Raises
+    `RuntimeError` if the export fails, and `OSError`.
     """
     with warnings.catch_warnings():
         # torch.export of torch 2.13 copies its own deprecated LeafSpec.

@@ -1,4 +1,4 @@
-"""`python -m release_build make`."""
+"""The command line of `python -m release_build make`; `blindsight release make` runs it, too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from release_build.make import RELEASE_FILE, Inputs, make
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line. Returns 0, or 1 for a release that cannot be made; argparse exits 2 for misuse."""
+    """Run the command line; `arguments` defaults to the process's.
+
+    Prints a line `SHA256  NAME` for each artifact. Returns 0, or 1 with error and next step on standard error if the
+    release cannot be built. Raises `SystemExit` (2) for invalid arguments.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.emulated and not options.eif:

@@ -1,4 +1,8 @@
-"""Enclave images of a release: measured here, and compared with the description that their builder wrote."""
+"""Enclave images of a release: measured here, and compared with the description that their builder wrote.
+
+The measurements are those of AWS Nitro Enclaves (AWS Nitro Enclaves User Guide, "Cryptographic attestation"); see
+docs/eif.md.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +28,18 @@ _ANEW: Final = "Build the image anew with `blindsight eif build`, which writes b
 
 
 def description_of(image: Path) -> Path:
-    """Where the builder puts an image's description: beside it, under its name and `.json`."""
+    """The path of an image's description: the image's path with `.json` appended."""
     return image.with_name(f"{image.name}.json")
 
 
 def take(image: Path, out: Path, functions: Iterable[Function]) -> Measurement:
-    """Copy image and description into `out`; what evidence of the image will show, with one of `functions` inside.
+    """Copy `image` and its description into the folder `out`, and measure the copy.
 
-    Raises `ReleaseBuildError`, `EifError`.
+    Returns the registers that evidence of the image will contain: PCR index to SHA-384 in hexadecimal. PCR 16 is
+    computed from the one of `functions` that the image contains (`claims.expected_pcr16`).
+
+    Raises `ReleaseBuildError` if a file is missing, or if image, description and functions contradict each other;
+    `EifError` for a file that is not an image.
     """
     described = _described(description_of(image))
     copy = out / image.name
@@ -68,7 +76,7 @@ def take(image: Path, out: Path, functions: Iterable[Function]) -> Measurement:
 
 
 def _kind(kernel: dict[str, Any]) -> EvidenceKind:
-    """Of the machines that the kernel boots on, by its description."""
+    """The kind of evidence of the machines that the kernel boots on, as its description states it."""
     kinds: tuple[EvidenceKind, ...] = get_args(EvidenceKind)
     for kind in kinds:
         if kind == kernel.get("evidence") and kind != "simulated":

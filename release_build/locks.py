@@ -1,4 +1,4 @@
-"""What is locked: Python packages in requirements/*.txt, and the npm packages that the JavaScript client contains."""
+"""Parsers for lock files: Python packages (requirements/*.txt), npm packages (package-lock.json), Debian packages."""
 
 from __future__ import annotations
 
@@ -24,18 +24,25 @@ _ANEW: Final = "Lock the packages anew with `make lock`."
 
 @dataclass(frozen=True)
 class Package:
-    """A locked package. `sha256` has every accepted artifact's digest, of which a machine takes one; hexadecimal."""
+    """A locked package. Digests are in hexadecimal.
+
+    `sha256` has the digest of each accepted artifact (one for each platform); a machine installs one of them.
+    """
 
     name: str
     version: str
     sha256: tuple[str, ...] = ()
     sha512: tuple[str, ...] = ()
     marker: str | None = None
-    """The environments that it is for (PEP 508); None for all."""
+    """The environments that need the package, as an environment marker (PEP 508); None for all."""
 
 
 def requirements(path: Path) -> list[Package]:
-    """The packages of a list that `make lock` wrote. Raises `ReleaseBuildError` for a line of another form."""
+    """The packages of a requirements file that `make lock` wrote, in its order.
+
+    Each requirement must have the form `NAME==VERSION [; MARKER] --hash=sha256:HEX …`. Raises `ReleaseBuildError` for
+    any other line, and if the file cannot be read.
+    """
     packages = []
     for line in read(path).decode().replace("\\\n", " ").splitlines():
         if not line or line.startswith("#"):
@@ -51,14 +58,18 @@ def requirements(path: Path) -> list[Package]:
 
 
 def contained(path: Path) -> set[str]:
-    """The npm packages, as `NAME VERSION`, whose licences are in the THIRD-PARTY.txt that a build wrote."""
+    """The npm packages that a build contains, each as `NAME VERSION`: the headings of its THIRD-PARTY.txt.
+
+    Raises `ReleaseBuildError` if the file cannot be read.
+    """
     return set(_CONTAINED.findall(read(path).decode()))
 
 
 def npm(path: Path, names: set[str]) -> list[tuple[Package, str | None]]:
-    """The packages of a package-lock.json that `names` lists as `NAME VERSION`, with their licences.
+    """The packages of a package-lock.json that `names` lists as `NAME VERSION`, each with its licence or None.
 
-    Raises `ReleaseBuildError`, also for a name that is not locked in that version.
+    Raises `ReleaseBuildError` if the file is not an npm lock file, has a digest other than SHA-512, or does not lock
+    one of `names` in that version.
     """
     try:
         entries = json.loads(read(path))["packages"]
@@ -81,9 +92,9 @@ def npm(path: Path, names: set[str]) -> list[tuple[Package, str | None]]:
 
 
 def debian(path: Path) -> list[Package]:
-    """The Debian packages of the enclave image: name, version, SHA-256 and more, a line each.
+    """The Debian packages of the enclave image. A line has name, version and SHA-256; further columns are skipped.
 
-    Raises `ReleaseBuildError`.
+    Raises `ReleaseBuildError` for a line of another form, and if the file cannot be read.
     """
     packages = []
     for line in read(path).decode().splitlines():

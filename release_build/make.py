@@ -1,4 +1,4 @@
-"""From a source tree and its inputs to a folder with every artifact and the release file."""
+"""Builds every artifact of a release, and the release file, into a new folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RELEASE_FILE: Final = "release.json"
 SBOM_FILE: Final = "sbom.cdx.json"
 BUNDLE_FILE: Final = "function.zip"
 PAGE_FILE: Final = "blindsight.html"
-"""The page in one file, for callers to keep."""
+"""The page as a single HTML file, which users can store and open without a gateway."""
 
 FORMATS: Final = {
     "boot-config": bootconfig.FORMAT,
@@ -39,14 +39,19 @@ FORMATS: Final = {
     "request": exchange.VERSION,
     "sealed-file": stream.MAGIC.decode().strip(),
 }
-"""The versions of what this release writes and speaks (docs/protocol.md, section 8)."""
+"""Format to its version in this release (docs/protocol.md, section 8)."""
 
 _PAGE: Final = "gateway/static/app"
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a release is made of beside the source tree. `simulated_root` is a certificate's SHA-256, hexadecimal."""
+    """The inputs of a release besides the source tree.
+
+    Either `model`, a model directory whose bundle is built, or `bundles`. `images` are enclave image files, each with
+    its description beside it. `simulated_root` is the SHA-256 of a root certificate in hexadecimal; the release's
+    policy then accepts simulated enclaves under it. `emulated`: the policy accepts images for QEMU's machine.
+    """
 
     model: Path | None = None
     bundles: tuple[Path, ...] = ()
@@ -56,9 +61,10 @@ class Inputs:
 
 
 def make(out: Path, inputs: Inputs) -> ReleaseFile:
-    """Write artifacts and release file into the new or empty folder `out`, in one step: all of them or none.
+    """Write all artifacts and the release file into the new or empty folder `out`, and return the release file.
 
-    Raises `ReleaseBuildError`, `BlindsightError`.
+    `out` appears with all files, or not at all. Raises `ReleaseBuildError` for inputs that cannot be used, and
+    `BlindsightError` for an invalid image, policy or release file.
     """
     if inputs.model is not None and not inputs.model.is_dir():
         raise ReleaseBuildError(
@@ -98,14 +104,14 @@ def _make(out: Path, inputs: Inputs) -> ReleaseFile:
         ),
     )
     encoded = release.encode()
-    parse(encoded)  # What a reader would refuse must not be published.
+    parse(encoded)  # A release file that verifiers would refuse must not be published.
     (out / RELEASE_FILE).write_bytes(encoded)
     return release
 
 
 @contextmanager
 def _draft(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when the block ends, and is removed if it fails."""
+    """Yield a new folder, which is renamed to `out` when the block ends, or removed if the block raises."""
     place = out.resolve()
     try:
         if place.exists() and any(place.iterdir()):
@@ -117,7 +123,7 @@ def _draft(out: Path) -> Iterator[Path]:
             try:
                 yield draft
             except ReleaseBuildError as error:
-                # The draft is gone by then: its files are named as in the release.
+                # The user cannot look at the draft, so messages name files as in the release.
                 raise ReleaseBuildError(str(error).replace(f"{draft}/", ""), error.next_step) from error
             draft.rename(place)
     except OSError as error:

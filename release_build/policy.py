@@ -1,4 +1,4 @@
-"""The policy of a release: it accepts every enclave that the release measures, and nothing else."""
+"""The policy of a release, which accepts exactly the enclaves that the release file measures (docs/policy.md)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ def accepting(
     simulated_root: str | None = None,
     emulated: bool = False,
 ) -> Policy | None:
-    """Accept what was measured. None if nothing is left. Raises `PolicyError` for a root that is not an SHA-256.
+    """A policy with one release for each accepted measurement; None if no measurement is accepted.
 
-    Simulated enclaves are accepted only under the root that is given, images for QEMU's machine only if `emulated`.
+    Measurements of kind `nitro` are accepted. Simulated ones are accepted only with `simulated_root`, the SHA-256 of a
+    root certificate in hexadecimal; those of QEMU's machine only if `emulated`. Raises `PolicyError` for a root of
+    another form, `KeyError` for a measurement of a function that is not among `functions`.
     """
     models = {function.function_checksum: function.model_digest for function in functions}
     releases = []

@@ -1,7 +1,8 @@
-"""The software bill of materials: CycloneDX 1.6 (ECMA-424) in canonical JSON, without times and serial numbers.
+"""The software bill of materials: CycloneDX 1.6 (ECMA-424) in canonical JSON (RFC 8785).
 
-Each unit is an application that depends on its locked packages; the enclave depends on its image's packages, too.
-A package's hashes are of all artifacts that the lock accepts, one of which is installed.
+It has no times and no serial numbers, so that the same tree gives the same bytes. Each unit is an application that
+depends on its locked packages; the enclave also depends on the Debian packages of its image. A package has the hashes
+of all artifacts that the lock accepts; a machine installs one of them. Packages are named by package URL (purl).
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ UNITS: Final = {
     "gateway": ("gateway",),
     "model-build": ("model-build", "torch"),
 }
-"""Each unit's lists in requirements/."""
+"""Unit to the names of its lists in requirements/."""
 
 _CLIENT: Final = "clients/js"
-"""All that the page contains of others' code is in the JavaScript client."""
+"""The page contains third parties' code only through the JavaScript client."""
 
 _SYSTEM: Final = "enclave_image/packages.lock"
 _LICENCES: Final = Path(__file__).with_name("licences.json")
 
 
 def lists() -> dict[str, Path]:
-    """The lists of locked packages, by the name that the release file has for each."""
+    """The lists of locked Python packages: the name in the release file to the path in the source tree."""
     files = sorted(
         {f"requirements/{name}.txt" for names in UNITS.values() for name in names} | {"requirements/run.txt"}
     )
@@ -43,7 +44,10 @@ def lists() -> dict[str, Path]:
 
 
 def render(version: str) -> bytes:
-    """The bill of this source tree. Raises `ReleaseBuildError`."""
+    """The bill of materials of this source tree, as canonical JSON, for the release `version`.
+
+    Raises `ReleaseBuildError` for a lock file that is missing or invalid.
+    """
     components: dict[str, dict[str, Any]] = {}
     dependencies: dict[str, list[str]] = {}
     licences: dict[str, str] = json.loads(read(_LICENCES))
@@ -77,7 +81,7 @@ def _add(
     for component in found:
         known = components.setdefault(component["bom-ref"], component)
         if known.get("properties") != component.get("properties"):
-            known.pop("properties", None)  # Units install it in different environments: it is for all of them together.
+            known.pop("properties", None)  # Units need it in different environments, so no one marker is right.
     dependencies.setdefault(unit, []).extend(component["bom-ref"] for component in found)
 
 

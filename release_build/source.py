@@ -1,4 +1,4 @@
-"""The source tree that the release is of, and programs run in it without what the caller's account and shell set."""
+"""The source tree of the release: reads and copies of files, and programs run in it with a fixed environment."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ SOURCE: Final = Path(__file__).resolve().parents[1]
 
 _MAX_BYTES: Final = 64 << 20
 _KEPT: Final = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
-"""What programs need to start. Everything else could reach the output: SOURCE_DATE_EPOCH, TZ, PIP_*, PYTHON*, HOME."""
+"""Variables that programs need to start. Others could change the output: SOURCE_DATE_EPOCH, TZ, PIP_*, PYTHON*."""
 
 
 def run(*arguments: str, where: Path = SOURCE) -> str:
-    """What `python ARGUMENTS` prints, run in the source tree. Raises `ReleaseBuildError` with its own last line."""
+    """Run `python ARGUMENTS` in the folder `where`, and return its standard output.
+
+    Raises `ReleaseBuildError` if the exit status is not 0, with the last line of its standard error as the message.
+    """
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     environment |= {"PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     done = subprocess.run(
@@ -33,13 +36,13 @@ def run(*arguments: str, where: Path = SOURCE) -> str:
 
 
 def copy(path: Path, target: Path) -> None:
-    """Copy a regular file. Raises `OSError`."""
+    """Copy the regular file `path` to `target`. Raises `OSError`, also if `target` exists."""
     with files.opened(path) as source, target.open("xb") as file:
         shutil.copyfileobj(source, file)
 
 
 def read(path: Path) -> bytes:
-    """The bytes of an input. Raises `ReleaseBuildError`."""
+    """The content of an input, at most 64 MiB. Raises `ReleaseBuildError` if it cannot be read."""
     try:
         return files.read(path, _MAX_BYTES)
     except OSError as error:

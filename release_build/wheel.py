@@ -1,7 +1,8 @@
-"""The wheel, always the same bytes: hatchling builds it, and its entries are stored anew.
+"""Builds the wheel reproducibly: hatchling builds it, and its entries are then stored anew without compression.
 
-Hatchling fixes the entries' order and times. What is left to the machine is the compression, which differs between
-builds of zlib, and the modes of the source files. So entries are stored, with one mode and one time.
+Hatchling fixes the order and times of the entries. The compressed bytes still differ between versions of zlib, and the
+modes are those of the source files. Therefore entries are stored uncompressed, with one mode and one time. The format
+is the binary distribution format of the PyPA specifications (PEP 427).
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from typing import Final
 from release_build.source import run
 
 _TIME: Final = (2020, 2, 2, 0, 0, 0)
-"""Hatchling's own, where SOURCE_DATE_EPOCH does not say another."""
+"""Hatchling's default, which it uses if SOURCE_DATE_EPOCH is not set."""
 _REGULAR_0644: Final = (stat.S_IFREG | 0o644) << 16
 _UNIX: Final = 3
 
 
 def build(out: Path) -> Path:
-    """Build the wheel into the folder `out`. Raises `ReleaseBuildError`."""
+    """Build the wheel into the folder `out`, and return its path. Raises `ReleaseBuildError` if hatchling fails."""
     with tempfile.TemporaryDirectory(prefix="blindsight-wheel-") as folder:
         run("-m", "hatchling", "build", "--target", "wheel", "--directory", folder)
         (built,) = Path(folder).glob("*.whl")
@@ -30,7 +31,10 @@ def build(out: Path) -> Path:
 
 
 def store(wheel: Path, out: Path) -> None:
-    """Write the entries of `wheel` to `out` without compression, in their order: RECORD stays the last."""
+    """Write the entries of `wheel` to `out` without compression, in the same order, since RECORD should be the last.
+
+    Raises `zipfile.BadZipFile`, `OSError`.
+    """
     with zipfile.ZipFile(wheel) as compressed, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as stored:
         for info in compressed.infolist():
             entry = zipfile.ZipInfo(info.filename, _TIME)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import re
+import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.command_tree import ROOT, UNITS, Node, make, programs
+from tests.support.documented import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +128,7 @@ def _command_faults(words: list[str]) -> list[str]:
     if program.startswith("python"):
         program, words = words[1].partition(".")[0], words[2:]
         if program not in trees():
-            return [] if program in {"pip", "http.server"} else [f"python -m {program}"]
+            return [] if program in sys.stdlib_module_names | {"pip"} else [f"python -m {program}"]
     node, path = trees()[program], program
     found = []
     for word in words:
@@ -174,6 +179,35 @@ def test_what_the_pages_tell_people_to_type_exists() -> None:
     ]
     assert texts
     assert [f"{text}: {fault}" for text in texts for fault in faults(text)] == []
+
+
+def test_what_the_documentation_shows_exists() -> None:
+    """Its blocks of commands, whether a test types them or not: those of docs/releasing.md take hours."""
+    listed = subprocess.run(["git", "ls-files", "-z", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+    found, seen = [], set()
+    for name in filter(None, listed.stdout.split("\0")):
+        for line, words in _shown((ROOT / name).read_text("utf-8")):
+            seen.add(name)
+            found += [f"{name}:{line}: {fault}" for fault in _command_faults(words)]
+    assert found == []
+    assert {"README.md", "docs/releasing.md", "docs/release-file.md"} <= seen
+
+
+def _shown(page: str) -> Iterator[tuple[int, list[str]]]:
+    """The commands of ours in a page's blocks, and the line that each block begins in."""
+    for block in blocks(page):
+        if not block.has_commands:
+            continue
+        text = re.sub(r"(?m)(?:^|(?<=\s))#.*", "", block.text.replace("\\\n", " "))
+        if block.language == "console":
+            text = "\n".join(re.findall(r"^\$ (.+)", text, re.MULTILINE))
+        tokens = shlex.shlex(text, posix=True, punctuation_chars="();<>|&\n")
+        tokens.whitespace, tokens.whitespace_split = " \t", True
+        for is_between, part in itertools.groupby(tokens, lambda token: set(token) <= set("();<>|&\n")):
+            words = list(itertools.dropwhile(lambda word: word == "sudo" or re.match("[A-Z_]+=", word), part))
+            program = words[0].rpartition("/")[2] if words and not is_between else ""
+            if program in {"blindsight", "cape", "make"} or (program.startswith("python") and words[1:2] == ["-m"]):
+                yield block.line, words
 
 
 @pytest.mark.parametrize(

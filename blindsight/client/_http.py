@@ -49,7 +49,7 @@ class Body:
 
 @contextlib.contextmanager
 def failures() -> Iterator[None]:
-    """Convert exceptions of the HTTP library in the block to `TransportError`."""
+    """Raise `TransportError` in place of the HTTP library's exceptions in the block."""
     try:
         yield
     except (httpx2.RequestError, httpx2.InvalidURL) as error:

@@ -163,7 +163,10 @@ class Host:
 
     @contextlib.contextmanager
     def connect(self, path: str, token: str, trust: Trust) -> Iterator[Connection]:
-        """Open a connection and verify its evidence; it is closed when the block ends."""
+        """Open a connection and verify its evidence; it is closed when the block ends.
+
+        Raises `TransportError`, `RefusedFrame`, `EvidenceError`, and `ProxyError` for a proxy that cannot be used.
+        """
         url = self._url(path, "ws")
         with contextlib.ExitStack() as stack:
             try:
@@ -303,7 +306,10 @@ class Connection:
         )
 
     def deploy(self, name: str, *, public: bool, pieces: Iterable[bytes]) -> str:
-        """Upload an encrypted function, one frame for each piece, and return its id."""
+        """Upload an encrypted function, one frame for each piece, and return its id.
+
+        Raises `TransportError`, `RefusedFrame`.
+        """
         self.send_message({"function_name": name, "public": public})
         self._send(pieces)
         function_id = self.receive().get("id")
@@ -312,6 +318,7 @@ class Connection:
         return function_id
 
     def receive(self) -> dict[str, Any]:
+        """The next message of the host. Raises `TransportError`; `RefusedFrame` for an error frame."""
         try:
             frame = strict_json.loads(self._socket.recv())
         except ConnectionClosed as error:

@@ -143,7 +143,7 @@ class Section:
         return _blocks(self.file, self.size, start=self.offset + SECTION_HEADER.size)
 
     def content(self) -> bytes:
-        """The data of a section whose size is bounded: not of a kernel or a ramdisk."""
+        """The data of a section of limited size. Raises `EifError`, and `ValueError` for a kernel or a ramdisk."""
         if self.size > _LIMITS.get(self.type, 0):
             raise ValueError(f"a section of type {self.type.name} is read in blocks")
         return b"".join(self.blocks())

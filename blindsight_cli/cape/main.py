@@ -145,7 +145,10 @@ ROOT: Final = Command(
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command line, without the program's name, and return its exit status: 0, or 1 for a reported error."""
+    """Run one command line, without the program's name, and return its exit status: 0, or 1 after printing an error.
+
+    Does not raise `CliError` or `BlindsightError`.
+    """
     words = list(argv)
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]

@@ -24,21 +24,21 @@ def username(text: str, failed: str) -> str:
 
 
 def function_name(text: str, failed: str, *, step: str = "") -> str:
-    """`text`, if a function can be called that."""
+    """`text`, if it is a valid name of a function. Raises `CliError`, which begins with `failed`."""
     if not FUNCTION_NAME.fullmatch(text):
         raise CliError(f"{failed}: {_FUNCTION_RULE}: {text!r} is none", step=step)
     return text
 
 
 def function_id(text: str, failed: str) -> str:
-    """`text`, if it is a function's ID."""
+    """`text`, if it is a function's ID. Raises `CliError`, which begins with `failed`."""
     if not ids.is_id(text):
         raise CliError(f"{failed}: {text!r} is not a function ID", step=ID_STEP)
     return text
 
 
 def function(text: str, failed: str) -> str:
-    """`text`, if it is a function's ID, or its name with that of its account."""
+    """`text`, if it is a function's ID, or `USER/NAME`. Raises `CliError`, which begins with `failed`."""
     owner, _, name = text.partition("/")
     if not ids.is_id(text) and not (USERNAME.fullmatch(owner) and FUNCTION_NAME.fullmatch(name)):
         raise CliError(f"{failed}: {text!r} is neither a function ID nor USER/NAME", step=_RUN_STEP)

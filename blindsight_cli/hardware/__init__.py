@@ -1,1 +1,1 @@
-"""`blindsight hardware-report`: what an enclave on some hardware showed, in one file that anyone can verify."""
+"""`blindsight hardware-report`: records what an enclave proved on some hardware, in a file for offline verification."""

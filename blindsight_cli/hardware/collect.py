@@ -1,4 +1,4 @@
-"""Filling a report: what an enclave proves, answers and says, and how long it takes."""
+"""Collects the content of a report: evidence, answers with receipts, statements of the gateway, and durations."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _INFO_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo that the user named: its labels will be in the report."""
+    """A photo for the report, which will contain its file name and its labels."""
 
     name: str
     content: bytes
 
     @classmethod
     def read(cls, path: Path) -> Photo:
-        """Raises `OSError`."""
+        """Read a photo. Raises `OSError`."""
         return cls(path.name, files.read(path, MAX_PHOTO_BYTES))
 
 
@@ -55,9 +55,11 @@ def collect(
     requests: int,
     progress: Callable[[str], None],
 ) -> bytes:
-    """The file. Raises what the client does: nothing is sent to an enclave that the policy does not accept.
+    """Verify the enclave, classify `photos`, time requests, and return the content of the report file.
 
-    `info` is the gateway's; `host` what the machine says; `requests` sealed ones are timed.
+    `info` is the gateway's `/info`; `host` are facts about the machine; `requests` is the number of timed sealed
+    requests; `progress` gets lines for the user. No image is sent to an enclave that the policy does not accept. Raises
+    the errors of `Client`.
     """
     progress("verifying the enclave")
     began = time.perf_counter()
@@ -89,7 +91,7 @@ def collect(
 
 
 def info_of(url: str, proxy: str | None) -> dict[str, Any]:
-    """What the gateway says of itself and of its enclave's confinement: its word. Raises `TransportError`."""
+    """The gateway's unauthenticated statements about itself and its enclave's confinement. Raises `TransportError`."""
     try:
         with routes.blocking(url, timeout=_INFO_SECONDS, proxy=proxy) as client:
             said = strict_json.loads(client.get("/info").content)
@@ -106,7 +108,7 @@ def info_of(url: str, proxy: str | None) -> dict[str, Any]:
 
 
 def test_picture() -> bytes:
-    """A PNG of 224 by 224 pixels, RGB, that shows nothing: no user's photo is needed for timing."""
+    """A PNG of 224 by 224 pixels, RGB, without content, for the timed requests."""
     rows = b"".join(b"\0" + bytes(value for x in range(_SIDE) for value in (x, y, (x + y) // 2)) for y in range(_SIDE))
     header = struct.pack(">IIBBBBB", _SIDE, _SIDE, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
@@ -131,7 +133,7 @@ def _answer(client: Client, photo: Photo) -> dict[str, Any]:
 
 def _timings(client: Client, requests: int) -> dict[str, Any]:
     picture = test_picture()
-    # Not counted: the first finds connections and caches cold.
+    # Not timed: at the first request, connections and caches are cold.
     client.classify(picture, top_k=1)
     took: list[float] = []
     answers: list[Classification] = []
@@ -155,7 +157,7 @@ def _timings(client: Client, requests: int) -> dict[str, Any]:
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:
-    """By nearest rank."""
+    """The percentile by the nearest-rank method."""
     return round(sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)], 2)
 
 
@@ -171,7 +173,7 @@ def _versions(info: Mapping[str, Any]) -> dict[str, str]:
 def _recipient(client: Client) -> Recipient:
     recipient = client.recipient
     if recipient is None:
-        # The policy, or its release, ended a moment ago.
+        # The policy or its release has just expired.
         raise TransportError("unavailable", "The evidence is no longer accepted.")
     return recipient
 

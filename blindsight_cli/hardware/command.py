@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SAME_ENCLAVE_SECONDS = 3600.0
-"""For which one verification counts while a report is made."""
+"""Seconds for which the client relies on one verification while it makes a report."""
 
 
 class _MakeByDefault(TyperGroup):
-    """`hardware-report --out FILE` is `hardware-report make --out FILE`."""
+    """Runs `make` if no command is given, so that `hardware-report --out FILE` works."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 -- typer has a click of its own
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
@@ -88,7 +88,7 @@ def make(  # noqa: PLR0917 -- typer passes them by name
                 requests=requests,
                 progress=lambda text: err.print(printable(f"{text}…"), style="dim"),
             )
-        # What is written can be verified: tried before it is.
+        # Verify before writing, so that no report is written that cannot be verified.
         made = report.verify(content, Policy.load(policy))
     except Problem as problem:
         fail(f"{problem.kind.title}. {problem.detail}", "ask the operator, or look at the gateway's log")

@@ -1,6 +1,6 @@
-"""What a machine says of itself: the reporter's word, and no part of any evidence.
+"""Facts about the machine, as its operating system states them. No evidence covers them.
 
-No name, address, account or id of the machine: only what says which hardware and software it is.
+They contain no name, address, account or id of the machine, only its hardware and software.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ _IMDS_FACTS: Final = {
 _SECONDS: Final = 2.0
 _CLI_SECONDS: Final = 20.0
 _MOST_CHARACTERS: Final = 200
-"""Of a fact: a command or a service could answer anything."""
+"""Maximum length of a fact, because it comes from a command or a service."""
 
 
 def facts(*, instance: bool = False, imds: str = IMDS) -> dict[str, Any]:
-    """Processor, memory, kernel, system and Nitro's tools; with `instance` what the metadata service says, too."""
+    """Processor, memory, kernel, system and Nitro's tools, by name.
+
+    `instance`: also what the instance metadata service at the URL `imds` states. Does not raise: facts that cannot be
+    determined are None or `unknown`.
+    """
     cpu = _fields(Path("/proc/cpuinfo"), ":")
     system = _fields(Path("/etc/os-release"), "=")
     return {
@@ -51,7 +55,7 @@ def facts(*, instance: bool = False, imds: str = IMDS) -> dict[str, Any]:
 
 
 def _fields(file: Path, separator: str) -> dict[str, str]:
-    """The first value of each name in a file of lines; empty where there is no such file."""
+    """The first value of each name in a file of lines `NAME SEPARATOR VALUE`; empty if the file cannot be read."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -65,13 +69,13 @@ def _fields(file: Path, separator: str) -> dict[str, str]:
 
 
 def _nitro_cli() -> str | None:
-    """Its version; None where it is not installed or does not run."""
+    """The version of `nitro-cli`; None if it is not installed or fails."""
     said = _output("nitro-cli", "--version")
     return None if said is None else _short(said)
 
 
 def _enclaves() -> list[dict[str, Any]] | None:
-    """Of the running enclaves what `nitro-cli describe-enclaves` says of size and mode; None where it cannot be had."""
+    """Size and mode of the running enclaves, from `nitro-cli describe-enclaves`; None if that fails."""
     said = _output("nitro-cli", "describe-enclaves")
     try:
         described = json.loads(said) if said is not None else None
@@ -94,7 +98,7 @@ def _output(*command: str) -> str | None:
 
 
 def _instance(imds: str) -> dict[str, str] | None:
-    """None where the service is not reached: this is no instance of EC2, or it is switched off."""
+    """Instance type, region and image; None if the service does not answer, as outside of EC2."""
     try:
         with routes.blocking(imds, timeout=_SECONDS) as client:
             token = client.put("/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})

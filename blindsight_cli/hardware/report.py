@@ -1,10 +1,10 @@
-"""The file: `blindsight-hardware-report/1`, in canonical JSON (RFC 8785), and how it is verified.
+"""The report file `blindsight-hardware-report/1`: canonical JSON (RFC 8785), and its verification (docs/hardware.md).
 
     {"schema": "blindsight-hardware-report/1", "body": {...}, "evidence": {"document": b64, "key_configs": b64}}
 
-`body` is what was seen. The document is made last, for a nonce that is SHA-256 of the canonical body: so the enclave's
-signature ends the report, and a report that is changed later needs another document of the same enclave. What of the
-body is *shown* is the model, the registers and the answers with receipts; the rest is the reporter's word.
+`body` has the observations. The document is requested last, with the SHA-256 of the canonical body as the nonce, so
+that the enclave's signature covers the body: a changed report would need a new document of the same enclave. Model,
+registers and answers with receipts are proven; the rest of the body is the reporter's statement.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ BODY: Final = MappingProxyType(
         "timings": dict,
     }
 )
-"""The body's members, all of them always there, and what each is."""
+"""The body's members, all required, and their types."""
 
 MAX_BYTES: Final = 16 << 20
-"""Of a file that is read: an answer with its evidence has about 10 kB."""
+"""Maximum size of a report file. An answer with its evidence has about 10 kB."""
 
 _APART = timedelta(minutes=10)
-"""Between the body's time and the document's, which has a clock of its own."""
+"""Maximum difference between the body's time and the document's, which are of two clocks."""
 
 
 class ReportError(BlindsightError):
-    """A report that shows nothing. Not retryable: the file stays what it is."""
+    """The report is invalid. Not retryable, since the file does not change."""
 
     NEXT_STEPS = MappingProxyType(
         {
@@ -66,7 +66,7 @@ class ReportError(BlindsightError):
 
 @dataclass(frozen=True)
 class VerifiedReport:
-    """A report that holds: its body, what its evidence proves, and SHA-256 of the file in hexadecimal."""
+    """A valid report: its body, its verified evidence, and the SHA-256 of the file in hexadecimal."""
 
     body: Mapping[str, Any]
     verified: Verified
@@ -74,12 +74,12 @@ class VerifiedReport:
 
 
 def nonce_of(body: Mapping[str, Any]) -> bytes:
-    """The nonce that the closing document is made for, 32 bytes."""
+    """The nonce for the report's document: SHA-256 of the canonical body, 32 bytes."""
     return hashlib.sha256(rfc8785.dumps(dict(body))).digest()
 
 
 def encode(body: Mapping[str, Any], *, document: bytes, key_configs: bytes) -> bytes:
-    """The file. `document` was made for `nonce_of(body)`."""
+    """Encode a report file. The nonce of `document` must be `nonce_of(body)`."""
     evidence = {
         "document": base64.b64encode(document).decode(),
         "key_configs": base64.b64encode(key_configs).decode(),
@@ -115,12 +115,12 @@ def verify(content: bytes, policy: Policy) -> VerifiedReport:
 
 
 def measurements(verified: Verified) -> dict[str, str]:
-    """Index to hexadecimal, without the registers that nothing was measured into."""
+    """PCR index to SHA-384 in hexadecimal, without registers of zeros."""
     return {str(index): value.hex() for index, value in sorted(verified.document.pcrs.items()) if any(value)}
 
 
 def _check_words(body: Mapping[str, Any], verified: Verified) -> None:
-    """What the body says of what the document says, too."""
+    """Compare the body with the document where both state the same. Raises `ReportError`."""
     if body["measurements"] != measurements(verified):
         raise ReportError("report_contradicts", "Its registers are not those of its evidence.")
     if body["verification"]["kind"] != verified.kind:
@@ -141,7 +141,7 @@ def _check_answer(entry: Mapping[str, Any], verified: Verified, policy: Policy) 
     held = receipts.verify(answer, policy=policy)
     if held.receipt.input_sha256 != entry["photo"]["sha256"]:
         raise ReportError("report_contradicts", "An answer is to another photo than it says.")
-    # Made by the enclave that the report is about, if perhaps under earlier keys.
+    # Of the report's enclave, but perhaps with earlier keys.
     document = strict_base64.decode(answer["evidence"]["document"])
     signer = verify_archived(document, policy=policy)
     if _identity(signer) != _identity(verified):
@@ -155,12 +155,12 @@ def _identity(verified: Verified) -> tuple[object, ...]:
 
 
 def _parts(content: bytes) -> tuple[dict[str, Any], bytes, bytes]:
-    """Body, document and key configurations."""
+    """Body, document and key configurations of a file. Raises `ReportError`."""
     if len(content) > MAX_BYTES:
         raise _malformed(f"It has more than {MAX_BYTES >> 20} MiB.")
     try:
         report = strict_json.loads(content)
-        # One spelling only, so that the file has one digest.
+        # Only the canonical encoding, so that a report has a single digest.
         canonical = rfc8785.dumps(report) == content
     except (ValueError, RecursionError) as error:
         raise _malformed("It is not JSON.") from error
@@ -180,7 +180,7 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes, bytes]:
         again = {"document": base64.b64encode(document).decode(), "key_configs": base64.b64encode(key_configs).decode()}
     except (TypeError, ValueError) as error:
         raise _malformed("Its evidence is not base64.") from error
-    # Unused bits of a last character would give the same evidence a second spelling.
+    # Unused bits in the last base64 character would allow a second encoding of the same evidence.
     if again != evidence:
         raise _malformed("Its evidence is not base64 in its one spelling.")
     return body, document, key_configs

@@ -1,1 +1,1 @@
-"""The cases, a module for each group: `add(book)` adds a group's."""
+"""The cases, one module for each group. `add(book)` adds the cases of a group to the book."""

@@ -1,4 +1,4 @@
-"""Roots, chains and signatures that must not pass: steps 3 to 5."""
+"""Roots, chains and signatures that must be refused: steps 3 to 5."""
 
 from __future__ import annotations
 
@@ -396,7 +396,7 @@ def _encodings(book: Book) -> None:
 
 
 def _even_signature() -> Forge:
-    """A chain whose signer's certificate has a signature that ends in a zero bit."""
+    """A chain in which the signature of the signer's certificate ends in a zero bit."""
     for number in range(100):
         forge = mock.forge({"leaf": {"label": f"even {number}"}})
         if forge.leaf.certificate.signature[-1] % 2 == 0:

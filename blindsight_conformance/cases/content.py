@@ -1,4 +1,4 @@
-"""Debug mode, measurements and freshness: what a genuine signature says nothing against. Steps 6, 7 and 10."""
+"""Debug mode, measurements and freshness, which a valid signature does not ensure: steps 6, 7 and 10."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _measurements(book: Book) -> None:
 
 
 def _pins(book: Book) -> None:
-    """Expected values that would accept any enclave, or only debug ones: refused before a document is looked at."""
+    """Policies that would accept any enclave, or only debug ones. They are refused before the document is parsed."""
     book.group = "pins"
     for code, name, registers in (
         ("no_measurements", "no registers", {}),

@@ -1,4 +1,4 @@
-"""Certificates that are signed rightly and encoded wrongly: what RFC 5280 and X.690 ask of every one. Steps 3 and 4."""
+"""Certificates with a valid signature whose encoding violates RFC 5280 or X.690: steps 3 and 4."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _replaced(index: int, other: bytes) -> Callable[[list[bytes]], list[bytes]]:
 
 
 def _changed(index: int, old: bytes, new: bytes) -> Callable[[list[bytes]], list[bytes]]:
-    """Replace `old` by `new` of the same length."""
+    """An edit of the signed part's element `index`: replace `old` by `new`, of the same length."""
 
     def edit(parts: list[bytes]) -> list[bytes]:
         if old not in parts[index] or len(old) != len(new):
@@ -88,7 +88,7 @@ def _fields(book: Book) -> None:
 
 
 def _named(attribute: bytes, tag: int, value: bytes) -> Callable[[list[bytes]], list[bytes]]:
-    """A subject of one attribute, whose value is of the type `tag`."""
+    """A subject with one attribute, whose value has the type `tag`."""
     pair = element(0x30, element(0x06, attribute) + element(tag, value))
     return _replaced(SUBJECT, element(0x30, element(0x31, pair)))
 

@@ -1,4 +1,4 @@
-"""What is no COSE_Sign1 with ES384: step 1."""
+"""Messages that are not a COSE_Sign1 (RFC 9052, section 4.2) with ES384: step 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What breaks the payload's field table: step 2."""
+"""Payloads that violate the table of fields (AWS Nitro Enclaves NSM API, attestation process): step 2."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _content(book: Book) -> None:
 
 
 def _limits(book: Book) -> None:
-    """At the limits: what is in range, and refused for what it is by a later step."""
+    """Values at the limits of their range, which only a later step refuses."""
     for size in (1, 1024):
         document = book.document(certificate=bytes(size))
         book.refused("malformed_certificate", 3, f"certificate of {size} bytes", document, section=CONTENT, rows=[6])
@@ -131,7 +131,7 @@ def _registers(book: Book) -> None:
 
 
 def _lengths(book: Book) -> None:
-    """Where lengths must be definite, and where the break belongs (nitro-validator 32)."""
+    """Definite and indefinite lengths, and positions of the break (nitro-validator 32)."""
     forge, payload = book.forge, book.payload()
     entries = payload[1:-1]
     bundle = cbor2.dumps(forge.bundle)
@@ -204,7 +204,7 @@ def _lengths(book: Book) -> None:
 
 
 def _twice(book: Book) -> None:
-    """Of two entries with one key, readers take the first or the last (nitro-validator 36)."""
+    """Duplicate keys, of which parsers use either the first or the last (nitro-validator 36)."""
     entries = book.payload()[1:-1]
     fields = book.forge.fields(pcrs=mock.pcrs(), module_id=mock.MODULE_ID)
     for name, value in fields.items():

@@ -1,4 +1,4 @@
-"""What only this project asks for: claims, releases, bindings, and the kinds of evidence. Steps 3 and 7 to 11."""
+"""Checks that only this project has: claims, releases, bindings, and kinds of evidence. Steps 3 and 7 to 11."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from blindsight_conformance.protocol import document_of, serve
 
 
 def judge(asked: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one question."""
+    """Verify the document of a question (vectors/attestation/README.md), and return the answer."""
     try:
         return {"accepted": True, **_accepted(asked)}
     except BlindsightError as error:

@@ -1,5 +1,5 @@
-"""Mutation testing of both verifiers: is there a case for every check? `make mutants`; results in docs/conformance.md.
+"""Mutation testing of both verifiers (`make mutants`) shows checks without a case. Results are in docs/conformance.md.
 
-The mutants are made by mutmut (Python) and by Stryker's instrumenter (TypeScript). They are run by short loops of our
-own, since the tools' own start a test runner for each mutant: seconds each, where a case takes milliseconds.
+mutmut (Python) and Stryker's instrumenter (TypeScript) make the mutants. Short loops of our own run them, because those
+tools start a test runner for each mutant, which takes seconds, where a case takes milliseconds.
 """

@@ -1,4 +1,4 @@
-"""Mutants of the verifier in Python that change no check, each with the reason."""
+"""Equivalent mutants of the Python verifier, which change no check, each with the reason."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ EQUIVALENT: Final = {
     ("blindsight.cbor.xǁ_Decoderǁvalue", 'decode("UTF-8")'): "another spelling of the codec's name",
     ("blindsight.cbor.xǁ_Decoderǁ_head", "int.from_bytes(self._take(size), )"): _DEFAULT,
 }
-"""By function, and a part of the line as it is changed."""
+"""Function and a part of the changed line, to the reason."""
 
 
 def entry(function: str, added: str) -> str | tuple[str, str] | None:
-    """The entry for a mutant of `function` whose changed lines are `added`; None if it is not excluded."""
+    """The key of the exclusion of a mutant of `function` with the changed lines `added`; None if it is not excluded."""
     if function in FUNCTIONS:
         return function
     return next((each for each in EQUIVALENT if each[0] == function and each[1] in added), None)
 
 
 def stale(used: Container[object]) -> list[object]:
-    """Entries that no mutant used: what they were about has changed."""
+    """Exclusions that no mutant used, because the code has changed."""
     listed: list[object] = [*FUNCTIONS, *EQUIVALENT]
     return [each for each in listed if each not in used]

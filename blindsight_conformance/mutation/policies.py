@@ -1,4 +1,4 @@
-"""A case of tests/vectors/policy.json, judged without a document."""
+"""Runs a case of tests/vectors/policy.json without a document."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from blindsight.attestation.steps import numbered
 from blindsight.errors import EvidenceError, PolicyError
 
 _SKIPPED = {"simulated_root", "wrong_algorithm"}
-"""Refusals of what only a whole document shows."""
+"""Codes of refusals that depend on a whole document."""
 
 
 def judge_policy(case: dict[str, Any]) -> None:
-    """Raises `AssertionError` unless the verdict is the expected one."""
+    """Judge the document's contents in `case` by its policy. Raises `AssertionError` for another verdict."""
     if case["expect"].get("refused") in _SKIPPED:
         return
     shown = case["document"]

@@ -47,14 +47,14 @@ FAST = (
     "../test_cbor",
 )
 SECONDS = 30
-"""Of processor time."""
+"""Processor seconds for each mutant."""
 WORKERS = 2
 
 
 def main(only: Sequence[str] = ()) -> int:
-    """Make and try mutants: all, or those of functions whose names begin so.
+    """Make and run mutants: all, or those of functions whose names begin with one of `only`.
 
-    Returns 1 if one survives that is not excluded, or if all were tried and an exclusion fits none.
+    Returns 1 if a mutant survives that is not excluded, or if all were run and an exclusion was not used.
     """
     found = {name: is_text for name, is_text in _made().items() if not only or name.startswith(tuple(only))}
     sys.path.insert(0, str(MUTANTS))
@@ -100,7 +100,7 @@ def main(only: Sequence[str] = ()) -> int:
 
 
 def _made() -> dict[str, bool]:
-    """The mutants by name, and whether they change only texts."""
+    """The mutants: name to whether only texts change."""
     from mutmut.mutation.file_mutation import mutate_file_contents  # noqa: PLC0415 -- only in mutmut's environment
 
     from blindsight_conformance.mutation.texts import only_texts  # noqa: PLC0415 -- before the path is changed
@@ -141,7 +141,7 @@ def _judges() -> list[Judge]:
         if answer != {"accepted": case.expected["result"] == "accepted", **details}:
             raise AssertionError(case.id)
 
-    # Those that differ most from each other first.
+    # The most different cases first.
     seen: dict[str, int] = {}
     order = []
     for case in cases:
@@ -155,7 +155,7 @@ def _judges() -> list[Judge]:
 
 
 def _hits(judges: list[Judge]) -> dict[str, list[int]]:
-    """Which cases call which function."""
+    """Function to the indexes of the cases that call it."""
     from mutmut.mutation import trampoline  # noqa: PLC0415 -- likewise
 
     called: set[str] = set()
@@ -191,7 +191,7 @@ def _tried(name: str, judges: list[Judge], hits: dict[str, list[int]]) -> str:
 
 
 def _unit_tested(name: str) -> str:
-    """As `_tried`, on the unit tests."""
+    """As `_tried`, with the unit tests."""
     import pytest  # noqa: PLC0415 -- the one beside mutmut
 
     pid = os.fork()

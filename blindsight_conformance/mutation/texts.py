@@ -1,4 +1,4 @@
-"""Which mutants change nothing but texts for people: of errors, and of what a report says of a step."""
+"""Finds mutants that change only texts for users: messages of errors, and texts of a report's steps."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import ast
 
 _REPORTING = {"passed", "asked", "step"}
 _NAMES_THE_PLACE = {"_list", "hash_of", "version_key", "whole_seconds", "_check_seconds", "_hashes", "_text"}
-"""Functions whose last of several arguments is the name that their message gives to the place of a fault."""
+"""Functions whose last argument, of several, is only a name in their message."""
 
 _NAMES_THE_PLACE_FIRST = {"_certificate", "_claim"}
 
 
 def only_texts(original: ast.AST, mutant: ast.AST) -> bool:
-    """Whether the two functions differ in texts alone. Codes and step numbers are no texts."""
+    """Whether two functions differ only in texts. Codes and step numbers do not count as texts."""
     return _without_texts(original) == _without_texts(mutant)
 
 
@@ -40,7 +40,7 @@ class _Blind(ast.NodeTransformer):
         return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
-        """A message that is put together before it is raised."""
+        """Messages that are assigned to a variable before they are raised."""
         if ast.unparse(node.targets[0]) == "text" and isinstance(node.value, ast.JoinedStr | ast.Constant):
             node.value = _text()
         self.generic_visit(node)

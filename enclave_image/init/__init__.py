@@ -1,5 +1,5 @@
 """`/init`: the first process of an enclave. Standard library only; no shell and no other program is in the image.
 
-It prepares what the kernel leaves to user space, tells the parent that the enclave is up, runs the runtime once and
-then ends the machine. PCR 16 is locked when the runtime has started, so it is never started twice in one boot.
+It mounts file systems, loads modules, signals the parent that the enclave has booted, runs the runtime once, and then
+resets the machine. The runtime locks PCR 16, so it cannot be started a second time in the same boot.
 """

@@ -1,7 +1,7 @@
-"""The file systems that the kernel leaves to user space, and a root directory that can be left.
+"""Mounts the file systems that user space provides, and replaces the root mount by one that pivot_root(2) accepts.
 
-The kernel's initial file system cannot be moved away: pivot_root(2) refuses it. A bind mount of it, moved over it, can;
-confined processes are given a root directory of their own that way.
+pivot_root(2) refuses the kernel's initial file system (rootfs), but accepts a bind mount of it that was moved over it.
+The runtime needs pivot_root(2) to give confined processes a root directory of their own.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ MOUNTS: Final[tuple[tuple[str, str, int, str | None], ...]] = (
     ("tmpfs", "/state", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"),
     ("cgroup2", "/sys/fs/cgroup", _KERNELS, None),
 )
-"""Kind, place, flags, options, in this order. All of them are memory."""
+"""Type, mount point, flags and options of each, in order of mounting. All are in memory."""
 
 
 def make_root() -> None:
-    """Make `/` a mount that can be left. Raises `OSError`."""
+    """Replace the root mount by a bind mount of itself. Raises `OSError`."""
     system_calls.mount("/", _PLACE, None, MS_BIND)
     os.chdir(_PLACE)
     system_calls.mount(".", "/", None, MS_MOVE)
@@ -40,7 +40,7 @@ def make_root() -> None:
 
 
 def mount_all() -> None:
-    """Raises `OSError` that names the place."""
+    """Mount all of `MOUNTS`. Raises `OSError` that names the mount point."""
     for kind, place, flags, options in MOUNTS:
         Path(place).mkdir(parents=True, exist_ok=True)
         system_calls.mount(kind, place, kind, flags, options)

@@ -1,7 +1,7 @@
-"""Telling the parent that the enclave is up: one byte each way over AF_VSOCK.
+"""The heartbeat to the parent: one byte in each direction over AF_VSOCK, vsock(7).
 
-`nitro-cli run-enclave` listens for it and takes an enclave without it for one that failed to boot. As in AWS's own init
-(aws-nitro-enclaves-sdk-bootstrap, init/init.c): parent's CID 3, port 9000, byte 0xB7.
+`nitro-cli run-enclave` waits for it, and treats an enclave without it as one that failed to boot. Values as in AWS's
+init (aws-nitro-enclaves-sdk-bootstrap, init/init.c): CID 3, port 9000, byte 0xB7.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ SECONDS: Final = 5.0
 
 
 def send(connect: Callable[[], socket.socket] | None = None) -> None:
-    """Say that the enclave is up, and wait for the answer. Raises `OSError`.
+    """Send the byte and wait for the same byte.
 
-    `connect` gives a connected socket.
+    `connect` returns a connected socket; by default over AF_VSOCK. Raises `OSError`; `ConnectionError` for another
+    answer.
     """
     with (connect or _connect)() as parent:
         parent.settimeout(SECONDS)

@@ -1,4 +1,4 @@
-"""What `/init` does, in order. Every step says what it did, or why it could not, in one line on the console."""
+"""The steps of `/init`. Each prints one line on the console: what it did, or why it failed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Never returns: at its end the machine is reset, and with that the enclave is gone."""
+    """Run all steps and the runtime, then reset the machine, which ends the enclave. Does not return."""
     began = time.monotonic()
     try:
         _boot()
     except (OSError, ValueError) as error:
         say(f"cannot go on: {error}")
-    except BaseException as error:  # noqa: BLE001 -- of the unforeseen only the kind: its words may hold anything
+    except BaseException as error:  # noqa: BLE001 -- only the type is printed: a message could contain anything
         say(f"cannot go on: {type(error).__name__}")
     say(f"ends after {time.monotonic() - began:.1f} s")
     system_calls.reset()
@@ -39,7 +39,7 @@ def _boot() -> None:
 
 
 def _try(name: str, step: Callable[[], None]) -> None:
-    """A step without which the enclave still serves: on another machine than AWS's no parent may listen."""
+    """Run an optional step: outside of AWS there may be no parent that listens, for example."""
     try:
         step()
     except OSError as error:
@@ -49,7 +49,7 @@ def _try(name: str, step: Callable[[], None]) -> None:
 
 
 def _open_console() -> None:
-    """Standard input, output and error: the kernel has opened none where the image has no device files yet."""
+    """Open the console as standard input, output and error: the kernel opens none without a device file."""
     console = os.open("/dev/console", os.O_RDWR | os.O_NOCTTY)
     for descriptor in (0, 1, 2):
         os.dup2(console, descriptor)
@@ -58,5 +58,5 @@ def _open_console() -> None:
 
 
 def say(line: str) -> None:
-    """One line on the console, which a host sees of an enclave in debug mode only."""
+    """Print one line on the console, which the host can read only if the enclave is in debug mode."""
     os.write(2, f"init: {line}\n".encode())

@@ -1,4 +1,4 @@
-"""The kernel's modules that the image brings, by the list that it was built with."""
+"""Loads the kernel modules in the image, in the order of the list that the builder wrote."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from enclave_image.init import system_calls
 
 FOLDER: Final = Path("/usr/lib/enclave/modules")
 LIST: Final = "load"
-"""One file name a line, in the order in which they are loaded."""
+"""File with one module file name on each line, in the order of loading."""
 
 
 def load_all(folder: Path = FOLDER) -> list[str]:
-    """Load them; returns their names. Raises `OSError` that names the file."""
+    """Load all modules, and return their file names. Raises `OSError` that names the file."""
     names = (folder / LIST).read_text(encoding="ascii").split()
     for name in names:
         system_calls.load_module(str(folder / name))

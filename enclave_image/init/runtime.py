@@ -1,4 +1,4 @@
-"""The command that the image was built for, from its measured settings, and waiting for its end."""
+"""Runs the command that the image's measured settings state, and waits for its end."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ENVIRONMENT: Final = {"HOME": "/", "LANG": "C.UTF-8", "PATH": "/usr/bin"}
 
 @dataclass(frozen=True)
 class Settings:
-    """What `/etc/blindsight/enclave.json` says: a module of ours and its arguments. Nothing in it is secret."""
+    """The content of `/etc/blindsight/enclave.json`: a module of the runtime and its arguments. Not secret."""
 
     module: str
     arguments: tuple[str, ...]
 
     @classmethod
     def read(cls, file: Path = SETTINGS) -> Self:
-        """Raises `OSError`, and `ValueError` for settings of another format."""
+        """Read the settings. Raises `OSError`, and `ValueError` for another format."""
         found: Any = json.loads(file.read_text(encoding="utf-8"))
         match found:
             case {"format": "blindsight-enclave/1", "module": str(module), "arguments": [*arguments]} if all(
@@ -38,19 +38,22 @@ class Settings:
 
     @property
     def command(self) -> list[str]:
-        """By the path of `boot.py`, which believes no compiled file."""
+        """The command line. It starts `boot.py` by its path, because that ignores compiled files (ADR 15)."""
         boot = "/app/enclave_runtime/boot.py"
         return [PYTHON, "-I", "-S", "-B", boot, self.module, *self.arguments]
 
 
 def run(command: list[str]) -> int:
-    """Run it, reap whatever else ends meanwhile, and return its exit status (128 + signal, if one ended it)."""
+    """Run `command` and reap all other processes that end meanwhile, as the first process must.
+
+    Returns the exit status, or 128 plus the number of the signal that ended it. Raises `OSError`.
+    """
     child = os.posix_spawn(command[0], command, ENVIRONMENT, setsid=True)
 
     def end(number: int, _frame: FrameType | None) -> None:
         os.kill(child, number)
 
-    # The kernel keeps other signals from the first process.
+    # The first process of a machine gets only signals for which it has a handler.
     signal.signal(signal.SIGTERM, end)
     while True:
         ended, status = os.wait()

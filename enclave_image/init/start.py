@@ -1,5 +1,5 @@
 #!/usr/bin/python3.11 -ISB
-"""The file `/init` of the image: finds the package beside it and runs `main`."""
+"""The file `/init` of the image: imports the package beside it, and runs `main`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The C library, where Python has no function of its own. See mount(2), reboot(2), finit_module(2)."""
+"""System calls that Python does not offer, by the C library: mount(2), reboot(2), finit_module(2)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _libc.syscall.restype = ctypes.c_long
 
 
 def mount(source: str, target: str, kind: str | None, flags: int = 0, data: str | None = None) -> None:
-    """mount(2). Raises `OSError` that names the target."""
+    """mount(2) with the file system type `kind`. Raises `OSError` that names the target."""
     text = [None if value is None else os.fsencode(value) for value in (source, target, kind, data)]
     _check(_libc.mount(text[0], text[1], text[2], ctypes.c_ulong(flags), text[3]), target)
 
 
 def load_module(path: str) -> None:
-    """finit_module(2) of an uncompressed module. Raises `OSError`; `FileExistsError` if it is loaded already."""
+    """Load an uncompressed module, finit_module(2). Raises `OSError`; `FileExistsError` if it is already loaded."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         number = ctypes.c_long(_FINIT_MODULE[os.uname().machine])
@@ -36,7 +36,7 @@ def load_module(path: str) -> None:
 
 
 def reset() -> None:
-    """Reset the machine, which ends an enclave: it has no power button. Raises `OSError`."""
+    """Reset the machine, reboot(2), which ends an enclave. Raises `OSError`."""
     os.sync()
     _check(_libc.reboot(ctypes.c_int(_RB_AUTOBOOT)), "reboot")
 

@@ -81,8 +81,8 @@ class Account:
         return verified
 
     def with_function(self, function_id: str, entry: FunctionEntry, token: Token, *, now: float) -> Account:
-        """The account with another function and its deploy token used up, so that a host cannot restore a deleted
-        function.
+        """The account with another function, and with the deploy token revoked, so that a host cannot restore a deleted
+        function. Raises `CapeError`.
         """
         if len(self.functions) >= _MAX_FUNCTIONS:
             raise CapeError("too_large", f"an account has at most {_MAX_FUNCTIONS} functions")
@@ -96,7 +96,7 @@ class Account:
         return self._next(functions={key: value for key, value in self.functions.items() if key != function_id})
 
     def with_revoked(self, token_id: str, expires: int | None, *, now: float) -> Account:
-        """The account with this token revoked, and without revoked tokens that have expired."""
+        """The account with this token revoked, and without revoked tokens that have expired. Raises `CapeError`."""
         if not ids.is_id(token_id):
             raise CapeError("token_invalid", "this is not a token's id")
         kept = {key: until for key, until in self.revoked.items() if until is None or until > now}

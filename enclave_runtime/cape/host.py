@@ -55,7 +55,7 @@ class OwnerKeys:
 
 
 class NoKeys:
-    """For code that its owner has not deployed: it can neither encrypt nor decrypt."""
+    """For code that its owner has not deployed: both methods raise `CapeError` (`forbidden`)."""
 
     def encrypt(self, plaintext: memoryview) -> Iterable[bytes]:  # noqa: ARG002 -- as `OwnerKeys`
         raise CapeError("forbidden", "this function may not use an account's key")

@@ -27,6 +27,7 @@ class RootSecret:
     """32 secret bytes, which are never revealed; only derived keys leave the object."""
 
     def __init__(self, secret: bytes) -> None:
+        """Raises `ValueError` for another length."""
         if len(secret) != _BYTES:
             raise ValueError(f"a root secret has {_BYTES} bytes")
         self._secret = secret

@@ -50,7 +50,10 @@ class Spares:
         self._closed = False
 
     async def take(self, code: Path, start: Start) -> HandlerProcess:
-        """A new process of the function in `code`, which the caller has to close."""
+        """A new process of the function in `code`, which the caller has to close.
+
+        Raises `CapeError` (`enclave_unavailable`) after `close`, and the errors of `start`.
+        """
         if self._closed:
             raise CapeError("enclave_unavailable", "the enclave is shutting down")
         shelf = self._shelves.setdefault(code, _Shelf())

@@ -128,6 +128,7 @@ class NsmProducer:
             return new
 
     def lock_pcr(self, index: int) -> None:
+        """Lock a register, and read it back. Raises `ProducerError`."""
         with self._changing:
             protocol.read_locked(self._ask(protocol.lock_pcr(index)))
             register = self._register(index)

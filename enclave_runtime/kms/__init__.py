@@ -1,1 +1,1 @@
-"""The enclave as a client of AWS KMS: secrets that are released to this measurement alone (docs/kms.md)."""
+"""A client of AWS KMS for enclaves, which gets secrets that KMS releases only to this measurement (docs/kms.md)."""

@@ -1,4 +1,4 @@
-"""Amazon Trust Services' roots, the only ones that this client believes for AWS's endpoints.
+"""The root certificates of Amazon Trust Services, the only ones that this client trusts for AWS's endpoints.
 
 From Mozilla's list, as Debian's ca-certificates 20230311 has it (`Amazon_Root_CA_1.pem` to `_4.pem`) and as certifi
 has it. Amazon publishes them at https://www.amazontrust.com/repository/, with these SHA-256 of the certificates. They

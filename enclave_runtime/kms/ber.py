@@ -1,7 +1,7 @@
-"""BER with lengths of any form to DER's lengths (X.690, 8.1.3 and 10.1), for a decoder that reads DER only.
+"""Converts BER lengths of any form to DER lengths (X.690, sections 8.1.3 and 10.1), for a DER decoder.
 
-KMS sends some of its envelope with indefinite lengths. Nothing else is changed: what DER forbids beyond that is still
-refused by the decoder.
+KMS encodes a part of its envelope with indefinite lengths. Nothing else is changed: the decoder still refuses all other
+deviations from DER.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 MAX_DEPTH: Final = 12
-"""Of nested values; an envelope of KMS has eight levels."""
+"""Maximum nesting of values; an envelope of KMS has eight levels."""
 
 _INDEFINITE: Final = 0x80
 _CONSTRUCTED: Final = 0x20
@@ -18,7 +18,10 @@ _MAX_LENGTH_BYTES: Final = 3
 
 
 def to_der_lengths(data: bytes) -> bytes:
-    """The one value in `data` with definite, shortest lengths. Raises `ValueError`, also for bytes after it."""
+    """Encode the single value in `data` with definite lengths in their shortest form.
+
+    Raises `ValueError` for malformed BER, too deep nesting, and trailing bytes.
+    """
     encoded, end = _value(data, 0, len(data), MAX_DEPTH)
     if end != len(data):
         raise ValueError("bytes after the value")
@@ -26,7 +29,7 @@ def to_der_lengths(data: bytes) -> bytes:
 
 
 def _value(data: bytes, at: int, end: int, depth: int) -> tuple[bytes, int]:
-    """The value at `at`, encoded anew, and where it ends, which is at `end` at the most."""
+    """The value at offset `at`, re-encoded, and the offset after it, at most `end`."""
     if depth == 0:
         raise ValueError("too deeply nested")
     if end - at < 2:
@@ -53,7 +56,7 @@ def _value(data: bytes, at: int, end: int, depth: int) -> tuple[bytes, int]:
 
 
 def _values(data: bytes, at: int, end: int, depth: int) -> tuple[bytes, int]:
-    """The values up to the end-of-contents mark, and where that ends."""
+    """The values up to the end-of-contents octets, re-encoded, and the offset after these octets."""
     parts = []
     while data[at : min(at + 2, end)] != b"\x00\x00":
         part, at = _value(data, at, end, depth - 1)
@@ -62,7 +65,7 @@ def _values(data: bytes, at: int, end: int, depth: int) -> tuple[bytes, int]:
 
 
 def _length(data: bytes, at: int, end: int) -> tuple[int | None, int]:
-    """The length at `at`, None for an indefinite one, and where what it measures begins."""
+    """The length at offset `at`, None for an indefinite one, and the offset of the content."""
     first = data[at]
     if first < _INDEFINITE:
         return first, at + 1

@@ -1,4 +1,4 @@
-"""The boot configuration as the enclave takes it from the host: bounded, parsed strictly, believed in nothing."""
+"""Receives the boot configuration from the untrusted host: size and time are limited, and parsing is strict."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from enclave_runtime.kms.transport import Connector
 
 _SECONDS: Final = 600.0
-"""For all of it: a bundle of a gigabyte over vsock takes a few."""
+"""Deadline for configuration and bundle. A bundle of a gigabyte takes a few seconds over vsock."""
 
 
 class BootChannel:
-    """An open connection to the host's server: its `config` has been read, its bundle is read piece by piece."""
+    """A connection to the host's server. `config` is the parsed configuration; `read` returns the bundle in pieces."""
 
     def __init__(self, connection: socket.socket) -> None:
-        """Raises `KmsError`, or `OSError` if the connection breaks."""
+        """Read the configuration. Raises `KmsError` (`invalid_boot_config`), and `OSError` if the connection breaks."""
         self._connection = connection
         length = int(JSON_LENGTH.unpack(self._exactly(JSON_LENGTH.size))[0])
         if length > MAX_JSON_BYTES:
@@ -35,10 +35,14 @@ class BootChannel:
 
     @property
     def has_bundle(self) -> bool:
+        """Whether an encrypted bundle follows the configuration."""
         return self._left > 0
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes of the encrypted bundle; none at its end. Raises `OSError`."""
+        """Up to `size` bytes of the encrypted bundle; empty at its end.
+
+        Raises `KmsError` (`boot_config_unreachable`) if the connection ends early, and `OSError`.
+        """
         part = self._connection.recv(min(size, self._left, 1 << 16)) if self._left else b""
         if self._left and not part:
             raise KmsError("boot_config_unreachable", "The host ended the connection within the encrypted bundle.")
@@ -57,7 +61,10 @@ class BootChannel:
 
 @contextlib.contextmanager
 def opened(connect: Connector, *, seconds: float = _SECONDS) -> Iterator[BootChannel]:
-    """Connect and read the configuration. Raises `KmsError`, also for a connection that breaks inside the context."""
+    """Connect and read the configuration. After `seconds` the connection is closed, also inside the context.
+
+    Raises `KmsError`, also for a connection that breaks inside the context.
+    """
     try:
         with connect(seconds) as connection, cut_off(connection, seconds):
             connection.settimeout(seconds)

@@ -1,7 +1,7 @@
-"""AWS KMS, asked by an enclave: a ciphertext goes in with an attestation document, its content comes back.
+"""Attested calls to AWS KMS: the enclave sends a ciphertext with an attestation document, and gets the plaintext.
 
-API reference, Decrypt; Developer Guide, "How to make attested calls to AWS KMS". The document carries the public half
-of a key pair that is made here and never leaves, and KMS encrypts its answer to it.
+AWS KMS API reference, Decrypt; Developer Guide, "How to make attested calls to AWS KMS". The document contains the
+public key of a pair that is made here; KMS encrypts its answer to that key. The private key never leaves the process.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SECRET_BYTES: Final = 32
-"""Of every secret that is asked for: what GenerateDataKey makes with the key specification AES_256."""
+"""Length of every secret: GenerateDataKey with the key specification AES_256."""
 
 _RSA_BITS: Final = 3072
-"""Its SubjectPublicKeyInfo has 422 bytes; a document carries 1024."""
+"""Its SubjectPublicKeyInfo has 422 bytes; an attestation document has room for 1024."""
 _RSA_EXPONENT: Final = 65537
 
 _RETRIES: Final = (0.5, 1.0, 2.0)
-"""Seconds before each further attempt, after an answer that says that there were too many requests."""
+"""Seconds before each further attempt, after an answer that reports too many requests."""
 _THROTTLED: Final = "ThrottlingException"
 _REFUSALS: Final = {
     "AccessDeniedException": "kms_refused",
@@ -65,12 +65,16 @@ _REFUSALS: Final = {
         "kms_key_unusable",
     ),
 }
-"""Codes by the service's names (API reference, Decrypt, "Errors", and "Common error types")."""
+"""Exception of the service to our error code (API reference, Decrypt, "Errors", and "Common error types")."""
 _ERROR_NAME: Final = re.compile("[A-Za-z]{1,64}")
 
 
 class KmsClient:
-    """Opens ciphertexts of the pinned key. Blocking; each call is bounded in time and size."""
+    """Decrypts ciphertexts of the key that the settings pin.
+
+    Calls block; each exchange has a deadline and a size limit. `clock` returns the time for signatures (aware), `sleep`
+    waits between attempts.
+    """
 
     def __init__(
         self,
@@ -88,7 +92,10 @@ class KmsClient:
         self._key = _make_key()
 
     def decrypt(self, blob: bytes, purpose: Purpose) -> bytes:
-        """The 32 bytes that `blob` holds for `purpose`. Raises `KmsError`, or what the producer raises."""
+        """Decrypt `blob`, a `CiphertextBlob` with the encryption context of `purpose`, to 32 bytes.
+
+        Raises `KmsError`, and `ProducerError` if there is no attestation document.
+        """
         public_key = self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         document = self._producer.attest(nonce=None, user_data=None, public_key=public_key)
         answer = self._ask(
@@ -112,7 +119,7 @@ class KmsClient:
         found = answer.get("KeyId")
         if not isinstance(found, str) or not hmac.compare_digest(found.encode(), self._settings.key.encode()):
             raise KmsError("kms_other_key", "The service used another key than the pinned one.")
-        # "Null or empty" where there is a recipient: anything else came to this enclave in the open.
+        # With a recipient, `Plaintext` must be null or empty; otherwise the secret was sent without encryption to it.
         if answer.get("Plaintext") or answer.get("EncryptionAlgorithm") != "SYMMETRIC_DEFAULT":
             raise KmsError("kms_answer_invalid", "The service did not answer for a recipient under a symmetric key.")
         sealed = answer.get("CiphertextForRecipient")
@@ -171,7 +178,7 @@ def _members(answer: Answer) -> dict[str, Any]:
 
 
 def _error_name(answer: Answer) -> str:
-    """The exception's name alone: the message behind it may be long, and quotes what was sent."""
+    """The name of the exception, without its message, which may be long and quote the request."""
     try:
         members = strict_json.loads(answer.body)
         name = str(members["__type"]).rpartition("#")[2] if isinstance(members, dict) else ""

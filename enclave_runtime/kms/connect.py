@@ -1,4 +1,4 @@
-"""Addresses of the host's forwarders as functions that connect to them, and block until they have."""
+"""Connections to the host's forwarders (blocking)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def connector(url: str) -> Connector:
-    """For `tcp://HOST:PORT`, `unix:///PATH` and `vsock://CID:PORT`. Raises `AddressError` (`invalid_address`)."""
+    """A function that connects to `url` (`tcp://HOST:PORT`, `unix:///PATH` or `vsock://CID:PORT`) within some seconds.
+
+    Raises `AddressError` (`invalid_address`); the function raises `OSError`.
+    """
     address = Address.parse(url)
     if address.scheme == "tcp":
         return lambda seconds: socket.create_connection((address.host, address.port), seconds)

@@ -1,7 +1,7 @@
-"""Temporary credentials of the instance's role, by IMDSv2 through a forwarder of the host.
+"""Temporary credentials of the instance's role, from the instance metadata service (IMDSv2) through a host's forwarder.
 
-Amazon EC2 User Guide, "Use the Instance Metadata Service". The host has the same credentials; they admit to the
-service and open nothing without an attestation document.
+Amazon EC2 User Guide, "Use the Instance Metadata Service". The credentials are not secret from the host, which has the
+same ones. They authenticate requests; without an attestation document they decrypt nothing.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _HOST: Final = "169.254.169.254"
 _ROLES: Final = "/latest/meta-data/iam/security-credentials/"
 _SESSION_SECONDS: Final = "60"
 _RENEWAL: Final = timedelta(minutes=5)
-"""Before their end, credentials are asked for anew: AWS has new ones there five minutes before at the latest."""
+"""Credentials are renewed this long before they expire: AWS provides new ones at least five minutes before."""
 
 _ROLE: Final = re.compile(rb"[A-Za-z0-9+=,.@_-]{1,64}")
 """IAM API reference, CreateRole, RoleName."""
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9+/=_-]{1,256}")
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]{1,8192}")
-"""What goes into a header, or into a key: no line break, no space."""
+"""Form of values that go into a header or a signing key: printable ASCII without spaces."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Of one role, until `expires` (aware; None: for ever). `repr` shows no secret."""
+    """The credentials of a role. `expires` is aware; None: they do not expire. `repr` omits the secrets."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -44,14 +44,14 @@ class Credentials:
 
 
 class InstanceCredentials:
-    """The role's credentials, kept until shortly before they expire."""
+    """Fetches the role's credentials, and caches them until shortly before they expire."""
 
     def __init__(self, connect: Connector, clock: Callable[[], datetime]) -> None:
         self._connect, self._clock = connect, clock
         self._kept: Credentials | None = None
 
     def current(self) -> Credentials:
-        """Raises `KmsError` (`credentials_unavailable`)."""
+        """Credentials that are valid now. May block. Raises `KmsError` (`credentials_unavailable`)."""
         kept = self._kept
         if kept is None or kept.expires is None or kept.expires - _RENEWAL <= self._clock():
             kept = self._kept = self._fetch()
@@ -83,7 +83,7 @@ class InstanceCredentials:
 
 def _parse(encoded: bytes) -> Credentials:
     members = strict_json.loads(encoded)
-    # AWS adds members now and then; these are the ones that its documentation shows.
+    # Other members are skipped: AWS may add some.
     if not isinstance(members, dict) or members.get("Code") != "Success":
         raise ValueError("no success")
     values = [members.get(name) for name in ("AccessKeyId", "SecretAccessKey", "Token")]

@@ -1,7 +1,7 @@
-"""`CiphertextForRecipient`: CMS EnvelopedData (RFC 5652, section 6) as KMS makes it for an enclave, and nothing else.
+"""Decrypts `CiphertextForRecipient`: CMS EnvelopedData (RFC 5652, section 6) in the single form that KMS uses.
 
-One recipient, named by a key identifier; RSAES-OAEP with SHA-256 and MGF1 with SHA-256 (RFC 4055, section 4.1);
-AES-256-CBC; no originator, no attributes. The decoder is that of `cryptography`, which is in the trusted set already.
+One recipient with a key identifier; RSAES-OAEP with SHA-256 and MGF1 with SHA-256 (RFC 4055, section 4.1); AES-256-CBC;
+no originator, no attributes. The decoder is that of `cryptography`, which is already in the trusted set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from blindsight.errors import KmsError
 from enclave_runtime.kms.ber import to_der_lengths
 
 MAX_BYTES: Final = 8192
-"""Of an envelope: KMS opens at most 6144 bytes (API reference, Decrypt), and the rest of it is 500."""
+"""Maximum size of an envelope: KMS decrypts at most 6144 bytes (API reference, Decrypt), and adds about 500."""
 
 _KEY_IDENTIFIER_BYTES: Final = 64
 _BLOCK_BYTES: Final = 16
@@ -33,7 +33,7 @@ _SHA256: Final = ObjectIdentifier("2.16.840.1.101.3.4.2.1")
 _AES256_CBC: Final = ObjectIdentifier("2.16.840.1.101.3.4.1.42")
 
 _VERSION: Final = 2
-"""Of both structures, where the recipient is named by a key identifier (RFC 5652, 6.1 and 6.2.1)."""
+"""Version of both structures if the recipient has a key identifier (RFC 5652, sections 6.1 and 6.2.1)."""
 
 
 @asn1.sequence
@@ -78,7 +78,7 @@ class _ContentEncryption:
 class _EncryptedContent:
     content_type: ObjectIdentifier
     encryption: _ContentEncryption
-    # An OCTET STRING: whole or, where BER's lengths are indefinite, in parts.
+    # An OCTET STRING: primitive, or constructed from parts if the BER length is indefinite.
     whole: Annotated[bytes | None, asn1.Implicit(0)]
     parts: Annotated[list[bytes] | None, asn1.Implicit(0)]
 
@@ -97,9 +97,9 @@ class _ContentInfo:
 
 
 def unseal(envelope: bytes, key: rsa.RSAPrivateKey) -> bytes:
-    """The content of an `envelope` made for `key`.
+    """Decrypt an `envelope` that was encrypted to `key`, and return its content.
 
-    Raises `KmsError` (`kms_envelope_invalid`), the same for every cause.
+    Raises `KmsError` (`kms_envelope_invalid`), with the same message for every cause, so that it is no oracle.
     """
     try:
         return _unseal(envelope, key)

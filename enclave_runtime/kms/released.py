@@ -1,7 +1,7 @@
-"""What an enclave of the right measurements gets at its start: its bundle in the clear, then its root secret.
+"""Secrets that KMS releases at the enclave's start: first the key of an encrypted bundle, then the root secret.
 
-Neither touches a disk: the secret stays in memory, the bundle in a file of memory alone. The key of a bundle has to be
-asked for before there is a function to bind. The root secret is asked for after that, by a document that names PCR 16.
+Neither secret nor bundle is written to a disk. The bundle's key is requested before the function is known, and thus
+without PCR 16. The root secret is requested after the function is bound, by a document that contains PCR 16.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ _NAME: Final = "blindsight-bundle"
 
 @dataclass(frozen=True)
 class ClearBundle:
-    """A bundle in memory, with its SHA-256, which is the pinned one."""
+    """A decrypted bundle in memory, and its SHA-256, which equals the pinned one."""
 
     file: IO[bytes]
     checksum: bytes
 
 
 class Released:
-    """`bundle`: in memory, None if it does not come encrypted."""
+    """The released bundle (None if it is not encrypted), and access to the root secret."""
 
     def __init__(self, client: KmsClient, config: BootConfig, bundle: ClearBundle | None) -> None:
         self._client, self._config = client, config
         self.bundle = bundle
 
     def root_secret(self) -> bytes:
-        """Ask for the root secret, 32 bytes. Bind the function first (`evidence.choice.bind`).
+        """Request the root secret, 32 bytes. The function must be bound before (`evidence.choice.bind`).
 
         Blocks for seconds. Raises `KmsError`, `ProducerError`.
         """
@@ -64,11 +64,11 @@ def obtain(
     sealed_sha256: bytes | None,
     clock: Callable[[], datetime],
 ) -> Released:
-    """Take the ciphertexts of the host at `boot_config` (an address), and ask KMS for the bundle's key if it has one.
+    """Fetch the boot configuration from the address `boot_config`, and decrypt the bundle if it is encrypted.
 
-    Blocks for seconds, and for as long as a bundle takes to arrive. `sealed_bundle` is an encrypted bundle that is here
-    already, whose own SHA-256 is `sealed_sha256`, if that is given; otherwise one comes from the host. Raises
-    `KmsError`, `ProducerError`, `AddressError`.
+    `sealed_bundle` is the path of an encrypted bundle, whose SHA-256 must be `sealed_sha256` unless that is None. The
+    host sends the bundle if the path is None. `clock` returns the time (aware). Blocks for seconds, and while a bundle
+    arrives. Raises `KmsError`, `ProducerError`, `AddressError`.
     """
     credentials = InstanceCredentials(connector(settings.credentials), clock)
     client = KmsClient(settings, producer, credentials, connector(settings.connect), clock=clock)
@@ -78,7 +78,7 @@ def obtain(
             return Released(client, config, None)
         key = client.decrypt(_present(config.bundle_key, "bundle_key"), "bundle-key")
         if archive.memory() is None:
-            # It is unpacked there, and a disk would keep what was deleted from it.
+            # The bundle is unpacked there, and deleted files could be recovered from a disk.
             raise KmsError("no_memory_for_bundle", "There is no file system in memory for the bundle (/dev/shm).")
         if sealed_bundle is not None:
             bundle = _from_file(sealed_bundle, sealed_sha256, key, settings.bundle_sha256)

@@ -1,4 +1,4 @@
-"""The measured file of `serve --kms`: which key, which endpoint, which bundle. docs/kms.md describes it."""
+"""The settings file of `serve --kms`: key, endpoint and bundle (docs/kms.md). It is part of the measured image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_BYTES: Final = 64 * 1024
 
 Purpose = Literal["root-secret", "bundle-key"]
 PURPOSE: Final = "blindsight:purpose"
-"""Member of the encryption context that says what a ciphertext is for, so that none is taken for another."""
+"""Member of the encryption context with the purpose of a ciphertext, so that one cannot replace another."""
 
 _KEY: Final = re.compile(r"arn:(aws|aws-cn|aws-us-gov):kms:([a-z0-9-]{1,32}):[0-9]{12}:key/[A-Za-z0-9-]{1,64}")
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})+|localhost")
@@ -33,25 +33,25 @@ _OPTIONAL: Final = {"connect", "credentials", "bundle_sha256", "trusted_roots"}
 
 @dataclass(frozen=True)
 class KmsSettings:
-    """What is pinned. `context` is the encryption context of every request, beside its purpose."""
+    """The pinned values: `key` is an ARN, `endpoint` a host name, `context` the encryption context without purpose."""
 
     key: str
     region: str
     endpoint: str
     context: Mapping[str, str]
     connect: str = "vsock://3:8000"
-    """Address of the forwarder to the endpoint. It cannot read what passes."""
+    """Address of the forwarder to the endpoint. It cannot read the traffic: TLS ends in the enclave."""
     credentials: str = "vsock://3:8002"
-    """Address of the forwarder to the instance's metadata service. What it gives admits to the service, and opens
-    nothing without this enclave's measurements."""
+    """Address of the forwarder to the instance metadata service. Its credentials decrypt nothing without this enclave's
+    measurements."""
     bundle_sha256: bytes | None = None
-    """Function checksum of a bundle that comes encrypted; None: the bundle is not encrypted."""
+    """Function checksum (SHA-256) of an encrypted bundle; None if the bundle is not encrypted."""
     trusted_roots: str = amazon_roots.PEM
-    """PEM of the authorities that may name the endpoint."""
+    """PEM of the authorities that may issue the endpoint's certificate."""
 
     @classmethod
     def load(cls, path: Path) -> KmsSettings:
-        """Raises `KmsError` (`invalid_kms_settings`)."""
+        """Read and check a settings file. Raises `KmsError` (`invalid_kms_settings`)."""
         try:
             with path.open("rb") as file:
                 encoded = file.read(MAX_BYTES + 1)
@@ -94,11 +94,14 @@ class KmsSettings:
         return settings
 
     def context_for(self, purpose: Purpose) -> dict[str, str]:
-        """The whole encryption context of a ciphertext."""
+        """The complete encryption context of a ciphertext for `purpose`."""
         return {**self.context, PURPOSE: purpose}
 
     def tls(self) -> ssl.SSLContext:
-        """What ends TLS inside the enclave: these roots only, and the endpoint's name. Raises `ValueError`."""
+        """A TLS context that trusts only `trusted_roots` and checks the endpoint's name.
+
+        Raises `ValueError` if `trusted_roots` has no certificates.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:

@@ -1,6 +1,6 @@
-"""AWS Signature Version 4 for the one kind of request that this runtime sends: a POST to `/` without a query.
+"""AWS Signature Version 4 for the single kind of request that the runtime sends: a POST to `/` without a query.
 
-IAM User Guide, "Create a signed AWS API request". The signature covers every header that is given and the body.
+IAM User Guide, "Create a signed AWS API request". The signature covers all given headers and the body.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 def signed(
     headers: Mapping[str, str], body: bytes, credentials: Credentials, *, region: str, service: str, at: datetime
 ) -> dict[str, str]:
-    """`headers` (`Host` among them) with `X-Amz-Date`, `X-Amz-Security-Token` and `Authorization` added.
+    """Return `headers` with `X-Amz-Date`, `X-Amz-Security-Token` and `Authorization` added.
 
-    `at` is aware; AWS accepts five minutes to either side of its own clock. Values are ASCII without runs of spaces.
+    `headers` must contain `Host`; values must be ASCII without consecutive spaces. `at` is the time (aware), from which
+    AWS's clock may differ by five minutes.
     """
     time = f"{at:%Y%m%dT%H%M%SZ}"
     sent = {**headers, "X-Amz-Date": time}
@@ -45,7 +46,7 @@ def signed(
 
 
 def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
-    """The key of one `day` (`YYYYMMDD`), region and service."""
+    """The signing key, 32 bytes, for one `day` (`YYYYMMDD`), region and service."""
     key = b"AWS4" + secret.encode()
     for part in (day, region, service, "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()

@@ -1,6 +1,6 @@
 """One HTTP exchange over a connection that the host forwards, bounded in time and size.
 
-The host carries the bytes, so it may cut, delay or refuse. `http.client` frames the messages, `ssl` ends TLS here.
+The host can cut, delay or refuse the connection, but not read or change it if `tls` is used: TLS ends in the enclave.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Connector = Callable[[float], socket.socket]
-"""Opens a connection within the given seconds. Raises `OSError`."""
+"""A function that opens a connection within the given number of seconds. Raises `OSError`."""
 
 DEADLINE_SECONDS: Final = 20.0
-"""Of one exchange, with its connection: KMS answers within one."""
+"""Deadline of an exchange, including its connection. KMS answers within a second."""
 MAX_ANSWER_BYTES: Final = 256 * 1024
-"""An answer of KMS has some kilobytes."""
+"""Maximum size of an answer. KMS's have some kilobytes."""
 
 
 class ExchangeFailed(Exception):
-    """There was no complete answer within the bounds."""
+    """There was no complete answer within the limits of time and size."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request to `host`; the path is as it is sent."""
+    """A request to `host`. `path` is sent unchanged."""
 
     method: str
     host: str
@@ -50,7 +50,7 @@ class Answer:
 
 
 class _Connection(http.client.HTTPConnection):
-    """Over a socket that is there already."""
+    """A connection over an existing socket."""
 
     def __init__(self, host: str, opened: socket.socket) -> None:
         super().__init__(host)
@@ -60,7 +60,10 @@ class _Connection(http.client.HTTPConnection):
 def exchange(
     connect: Connector, request: Request, *, tls: ssl.SSLContext | None, seconds: float = DEADLINE_SECONDS
 ) -> Answer:
-    """Send `request` over a new connection, with `tls` to its host if that is given. Raises `ExchangeFailed`."""
+    """Send `request` over a new connection, with TLS to its host unless `tls` is None, and return the answer.
+
+    Raises `ExchangeFailed`, whose message is the type of the cause.
+    """
     try:
         with connect(seconds) as plain, cut_off(plain, seconds):
             plain.settimeout(seconds)
@@ -72,8 +75,8 @@ def exchange(
 
 @contextlib.contextmanager
 def cut_off(connection: socket.socket, seconds: float) -> Iterator[None]:
-    """Shut `connection` down after `seconds`, whatever is going on in it: a byte a second would outlast a timeout."""
-    # Of its own descriptor: TLS takes the socket's over.
+    """Shut down `connection` after `seconds` in any state. A socket timeout would not end a peer that sends slowly."""
+    # On a duplicate descriptor, because `ssl` takes over that of the socket.
     with connection.dup() as twin:
         timer = threading.Timer(seconds, _shut, [twin])
         timer.daemon = True

@@ -1,1 +1,1 @@
-"""Worker processes: the only place where a caller's image is decoded. They hold no keys."""
+"""Worker processes, the only ones that decode callers' images. They are confined, and have no keys."""

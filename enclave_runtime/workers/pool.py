@@ -1,4 +1,4 @@
-"""A fixed number of warm workers, a bounded queue before them, and their replacement when they are lost."""
+"""A fixed number of warm workers with a bounded queue. Workers that end are replaced."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LIMIT = "limit_"
-"""How a problem's extra members begin; their values are whole numbers."""
+"""Prefix of a problem's additional members; their values are integers."""
 
 _RESTART_PAUSE = 0.2
-"""Seconds before a worker that could not even start is started again."""
+"""Seconds before the next attempt after a worker has failed to start."""
 
 
 @dataclass(frozen=True)
 class PoolLimits:
-    """How much work the pool takes at once."""
+    """Limits of the pool. A call that runs alone uses `processors` threads; concurrent calls use one thread each."""
 
     workers: int
     processors: int
     queue: int = 256
-    """Calls that may wait for a worker."""
+    """Maximum number of calls that wait for a worker."""
     call_seconds: float = 15.0
-    """After this long a call's worker is taken to be stuck and replaced."""
+    """Timeout of a call in seconds, after which its worker is killed and replaced."""
 
 
 class WorkerPool:
-    """Hands each call to an idle worker, first come first served.
+    """Gives each call to an idle worker, in the order of arrival.
 
-    A worker has one call at a time, so a crash, a timeout or a hostile image touches no other request.
+    A worker processes one call at a time, so that a crash, a timeout or a hostile image does not affect other requests.
     """
 
     def __init__(self, function: Function, warden: Warden, limits: PoolLimits) -> None:
@@ -58,7 +58,7 @@ class WorkerPool:
         self._started = asyncio.Event()
         self.restarts = 0
         self.broken: str | None = None
-        """Why the function cannot be loaded, if it cannot."""
+        """The reason why the function cannot be loaded; None if it can, or if that is not known yet."""
 
     async def __aenter__(self) -> WorkerPool:
         self._keepers = [asyncio.create_task(self._keep(first=number == 0)) for number in range(self._limits.workers)]
@@ -75,28 +75,32 @@ class WorkerPool:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     async def wait_started(self) -> None:
-        """Wait until the first worker is warm. Raises `FunctionBroken` if none will ever be."""
+        """Wait until the first worker is warm. Raises `FunctionBroken` if the function cannot be loaded."""
         await self._started.wait()
         if self.broken is not None:
             raise FunctionBroken(self.broken)
 
     @property
     def alive(self) -> int:
+        """Number of started workers."""
         return len(self._idle) + len(self._busy)
 
     @property
     def busy(self) -> int:
+        """Number of workers that process a call."""
         return len(self._busy)
 
     @property
     def queued(self) -> int:
+        """Number of calls that wait for a worker."""
         return len(self._waiting)
 
     async def classify(self, image: bytes | memoryview, top_k: int) -> dict[str, Any]:
-        """Classify `image` in an idle worker: what `app.classify` returns.
+        """Classify `image` in an idle worker, and return the object that the function's `classify` returns.
 
-        Raises `Problem`. A call cancelled while it waits leaves the queue; a cancelled running call is finished
-        without a caller, since ending its worker would let callers who hang up slow everyone else down.
+        Raises `Problem`: `overloaded`, `draining`, `deadline_exceeded`, `worker_lost`, `internal`, or the function's
+        refusal of the image. A cancelled call leaves the queue. If it already runs, it is finished and its result
+        dropped: killing its worker would let callers that disconnect slow down others.
         """
         worker = await self._acquire()
         outcome: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -157,9 +161,9 @@ class WorkerPool:
             raise
 
     def _release(self, worker: WorkerProcess) -> None:
-        """Hand `worker` to the longest-waiting call, or let it idle."""
+        """Give `worker` to the call that has waited longest, or make it idle."""
         self._busy.discard(worker)
-        if worker.ended:  # Right after its answer; its keeper is starting another.
+        if worker.ended:  # It ended right after its answer; `_keep` starts another.
             return
         while self._waiting:
             future = self._waiting.popleft()
@@ -167,7 +171,7 @@ class WorkerPool:
                 self._busy.add(worker)
                 future.set_result(worker)
                 return
-        # Last in, first out: the same worker serves a lone caller, and its caches stay warm.
+        # Last in, first out: a single caller is served by the same worker, whose caches are warm.
         self._idle.appendleft(worker)
 
     async def _discard(self, worker: WorkerProcess) -> None:
@@ -175,7 +179,7 @@ class WorkerPool:
         await worker.kill()
 
     async def _start_first(self) -> WorkerProcess:
-        """Start the worker that makes what all share, and put that out of its reach."""
+        """Start the worker that prepares the shared weights, then make these read-only for it."""
         try:
             await asyncio.to_thread(weights.make_draft, self._draft, self._workplace.weights)
         except OSError as error:
@@ -192,9 +196,9 @@ class WorkerPool:
         return worker
 
     async def _keep(self, *, first: bool) -> None:
-        """Keep one worker alive: start it, wait for its end, start the next.
+        """Keep one worker running: start it, wait for its end, start the next.
 
-        The first worker prepares what the others share, before any caller's image has been near it.
+        The first one prepares the shared weights before it processes any caller's image.
         """
         if not first:
             await self._started.wait()
@@ -202,7 +206,7 @@ class WorkerPool:
             try:
                 worker = await (WorkerProcess.start(self._workplace) if self._started.is_set() else self._start_first())
             except (FunctionBroken, WorkerLost) as error:
-                # A function that was loaded before is not broken now: there may be no memory for one more.
+                # A function that was loaded before is intact: the reason may be a lack of memory.
                 if isinstance(error, FunctionBroken) and not self._started.is_set():
                     self.broken = str(error)
                     self._started.set()
@@ -224,7 +228,7 @@ class WorkerPool:
 
 
 def _result(answer: dict[str, Any]) -> dict[str, Any]:
-    # Workers decode hostile images: what they say is checked like any input.
+    # Workers decode hostile images, so their answers are untrusted input.
     match answer:
         case {"result": dict() as result}:
             return result
@@ -237,6 +241,6 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
             raise Problem(code, detail, **numbers)
         case {"failure": str() as name} if hasattr(builtins, name):
             _log.error("function failed", extra={"exception": name})
-        case _:  # Any other name could be made of the image, and the log is the host's to read.
+        case _:  # A taken-over worker could put content of the image into a name, and the host reads the log.
             _log.error("function failed")
     raise Problem("internal", "The function failed on this image.")

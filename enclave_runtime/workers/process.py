@@ -1,4 +1,4 @@
-"""One worker process, seen from the runtime."""
+"""The runtime's side of a worker process: start, calls and end."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from enclave_runtime.confinement.warden import Warden
 
 NICE: Final = 5
-"""How far a worker yields to the runtime, and to a worker that is being started in a lost one's place."""
+"""Nice value of workers, so that the runtime, and the start of a replacement, take precedence."""
 
 _START_SECONDS = 120.0
-"""In which a function must be loaded and warm; a large model on a busy machine takes some."""
+"""Seconds within which the function must be loaded and warm. Large models on busy machines are slow."""
 LIMITS: Final = Limits(memory_bytes=6 << 30, file_bytes=1 << 30, nice=NICE)
-"""Of one worker. ResNet50 and the largest photo take less than 2 GiB (docs/photos.md); larger models take more."""
+"""Resource limits of a worker. ResNet50 takes less than 2 GiB for the largest photo (docs/photos.md)."""
 
 
 class WorkerLost(Exception):
-    """The worker ended, or was ended, before it answered."""
+    """The worker ended or was killed before it answered. A new worker may succeed."""
 
 
 class FunctionBroken(Exception):
-    """The function cannot be loaded; the message says why. A new worker would fail the same way."""
+    """The function cannot be loaded; the message has the reason. A new worker would fail in the same way."""
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """What every worker of a function starts with.
+    """The parameters with which all workers of a function are started.
 
-    `folder` is the function, `weights` what its workers share; `threads` are the numbers of processor threads that
-    calls will ask for.
+    `folder` contains the function, `weights` the files that workers share; `threads` are the numbers of threads that
+    calls will use.
     """
 
     warden: Warden
@@ -50,7 +50,7 @@ class Workplace:
 
 
 class WorkerProcess:
-    """A started worker. One call at a time; a call that is cancelled or late costs the worker its life."""
+    """A started worker. It processes one call at a time. After a cancelled or late call it must be killed."""
 
     def __init__(self, process: ConfinedProcess) -> None:
         self._process = process
@@ -59,8 +59,8 @@ class WorkerProcess:
     async def start(cls, workplace: Workplace, *, draft: Path | None = None) -> WorkerProcess:
         """Start a worker and wait until it is warm.
 
-        The first one is given `draft`, a folder in which it makes what all will share. Raises `FunctionBroken`,
-        `WorkerLost`.
+        The first worker gets `draft`, a folder for the files that all will share. Raises `FunctionBroken` if the
+        function cannot be loaded, `WorkerLost` if the process cannot be started or confined, or ends.
         """
         place = new_place(workplace.folder.parent)
         shared = draft or workplace.weights
@@ -83,7 +83,7 @@ class WorkerProcess:
                 hello, _ = await process.hello()
         except BaseException as error:
             await process.close()
-            # No memory or no process left, or none that could be confined: not the function's fault.
+            # Out of memory or processes, or confinement failed: the function is not the cause.
             if isinstance(error, (OSError, TimeoutError, ProcessLost, LayerUnavailable)):
                 raise WorkerLost from error
             raise
@@ -94,10 +94,11 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
+        """The process id, in the runtime's namespace."""
         return self._process.pid
 
     async def call(self, header: dict[str, Any], body: bytes | memoryview) -> dict[str, Any]:
-        """Send one call and wait for its answer. Raises `WorkerLost`."""
+        """Send a header and a body, and return the answer's header. It is untrusted. Raises `WorkerLost`."""
         try:
             answer, _ = await self._process.call(header, body)
         except ProcessLost as error:
@@ -106,14 +107,15 @@ class WorkerProcess:
 
     @property
     def ended(self) -> bool:
+        """Whether the process has ended."""
         return self._process.ended
 
     async def wait(self) -> int:
-        """Wait for the process to end."""
+        """Wait for the end of the process, and return its exit status."""
         return await self._process.wait()
 
     async def kill(self) -> None:
-        """End the process at once and reap it."""
+        """Kill and reap the process."""
         await self._process.close()
 
 

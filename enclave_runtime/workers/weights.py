@@ -1,6 +1,6 @@
-"""What the workers of a function share: made by the first before any image is near it, unchangeable from then on.
+"""The files that a function's workers share. The first worker makes them before any image; then they are read-only.
 
-Weights that a worker could change would let an image that took over one worker decide what the others answer.
+If a worker could change the weights, an image that takes over one worker could control the answers of all others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def make_draft(draft: Path, weights: Path) -> None:
-    """Make both folders anew, empty: a worker that was lost may have left something. Raises `OSError`."""
+    """Replace both folders by empty ones, because a lost worker may have left files. Raises `OSError`."""
     for folder in (draft, weights):
         if folder.exists():
             shutil.rmtree(folder)
@@ -26,18 +26,18 @@ def make_draft(draft: Path, weights: Path) -> None:
 
 
 def seal(draft: Path, weights: Path, *, owned: bool) -> None:
-    """Take what the first worker made in `draft` into the empty `weights`, out of its reach. Raises `OSError`.
+    """Move the files that the first worker made in `draft` into the empty folder `weights`, and remove `draft`.
 
-    `owned`: it has a user id of its own, so that files can be taken from it as they are; it goes on using them. A file
-    that it holds open for writing, and every file of a worker without such an id, is copied, and the original counts
-    for that worker alone. Anything but files and folders is left behind, and `draft` with it.
+    `owned`: the worker has a user id of its own, so that a change of owner and mode makes files read-only for it, while
+    it continues to use them. Files that the worker has open for writing, and all files of a worker without such an id,
+    are copied instead. Entries that are neither files nor folders are dropped. Raises `OSError`.
     """
     _take(draft, weights, owned=owned)
     shutil.rmtree(draft)
 
 
 def _take(source: Path, target: Path, *, owned: bool) -> None:
-    # From the top, and each before its content is looked at: the worker is still alive.
+    # From the top, and each folder before its content is listed, because the worker still runs.
     if owned:
         _close(source, 0o755)
     for entry in sorted(os.scandir(source), key=lambda each: each.name):
@@ -64,7 +64,7 @@ def _take_file(source: Path, target: Path, *, owned: bool) -> None:
 
 
 def _close(path: Path, mode: int) -> None:
-    """Make a file or folder the runtime's own."""
+    """Make the runtime the owner of a file or folder, with this mode."""
     descriptor = os.open(path, _FILE)
     try:
         os.fchown(descriptor, os.geteuid(), os.getegid())
@@ -74,7 +74,7 @@ def _close(path: Path, mode: int) -> None:
 
 
 def _is_written(path: Path) -> bool:
-    """Whether a process holds the file open for writing, or maps it so: then the kernel gives no lease to read it."""
+    """Whether a process has the file open or mapped for writing: then the kernel refuses a read lease, fcntl(2)."""
     descriptor = os.open(path, _FILE)
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)

@@ -1,6 +1,6 @@
-"""The worker process: loads the function from its folder and answers one call after the other.
+"""The worker process: loads the function from its folder, and answers one call after the other.
 
-Started through `boot` with FD, its end of a socket pair, and the function's folder.
+`boot` starts it with the file descriptor of its end of a socket pair, and the function's folder.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def _load(folder: Path) -> Callable[[dict[str, Any], bytes], bytes]:
 def _answer(function: ModuleType, call: dict[str, Any], body: bytes) -> dict[str, Any]:
     try:
         return {"result": function.classify(body, top_k=call["top_k"], threads=call["threads"])}
-    except Exception as error:  # noqa: BLE001 -- a bad input must not end the worker
+    except Exception as error:  # noqa: BLE001 -- an input must not end the worker
         code = getattr(error, "code", None)
         if not isinstance(code, str):
-            # Not a problem that the function declares. Its message may quote the input, so only its type leaves.
+            # Not a problem that the function declares. The message may contain input, so only the type is reported.
             return {"failure": type(error).__name__}
         return {
             "problem": {"code": code, "detail": getattr(error, "detail", ""), "limits": getattr(error, "limits", {})}
@@ -48,5 +48,5 @@ def _answer(function: ModuleType, call: dict[str, Any], body: bytes) -> dict[str
 def _encoded(answer: dict[str, Any]) -> bytes:
     try:
         return messages.encode(answer)
-    except (TypeError, ValueError, RecursionError) as error:  # Not JSON, or too much of it: no reason to end.
+    except (TypeError, ValueError, RecursionError) as error:  # The result cannot be encoded; the worker is intact.
         return messages.encode({"failure": type(error).__name__})

@@ -26,7 +26,7 @@ _TOO_MUCH = 3 << 20
 
 
 def _changed(change: Callable[[bytes], bytes]) -> Act:
-    """Changes the enclave's answer, which it cannot open."""
+    """A trick that changes the enclave's encrypted answer without being able to decrypt it."""
 
     async def act(stage: Stage, ask: Ask) -> Reply:
         reply = await stage.forward(ask)
@@ -57,7 +57,7 @@ async def _sent_twice(stage: Stage, ask: Ask) -> Reply:
 
 
 async def _yesterdays(stage: Stage, ask: Ask) -> Reply:
-    """The answer to the first request for every later one; the first gets none of its own."""
+    """Replay the answer to the first request for every later one. The first gets no answer of its own."""
     if "kept" not in stage.memory:
         first = stage.memory["kept"] = await stage.forward(ask)
         return replace(first, body=first.body[::-1])
@@ -66,7 +66,7 @@ async def _yesterdays(stage: Stage, ask: Ask) -> Reply:
 
 
 async def _then_another_enclave(stage: Stage, ask: Ask) -> Reply:
-    """True evidence at first; after it has claimed that the keys changed, its own enclave's."""
+    """Pass on honest evidence first, then report that the keys have changed, and offer another enclave's evidence."""
     reply = await stage.forward(ask)
     if not stage.memory.get("claimed"):
         return reply

@@ -1,4 +1,4 @@
-"""Tricks with the evidence that any gateway can play."""
+"""Tricks with the evidence that need no key: every gateway can try them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from evil_gateway.stage import Act, Ask, Stage
 
 BREAK = b"\xff"
-"""Ends a map of indefinite length, as the payload is."""
+"""The CBOR "break" (RFC 8949, section 3.2.1), which ends a map of indefinite length such as the payload."""
 
 
 async def _swapped_keys(stage: Stage, ask: Ask) -> Reply:
@@ -52,7 +52,7 @@ async def _nothing(stage: Stage, ask: Ask) -> Reply:
 
 
 def _document(change: Callable[[bytes], bytes]) -> Act:
-    """Changes the document, which it cannot sign."""
+    """A trick that changes the document without being able to sign it."""
 
     async def act(stage: Stage, ask: Ask) -> Reply:
         reply = await stage.forward(ask)
@@ -110,7 +110,7 @@ def _cut_certificate(document: bytes) -> bytes:
 
 
 async def _own_root(stage: Stage, ask: Ask) -> Reply:
-    """Everything as the honest enclave says it, but for the keys: a client that believes it seals to the gateway."""
+    """Repeat all of the honest enclave's statements with the gateway's own keys, under the gateway's own root."""
     reply = await stage.forward(ask)
     payload, keys = payload_of(reply.document), LaneKeys()
     claims = replace(claims_of(payload), key_configs_sha256=keyconfig.digest(keys.encoded_configs))

@@ -1,4 +1,4 @@
-"""What the holder of a *simulated* root's key can play besides. With real hardware, no operator holds such a key."""
+"""Tricks that need the key of a *simulated* root. With real hardware, no operator has such a key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNKNOWN_KEM = b"\x00\x09\x07\x00\x10 P-256"
 
 
 def _resigned(change: Callable[[Payload], dict[str, Any]], *, late: timedelta = timedelta()) -> Act:
-    """Signs a changed document under the simulated root, made `late`."""
+    """A trick that signs a changed document under the simulated root; the chain is valid from now plus `late`."""
 
     async def act(stage: Stage, ask: Ask) -> Reply:
         reply = await stage.forward(ask)
@@ -63,7 +63,7 @@ async def _strange_keys(stage: Stage, ask: Ask) -> Reply:
 
 
 async def _own_keys(stage: Stage, ask: Ask) -> Reply:
-    """Attests its own sealing keys, with everything else as the honest enclave says it."""
+    """Attest the gateway's own encryption keys, with all other statements of the honest enclave."""
     reply = await stage.forward(ask)
     keys = stage.memory.setdefault("keys", LaneKeys())
     payload = payload_of(reply.document)
@@ -73,9 +73,9 @@ async def _own_keys(stage: Stage, ask: Ask) -> Reply:
 
 
 def _answered(sign: Callable[[dict[str, Any], bytes, str], str | None]) -> Act:
-    """Opens what was sealed to its own keys, has it answered in the plain lane, and says so with a receipt of `sign`.
+    """A trick that decrypts requests to the gateway's own keys, and answers them from the plain lane.
 
-    `sign(answer, image, evidence digest)` makes it; None leaves the one that the honest enclave made.
+    `sign(answer, image, evidence digest)` makes the receipt; None keeps the one that the honest enclave made.
     """
 
     async def act(stage: Stage, ask: Ask) -> Reply:

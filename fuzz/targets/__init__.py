@@ -1,1 +1,1 @@
-"""The harnesses, one a file; each module has a `TARGET`."""
+"""The harnesses, one in each module as `TARGET` (see `fuzz.target`)."""

@@ -1,4 +1,4 @@
-"""Function bundles: zip archives, checked and unpacked into a folder."""
+"""Harness for function bundles: zip archives are checked and unpacked into a folder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     import zipfile
 
 _MOST = 64 * 1024
-"""Bytes that an archive may announce here, so that a bomb has to be found out and not unpacked."""
+"""Maximum size that an archive may announce here, so that zip bombs have to be detected before they are unpacked."""
 
 
 def run(data: bytes) -> None:
-    """What is unpacked is inside the folder, plain files, and no more than was announced."""
+    """Check that an accepted archive gives only plain files inside the folder, of at most the announced size."""
     with (
         mock.patch.multiple(archive, MAX_UNPACKED_BYTES=_MOST, MAX_DIRECTORY_BYTES=_MOST, MAX_ENTRIES=20),
         tempfile.TemporaryDirectory(dir=archive.memory()) as outer,
@@ -44,7 +44,7 @@ def _unpack(opened: zipfile.ZipFile, folder: Path) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """A bundle, and archives that are refused."""
+    """A bundle, and archives that are refused, by name."""
     return {
         "bundle": zipped({"app.py": b"print()\n" * 20, "model.json": b"{}", "folder/": b"", "folder/a": b"a"}),
         "stored": zipped({"app.py": b"print()\n"}, stored=True),

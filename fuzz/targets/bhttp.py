@@ -1,4 +1,4 @@
-"""Binary HTTP messages (RFC 9292): requests and responses, of known and of indeterminate length."""
+"""Harness for binary HTTP messages (RFC 9292): requests and responses, of known and indeterminate length."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fuzz.target import Target
 
 
 def run(data: bytes) -> None:
-    """What is taken is the same from bytes and from a view, and stays the same when encoded."""
+    """Check that bytes and views decode alike, and that accepted messages are the same after encoding and decoding."""
     for decode, message in ((_request, "request"), (_response, "response")):
         try:
             found = decode(data)
@@ -35,7 +35,7 @@ def _response(data: bytes) -> bhttp.Response:
 
 
 def seeds() -> dict[str, bytes]:
-    """What Blindsight writes, and the forms that it only reads."""
+    """Messages as Blindsight writes them, and other forms that it accepts."""
     fields = [("date", "Sun, 01 Nov 2026 12:00:00 GMT"), ("content-type", "image/png")]
     request = bhttp.Request("POST", "/classify?top_k=5", fields, b"content")
     response = bhttp.Response(200, [("content-type", "application/json")], b'{"predictions": []}')

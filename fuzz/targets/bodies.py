@@ -1,7 +1,7 @@
-"""Bodies of HTTP requests, from which the gateway takes images: forms, raw bodies, JSON, ciphertexts.
+"""Harness for the bodies from which the gateway takes images: forms, raw bodies, JSON, ciphertexts.
 
-The first byte chooses the media type (modulo 8) and the coding (the next two bits); the second, in how many bytes each
-piece comes.
+The first byte selects the media type (modulo 8) and the content coding (the next two bits); the second byte is the size
+of the pieces in which the body arrives.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _TYPES = (
 _CODINGS = (b"", b"gzip", b"deflate", b"br")
 
 
-# As the gateway does; the library names what it refuses.
+# As in the gateway: the library would log what it refuses.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 def run(data: bytes) -> None:
-    """An image within the limit, or a problem that the caller can do something about."""
+    """Check that the outcome is an image within the limit, or a problem with a 4xx status."""
     kind, step, content = (data[0] % 8, data[1] or 1, data[2:]) if len(data) > 1 else (0, 1, b"")
     request = _request(_TYPES[kind], _CODINGS[data[0] // 8 % 4] if data else b"", content, step)
     try:
@@ -74,7 +74,7 @@ def _request(media_type: bytes, coding: bytes, content: bytes, step: int) -> Req
 
 
 def seeds() -> dict[str, bytes]:
-    """A body of each media type, and forms that are cut or strange."""
+    """A body of each media type, truncated forms, and unusual ones."""
     part = b'--b\r\nContent-Disposition: form-data; name="%s"; filename="x"\r\nContent-Type: image/png\r\n\r\nimage\r\n'
     field = b'--b\r\nContent-Disposition: form-data; name="top_k"\r\n\r\n5\r\n'
     encoded = b"--b\r\nContent-Disposition: form-data; name*=utf-8''file; filename*=x\r\n\r\nimage\r\n"

@@ -1,6 +1,6 @@
-"""Questions about accounts, as the enclave reads them from a gateway that may say anything (`CapeService.answer`).
+"""Harness for calls about accounts from an untrusted gateway (`CapeService.answer`).
 
-`RECORD` in a byte string stands for the record of an account, which no gateway can make itself.
+`RECORD` in a byte string stands for the sealed record of an account, which a gateway cannot make.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _CHECKSUM = bytes(32)
 
 
 class _Producer:
-    """Refuses what the device would refuse, and signs nothing."""
+    """A producer that refuses what the device would refuse, and does not sign."""
 
     def attest(self, *, nonce: bytes | None, user_data: bytes | None, public_key: bytes | None) -> bytes:
         check_inputs(nonce=nonce, user_data=user_data, public_key=public_key)
@@ -63,7 +63,7 @@ def _account() -> Account:
 
 
 def _service() -> tuple[CapeService, bytes]:
-    """A service that has seen nothing yet, and a record of its making."""
+    """A new service, and a record that it has sealed."""
     with mock.patch.object(rsa, "generate_private_key", return_value=_rsa()):
         host = CapeHost(
             RootSecret(bytes(32)),
@@ -78,7 +78,7 @@ def _service() -> tuple[CapeService, bytes]:
 
 
 def run(data: bytes) -> None:
-    """Every question has an answer or an error frame; what only the owner's token allows has that in it."""
+    """Check that each call gives an answer or an error frame, and that the owner has signed each change of a record."""
     service, record = _service()
     try:
         fields = frames.unpack(data)
@@ -86,7 +86,7 @@ def run(data: bytes) -> None:
         fields = None
     if fields is not None:
         data = frames.pack({name: record if value == b"RECORD" else value for name, value in fields.items()})
-    # Four thousand bits take a second to find.
+    # Generating a key of 4096 bits takes about a second.
     with mock.patch.object(rsa, "generate_private_key", return_value=_rsa()):
         answer = driving.finished(service.answer(data))
     kind, payload = FrameKind(answer[4]), answer[5:]
@@ -108,7 +108,7 @@ def _look(service: CapeService, fields: dict[str, Any], answer: dict[str, Any]) 
 
 
 def seeds() -> dict[str, bytes]:
-    """Each question."""
+    """A call of each kind."""
     run_token, account_token = (_token(scope) for scope in ("run", "account"))
     deploy = _token("deploy", func_checksum=_CHECKSUM.hex(), function_name="n", public=True)
     owner = _OWNER.public_key().public_bytes_raw()

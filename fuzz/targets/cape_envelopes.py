@@ -1,7 +1,7 @@
-"""Cape's envelopes: text as it comes, and envelopes whose RSA part is right; and base64 in pieces.
+"""Harness for Cape's envelopes, arbitrary ones and ones with a valid RSA part, and for base64 in pieces.
 
-The first byte modulo 4 chooses: 0, text; 1, an envelope whose wrapped key is ours, as text; 2, what is wrapped for the
-key (RSA-OAEP); 3, base64, in pieces of a few bytes and as a whole.
+The first byte modulo 4 selects: 0, arbitrary text; 1, an envelope in which our key is wrapped, as text; 2, the content
+that is wrapped for the key (RSA-OAEP); 3, base64, in pieces of a few bytes and as a whole.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _wrapped() -> bytes:
 
 
 def run(data: bytes) -> None:
-    """A value opens to what was sealed, in whatever pieces it comes; all else is the one refusal."""
+    """Check that a value decrypts to what was encrypted, in pieces of any size, and that all else is refused alike."""
     mode, rest = (data[0] % 4, data[1:]) if data else (0, b"")
     if mode == 3:
         _base64(rest)
@@ -59,7 +59,7 @@ def run(data: bytes) -> None:
 
 
 def _unwrapped(content: bytes) -> None:
-    if len(content) > 190:  # More does not fit: 256 bytes, less two digests and two.
+    if len(content) > 190:  # RSA-OAEP with 2048 bits and SHA-256: 256 - 2 * 32 - 2 bytes.
         raise envelope.cannot_decrypt()
     sealed = AESGCM(_AES_KEY).encrypt(_NONCE, b"plaintext", b"")
     reader = envelope.Decryptor(_key())
@@ -86,7 +86,7 @@ def _base64(text: bytes) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """Values that open, and base64."""
+    """Valid values, and base64."""
     sealed = _NONCE + AESGCM(_AES_KEY).encrypt(_NONCE, b"plaintext", b"")
     return {
         "text": b"\x00cape:" + base64.b64encode(bytes(256) + sealed) + b"\n",

@@ -1,6 +1,6 @@
-"""Cape's messages: frames of clients to the host, frames of a host to clients, requests of functions, public keys.
+"""Harness for Cape's messages: from clients to the host, from the host to clients, from functions, and public keys.
 
-The first byte modulo 6 chooses the reader.
+The first byte modulo 6 selects the parser.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SEALED_INPUT = hashlib.sha256(b"sealed").digest()
 
 
 def run(data: bytes) -> None:
-    """Refusals are `CapeError`, to a client also `TransportError` and `OwnerError`."""
+    """Check that refusals are `CapeError`, and on the client's side also `TransportError` or `OwnerError`."""
     mode, rest = (data[0] % 6, data[1:]) if data else (0, b"")
     text = rest.decode("utf-8", errors="surrogatepass") if _is_text(rest) else rest.decode("latin-1")
     (_host, _host_deployment, _client_answer, _account, _function_request, _public_key)[mode](rest, text)
@@ -62,7 +62,7 @@ def _host_deployment(_: bytes, text: str) -> None:
 
 
 def _client_answer(data: bytes, _: str) -> None:
-    """What is behind a zero byte is the key that the evidence names; without one, it is ours."""
+    """The client's parser. Bytes after a zero byte are the signing key in the evidence; without one it is ours."""
     text, separator, key = data.partition(b"\x00")
     connection = cape.Connection.__new__(cape.Connection)
     connection._socket = cast("Any", _Socket(text.decode("utf-8", errors="replace")))
@@ -75,14 +75,14 @@ class _Socket:
         self._answer = answer
 
     def send(self, content: object) -> None:
-        """Nothing of it matters here."""
+        """Ignore what the client sends."""
 
     def recv(self) -> str:
         return self._answer
 
 
 def _document(key: bytes) -> AttestationDocument:
-    """Evidence of an enclave that says it signs with `key`."""
+    """Evidence of an enclave whose signing key is `key`."""
     user_data = messages.user_data(
         {
             "func_checksum": _FUNCTION,
@@ -105,7 +105,7 @@ def _function_request(data: bytes, _: str) -> None:
         raise envelope.cannot_decrypt()
     try:
         whole = strict_json.loads(data)
-    except ValueError:  # Of a text that is not looked into: what it is for refuses it.
+    except ValueError:  # The text is not parsed here; its user refuses it.
         (text,) = request["params"]
         try:
             base64.b64decode(text, validate=True)
@@ -127,10 +127,10 @@ def _public_key(data: bytes, text: str) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """Each kind of message."""
+    """A message of each kind."""
     answered = messages.Answered(bytes(range(1, 33)), _SEALED_INPUT)
     checksums = messages.Checksums.of(b"input", _FUNCTION, b"output")
-    # Without salt it is the same signature each time.
+    # Without a salt the signature is reproducible.
     unsalted = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=0)
     with mock.patch.object(messages, "_PSS", unsalted):
         result = b"".join(messages.result(b"output", checksums, _KEY, answered))

@@ -1,7 +1,7 @@
-"""Cape's tokens: text as it comes, and claims that the owner's key signs.
+"""Harness for Cape's tokens (JWT, RFC 7519): arbitrary ones, and claims that the owner's key signs.
 
-The first byte modulo 3 chooses: 0, the rest is a token; 1, the claims of one (JSON); 2, header and claims, separated by
-a line feed.
+The first byte modulo 3 selects: 0, the rest is a token; 1, the rest is its claims (JSON); 2, header and claims,
+separated by a line feed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ID = ids.encode(uuid.UUID(int=1 << 100, version=4))
 
 
 def run(data: bytes) -> None:
-    """What is refused unproven is refused proven; what the owner did not sign is never taken."""
+    """Check that `peek` and `verify` find the same, and that only signed tokens are accepted."""
     mode, rest = (data[0] % 3, data[1:]) if data else (0, b"")
     header, claims = (_HEADER, rest)
     if mode == 2:
@@ -53,7 +53,7 @@ def _signed(header: bytes, claims: bytes) -> str:
 
 
 def seeds() -> dict[str, bytes]:
-    """A token of each scope; claims by themselves; headers."""
+    """A token of each scope, claims, and headers."""
     found: dict[str, bytes] = {}
     scopes: dict[tokens.Scope, dict[str, Any]] = {
         "run": {"function_id": _ID},

@@ -1,4 +1,4 @@
-"""The strict CBOR decoder, beside cbor2, which reads all of CBOR."""
+"""Harness for the strict CBOR decoder (RFC 8949), compared with cbor2."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CODES = {
 
 
 def run(data: bytes) -> None:
-    """What is taken is what cbor2 reads, too, and has that one encoding."""
+    """Check that cbor2 decodes an accepted input to the same value, and encodes that value to the same bytes."""
     try:
         few = cbor.decode(data, max_items=8)
     except cbor.CBORDecodeError as error:
@@ -35,7 +35,7 @@ def run(data: bytes) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """Every type, and the shapes of frames and documents."""
+    """Each type, and the structures of frames and documents."""
     values: dict[str, object] = {
         "integers": [0, 23, 24, 255, 256, 65535, 65536, 2**32, 2**64 - 1, -1, -(2**64)],
         "strings": [b"", b"bytes" * 8, "", "text ä€😀", "x" * 300],

@@ -1,7 +1,7 @@
-"""Certificates: DER in the places of the mock chain's, as it is or signed anew by the issuer's key.
+"""Harness for certificate chains: pieces replace certificates of the mock chain, either as DER or signed by the issuer.
 
-A piece's number modulo 8 is the place, from the root; with 8 added, what it holds is the inner part of a certificate
-(TBSCertificate), which the issuer signs, so that it is judged for what it says.
+A piece's number modulo 8 is the position from the root. If bit 3 is set, the piece is the signed part of a certificate
+(TBSCertificate, RFC 5280), which the issuer's key signs, so that checks after the signature are reached.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ECDSA_WITH_SHA384 = bytes.fromhex("300a06082a8648ce3d040303")
 
 
 def run(data: bytes) -> None:
-    """An accepted chain is one that the root's key vouches for, certificate by certificate."""
+    """Check that every certificate of an accepted chain was signed by its issuer's key."""
     ders, signed_by_us = list(mock_pki.ders()), set()
     for number, content in pieces.unpack(data):
         place = number % 8
@@ -31,7 +31,7 @@ def run(data: bytes) -> None:
     parsed = chain.parse(ders[:-1], ders[-1])
     chain.verify(parsed, at=mock_pki.NOW)
     for place, der in enumerate(ders):
-        # The root is judged by its fingerprint, which is the caller's to compare.
+        # The caller compares the root's fingerprint, so any root is accepted here.
         assert place == 0 or place in signed_by_us or der == mock_pki.ders()[place]
 
 
@@ -50,7 +50,7 @@ def _der(tag: int, content: bytes) -> bytes:
 
 
 def seeds() -> dict[str, bytes]:
-    """Each certificate of the chain, whole and to be signed anew."""
+    """Each certificate of the chain, complete, and as a part to be signed."""
     found = {"none": b""}
     for place, certificate in enumerate(mock_pki.chain()):
         found[f"whole-{place}"] = pieces.pack([(place, mock_pki.ders()[place])])

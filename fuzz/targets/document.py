@@ -1,4 +1,4 @@
-"""Attestation documents as they come: any bytes, with a policy and with none."""
+"""Harness for attestation documents: arbitrary bytes, verified with a policy and without one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EMULATED = Policy(
 
 
 def run(data: bytes) -> None:
-    """Without the signing key, nothing but the seeds' own document is ever accepted."""
+    """Check that only the document of the seeds is accepted, since the input cannot be signed."""
     try:
         verify(data, policy=UnsafeAcceptAnything(), nonce=None, now=mock_pki.NOW)
     except EvidenceError as error:
@@ -45,7 +45,7 @@ def run(data: bytes) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """The shapes of genuine documents, from a mock chain."""
+    """Documents in the forms of genuine ones, under a mock chain."""
     fields = mock_pki.fields()
     unsigned = fields | {"certificate": bytes(64), "cabundle": [bytes(64)]}
     definite = mock_pki.signed(document.encode(fields)[1:-1].join((b"\xa9", b"")))

@@ -1,7 +1,7 @@
-"""Enclave images (EIF), as `blindsight eif describe` reads those of strangers.
+"""Harness for enclave images (EIF), as `blindsight eif describe` parses untrusted ones.
 
-The first byte modulo 4 chooses: 0, a whole image, whose CRC is put right; 1, its sections (`fuzz.pieces`, numbered by
-type), put together as they should be; 2, a ramdisk; 3, a signature section.
+The first byte modulo 4 selects: 0, an image, whose CRC is corrected; 1, its sections (`fuzz.pieces`, numbered by type),
+which are assembled correctly; 2, a ramdisk; 3, a signature section.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _METADATA = json.dumps(dict.fromkeys(("ImageName", "ImageVersion", "BuildMetadat
 
 
 def run(data: bytes) -> None:
-    """A description is JSON, its names stay inside, and the measurements are those of the same bytes read again."""
+    """Check that descriptions are JSON, that names stay inside the ramdisk, and that measurements are reproducible."""
     mode, rest = (data[0] % 4, data[1:]) if data else (0, b"")
     match mode:
         case 0:
@@ -72,7 +72,7 @@ def _with_crc(image: bytes) -> bytes:
 
 
 def _image(sections: Sequence[tuple[int, bytes]]) -> bytes:
-    """Header, sections in the order given, and CRC: of any types and sizes."""
+    """An image of header, sections of any type and size, and CRC."""
     sections = sections[: layout.MAX_SECTIONS]
     body, offsets = b"", []
     for kind, content in sections:
@@ -85,7 +85,7 @@ def _image(sections: Sequence[tuple[int, bytes]]) -> bytes:
 
 
 def seeds() -> dict[str, bytes]:
-    """An image with two ramdisks and a signature, and its parts."""
+    """An image with two ramdisks and a signature, and its parts, by name."""
     entries = [ramdisk.file("init", b"#!", mode=0o755), ramdisk.symlink("bin", "usr/bin"), ramdisk.directory("proc")]
     plain, packed = io.BytesIO(), io.BytesIO()
     ramdisk.write(plain, [*entries, ramdisk.character_device("dev/console", 5, 1)], compression="none")
@@ -107,13 +107,13 @@ def seeds() -> dict[str, bytes]:
 
 
 def _signed(pcr0: bytes) -> bytes:
-    """A signature section of the mock leaf's, always the same."""
+    """A signature section by the mock leaf, which is reproducible."""
     message = mock_pki.signed(cbor2.dumps({"register_index": 0, "register_value": list(pcr0)}))
     certificate = mock_pki.chain()[-1].public_bytes(Encoding.PEM)
     return cbor2.dumps([{"signing_certificate": list(certificate), "signature": list(message)}])
 
 
-# Blocks of a mebibyte; and a byte of a compressed ramdisk may stand for some of its entries.
+# It reads blocks of 1 MiB, and one byte of a compressed ramdisk can expand to several entries.
 TARGET = Target(
     run, (EifError,), seeds, max_bytes=6000, base_bytes=4 << 20, factor=5000,
     words=(b".eif", b"070701", b"TRAILER!!!\x00", b"\x1f\x8b\x08\x00", b"../", b"register_value"),

@@ -1,4 +1,4 @@
-"""Frames between gateway and enclave, as either end reads them, and the objects in them."""
+"""Harness for the frames between gateway and enclave, and the objects in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LIMIT = 1000
 
 
 def run(data: bytes) -> None:
-    """A stream is frames to its end, or a `TransportError`; an object is what is encoded again alike."""
+    """Check that a stream gives frames or a `TransportError`, and that all of it encodes to the same bytes."""
     driving.finished(_read(data))
 
 
@@ -41,7 +41,7 @@ def _look(kind: FrameKind, payload: bytes) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """A conversation, objects of each kind, and a message in pieces."""
+    """An exchange, objects of each kind, and a message in pieces."""
     evidence = frames.pack({"document": b"d", "key_configs": b"k", "model": b"{}"})
     status = frames.pack(
         {"ready": True, "workers": 2, "busy": 0, "queued": 0, "restarts": 0, "key_configs_sha256": bytes(32)}

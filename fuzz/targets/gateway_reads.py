@@ -1,6 +1,6 @@
-"""What the gateway reads from its enclave, or from a program in its place: status, evidence, answers, sessions.
+"""Harness for what the gateway receives from its enclave, or from an impostor: status, evidence, answers, sessions.
 
-The first byte modulo 4 chooses who reads; the rest is the stream of frames.
+The first byte modulo 4 selects the receiver; the rest is a stream of frames.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logging.getLogger(attested.__name__).addHandler(logging.NullHandler())
 
 
 class _Connections:
-    """Answers every question with the next frame of a stream."""
+    """Connections that answer every request with the next frame of a stream."""
 
     def __init__(self, stream: asyncio.StreamReader) -> None:
         self.stream = stream
@@ -40,13 +40,13 @@ class _Connections:
 
 
 class _Accepted:
-    """An enclave whose evidence was accepted."""
+    """A stand-in for an enclave whose evidence was accepted."""
 
     current = None
 
 
 def run(data: bytes) -> None:
-    """Refusals are those that the gateway can tell its callers; what is taken is of its type."""
+    """Check that no evidence is accepted for a new nonce, and that accepted values have the declared types."""
     mode, stream = (data[0] % 4, driving.reader(data[1:])) if data else (0, driving.reader(b""))
     driving.finished((_status, _evidence, _calls, _session)[mode](_Connections(stream)))
 
@@ -90,7 +90,7 @@ async def _session(connections: _Connections) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """What an enclave says."""
+    """Answers of an enclave."""
     status = {"ready": True, "workers": 2, "busy": 0, "queued": 1, "restarts": 0, "key_configs_sha256": bytes(32)}
     evidence = {"document": b"d", "key_configs": b"k", "model": b"{}"}
     record = frames.encode(FrameKind.CAPE_ANSWER, frames.pack({"record": b"r"}))

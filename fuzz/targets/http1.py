@@ -1,6 +1,6 @@
-"""Connections to the gateway: HTTP/1.1 as bytes, up to requests for the application and refusals.
+"""Harness for the gateway's HTTP/1.1 connections (RFC 9112): from bytes to requests and refusals.
 
-The first byte is the number of bytes that come at once (0: all).
+The first byte is the number of bytes that arrive at once (0: all).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 
 class _Transport(asyncio.Transport):
-    """Takes what is written, and remembers whether it was closed."""
+    """A transport that records writes and whether it was closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class _Transport(asyncio.Transport):
         return {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)}.get(name, default)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self.closed:  # asyncio's drops it, too.
+        if not self.closed:  # As asyncio's transports do.
             self.written += data
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class _Transport(asyncio.Transport):
         return True
 
     def write_eof(self) -> None:
-        """The other side is told that no more comes."""
+        """Do nothing: there is no peer."""
 
     def pause_reading(self) -> None:
         """All is there."""
@@ -59,14 +59,14 @@ class _Transport(asyncio.Transport):
         """All is there."""
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing is buffered."""
+        """Do nothing: writes are not buffered."""
 
     def get_write_buffer_size(self) -> int:
         return 0
 
 
 class _Application:
-    """Reads every body and answers; counts what it was asked."""
+    """An ASGI application that reads each body, answers, and counts requests and bytes."""
 
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
@@ -86,7 +86,7 @@ class _Application:
 
 
 def run(data: bytes) -> None:
-    """Nothing escapes, heads and bodies are bounded by what came, and what was refused is told once, in the end."""
+    """Check that no error escapes, that requests are bounded by the input, and that there is at most one refusal."""
     step, stream = (data[0] or len(data), data[1:]) if data else (1, b"")
     driving.finished(_serve(stream, step))
 
@@ -130,7 +130,7 @@ def _config(application: _Application) -> ListenerConfig:
 
 
 def seeds() -> dict[str, bytes]:
-    """Requests of all framings, and what is refused."""
+    """Requests with each kind of framing, and requests that are refused."""
     get = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
     post = b"POST /classify HTTP/1.1\r\nhost: localhost\r\n"
     chunked = post + b"transfer-encoding: chunked\r\n\r\n3;ext=1\r\nabc\r\n0\r\ntrailer: x\r\n\r\n"

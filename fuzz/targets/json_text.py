@@ -1,4 +1,4 @@
-"""JSON from outside: the strict reader, and the one that takes a long text out of an object unread."""
+"""Harness for untrusted JSON: the strict parser, and the parser that extracts a long string without decoding it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.api import longtext
 
 
 def run(data: bytes) -> None:
-    """What is taken is what `json` reads, too; with a long text or without, it is the same object."""
+    """Check that `json` parses an accepted input to the same value, and that both parsers agree."""
     try:
         fields = _with_long_text(data)
     except longtext.BadJson:
@@ -32,7 +32,7 @@ def _with_long_text(data: bytes) -> dict[str, object]:
 
 
 def seeds() -> dict[str, bytes]:
-    """Objects with and without a long text, and what two readers would read in two ways."""
+    """Objects with and without a long string, and texts that parsers interpret differently."""
     return {
         "values": json.dumps({"a": [1, -2.5, 1e300, True, None], "ä": {"b": "\u00e9\U0001f600"}}).encode(),
         "image": b'{"image": "' + b"QUJD" * 20 + b'"}',

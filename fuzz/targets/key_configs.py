@@ -1,4 +1,4 @@
-"""Lists of key configurations (RFC 9458, section 3), and sealing to whichever key is in one."""
+"""Harness for lists of key configurations (RFC 9458, section 3), and encryption to the keys in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fuzz.target import Target
 
 
 def run(data: bytes) -> None:
-    """What is taken is what it says, in any order; a key that cannot be sealed to is a `SealingError`, too."""
+    """Check that accepted lists encode and decode to the same, that the hybrid is preferred, and that keys encrypt."""
     configs = keyconfig.decode_list(data)
     again = keyconfig.encode_list(configs)
     assert keyconfig.decode_list(again) == configs
@@ -32,7 +32,7 @@ def run(data: bytes) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """What an enclave publishes, its parts, and configurations that are unknown here."""
+    """The list of an enclave, its parts, and unknown configurations."""
     hybrid = HybridPrivateKey(hashlib.sha256(b"hybrid").digest())
     x25519 = X25519PrivateKey.from_private_bytes(hashlib.sha256(b"x25519").digest())
     first = keyconfig.offered(1, hybrid.public_bytes(), MLKEM768_X25519)

@@ -1,7 +1,7 @@
-"""What an enclave reads at its start from its host and from the key service.
+"""Harness for what an enclave receives at its start from its host and from KMS.
 
-The first byte modulo 6 chooses: 0, an envelope (CMS); 1, the service's JSON; 2, the boot configuration's JSON; 3, its
-stream; 4, credentials; 5, an HTTP answer. 256 bytes `W` stand for a content key that is encrypted to the enclave's key.
+The first byte modulo 6 selects: 0, an envelope (CMS); 1, JSON of KMS; 2, JSON of the boot configuration; 3, its stream;
+4, credentials; 5, an HTTP answer. 256 bytes `W` stand for a content key that is encrypted to the enclave's key.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _wrapped() -> bytes:
 
 
 class _Socket:
-    """Gives what is there, in pieces, and takes everything."""
+    """A socket that delivers given bytes in pieces, and ignores what is sent."""
 
     def __init__(self, data: bytes) -> None:
         self._data = io.BytesIO(data)
@@ -58,14 +58,14 @@ class _Socket:
         return io.BufferedReader(cast("io.RawIOBase", self._data))
 
     def sendall(self, data: bytes) -> None:
-        """It goes nowhere."""
+        """Ignore what is sent."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no descriptor."""
 
 
 def run(data: bytes) -> None:
-    """Refusals are `KmsError`; of credentials and HTTP also what their callers turn into one."""
+    """Check that refusals are `KmsError`, or errors that the callers convert to one."""
     mode, rest = (data[0] % 6, data[1:]) if data else (0, b"")
     if mode < 4:
         (_envelope, _answer, _config, _stream)[mode](rest)
@@ -124,7 +124,7 @@ def _exchange(data: bytes) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """An envelope with lengths of both forms, and every answer."""
+    """Envelopes with both forms of lengths, and an answer of each kind."""
     encryptor = Cipher(algorithms.AES256(_CONTENT_KEY), modes.CBC(_VECTOR)).encryptor()
     encrypted = encryptor.update(bytes(32) + b"\x10" * 16) + encryptor.finalize()
     answer = {"KeyId": _KEY_ARN, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT", "CiphertextForRecipient": "QUJD"}
@@ -147,7 +147,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def _sealed(encrypted: bytes, *, parts: bool) -> bytes:
-    """As KMS makes it: indefinite lengths outside, definite ones inside."""
+    """An envelope in KMS's form, with indefinite lengths outside and definite ones inside."""
     oaep = bytes.fromhex(
         "303c06092a864886f70d010107302fa00f300d06096086480165030402010500"
         "a11c301a06092a864886f70d010108300d06096086480165030402010500"

@@ -1,4 +1,4 @@
-"""Responses of the Nitro security module, one after another (`fuzz.pieces`), as the producer of evidence reads them."""
+"""Harness for responses of the Nitro security module, in sequence (`fuzz.pieces`), to the producer of evidence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fuzz.target import Target
 
 
 def run(data: bytes) -> None:
-    """A device of any behaviour is refused by `ProducerError`, or its registers have become what they should."""
+    """Check that the producer raises `ProducerError`, or that the registers have the expected values."""
     responses = [content for _, content in pieces.unpack(data)]
     for response in responses[:1]:
         _read(response)
@@ -35,7 +35,7 @@ def run(data: bytes) -> None:
 
 
 def _read(response: bytes) -> None:
-    """As every kind of answer; at most one of them it is."""
+    """Parse the response as each kind of answer; at most one may accept it."""
     readers = (
         protocol.read_description, protocol.read_random, protocol.read_register, protocol.read_extended,
         protocol.read_document,
@@ -51,7 +51,7 @@ def _read(response: bytes) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """A whole conversation, in both forms of maps, and refusals."""
+    """A complete exchange with both forms of maps, and error responses."""
     zero, extended = bytes(48), hashlib.sha384(bytes(48) + b"data").digest()
     description = {
         "version_major": 1, "version_minor": 0, "version_patch": 0, "module_id": "i-0123456789abcdef0-enc0",

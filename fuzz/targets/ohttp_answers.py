@@ -1,6 +1,6 @@
-"""Answers as a caller opens them: what the relay may send, and what an enclave that was taken over may put inside.
+"""Harness for encrypted answers: arbitrary ones from the relay, and arbitrary content from a hostile enclave.
 
-The first byte chooses: even, the rest is a `message/ohttp-res`; odd, it is the binary HTTP response inside one.
+The first byte selects: even, the rest is a `message/ohttp-res` (RFC 9458); odd, it is the binary HTTP response in one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RECIPIENT = cast("Recipient", SimpleNamespace(classes=10, document_sha256="a" *
 
 
 def run(data: bytes) -> None:
-    """An answer that the key did not seal is never opened; one that it did is a JSON object, or refused."""
+    """Check that only answers with the right key decrypt, and that accepted content is a JSON object."""
     conversation = converse(Question(b"image"), _RECIPIENT, padded=False)
     asked = next(conversation)
     assert isinstance(asked, Ask)
@@ -46,7 +46,7 @@ def run(data: bytes) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """Answers and problems, padded, and what is none."""
+    """Answers and problems with padding, and invalid content."""
     answer = b'{"predictions": [{"label": "x", "probability": 0.5}], "image": {}, "model": {}, "timings_ms": {}}'
     problem = b'{"type": "about:blank", "status": 422, "code": "not_an_image", "title": "x"}'
     return {

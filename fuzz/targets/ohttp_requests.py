@@ -1,6 +1,6 @@
-"""Encapsulated requests as the enclave opens them: as they come, and what a caller who sealed correctly may put inside.
+"""Harness for encapsulated requests: arbitrary ones, and arbitrary content that was encrypted correctly.
 
-The first byte chooses: even, the rest is a `message/ohttp-req`; odd, it is the binary HTTP request inside one.
+The first byte selects: even, the rest is a `message/ohttp-req` (RFC 9458); odd, it is the binary HTTP request in one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _CLASSES, _LONGEST_LABEL = 1000, 40
 
 
 class _Pool:
-    """Answers every image alike."""
+    """A pool with the same answer for every image."""
 
     async def classify(self, _image: bytes | memoryview, top_k: int) -> dict[str, Any]:
         return {"predictions": [{"label": "x", "class": 0, "probability": 1.0}] * min(max(top_k, 0), 3), "image": {}}
@@ -52,7 +52,7 @@ _API = inner.InnerApi(cast("Function", _FUNCTION), cast("WorkerPool", _Pool()), 
 
 
 def run(data: bytes) -> None:
-    """The enclave refuses by `SealingError`, or answers in the one length that the question settles."""
+    """Check that the enclave raises `SealingError`, or answers with the length that the request determines."""
     if data[:1] and data[0] % 2:
         _answered(data[1:])
         return
@@ -70,7 +70,7 @@ def _answered(request: bytes) -> None:
     sealed, opener = ohttp.encapsulate(_KEYS[2].config, request)
     _, opened, sealer = ohttp.decapsulate(_KEYS[2], sealed)
     assert opened == request
-    # The seeds' dates are as old as the seeds.
+    # The seeds contain old dates.
     with mock.patch.object(inner, "MAX_CLOCK_SECONDS", float("inf")):
         answer = driving.finished(_API.respond(Opened(opened, sealer, replayed=False)))
     response = bhttp.decode_response(opener.open(sealer.seal(answer)))
@@ -83,7 +83,7 @@ def _answered(request: bytes) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """A request, sealed with each cipher, and what may be inside one."""
+    """A request encrypted with each cipher suite, and inner requests."""
     request = classify_request(b"image", 5, now=mock_pki.NOW, receipt_evidence="a" * 64).encode()
     control = b"\x04POST\x05https\x00\x09/classify"
     return {
@@ -97,7 +97,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def _sealed(key_id: int, request: bytes) -> bytes:
-    """Always the same for X25519; the hybrid's randomness cannot be given, so that one is a shape only."""
+    """An encapsulated request. It is reproducible for X25519; with the hybrid, only its form is right."""
     if key_id == 1:
         return bytes.fromhex("01647a00010002") + hashlib.shake_256(b"enc").digest(1120) + bytes(60)
     ephemeral = X25519PrivateKey.from_private_bytes(hashlib.sha256(b"ephemeral").digest())

@@ -1,7 +1,7 @@
-"""Attestation documents behind their signature: the input is fields, which the mock enclave signs.
+"""Harness for the payload of attestation documents: the input has fields, and the mock enclave signs them.
 
-Each piece of the input (`fuzz.pieces`) replaces a field: its number is the field's, its content the field's value in
-CBOR, well-formed or not. Numbers above the fields' add content as it is; one bit of the first chooses the map's form.
+Each piece of the input (`fuzz.pieces`) replaces a field: its number is the field's, its content the value in CBOR,
+well-formed or not. Pieces with larger numbers are added unchanged. One bit of the first number selects the map's form.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _ANYTHING = UnsafeAcceptAnything()
 
 
 def run(data: bytes) -> None:
-    """Whatever the enclave signs is accepted or refused by an `EvidenceError`, and never for what it is not."""
+    """Check that accepted documents match nonce, time and policy, and that their fields encode and parse again."""
     payload = _payload(data)
-    # Before the costly signature; what is refused here is refused in the same way by the verifier.
+    # Before the expensive signature: the verifier refuses the same payloads in the same way.
     parsed = document.AttestationDocument.parse(payload)
     evidence = mock_pki.signed(payload)
     try:
@@ -59,7 +59,7 @@ def _payload(data: bytes) -> bytes:
 
 
 def seeds() -> dict[str, bytes]:
-    """Each field by itself, in both forms of the map, and fields that are not known."""
+    """Each field alone, in both forms of the map, and unknown fields."""
     found = {}
     for number, (name, value) in enumerate(_FIELDS.items()):
         if name not in {"certificate", "cabundle"}:

@@ -1,4 +1,4 @@
-"""Photos: what format they are of, what of them reaches a decoder, and whether all pixels are there."""
+"""Harness for photos: detection of the format, removal of metadata before decoding, and detection of missing pixels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from fuzz.target import KIB, Target
 
-# The function's folder is the root of what it imports, as in its bundle.
+# The function imports its modules relative to its folder, as in a bundle.
 _FUNCTION: Final = str(Path(__file__).resolve().parents[2] / "enclave_function")
 if _FUNCTION not in sys.path:
     sys.path.append(_FUNCTION)
@@ -25,7 +25,7 @@ _PIXELS: Final = 64 * 64
 
 
 def run(data: bytes) -> None:
-    """What is decoded is an RGB picture within the limit; what is reduced has nothing left to reduce."""
+    """Check that a decoded photo is RGB within the limit, and that reducing a reduced file changes nothing."""
     assert 1 <= exif.orientation(data) <= 8
     found = formats.identify(data)
     if found is formats.JPEG:
@@ -44,7 +44,7 @@ def run(data: bytes) -> None:
 
 
 def _mended(data: bytes) -> bytes:
-    """A PNG whose chunks have the right checksums, so that what was changed in them is looked at."""
+    """Correct the checksums of a PNG's chunks, so that mutations inside them reach the parser."""
     mended, position = bytearray(data), 8
     while position + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, position)
@@ -57,7 +57,7 @@ def _mended(data: bytes) -> bytes:
 
 
 def seeds() -> dict[str, bytes]:
-    """Pictures of a few pixels, whole and cut. Those of Pillow's encoders are kept as they once were."""
+    """Photos of a few pixels, complete and truncated. Those of Pillow are stored, since its versions differ."""
     kept = {name: base64.b64decode(text) for name, text in _ENCODED.items()}
     return {
         **kept,
@@ -76,7 +76,7 @@ def _png(
     depth: int, colour: int, rows: bytes, width: int, height: int, *more: tuple[bytes, bytes], interlaced: int = 0
 ) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
-    # Stored, so that each version of zlib writes the same.
+    # Not compressed, so that all versions of zlib give the same bytes.
     chunks = [(b"IHDR", header), *more, (b"IDAT", zlib.compress(rows, 0)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I4s", len(body), name) + body + struct.pack(">I", zlib.crc32(name + body))
@@ -112,7 +112,7 @@ TARGET = Target(
     (InputProblem, FormatNotTaken),
     seeds,
     max_bytes=2 * KIB,
-    # Pillow keeps a codec's tables, and what is decoded is a picture of 64 x 64 pixels in several forms.
+    # Pillow caches tables of codecs, and a decoded photo of 64 x 64 pixels exists in several forms.
     base_bytes=2 * KIB * KIB,
     words=(
         b"IHDR",

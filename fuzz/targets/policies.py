@@ -1,4 +1,4 @@
-"""Policy files, of both formats."""
+"""Harness for policy files of both formats (docs/policy.md)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ROOT = "c" * 64
 
 
 def run(data: bytes) -> None:
-    """What is taken says the same when written and read again, pins what it does not leave open, and can be used."""
+    """Check that accepted policies stay the same when written and read, and pin the code or state that it is open."""
     try:
         text = data.decode("utf-8")
-    except UnicodeDecodeError as error:  # As `Policy.load` does of a file.
+    except UnicodeDecodeError as error:  # As in `Policy.load`.
         raise PolicyError("unreadable_policy", "not UTF-8") from error
     policy = Policy.from_json(text)
     written = policy.to_json()
@@ -40,7 +40,7 @@ def run(data: bytes) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """Policies of both formats that say much, and one that accepts the mock enclave."""
+    """Policies of both formats with many members, and one that accepts the mock enclave."""
     release: dict[str, Any] = {
         "kind": "nitro", "name": "first", "version": "1.2.3", "pcrs": {"0": ["a" * 96], "16": ["b" * 96]},
         "function_checksums": ["d" * 64], "model_digests": ["e" * 64], "expires": "2027-01-31T00:00:00Z",

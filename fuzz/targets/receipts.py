@@ -1,7 +1,7 @@
-"""Receipts: a kept answer as its file has it, and receipts that the attested key signs.
+"""Harness for receipts (JWS, RFC 7515): stored answers, and receipts that the attested key signs.
 
-The first byte chooses: even, the rest is the JSON of an answer with its evidence; odd, it is three lines, a receipt's
-header, its payload, and the answer, of which the first two are signed.
+The first byte selects: even, the rest is the JSON of an answer with its evidence; odd, it has three lines, header and
+payload of a receipt, which are signed, and the answer.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _policy() -> Policy:
 
 
 def run(data: bytes) -> None:
-    """What is accepted is one spelling of a receipt for exactly this answer, evidence, function and model."""
+    """Check that only the canonical receipt for exactly this answer, evidence, function and model is accepted."""
     rest = data[1:]
     if data[:1] and data[0] % 2:
         header, _, rest = rest.partition(b"\n")
@@ -111,7 +111,7 @@ def _signed(header: bytes, payload: bytes) -> str:
 
 
 def seeds() -> dict[str, bytes]:
-    """An answer that holds, and its parts."""
+    """A valid answer, and its parts."""
     payload = rfc8785.dumps({
         "schema": receipts.SCHEMA, "iat": int(mock_pki.NOW.timestamp()), "input_sha256": "a" * 64,
         "output_sha256": receipts.output_digest(_ANSWER), "func_checksum": _CLAIMS.func_checksum.hex(),

@@ -1,6 +1,6 @@
-"""Release files: statements and their envelopes.
+"""Harness for release files: statements and their envelopes (docs/release-file.md).
 
-The first byte chooses: even, the rest is the file; odd, it is the statement as JSON, which is spelt canonically first.
+The first byte selects: even, the rest is the file; odd, it is the statement as JSON, which is made canonical first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SIGNER = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"signer").digest(
 
 
 def run(data: bytes) -> None:
-    """What is taken is one spelling, its policy accepts only what it measures, and no other key's signature holds."""
+    """Check that accepted files are canonical, and that their policies accept only what they measure."""
     content = data[1:]
     if data[:1] and data[0] % 2:
         content = _canonical(content)
@@ -39,7 +39,7 @@ def run(data: bytes) -> None:
 
 
 def _without_policy(statement: bytes) -> Any:  # noqa: ANN401 -- JSON
-    """A policy may be spelt in several ways: digits in upper case, a format that says the same."""
+    """The statement without its policy, which has several encodings, such as digits in upper case."""
     members = json.loads(statement)
     members["predicate"].pop("policy", None)
     return members
@@ -90,7 +90,7 @@ def _release() -> ReleaseFile:
 
 
 def seeds() -> dict[str, bytes]:
-    """A statement, bare and in its envelope."""
+    """A statement, and one in its envelope."""
     statement = _release().encode()
     other = json.loads(sign(statement, _SIGNER))
     other["signatures"].append({"sig": base64.b64encode(bytes(64)).decode()})

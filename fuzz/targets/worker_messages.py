@@ -1,4 +1,4 @@
-"""What a worker that an image took over may say to the runtime, up to the answer that is sealed for the caller."""
+"""Harness for messages of a hostile worker to the runtime, up to the response for the caller."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PROGRAM = SimpleNamespace(max_header_bytes=messages.MAX_HEADER_BYTES, max_body_
 
 
 class _Pool:
-    """A worker that has answered."""
+    """A pool whose worker has answered with the message."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
         self._answer = answer
@@ -48,13 +48,13 @@ class _Pool:
 
 
 def run(data: bytes) -> None:
-    """A message is a header and a body, or the worker is lost; every answer becomes a response that can be sealed."""
+    """Check that invalid messages lose the worker, and that every answer becomes a padded response."""
     process = ConfinedProcess.__new__(ConfinedProcess)
     process._program, process._reader = cast("Any", _PROGRAM), driving.reader(data)
     header, body = driving.finished(process.receive())
     header_bytes, body_bytes = messages.PREFIX.unpack_from(data)
     assert data[messages.PREFIX.size :][header_bytes : header_bytes + body_bytes] == bytes(body)
-    # The worker's side reads the same, of what the runtime sends.
+    # The worker uses the same parser for what the runtime sends.
     assert messages.read(io.BytesIO(messages.encode({"top_k": 1}, bytes(body)))) == ({"top_k": 1}, bytes(body))
     api = inner.InnerApi(cast("Function", _FUNCTION), cast("WorkerPool", _Pool(header)), None, ReceiptKey())
     driving.finished(_answered(api))
@@ -72,7 +72,7 @@ async def _answered(api: inner.InnerApi) -> None:
 
 
 def seeds() -> dict[str, bytes]:
-    """A result, a problem, a failure, and what does not keep to the messages."""
+    """A result, a problem, a failure, and invalid messages."""
     predictions = [{"label": "x", "class": 1, "probability": 0.5}]
     return {
         "result": messages.encode({"result": {"predictions": predictions, "image": {"width": 1}, "timings_ms": {}}}),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from tests.support import chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +29,7 @@ def open_details(page: Page) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """For one module only: while Playwright runs, no other event loop can run in this thread."""
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("no chromium on the PATH: install Debian's package chromium")
+    executable = chromium.executable()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield browser

@@ -67,6 +67,11 @@ FAINT = """() => {
 (success criterion 1.4.3)."""
 
 
+SETTLED = """Promise.allSettled(document.getAnimations()
+  .filter((each) => each.effect.getComputedTiming().endTime !== Infinity).map((each) => each.finished))"""
+"""Waits for the colours: those that are on their way are neither the old nor the new ones."""
+
+
 @pytest.fixture(scope="module")
 def host(tiny_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway that is a Cape host, too: with everything that /docs can describe."""
@@ -98,11 +103,7 @@ def faults(page: Page, excepted: dict[tuple[str, str], str] | None = None, *, co
     if not AXE.exists():
         pytest.skip("axe-core is not installed: npm ci in tests/browser/js")
     page.evaluate(AXE.read_text())
-    # Colours that are on their way are neither the old nor the new ones.
-    page.evaluate(
-        "Promise.allSettled(document.getAnimations()"
-        ".filter((each) => each.effect.getComputedTiming().endTime !== Infinity).map((each) => each.finished))"
-    )
+    page.evaluate(SETTLED)
     options = {"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": colours}}}
     found: dict[str, Any] = page.evaluate("options => axe.run(document, options)", options)
     faulty = [
@@ -145,6 +146,7 @@ def test_the_documentation_with_everything_opened(host: Gateway, light: Page) ->
     # Drawn once: it takes half a minute of a processor.
     page.emulate_media(color_scheme="dark")
     expect(page.locator("html")).to_have_class("dark-mode")
+    page.evaluate(SETTLED)
     assert page.evaluate(FAINT) == []
     page.add_style_tag(content=".opblock-summary-description { color: #7a7a7a !important }")
     assert page.evaluate(FAINT) != []

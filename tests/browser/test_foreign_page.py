@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from blindsight.attestation import cose
 from blindsight.attestation.document import AttestationDocument
 from blindsight.cape.messages import b64
 from tests.browser.conftest import FLAGS
-from tests.support import images
+from tests.support import chromium, images
 from tests.support.cape_front import owner
 from tests.support.cape_guest import Guest, sealed, trust_of, zipped
 from tests.support.stack import running_stack
@@ -71,9 +70,7 @@ def site() -> Iterator[int]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """For which any name ending in `.test` is this machine, as its owner's name server says by now."""
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("no chromium on the PATH: install Debian's package chromium")
+    executable = chromium.executable()
     rules = "--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
     # This Chromium would ask its user before a public site's page reaches the loopback; most browsers do not.
     older = "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets"

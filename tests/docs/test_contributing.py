@@ -28,7 +28,7 @@ def test_its_targets_of_make_are_there(page: str) -> None:
 
 
 def test_one_test_runs_alone() -> None:
-    one = "tests/blindsight/test_arguments.py"
+    one = "tests/blindsight/test_problems.py"
     command = [
         "make",
         "--no-print-directory",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -48,9 +50,26 @@ def test_every_picture_is_taken_by_one_command() -> None:
     )
     assert {path.name for path in (REPOSITORY / "docs" / "images").glob("*.png")} == taken
     assert set(re.findall(r"\(docs/images/([\w.-]+\.png)\)", README)) == taken
-    makefile = (REPOSITORY / "Makefile").read_text("utf-8")
-    assert "\nscreenshots: " in makefile
-    assert "python -m tests.browser.screenshots\n" in makefile
+
+
+def test_the_command_for_pictures_starts() -> None:
+    """As far as it goes without something to take pictures of."""
+    done = subprocess.run(
+        ["make", "--no-print-directory", "--assume-old=.venv/installed-dev", "screenshots"],
+        cwd=REPOSITORY, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr.startswith("error: the pictures need "), done.stderr
+    assert done.stdout.strip() == ".venv/bin/python -m tests.browser.screenshots"
+
+
+def test_the_pictures_are_of_parts_that_the_page_has() -> None:
+    source = (REPOSITORY / "tests/browser/screenshots.py").read_text("utf-8")
+    page = (REPOSITORY / "gateway/web/page.html").read_text("utf-8")
+    parts = set(re.findall(r'"#([a-z-]+)"', source))
+    assert {"file", "badge", "seen", "answer-title"} <= parts
+    # Swagger UI makes the name of a tag and of an operation.
+    assert [part for part in parts if f'id="{part}"' not in page] == ["operations-classify-classify"]
+    assert ">What was checked<" in page
 
 
 def test_the_knobs_are_the_makefiles() -> None:

@@ -78,4 +78,8 @@ def test_a_decision_has_its_parts(path: Path) -> None:
     text = path.read_text("utf-8")
     assert re.match(rf"# {int(path.name[:4])}\. .+\n\nDate: 20\d\d-\d\d-\d\d\b.*Status: (accepted|replaced by)", text)
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
-    assert headings == ["Context", "Decision", "Consequences"]
+    assert headings == ["Context", "Options", "Decision", "Consequences"]
+    options = text.partition("\n## Options\n")[2].partition("\n## ")[0]
+    rows = [row for row in re.findall(r"^\|([^|]+)\|[^|]+\|", options, re.MULTILINE) if set(row.strip()) - {"-"}]
+    assert rows[0].strip() in {"option", "part"}
+    assert len(rows[1:]) >= 2, "an option alone is no choice"

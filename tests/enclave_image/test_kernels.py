@@ -30,6 +30,13 @@ def test_every_kernel_that_is_described_is_known_here() -> None:
     assert kernel.names() == sorted(SEEN)
 
 
+def test_a_description_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "later.json").write_text(json.dumps(kernel.describe("debian-6.12") | {"format": "blindsight-kernel/2"}))
+    monkeypatch.setattr(kernel, "FOLDER", tmp_path)
+    with pytest.raises(ImageError, match="blindsight-kernel/2"):
+        kernel.describe("later")
+
+
 @pytest.mark.parametrize("name", sorted(SEEN))
 def test_it_says_what_evidence_its_machines_give(name: str) -> None:
     described = kernel.describe(name)

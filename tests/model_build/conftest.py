@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -97,11 +98,20 @@ def network():
 
 @pytest.fixture(scope="session")
 def exported(network, tmp_path_factory):
-    """The plain ONNX export of `network`. Do not change the file."""
+    """The plain ONNX export of `network`, one for all processes that run tests. Do not change the file."""
     from model_build import export
 
-    path = tmp_path_factory.mktemp("exported") / "resnet50.onnx"
-    export.export_onnx(network.module, path)
+    # With several processes, each has a folder in the one that is this run's.
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    path = folder / "exported" / "resnet50.onnx"
+    with (folder / "exported.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            (folder / "exporting").mkdir()
+            export.export_onnx(network.module, folder / "exporting" / path.name)
+            (folder / "exporting").rename(path.parent)
     return path
 
 

@@ -48,6 +48,9 @@ PASSED_ON = {
 """Commands of `blindsight` that are a unit's."""
 
 
+TAKES_MODELS = (("bundle", "build"), ("release", "make"))
+"""Of these, the ones that import an ONNX file before they pass it on (`blindsight_cli.modelpath`)."""
+
 BY_DEFAULT = {"attest": "verify", "hardware-report": "make"}
 """Groups of `blindsight` that run one of their commands where none is named."""
 
@@ -78,6 +81,12 @@ def programs() -> dict[str, Node]:
         for name in target[1:]:
             node = node.children[name]
         parent.children[path[-1]] = node
+    for path in TAKES_MODELS:
+        node = found[PASSED_ON[path][0]]
+        for name in PASSED_ON[path][1:]:
+            node = node.children[name]
+        parent = tree.children[path[0]]
+        parent.children[path[1]] = Node(node.options | {"--model-options"}, node.children, node.modules)
     for group, command in BY_DEFAULT.items():
         tree.children[group].options |= tree.children[group].children[command].options
     return found | {"blindsight": tree, "cape": _cape(cape_main.ROOT, set())}

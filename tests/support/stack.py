@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -35,8 +36,19 @@ class Measured:
     model_digest: str
 
 
+_MEASURED: dict[tuple[str, str], Measured] = {}
+"""What was asked before, by the bundle's digest and the variant: the runtime does not change during a run."""
+
+
 def measure(bundle: Path, folder: Path, variant: str = "cape") -> Measured:
-    """Ask `python -m enclave_runtime measure`."""
+    """Ask `python -m enclave_runtime measure`, once for the same bundle."""
+    asked = sha256(bundle.read_bytes()).hexdigest(), variant
+    if asked not in _MEASURED:
+        _MEASURED[asked] = _measure(bundle, folder, variant)
+    return _MEASURED[asked]
+
+
+def _measure(bundle: Path, folder: Path, variant: str) -> Measured:
     command = [sys.executable, "-m", "enclave_runtime", "measure", "--bundle", str(bundle), "--variant", variant]
     done = subprocess.run(command, capture_output=True, check=True, cwd=folder, env=environment(folder))
     fields = json.loads(done.stdout)

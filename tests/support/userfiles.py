@@ -31,7 +31,8 @@ def run(
     return subprocess.run(
         [sys.executable, "-m", *map(str, arguments)],
         cwd=folder,
-        env={**environment(folder), "COLUMNS": "250"},
+        # Without compiled files: Python keeps those that it could write only in part.
+        env={**environment(folder), "COLUMNS": "250", "PYTHONDONTWRITEBYTECODE": "1"},
         input=given,
         capture_output=True,
         text=True,

@@ -7570,7 +7570,7 @@ var MAX_REPLY_BYTES = 1024 * 1024;
 var DEFAULT_TIMEOUT = 6e4;
 var MAX_TIMEOUT = 2 ** 31 - 1;
 async function exchange(call, { fetch, timeout, signal }) {
-  if (signal?.aborted) throw stopped(signal);
+  checkAborted(signal);
   const limit = new AbortController();
   const stop = () => limit.abort();
   const timer = setTimeout(stop, timeout);
@@ -7578,21 +7578,45 @@ async function exchange(call, { fetch, timeout, signal }) {
   try {
     return await exchanged(fetch, call, limit.signal);
   } catch (error) {
-    if (signal?.aborted) throw stopped(signal);
+    checkAborted(signal);
     throw limit.signal.aborted ? caused(late(), error) : error;
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", stop);
   }
 }
+var Shared = class {
+  #promise;
+  #limit = new AbortController();
+  #waiting = 0;
+  constructor(work) {
+    this.#promise = work(this.#limit.signal);
+  }
+  /** Whether no caller waits any more: with the result, or because all have given up. */
+  get isOver() {
+    return this.#limit.signal.aborted;
+  }
+  /** The result. Throws the work's error, or the reason of a `signal` that the caller has aborted. */
+  async awaited(signal) {
+    this.#waiting += 1;
+    try {
+      return await awaited(this.#promise, signal);
+    } finally {
+      this.#waiting -= 1;
+      if (this.#waiting === 0) this.#limit.abort();
+    }
+  }
+};
 async function awaited(promise, signal) {
   if (!signal) return await promise;
   return await new Promise((resolve, reject) => {
     const stop = () => reject(stopped(signal));
-    if (signal.aborted) stop();
     signal.addEventListener("abort", stop);
     void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
   });
+}
+function checkAborted(signal) {
+  if (signal?.aborted) throw stopped(signal);
 }
 function stopped({ reason }) {
   return reason instanceof DOMException && reason.name === "TimeoutError" ? caused(late(), reason) : reason;
@@ -7717,8 +7741,11 @@ var Client = class {
   async #renewed(outdated, signal) {
     const current = this.#current();
     if (current && current !== outdated) return current;
-    this.#renewing ??= this.#verify(randomBytes(NONCE_BYTES2)).finally(() => this.#renewing = void 0);
-    return await awaited(this.#renewing, signal);
+    checkAborted(signal);
+    if (!this.#renewing || this.#renewing.isOver) {
+      this.#renewing = new Shared((ending) => this.#verify(randomBytes(NONCE_BYTES2), ending));
+    }
+    return await this.#renewing.awaited(signal);
   }
   async #verify(nonce, signal) {
     this.#accepted = void 0;

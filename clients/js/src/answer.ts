@@ -2,7 +2,7 @@
 
 import { isObject, type Json, type JsonObject } from "./json.ts";
 
-/** One class; `rank` 1 is the best. `score`, 0..1, is its share of all, or its own: `Classification.multiLabel`. */
+/** One class; `rank` 1 is the best. `score`, 0..1: softmax, or independent of others (`Classification.multiLabel`). */
 export interface Prediction {
   readonly rank: number;
   readonly classId: number;
@@ -21,15 +21,15 @@ export interface Answer {
   readonly timingsMs: Readonly<Record<string, number>>;
 }
 
-/** Whether a model scores each class by itself (sigmoid), by its attested manifest. */
+/** Whether each class has an independent score (sigmoid), according to the attested manifest. */
 export function isMultiLabel(manifest: JsonObject): boolean {
   const { output } = manifest;
   return isObject(output) && output["activation"] === "sigmoid";
 }
 
 /**
- * The arithmetic of the model, by its attested manifest: "float32" if it states no precision, "unknown" if it states one
- * without a name.
+ * The arithmetic of the model according to its attested manifest: "float32" if it has no precision, "unknown" if that has
+ * no name.
  */
 export function precisionOf({ precision }: JsonObject): string {
   if (precision === undefined) return "float32";

@@ -35,7 +35,7 @@ import * as problems from "./problems.ts";
 import { archive, checkReceipt, EVIDENCE_FIELD, type Receipt } from "./receipts.ts";
 import { verifyRecipient, type Recipient } from "./recipient.ts";
 import type { VerificationReport } from "./report.ts";
-import { awaited, DEFAULT_TIMEOUT, exchange, MAX_TIMEOUT, type Call, type Reply } from "./transport.ts";
+import { checkAborted, DEFAULT_TIMEOUT, exchange, MAX_TIMEOUT, Shared, type Call, type Reply } from "./transport.ts";
 import { MIN_NONCE_BYTES } from "./verify.ts";
 import { checkPlatform, randomBytes, sha256 } from "./webcrypto.ts";
 
@@ -136,7 +136,7 @@ export class Client {
   readonly #timeout: number;
   readonly #maxAge: number;
   #accepted: Accepted | undefined;
-  #renewing: Promise<Accepted> | undefined;
+  #renewing: Shared<Accepted> | undefined;
 
   /**
    * Throws `PolicyError`, and `TypeError` if `policy` is not a policy: no value accepts every enclave. Throws
@@ -205,9 +205,11 @@ export class Client {
   async #renewed(outdated: Accepted | undefined, signal: AbortSignal | undefined): Promise<Accepted> {
     const current = this.#current();
     if (current && current !== outdated) return current;
-    // Other calls may wait for it, so a single caller's signal does not abort it.
-    this.#renewing ??= this.#verify(randomBytes(NONCE_BYTES)).finally(() => (this.#renewing = undefined));
-    return await awaited(this.#renewing, signal);
+    checkAborted(signal);
+    if (!this.#renewing || this.#renewing.isOver) {
+      this.#renewing = new Shared((ending) => this.#verify(randomBytes(NONCE_BYTES), ending));
+    }
+    return await this.#renewing.awaited(signal);
   }
 
   async #verify(nonce: Bytes, signal?: AbortSignal): Promise<Accepted> {

@@ -38,7 +38,7 @@ export interface Way {
  * `signal` that the caller has aborted.
  */
 export async function exchange(call: Call, { fetch, timeout, signal }: Way): Promise<Reply> {
-  if (signal?.aborted) throw stopped(signal);
+  checkAborted(signal);
   const limit = new AbortController();
   const stop = (): void => limit.abort();
   const timer = setTimeout(stop, timeout);
@@ -46,7 +46,7 @@ export async function exchange(call: Call, { fetch, timeout, signal }: Way): Pro
   try {
     return await exchanged(fetch, call, limit.signal);
   } catch (error) {
-    if (signal?.aborted) throw stopped(signal);
+    checkAborted(signal);
     throw limit.signal.aborted ? caused(late(), error) : error;
   } finally {
     clearTimeout(timer);
@@ -54,15 +54,45 @@ export async function exchange(call: Call, { fetch, timeout, signal }: Way): Pro
   }
 }
 
-/** What `promise` gives, unless `signal` is aborted first. The promise's work goes on for others who wait for it. */
-export async function awaited<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+/** Work whose result several callers wait for, each with a signal of its own. It is aborted when the last has gone. */
+export class Shared<T> {
+  readonly #promise: Promise<T>;
+  readonly #limit = new AbortController();
+  #waiting = 0;
+
+  constructor(work: (signal: AbortSignal) => Promise<T>) {
+    this.#promise = work(this.#limit.signal);
+  }
+
+  /** Whether no caller waits any more: with the result, or because all have given up. */
+  get isOver(): boolean {
+    return this.#limit.signal.aborted;
+  }
+
+  /** The result. Throws the work's error, or the reason of a `signal` that the caller has aborted. */
+  async awaited(signal: AbortSignal | undefined): Promise<T> {
+    this.#waiting += 1;
+    try {
+      return await awaited(this.#promise, signal);
+    } finally {
+      this.#waiting -= 1;
+      if (this.#waiting === 0) this.#limit.abort();
+    }
+  }
+}
+
+async function awaited<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return await promise;
   return await new Promise((resolve, reject) => {
     const stop = (): void => reject(stopped(signal));
-    if (signal.aborted) stop();
     signal.addEventListener("abort", stop);
     void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
   });
+}
+
+/** Throws the reason of a `signal` that has been aborted. */
+export function checkAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw stopped(signal);
 }
 
 /** What an aborted call throws: `AbortSignal.timeout` is a time that has run out like our own, else the reason. */

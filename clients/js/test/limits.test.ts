@@ -67,8 +67,7 @@ test("a caller ends its call, and gets its own reason", { timeout: 10_000 }, asy
 test("a time of the caller's that runs out is one like the client's own", async () => {
   const gateway = new Gateway();
   const keepAlive = setTimeout(() => undefined, 60_000);
-  // The request for evidence goes on for others, until the client's own time is over.
-  const client = gateway.client({ fetch: waiting, timeout: 2_000 });
+  const client = gateway.client({ fetch: waiting, timeout: 30_000 });
   const error = await refused(() => client.verify({ signal: AbortSignal.timeout(20) }), "timed_out");
   assert.ok(error instanceof TransportError && error.retryable);
   await refused(() => client.classify(IMAGE, { signal: AbortSignal.timeout(20) }), "timed_out");
@@ -93,6 +92,36 @@ test("a caller that gives up takes nothing from others who wait for the same evi
   release();
   assert.equal((await second).predictions.length, 1);
   assert.equal(gateway.count("/attestation"), 1);
+});
+
+test("evidence that every caller has given up on is no longer asked for", { timeout: 10_000 }, async () => {
+  const gateway = new Gateway();
+  const asked: AbortSignal[] = [];
+  let isSlow = true;
+  const client = gateway.client({
+    timeout: 30_000,
+    fetch: async (url, init) => {
+      asked.push(init?.signal ?? assert.fail());
+      return isSlow ? await waiting(url, init) : await gateway.fetch(url, init);
+    },
+  });
+  const [first, second, late] = [new AbortController(), new AbortController(), new AbortController()];
+  const outcomes = [first, second].map(({ signal }) => outcome(() => client.classify(IMAGE, { signal })));
+  first.abort();
+  assert.equal(await outcomes[0], first.signal.reason);
+  assert.equal(at(asked, 0).aborted, false, "the second caller waits for it");
+  second.abort();
+  assert.equal(await outcomes[1], second.signal.reason);
+  assert.equal(at(asked, 0).aborted, true);
+  isSlow = false;
+  assert.equal((await client.classify(IMAGE)).predictions.length, 1);
+  assert.equal(gateway.count("/attestation"), 1);
+
+  const before = asked.length;
+  late.abort();
+  const other = gateway.client({ fetch: (...call) => gateway.fetch(...call) });
+  assert.equal(await outcome(() => other.classify(IMAGE, { signal: late.signal })), late.signal.reason);
+  assert.deepEqual([asked.length, gateway.count("/attestation")], [before, 1], "nothing is sent for a call that is over");
 });
 
 test("a signal keeps no listener of a call that has ended", async (context) => {

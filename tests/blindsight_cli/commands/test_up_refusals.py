@@ -148,8 +148,10 @@ def test_no_space_for_the_state(tmp_path: Path, colour_model: TinyModel, room: i
     """Files may have `room` bytes: as on a full disk, writing fails in the middle."""
     state = tmp_path / "state"
     command = [*COMMAND, "--port", str(free_port()), "--state", str(state), "--model", str(colour_model.folder)]
+    # Without compiled files: Python keeps those that it could write only in part.
+    variables = {**environment(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=90,
+        command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=90,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
     )  # fmt: skip
     assert "Traceback" not in done.stderr

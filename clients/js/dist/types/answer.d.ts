@@ -1,6 +1,6 @@
 /** The content of an answer, of which nothing is taken for granted: the enclave is ours, its version perhaps not. */
 import { type JsonObject } from "./json.js";
-/** One class; `rank` 1 is the best. `score`, 0..1, is its share of all, or its own: `Classification.multiLabel`. */
+/** One class; `rank` 1 is the best. `score`, 0..1: softmax, or independent of others (`Classification.multiLabel`). */
 export interface Prediction {
     readonly rank: number;
     readonly classId: number;
@@ -20,11 +20,11 @@ export interface Answer {
     /** The enclave's time by stage, in milliseconds. */
     readonly timingsMs: Readonly<Record<string, number>>;
 }
-/** Whether a model scores each class by itself (sigmoid), by its attested manifest. */
+/** Whether each class has an independent score (sigmoid), according to the attested manifest. */
 export declare function isMultiLabel(manifest: JsonObject): boolean;
 /**
- * The arithmetic of the model, by its attested manifest: "float32" if it states no precision, "unknown" if it states one
- * without a name.
+ * The arithmetic of the model according to its attested manifest: "float32" if it has no precision, "unknown" if that has
+ * no name.
  */
 export declare function precisionOf({ precision }: JsonObject): string;
 /** Undefined if `content` is of another shape. */
