@@ -75,7 +75,7 @@ prepared: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(BROWSER_TOOLS)/instal
 quick: $(VENV)/installed-dev ## only the tests that T names (any arguments of pytest), without lint and types
 	$(BIN)/python -m pytest -q $(T)
 
-check: lint types imports
+check: lint types imports ## ruff, mypy and the import rules
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

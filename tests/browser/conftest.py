@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.support import chromium
 
@@ -18,6 +18,9 @@ FLAGS = [
     # Nothing but this machine has a name: what a page would fetch from elsewhere fails, as with the network cut.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]  # fmt: skip
+
+# Not a bound of what users wait: other tests run at the same time.
+expect.set_options(timeout=30_000)
 
 
 def open_details(page: Page) -> None:
