@@ -46,7 +46,7 @@ class _Lane:
 def classify(  # noqa: PLR0917 -- typer passes them by name
     files: Annotated[
         list[Path],
-        typer.Argument(help=r"JPEG, PNG or WebP files; HEIC with the extra blindsight-classify\[heic].", parser=a_path),
+        typer.Argument(help="JPEG, PNG or WebP files; HEIC if pillow-heif is installed.", parser=a_path),
     ],
     context: typer.Context,
     url: Url = DEFAULT_URL,

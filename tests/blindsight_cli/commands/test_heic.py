@@ -28,7 +28,7 @@ TURNED = "turned from {} into JPEG on this machine, upright, without place, time
 
 @pytest.fixture
 def heic(tmp_path: Path) -> Path:
-    heif = pytest.importorskip("pillow_heif", reason="the extra blindsight-classify[heic] is not installed")
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
     exif = Image.Exif()
     exif[0x0112] = 6
     buffer = io.BytesIO()
@@ -92,7 +92,7 @@ def test_without_the_extra_the_photo_is_not_sent_and_the_way_to_install_it_is_sa
     assert label_of(CLASS_ID) in done.stdout
     (said,) = [line for line in done.stderr.splitlines() if "IMG_0001.HEIC" in line]
     assert "The photo was not sent" in said
-    assert "pip install 'blindsight-classify[heic]'" in said
+    assert "pip install pillow-heif" in said
 
 
 def test_a_damaged_one_is_said_and_the_others_are_answered(tiny_stack: Stack, tmp_path: Path, heic: Path) -> None:
