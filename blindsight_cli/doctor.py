@@ -24,7 +24,7 @@ from blindsight.attestation.policy import Policy
 from blindsight.attestation.report import LEFT_OPEN, PROVES_NOTHING
 from blindsight.client import routes
 from blindsight.errors import PolicyError, ProxyError, TransportError
-from blindsight_cli import units
+from blindsight_cli import confinement, units
 from blindsight_cli.console import out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
 from blindsight_cli.paths import a_path
@@ -158,10 +158,9 @@ def _confinement_here() -> Finding:
         found = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return Finding("confinement", good=False, seen="cannot be tried", next_step=f"run {' '.join(command)}")
-    gaps, layers = "; ".join(found["gaps"]), ", ".join(found["layers"])
     absent = "; ".join(f"{layer}: {reason}" for layer, reason in found["absent"].items())
     next_step = f"run the enclave as root, or mend: {absent or 'the kernel'}"
-    return Finding("confinement", not gaps, gaps or f"complete: {layers}", next_step)
+    return Finding("confinement", not found["gaps"], confinement.describe(found), next_step)
 
 
 def _gateway(url: str, proxy: str | None) -> list[Finding]:
