@@ -174,6 +174,8 @@ def _gateway(url: str, proxy: str | None) -> list[Finding]:
         if reason := routes.untrusted(error):
             seen = f"{url} shows a certificate that is not trusted here: {reason}"
             return [Finding("gateway", False, seen, TransportError.NEXT_STEPS["certificate_refused"])]
+        if wrong := routes.wrong_scheme(error):
+            return [Finding("gateway", good=False, seen=f"{url}: {wrong}", next_step=wrong.next_step)]
         return [Finding("gateway", good=True, seen=f"nothing answers at {url}; start it with `blindsight up`")]
     except ProxyError as error:
         return [Finding("gateway", good=False, seen=str(error), next_step=error.next_step)]

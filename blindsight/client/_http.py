@@ -59,6 +59,8 @@ def failures() -> Iterator[None]:
         if reason := routes.untrusted(error):
             text = f"The gateway's certificate is not trusted here: {reason}."
             raise TransportError("certificate_refused", text) from error
+        if wrong := routes.wrong_scheme(error):
+            raise wrong from error
         if isinstance(error, (httpx2.ConnectError, httpx2.ProxyError, httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
             raise TransportError("unreachable", f"The gateway cannot be reached ({name}).") from error
         raise TransportError("connection_lost", f"The connection to the gateway was lost ({name}).") from error

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
 
-from blindsight.errors import ProxyError
+from blindsight.errors import ProxyError, TransportError
 
 if TYPE_CHECKING:
     import ssl
@@ -28,6 +28,7 @@ NO_PROXY."""
 
 _CLEARTEXT: Final = frozenset({"http", "ws"})
 _NOT_TRUSTED: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED(?:\] certificate verify failed: (.*?)\.?(?: \(_ssl|$))?")
+_NOT_TLS: Final = re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST")
 _PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
 
 
@@ -71,6 +72,19 @@ def untrusted(error: Exception) -> str | None:
     """Why the service's certificate is not trusted, if that is what `error` of the HTTP library says; else None."""
     found = _NOT_TRUSTED.search(str(error))
     return found and (found[1] or "certificate verify failed")
+
+
+def wrong_scheme(error: Exception) -> TransportError | None:
+    """What `error` of the HTTP library says about http:// and https://; None if it says nothing about them.
+
+    `tls_expected`: a plain request got no answer, as from a port for TLS. `no_tls`: the answer to TLS is not TLS.
+    """
+    if isinstance(error, httpx2.ConnectError) and _NOT_TLS.search(str(error)):
+        return TransportError("no_tls", "The gateway's port does not take TLS.")
+    if isinstance(error, (httpx2.RemoteProtocolError, httpx2.ReadError)) and error.request.url.scheme == "http":
+        text = f"The gateway closed the connection without a whole answer to http:// ({type(error).__name__})."
+        return TransportError("tls_expected", text)
+    return None
 
 
 def tls_context() -> ssl.SSLContext:

@@ -99,6 +99,8 @@ def info_of(url: str, proxy: str | None) -> dict[str, Any]:
         if reason := routes.untrusted(error):
             text = f"The gateway's certificate is not trusted here: {reason}."
             raise TransportError("certificate_refused", text) from error
+        if wrong := routes.wrong_scheme(error):
+            raise wrong from error
         raise TransportError("unreachable", f"The gateway cannot be reached ({type(error).__name__}).") from error
     except ValueError:
         said = None
