@@ -77,13 +77,14 @@ def untrusted(error: Exception) -> str | None:
 def wrong_scheme(error: Exception) -> TransportError | None:
     """What `error` of the HTTP library says about http:// and https://; None if it says nothing about them.
 
-    `tls_expected`: a plain request got no answer, as from a port for TLS. `no_tls`: the answer to TLS is not TLS.
+    `no_tls`: the answer to TLS is not TLS. `connection_lost`: a plain request got no whole answer; so does a TLS port.
     """
     if isinstance(error, httpx2.ConnectError) and _NOT_TLS.search(str(error)):
         return TransportError("no_tls", "The gateway's port does not take TLS.")
     if isinstance(error, (httpx2.RemoteProtocolError, httpx2.ReadError)) and error.request.url.scheme == "http":
-        text = f"The gateway closed the connection without a whole answer to http:// ({type(error).__name__})."
-        return TransportError("tls_expected", text)
+        name = type(error).__name__
+        text = f"The connection to the gateway was lost ({name}). A port for https:// ends those of http:// so."
+        return TransportError("connection_lost", text)
     return None
 
 

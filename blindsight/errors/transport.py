@@ -43,7 +43,6 @@ class TransportError(BlindsightError):
             " or use the name that the certificate is for.",
             "timed_out": "Try again; if it stays slow, ask the operator.",
             "connection_lost": "Try again.",
-            "tls_expected": "If this is a port for HTTPS, write https:// in the address; otherwise try again.",
             "no_tls": "Give the service's HTTPS port, or write http:// if it is on this machine.",
             "unavailable": "The service is starting or busy: try again in a few seconds.",
             "bad_frame": "Check that both sides are of the same release, then try again.",

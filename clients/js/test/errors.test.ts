@@ -24,7 +24,7 @@ const NOT_HERE = [
 ];
 
 /** Codes of Python's TransportError for the wire inside the host, and for TLS, of which browsers tell pages nothing. */
-const PYTHONS_OWN = ["bad_frame", "access_refused", "unsupported_protocol", "certificate_refused", "tls_expected", "no_tls"];
+const PYTHONS_OWN = ["bad_frame", "access_refused", "unsupported_protocol", "certificate_refused", "no_tls"];
 
 /** The classes of blindsight/errors, each with its base. */
 const classes = new Map(Array.from(errors.matchAll(/^class (\w+)\((\w+)\):/gm), ([, name = "", base = ""]) => [name, base]));

@@ -43,7 +43,7 @@ def said(folder: Path, stack: Stack, command: str, url: str) -> str:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_plain_request_to_a_tls_port(tiny_stack: Stack, tmp_path: Path, tls_port: int, command: str) -> None:
-    assert "https://" in said(tmp_path, tiny_stack, command, f"http://localhost:{tls_port}").partition(str(tls_port))[2]
+    assert "A port for https://" in said(tmp_path, tiny_stack, command, f"http://localhost:{tls_port}")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
