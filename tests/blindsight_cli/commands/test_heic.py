@@ -68,6 +68,9 @@ def test_its_receipt_is_kept_with_what_was_sent(tiny_stack: Stack, tmp_path: Pat
     done = blindsight(tmp_path, *verify, "--photo", "kept/IMG_0001.HEIC.sent.jpg")
     assert done.returncode == 0, done.stderr
     assert "is the one that was sent" in done.stdout
+    done = blindsight(tmp_path, *verify, "--photo", heic.name)
+    assert done.returncode == 1
+    assert "--photo kept/IMG_0001.HEIC.sent.jpg" in " ".join(done.stderr.split())
 
 
 def test_without_the_extra_the_photo_is_not_sent_and_the_way_to_install_it_is_said(
