@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
@@ -14,12 +13,6 @@ from blindsight.attestation.policy import Policy
 from gateway import errors, openapi
 from gateway.admission import Admission, Places
 from gateway.api import attestation, classify, health, pages, sealed
-from gateway.cape import device, device_page, relay, rest
-from gateway.cape.bundles import Bundles
-from gateway.cape.enclave import RemoteCapeEnclave
-from gateway.cape.grant import ClassifierGrant
-from gateway.cape.services import CapeServices, Sessions
-from gateway.cape.store import Store
 from gateway.cors import SharedWithPages
 from gateway.early import EarlyRefusal
 from gateway.enclave.attested import AttestedEnclave
@@ -32,13 +25,12 @@ from gateway.metrics import Metrics
 from gateway.middleware import OneSlash, RequestMiddleware
 from gateway.origins import OwnPagesOnly
 from gateway.rootpath import RootPath
-from gateway.services import Authenticator, Services, SignupAuthenticator
+from gateway.services import Authenticator, Services, in_background
 from gateway.tokens import TokenStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
-
-    from starlette.requests import Request
+    from collections.abc import AsyncIterator
+    from types import ModuleType
 
     from gateway.settings import Settings
 
@@ -51,9 +43,9 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as running:
             running.push_async_callback(services.connections.close)
-            await running.enter_async_context(_in_background(services.enclave.watch()))
+            await running.enter_async_context(in_background(services.enclave.watch()))
             if services.cape is not None:
-                await _start_cape(services, services.cape, running)
+                await _cape_host().start(services, services.cape, running)
             yield
 
     app = FastAPI(
@@ -90,58 +82,17 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (classify, sealed, attestation, health, pages):
         app.include_router(module.router)
     if services.cape is not None:
-        for cape_module in (rest, device, device_page, relay):
-            app.include_router(cape_module.router)
+        for router in _cape_host().ROUTERS:
+            app.include_router(router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     openapi.describe(app, services)
     return app
 
 
-@contextlib.asynccontextmanager
-async def _in_background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+def _cape_host() -> ModuleType:
+    from gateway.cape import host  # noqa: PLC0415 -- it says why
 
-
-async def _start_cape(services: Services, cape: CapeServices, running: contextlib.AsyncExitStack) -> None:
-    running.push_async_callback(cape.store.close)
-    await cape.bundles.sweep(await cape.store.function_ids())
-    grant = services.settings.classifier_grant
-    if grant is not None:
-        await running.enter_async_context(_in_background(ClassifierGrant(grant, services.enclave, cape).watch()))
-
-
-def _cape(
-    settings: Settings,
-    enclave: AttestedEnclave,
-    connections: EnclaveConnections,
-    *,
-    metrics: Metrics,
-    tokens: TokenStore | None,
-    evidence_places: Places,
-) -> CapeServices | None:
-    if settings.database is None or settings.bundles is None:
-        return None
-    return CapeServices(
-        store=Store(settings.database),
-        bundles=Bundles(settings.bundles),
-        enclave=RemoteCapeEnclave(enclave, connections, evidence_places, deadline=settings.deadline),
-        may_sign_up=_may_sign_up(settings, tokens, metrics),
-        sessions=Sessions(settings.max_sessions, metrics.sessions),
-        idle_seconds=settings.idle_seconds,
-    )
-
-
-def _may_sign_up(settings: Settings, tokens: TokenStore | None, metrics: Metrics) -> Callable[[Request], None]:
-    if settings.open_signup:
-        return lambda _: None
-    if settings.signup_tokens_file:
-        tokens = TokenStore.load(settings.signup_tokens_file)
-    return SignupAuthenticator(tokens, metrics).authenticate
+    return host
 
 
 def _services(settings: Settings) -> Services:
@@ -162,7 +113,11 @@ def _services(settings: Settings) -> Services:
         metrics=metrics,
         tokens=tokens,
         authenticate=authenticate,
-        cape=_cape(settings, enclave, connections, metrics=metrics, tokens=tokens, evidence_places=evidence_places),
+        cape=None
+        if settings.database is None
+        else _cape_host().services(
+            settings, enclave, connections, metrics=metrics, tokens=tokens, evidence_places=evidence_places
+        ),
         admission=Admission(settings.max_in_flight, metrics),
         evidence_places=evidence_places,
         connections=connections,

@@ -6,7 +6,7 @@ import uvloop
 from pydantic import ValidationError
 
 from blindsight.errors import PolicyError
-from gateway.cape.database import StoreUnusable
+from gateway.cape.unusable import StoreUnusable
 from gateway.serve import serve
 from gateway.settings import RetiredSetting, Settings
 from gateway.tokens import BadTokenFile

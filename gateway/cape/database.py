@@ -6,12 +6,10 @@ import asyncio
 import logging
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -24,6 +22,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from blindsight.errors import CapeError
+from gateway.cape.unusable import StoreUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,14 +40,11 @@ _UPGRADE_LOCK: Final = 0x626C696E64
 _BUSY_SECONDS: Final = 10
 """Time that a transaction waits for SQLite's single writer."""
 
+_VERSIONS: Final = Path(__file__).with_name("migrations") / "versions"
+"""Migrations. The name of each file begins with its revision; revisions are numbered in order."""
+
 _upgrading = threading.Lock()
 """Alembic keeps its context in global variables."""
-
-
-class StoreUnusable(Exception):
-    """The store cannot be opened or upgraded; the message states the reason without the URL, which may contain a
-    password.
-    """
 
 
 class Database:
@@ -108,8 +104,6 @@ class Database:
         await asyncio.to_thread(self._upgrade)
 
     def _upgrade(self) -> None:
-        config = Config()
-        config.set_main_option("script_location", "gateway.cape:migrations")
         try:
             if self._path:
                 # Made here, as SQLite would let all users of the machine read it.
@@ -117,10 +111,8 @@ class Database:
             with _upgrading, self._writing.begin() as connection:
                 if not self._path:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-        except CommandError as error:
-            raise StoreUnusable("the store was made by a newer release; use that one") from error
+                if not _is_current(connection):
+                    _migrate(connection)
         except OSError as error:
             raise StoreUnusable(f"the store cannot be opened: {error.strerror}") from error
         except SQLAlchemyError as error:
@@ -130,6 +122,30 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await asyncio.to_thread(self._engine.dispose)
+
+
+def _is_current(connection: Connection) -> bool:
+    """Whether the schema has the newest revision."""
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    newest = max(path.name for path in _VERSIONS.glob("[0-9]*.py")).partition("_")[0]
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [newest]
+
+
+def _migrate(connection: Connection) -> None:
+    """Upgrade the schema. Raises `StoreUnusable` for an unknown revision, and `SQLAlchemyError`."""
+    # These imports take a sixth of the time of the gateway's imports and 10 MB, for a step that runs once a release.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", "gateway.cape:migrations")
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreUnusable("the store was made by a newer release; use that one") from error
 
 
 def _with_driver(url: URL) -> URL:

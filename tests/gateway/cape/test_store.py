@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
+import sys
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError, StatementError
 
 from blindsight.cape import ids
 from blindsight.errors import CapeError
-from gateway.cape import device_codes, schema
-from gateway.cape.database import StoreUnusable
+from gateway.cape import device_codes, migrations, schema
 from gateway.cape.store import Account, FunctionRow, Store, TokenRow
+from gateway.cape.unusable import StoreUnusable
 from tests.support.problems import CANARY
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Connection
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
@@ -69,6 +70,28 @@ async def test_upgrade_makes_the_schema_and_may_be_repeated(store_url: str) -> N
     assert await stores[2].account("ada") is not None
     for store in stores:
         await store.close()
+
+
+async def test_a_store_that_is_new_needs_no_migrations(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that starts again does not load what makes them."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "alembic"]:
+        monkeypatch.delitem(sys.modules, name)
+    await store.upgrade()
+    assert "alembic" not in sys.modules
+
+
+async def test_a_store_of_an_older_release_is_upgraded(store: Store) -> None:
+    def back(connection: Connection) -> None:
+        connection.execute(text("DROP INDEX ix_device_codes_source"))
+        connection.execute(text("ALTER TABLE device_codes DROP COLUMN source"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+
+    await store._database.write(back)
+    await store.upgrade()
+    found = await store._database.read(
+        lambda connection: connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+    )
+    assert found == [ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head()]
 
 
 async def test_a_newer_store_is_refused(store: Store) -> None:
