@@ -44,12 +44,16 @@ _CONFINEMENT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check: `good`, what was `seen`, and the remedy if it is not good."""
+    """The result of one check: `good`, what was `seen`, and the remedy if it is not good.
+
+    `absent`: there is nothing to check, which is no fault; the next step makes it.
+    """
 
     name: str
     good: bool
     seen: str
     next_step: str = ""
+    absent: bool = False
 
 
 def doctor(
@@ -74,7 +78,10 @@ def show(findings: list[Finding]) -> None:
         table.add_column(heading)
     for finding in findings:
         mark = Text("ok", style="green") if finding.good else Text("mend", style="red")
-        table.add_row(mark, finding.name, cell(finding.seen), cell("" if finding.good else finding.next_step))
+        if finding.absent:
+            mark = Text("none", style="yellow")
+        next_step = finding.next_step if finding.absent or not finding.good else ""
+        table.add_row(mark, finding.name, cell(finding.seen), cell(next_step))
     out.print(table)
 
 
@@ -119,7 +126,7 @@ def _disk(state: Path) -> Finding:
 
 def _state(state: Path) -> Finding:
     if not state.exists():
-        return Finding("state folder", good=True, seen=f"{state}: none yet")
+        return Finding("state folder", good=True, seen=str(state), next_step="`make run` makes it", absent=True)
     mode = state.stat().st_mode & 0o777
     return Finding("state folder", not mode & 0o077, f"{state}, mode {mode:o}", f"chmod 700 {state}: it holds keys")
 
@@ -176,7 +183,8 @@ def _gateway(url: str, proxy: str | None) -> list[Finding]:
             return [Finding("gateway", False, seen, TransportError.NEXT_STEPS["certificate_refused"])]
         if wrong := routes.wrong_scheme(error):
             return [Finding("gateway", good=False, seen=f"{url}: {wrong}", next_step=wrong.next_step)]
-        return [Finding("gateway", good=True, seen=f"nothing answers at {url}; start it with `blindsight up`")]
+        step = "start it with `make run`, or give --url"
+        return [Finding("gateway", good=True, seen=f"nothing answers at {url}", next_step=step, absent=True)]
     except ProxyError as error:
         return [Finding("gateway", good=False, seen=str(error), next_step=error.next_step)]
 

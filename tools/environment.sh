@@ -32,7 +32,7 @@ interrupted() {
 
 interrupted_waiting() {
     trap '' INT TERM
-    printf 'error: interrupted.\nnext:  run it again; the other installation goes on\n' >&2
+    printf 'error: interrupted.\nnext:  run it again; the other installation goes on\n' >&8
     exit 130
 }
 
@@ -44,12 +44,15 @@ alone() {
     flock -n 9
     # Another status: no locks in this file system.
     [ $? -eq 1 ] || return 0
-    # In steps, since a trap runs only between commands.
+    # The shell would report a command that a signal ends.
+    exec 8>&2 2>/dev/null
     trap interrupted_waiting INT TERM
     echo "Another installation in this folder is running; waiting for it…"
+    # In steps, since a trap runs only between commands.
     while flock -n 9; [ $? -eq 1 ]; do
         sleep 1
     done
+    exec 2>&8 8>&-
 }
 
 new_enough() {
