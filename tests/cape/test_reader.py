@@ -53,8 +53,8 @@ def reader() -> Path:
     named = os.environ.get("BLINDSIGHT_CAPE_READER")
     if not named:
         pytest.skip(
-            "`reader` of github.com/capeprivacy/functions needs 175 MB of packages: name in BLINDSIGHT_CAPE_READER a folder"
-            " of its app.py with `pip install --target` of its requirements"
+            "`reader` (github.com/capeprivacy/functions) needs 175 MB of packages:"
+            " name in BLINDSIGHT_CAPE_READER a folder of its app.py with `pip install --target` of its requirements"
         )
     return Path(named)
 
