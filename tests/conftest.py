@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 
 # ONNX Runtime's wheels record what they run and send it to their vendor, unless told before they are loaded not to.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
