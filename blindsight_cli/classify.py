@@ -19,7 +19,7 @@ from rich.table import Table
 
 from blindsight import files, strict_json
 from blindsight.client import photos, routes
-from blindsight.errors import ConversionError, ProxyError, TransportError
+from blindsight.errors import ConversionError, ProxyError
 from blindsight_cli import given, receipt
 from blindsight_cli import sealed as sealed_lane
 from blindsight_cli.console import err, fail, out
@@ -195,13 +195,8 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL):
         fail(f"{client.base_url} is not an address of a gateway", "check --url: it begins with http:// or https://")
     except httpx2.TransportError as error:
-        if reason := routes.untrusted(error):
-            fail(
-                f"{client.base_url} shows a certificate that is not trusted here: {reason}",
-                TransportError.NEXT_STEPS["certificate_refused"],
-            )
-        if wrong := routes.wrong_scheme(error):
-            fail(f"{client.base_url}: {wrong}", wrong.next_step)
+        if fault := routes.fault(error):
+            fail(f"{client.base_url}: {fault}", fault.next_step)
         fail(
             f"{client.base_url} does not answer ({type(error).__name__})",
             "start it with `blindsight up`, or give --url",

@@ -23,7 +23,7 @@ from blindsight.attestation import matching
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.report import LEFT_OPEN, PROVES_NOTHING
 from blindsight.client import routes
-from blindsight.errors import PolicyError, ProxyError, TransportError
+from blindsight.errors import PolicyError, ProxyError
 from blindsight_cli import confinement, units
 from blindsight_cli.console import out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
@@ -178,11 +178,8 @@ def _gateway(url: str, proxy: str | None) -> list[Finding]:
                 return [Finding("gateway", False, _problem(ready), "look into the logs of the state folder")]
             return [Finding("gateway", True, f"ready at {url}"), _evidence(client), _model(client)]
     except (httpx2.TransportError, httpx2.InvalidURL, OSError) as error:
-        if reason := routes.untrusted(error):
-            seen = f"{url} shows a certificate that is not trusted here: {reason}"
-            return [Finding("gateway", False, seen, TransportError.NEXT_STEPS["certificate_refused"])]
-        if wrong := routes.wrong_scheme(error):
-            return [Finding("gateway", good=False, seen=f"{url}: {wrong}", next_step=wrong.next_step)]
+        if fault := routes.fault(error):
+            return [Finding("gateway", good=False, seen=f"{url}: {fault}", next_step=fault.next_step)]
         step = "start it with `make run`, or give --url"
         return [Finding("gateway", good=True, seen=f"nothing answers at {url}", next_step=step, absent=True)]
     except ProxyError as error:

@@ -68,22 +68,22 @@ def asynchronous(
         return httpx2.AsyncClient(base_url=url, headers=headers, timeout=timeout, transport=transport, **options)
 
 
-def untrusted(error: Exception) -> str | None:
-    """Why the service's certificate is not trusted, if that is what `error` of the HTTP library says; else None."""
-    found = _NOT_TRUSTED.search(str(error))
-    return found and (found[1] or "certificate verify failed")
+def fault(error: Exception) -> TransportError | None:
+    """What `error` of the HTTP library says about TLS and the address's scheme; None if it says nothing about them.
 
-
-def wrong_scheme(error: Exception) -> TransportError | None:
-    """What `error` of the HTTP library says about http:// and https://; None if it says nothing about them.
-
-    `no_tls`: the answer to TLS is not TLS. `connection_lost`: a plain request got no whole answer; so does a TLS port.
+    `certificate_refused`: the certificate is not trusted here. `no_tls`: the answer to TLS is not TLS.
+    `connection_lost`: a plain request got no whole answer, which is also what a port for TLS does.
     """
+    if found := _NOT_TRUSTED.search(str(error)):
+        reason = found[1] or "certificate verify failed"
+        return TransportError("certificate_refused", f"The gateway's certificate is not trusted here: {reason}.")
     if isinstance(error, httpx2.ConnectError) and _NOT_TLS.search(str(error)):
         return TransportError("no_tls", "The gateway's port does not take TLS.")
     if isinstance(error, (httpx2.RemoteProtocolError, httpx2.ReadError)) and error.request.url.scheme == "http":
         name = type(error).__name__
-        text = f"The connection to the gateway was lost ({name}). A port for https:// ends those of http:// so."
+        text = (
+            f"The connection to the gateway was lost ({name}). A port for https:// closes plain connections like this."
+        )
         return TransportError("connection_lost", text)
     return None
 

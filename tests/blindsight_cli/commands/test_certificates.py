@@ -10,6 +10,7 @@ import pytest
 
 from blindsight_cli import localca
 from tests.support.command import blindsight
+from tests.support.gateway_commands import COMMANDS, words
 from tests.support.images import plain
 from tests.support.processes import environment
 from tests.support.wire import free_port
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.stack import Stack
-
-COMMANDS = {
-    "attest": ("attest", "{url}", "--policy", "{policy}"),
-    "classify": ("classify", "--url", "{url}", "photo.png"),
-    "classify --sealed": ("classify", "--sealed", "--policy", "{policy}", "--url", "{url}", "photo.png"),
-    "doctor": ("doctor", "--url", "{url}"),
-    "hardware-report": ("hardware-report", "--out", "report.json", "--url", "{url}", "--policy", "{policy}"),
-    "demo": ("demo", "evil-gateway", "--url", "{url}", "--policy", "{policy}"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +41,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def words(command: str, url: str, stack: Stack) -> list[str]:
-    return [word.format(url=url, policy=stack.policy_file) for word in COMMANDS[command]]
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_certificate_is_named_and_the_authoritys_file_asked_for(
     tiny_stack: Stack, folder: Path, url: str, command: str
 ) -> None:
-    done = blindsight(folder, *words(command, url, tiny_stack))
+    done = blindsight(folder, *words(command, url, tiny_stack), changes={"COLUMNS": "400"})
     said = done.stdout if command == "doctor" else done.stderr
     assert done.returncode == 1, said
     assert "certificate" in said

@@ -8,6 +8,7 @@ import pytest
 
 from blindsight_cli import localca
 from tests.support.command import blindsight
+from tests.support.gateway_commands import COMMANDS, words
 from tests.support.images import plain
 from tests.support.wire import free_port
 
@@ -16,13 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.stack import Stack
-
-COMMANDS = {
-    "attest": ("attest", "{url}", "--policy", "{policy}"),
-    "classify": ("classify", "--url", "{url}", "photo.png"),
-    "classify --sealed": ("classify", "--sealed", "--policy", "{policy}", "--url", "{url}", "photo.png"),
-    "doctor": ("doctor", "--url", "{url}"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +29,7 @@ def tls_port(tiny_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def said(folder: Path, stack: Stack, command: str, url: str) -> str:
     (folder / "photo.png").write_bytes(plain(1))
-    done = blindsight(folder, *(word.format(url=url, policy=stack.policy_file) for word in COMMANDS[command]))
+    done = blindsight(folder, *words(command, url, stack))
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return " ".join((done.stdout if command == "doctor" else done.stderr).split())
@@ -48,6 +42,5 @@ def test_a_plain_request_to_a_tls_port(tiny_stack: Stack, tmp_path: Path, tls_po
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_tls_to_a_plain_port(tiny_stack: Stack, tmp_path: Path, command: str) -> None:
-    assert tiny_stack.gateway.url
     url = tiny_stack.gateway.url.replace("http://", "https://")
     assert "does not take TLS" in said(tmp_path, tiny_stack, command, url)
