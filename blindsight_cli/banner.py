@@ -14,6 +14,7 @@ from rich.text import Text
 
 from blindsight.answers import is_multi_label
 from blindsight_cli import provision, quantised
+from blindsight_cli.confinement import describe
 from blindsight_cli.console import out
 from blindsight_cli.local_trust import environment
 from blindsight_cli.printable import printable
@@ -53,7 +54,7 @@ def show(
         _row("Model", model, Text("UNTRAINED: its answers are noise", style="bold red"))
     _row("Precision", quantised.describe(manifest))
     _row("Enclave", Text("SIMULATED: it proves nothing about this host", style="bold yellow"))
-    _confinement(confinement)
+    show_confinement(confinement)
     _row("Policy", str(state / "policy.json"))
     _row("Logs", str(state / "logs"))
     out.print()
@@ -87,13 +88,14 @@ def _row(name: str, *parts: str | Text) -> None:
     out.print(Text.assemble(f"  {name:<{_WIDTH}}", *shown))
 
 
-def _confinement(told: Mapping[str, Any] | None) -> None:
+def show_confinement(told: Mapping[str, Any] | None) -> None:
+    """Print the row on confinement; None if the enclave has not stated it."""
     if told is None:
         _row("Confinement", Text("unknown", style="yellow"))
-    elif gaps := told["gaps"]:
-        _row("Confinement", Text("incomplete", style="bold yellow"), f": {'; '.join(gaps)}")
+    elif told["gaps"]:
+        _row("Confinement", Text("incomplete", style="bold yellow"), f": {describe(told)}")
     else:
-        _row("Confinement", f"complete: {', '.join(told['layers'])}")
+        _row("Confinement", describe(told))
 
 
 def _exports(variables: Mapping[str, object]) -> None:

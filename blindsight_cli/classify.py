@@ -19,7 +19,7 @@ from rich.table import Table
 
 from blindsight import files, strict_json
 from blindsight.client import photos, routes
-from blindsight.errors import ConversionError, ProxyError, TransportError
+from blindsight.errors import ConversionError, ProxyError
 from blindsight_cli import given, receipt
 from blindsight_cli import sealed as sealed_lane
 from blindsight_cli.console import err, fail, out
@@ -46,7 +46,7 @@ class _Lane:
 def classify(  # noqa: PLR0917 -- typer passes them by name
     files: Annotated[
         list[Path],
-        typer.Argument(help=r"JPEG, PNG or WebP files; HEIC with the extra blindsight-classify\[heic].", parser=a_path),
+        typer.Argument(help="JPEG, PNG or WebP files; HEIC if pillow-heif is installed.", parser=a_path),
     ],
     context: typer.Context,
     url: Url = DEFAULT_URL,
@@ -85,7 +85,7 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
     )
     if receipts:
         receipt.prepare(receipts)
-    failed = not_kept = 0
+    failed = again = not_kept = 0
     notices: set[str] = set()
     with (
         opening as lane,
@@ -94,6 +94,7 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
         for file in progress.track(files, description="Classifying"):
             answer, converted = _ask_file(lane, file, top_k)
             failed += "problem" in answer
+            again += _may_be_sent_again(answer)
             if answer.get("notice"):
                 notices.add(answer["notice"])
             if as_json:
@@ -105,7 +106,10 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
     for notice in sorted(notices):
         err.print(printable(notice), style="bold yellow", markup=False)
     if failed:
-        fail(f"{failed} of {len(files)} photos were not answered", "see above; `retryable` ones may be sent again")
+        fail(
+            f"{failed} of {len(files)} photos were not answered",
+            f"see above{'; send those marked (retryable) again' if again else ''}",
+        )
     if not_kept:
         fail(f"{not_kept} receipts could not be kept", "look at the folder of --receipts, and send those photos again")
 
@@ -131,6 +135,11 @@ def _ask_file(lane: _Lane, file: Path, top_k: int | None) -> tuple[dict[str, Any
         return lane.ask(content, top_k), None
     err.print(f"{file}: turned from {found} into JPEG on this machine, upright, without place, time and other metadata")
     return lane.ask(jpeg, top_k), jpeg
+
+
+def _may_be_sent_again(answer: dict[str, Any]) -> bool:
+    problem = answer.get("problem")
+    return isinstance(problem, dict) and problem.get("retryable") is True
 
 
 def _no_photo(title: str, detail: str) -> dict[str, Any]:
@@ -186,11 +195,8 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL):
         fail(f"{client.base_url} is not an address of a gateway", "check --url: it begins with http:// or https://")
     except httpx2.TransportError as error:
-        if reason := routes.untrusted(error):
-            fail(
-                f"{client.base_url} shows a certificate that is not trusted here: {reason}",
-                TransportError.NEXT_STEPS["certificate_refused"],
-            )
+        if fault := routes.fault(error):
+            fail(f"{client.base_url}: {fault}", fault.next_step)
         fail(
             f"{client.base_url} does not answer ({type(error).__name__})",
             "start it with `blindsight up`, or give --url",
@@ -212,7 +218,8 @@ def _taken(client: httpx2.Client) -> Collection[str]:
 def _show(file: Path, answer: dict[str, Any]) -> None:
     if "problem" in answer:
         problem = answer["problem"]
-        err.print(printable(f"{file}: {problem['title']}. {problem['detail']}"), style="red", markup=False)
+        mark = " (retryable)" if _may_be_sent_again(answer) else ""
+        err.print(printable(f"{file}: {problem['title']}. {problem['detail']}{mark}"), style="red", markup=False)
         return
     table = Table(title=cell(str(file)), title_justify="left", box=None, pad_edge=False)
     several = answer["model"].get("multi_label") is True

@@ -23,8 +23,8 @@ from blindsight.attestation import matching
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.report import LEFT_OPEN, PROVES_NOTHING
 from blindsight.client import routes
-from blindsight.errors import PolicyError, ProxyError, TransportError
-from blindsight_cli import units
+from blindsight.errors import PolicyError, ProxyError
+from blindsight_cli import confinement, units
 from blindsight_cli.console import out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
 from blindsight_cli.paths import a_path
@@ -44,12 +44,16 @@ _CONFINEMENT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check: `good`, what was `seen`, and the remedy if it is not good."""
+    """The result of one check: `good`, what was `seen`, and the remedy if it is not good.
+
+    `absent`: there is nothing to check, which is no fault; the next step makes it.
+    """
 
     name: str
     good: bool
     seen: str
     next_step: str = ""
+    absent: bool = False
 
 
 def doctor(
@@ -74,7 +78,10 @@ def show(findings: list[Finding]) -> None:
         table.add_column(heading)
     for finding in findings:
         mark = Text("ok", style="green") if finding.good else Text("mend", style="red")
-        table.add_row(mark, finding.name, cell(finding.seen), cell("" if finding.good else finding.next_step))
+        if finding.absent:
+            mark = Text("none", style="yellow")
+        next_step = finding.next_step if finding.absent or not finding.good else ""
+        table.add_row(mark, finding.name, cell(finding.seen), cell(next_step))
     out.print(table)
 
 
@@ -119,7 +126,7 @@ def _disk(state: Path) -> Finding:
 
 def _state(state: Path) -> Finding:
     if not state.exists():
-        return Finding("state folder", good=True, seen=f"{state}: none yet")
+        return Finding("state folder", good=True, seen=str(state), next_step="`make run` makes it", absent=True)
     mode = state.stat().st_mode & 0o777
     return Finding("state folder", not mode & 0o077, f"{state}, mode {mode:o}", f"chmod 700 {state}: it holds keys")
 
@@ -158,10 +165,9 @@ def _confinement_here() -> Finding:
         found = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         return Finding("confinement", good=False, seen="cannot be tried", next_step=f"run {' '.join(command)}")
-    gaps, layers = "; ".join(found["gaps"]), ", ".join(found["layers"])
     absent = "; ".join(f"{layer}: {reason}" for layer, reason in found["absent"].items())
     next_step = f"run the enclave as root, or mend: {absent or 'the kernel'}"
-    return Finding("confinement", not gaps, gaps or f"complete: {layers}", next_step)
+    return Finding("confinement", not found["gaps"], confinement.describe(found), next_step)
 
 
 def _gateway(url: str, proxy: str | None) -> list[Finding]:
@@ -172,10 +178,10 @@ def _gateway(url: str, proxy: str | None) -> list[Finding]:
                 return [Finding("gateway", False, _problem(ready), "look into the logs of the state folder")]
             return [Finding("gateway", True, f"ready at {url}"), _evidence(client), _model(client)]
     except (httpx2.TransportError, httpx2.InvalidURL, OSError) as error:
-        if reason := routes.untrusted(error):
-            seen = f"{url} shows a certificate that is not trusted here: {reason}"
-            return [Finding("gateway", False, seen, TransportError.NEXT_STEPS["certificate_refused"])]
-        return [Finding("gateway", good=True, seen=f"nothing answers at {url}; start it with `blindsight up`")]
+        if fault := routes.fault(error):
+            return [Finding("gateway", good=False, seen=f"{url}: {fault}", next_step=fault.next_step)]
+        step = "start it with `make run`, or give --url"
+        return [Finding("gateway", good=True, seen=f"nothing answers at {url}", next_step=step, absent=True)]
     except ProxyError as error:
         return [Finding("gateway", good=False, seen=str(error), next_step=error.next_step)]
 

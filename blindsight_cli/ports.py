@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Final
 from blindsight_cli.console import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _METRICS: Final = 9000
 """The one that is taken for metrics if it is free and no other was asked for."""
+
+_DEFAULTS: Final = {"PORT": 8000, "TLS_PORT": 8443}
 
 _LOOPBACK: Final = ("127.0.0.1", "::1")
 
@@ -46,19 +48,35 @@ def reserved(http: int, tls: int, metrics: int | None) -> Iterator[Ports]:
                 try:
                     _bind(stack, port)
                 except OSError as error:
-                    _refuse(variable, port, error)
+                    _refuse(variable, port, wanted, error)
         if metrics is None:
             metrics = _METRICS if _METRICS not in used and _bound(stack, _METRICS) else _any(stack)
         yield Ports(http, tls, metrics, _any(stack))
 
 
-def _refuse(variable: str, port: int, error: OSError) -> None:
-    option = f"--{variable.lower().replace('_', '-')}"
+def others(*variables: str) -> str:
+    """Free ports for these variables of `make run`, or for `PORT` and `TLS_PORT`, as arguments of it."""
     with contextlib.ExitStack() as stack:
-        next_step = f"choose another, as in `make run {variable}={_any(stack)}` (`blindsight up {option}`)"
+        return " ".join(f"{variable}={_any(stack)}" for variable in variables or _DEFAULTS)
+
+
+def _refuse(variable: str, port: int, wanted: Mapping[str, int], error: OSError) -> None:
+    """Name all options to be given: where a stack has one default port, it usually has the other as well."""
+    # Those before it are kept by this process.
+    later = list(wanted)[list(wanted).index(variable) + 1 :]
+    taken = [variable, *(name for name in later if wanted[name] == _DEFAULTS.get(name) and _has(wanted[name]))]
+    options = " ".join(f"--{name.lower().replace('_', '-')}" for name in taken)
+    what = "others" if len(taken) > 1 else "another"
+    next_step = f"choose {what}, as in `make run {others(*taken)}` (`blindsight up {options}`)"
     if error.errno == errno.EACCES:
         fail(f"port {port} is not for this user: {error.strerror}", next_step)
     fail(f"port {port} is taken", f"stop what listens there, or {next_step}")
+
+
+def _has(port: int) -> bool:
+    """Whether another program has the port."""
+    with contextlib.ExitStack() as stack:
+        return not _bound(stack, port)
 
 
 def _bound(stack: contextlib.ExitStack, port: int) -> bool:
@@ -70,7 +88,12 @@ def _bound(stack: contextlib.ExitStack, port: int) -> bool:
 
 
 def _bind(stack: contextlib.ExitStack, port: int) -> None:
-    """Keep `port` on loopback. Raises `OSError` where it is taken, be it of the other family: names mean both."""
+    """Keep `port` on loopback. Raises `OSError` where it is taken, be it of the other family: names mean both.
+
+    Two sockets with SO_REUSEADDR can be bound to one port as long as neither listens. So stacks that start at the same
+    time exclude each other by an abstract socket, unix(7), named after the port; as ports, those are per network
+    namespace.
+    """
     for host in _LOOPBACK:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -81,6 +104,8 @@ def _bind(stack: contextlib.ExitStack, port: int) -> None:
             # A machine may be without IPv6.
             if family == socket.AF_INET or error.errno not in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
                 raise
+    name = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+    name.bind(f"\0blindsight-port-{port}")
 
 
 def _any(stack: contextlib.ExitStack) -> int:

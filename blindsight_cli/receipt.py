@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shlex
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations
 from typing import Annotated, Any
 
@@ -51,6 +52,11 @@ def verify(
     try:
         verified = receipts.verify(answer, policy=Policy.load(policy), image=_photo(photo))
     except BlindsightError as error:
+        sent = _kept_beside(file)
+        if error.code == "receipt_input_mismatch" and photo != sent and sent.exists():
+            fail(
+                f"{error} [{error.code}]", f"give the JPEG that was sent in its place: --photo {shlex.quote(str(sent))}"
+            )
         sealed.stop(error)
     receipt = verified.receipt
     if as_json:
@@ -116,6 +122,11 @@ def save(folder: Path, photo: Path, archive: dict[str, Any], *, sent: bytes | No
             err.print(printable(f"kept as {kept}: there was one of that name"))
         return True
     return False
+
+
+def _kept_beside(file: Path) -> Path:
+    """Where `save` stored the bytes that were sent, if they were not the photo's own."""
+    return file.with_name(f"{file.name.removesuffix('.receipt.json')}.sent.jpg")
 
 
 def _answer(file: Path) -> dict[str, Any]:

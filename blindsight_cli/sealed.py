@@ -25,7 +25,7 @@ def connect(url: str, *, policy: Path | None, token: str | None, proxy: str | No
     if policy is None and not DEFAULT_POLICY.exists():
         fail(
             f"--sealed needs a policy, and there is no {DEFAULT_POLICY}",
-            "give --policy; `python -m enclave_runtime policy` writes one for a bundle, `blindsight up` its own",
+            "give --policy FILE, or set BLINDSIGHT_POLICY as the banner of `make run` prints it",
         )
     try:
         client = Client(url, policy=policy or DEFAULT_POLICY, api_token=token, proxy=proxy, timeout=timeout)

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from blindsight_cli import ports
 from blindsight_cli.console import fail
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def require_none(state: Path) -> None:
     if holder := _holder(state):
         fail(
             f"another stack uses {state} (process {holder})",
-            "stop it, or choose another folder, as in `make run STATE=.blindsight-2`",
+            f"stop it, or choose another folder and other ports, as in `make run STATE=.blindsight-2 {ports.others()}`",
         )
 
 

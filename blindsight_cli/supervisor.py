@@ -47,6 +47,8 @@ class Supervisor:
         self._keepers: list[asyncio.Task[None]] = []
         self.up = False
         """Set by the caller once the stack answers: from then on, a unit that ends is restarted instead of an error."""
+        self.pids: dict[str, int] = {}
+        """The processes that run, by their units' names."""
         self.failed = asyncio.Event()
         self.failure = ""
 
@@ -95,11 +97,13 @@ class Supervisor:
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )  # fmt: skip
+        self.pids[unit.name] = process.pid
         try:
             await process.wait()
         finally:
             if process.returncode is None:
                 await _end(process)
+            del self.pids[unit.name]
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import signal
@@ -16,7 +17,7 @@ import typer
 
 from blindsight.client import routes
 from blindsight.errors import BlindsightError
-from blindsight_cli import banner, localca, models, ports, provision, statelock, units
+from blindsight_cli import banner, listeners, localca, models, ports, provision, statelock, units
 from blindsight_cli.console import err, fail
 from blindsight_cli.paths import a_path
 from blindsight_cli.printable import printable
@@ -199,17 +200,16 @@ async def _serve(
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(start(supervisor))]
     try:
         waits = [
-            asyncio.ensure_future(awaited) for awaited in (_ready(ports.http), supervisor.failed.wait(), stop.wait())
+            asyncio.ensure_future(awaited)
+            for awaited in (_ready(supervisor, ports), supervisor.failed.wait(), stop.wait())
         ]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=_START_SECONDS)
         for wait in waits:
             wait.cancel()
         if stop.is_set():
             return _stopping()
-        if not waits[0].done() or waits[0].cancelled():
-            reason = supervisor.failure or f"the stack was not ready within {_START_SECONDS:g} s"
-            return _failed(reason, f"look into {state / 'logs'}, or run `blindsight doctor`")
-        supervisor.up = True
+        if supervisor.failed.is_set() or not waits[0].done() or waits[0].cancelled():
+            return _not_up(supervisor, state)
         seconds = time.monotonic() - began
         prepared = None
         if cape:
@@ -217,18 +217,20 @@ async def _serve(
             preparing = asyncio.create_task(
                 asyncio.to_thread(provision.provision, state, state / "function.zip", url, plain_url)
             )
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait((preparing, stopping), return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if stop.is_set():
-                # Its thread ends with the gateway, and nothing of it is of interest any more.
+            waits = [asyncio.ensure_future(awaited) for awaited in (supervisor.failed.wait(), stop.wait())]
+            await asyncio.wait((preparing, *waits), return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            if stop.is_set() or supervisor.failed.is_set():
+                # Its thread ends with the gateway. What it says then follows from that, and is of no interest.
                 tasks.append(preparing)
-                return _stopping()
+                return _stopping() if stop.is_set() else _not_up(supervisor, state)
             try:
                 prepared = preparing.result()
             except provision.NotProvisioned as error:
                 return _failed(str(error), error.next_step)
             tasks.append(asyncio.create_task(_renew(state, plain_url)))
+        supervisor.up = True
         confinement = await _confinement(ports.http)
         banner.show(chosen, state, ports, seconds=seconds, confinement=confinement, prepared=prepared)
         await stop.wait()
@@ -245,6 +247,14 @@ def _stopping() -> int:
     return 0
 
 
+def _not_up(supervisor: Supervisor, state: Path) -> int:
+    reason = supervisor.failure or f"the stack was not ready within {_START_SECONDS:g} s"
+    next_step = f"look into {state / 'logs'}, or run `blindsight doctor`"
+    if os.strerror(errno.EADDRINUSE) in reason:
+        next_step = f"stop what listens there, or choose other ports, as in `make run {ports.others()}`"
+    return _failed(reason, next_step)
+
+
 def _failed(reason: str, next_step: str) -> int:
     err.print(f"error: {printable(reason)}", style="red")
     err.print(f"next:  {printable(next_step)}")
@@ -259,13 +269,16 @@ async def _renew(state: Path, url: str) -> None:
             await asyncio.to_thread(provision.renew_grant, state, state / "function.zip", url)
 
 
-async def _ready(port: int) -> None:
-    async with routes.asynchronous(f"http://127.0.0.1:{port}", timeout=_PROBE_SECONDS) as client:
+async def _ready(supervisor: Supervisor, ports: Ports) -> None:
+    """Return once this stack's own gateway is ready. What another program answers on its ports counts for nothing."""
+    own = {ports.http, ports.tls, ports.metrics} - {0}
+    async with routes.asynchronous(f"http://127.0.0.1:{ports.http}", timeout=_PROBE_SECONDS) as client:
         while True:
             try:
-                if (await client.get("/readyz")).status_code == 200:
+                pid = supervisor.pids.get("gateway")
+                if pid and own <= listeners.ports_of(pid) and (await client.get("/readyz")).status_code == 200:
                     return
-            except httpx2.TransportError:
+            except (httpx2.TransportError, OSError):  # It is starting, or it has ended.
                 pass
             await asyncio.sleep(_POLL_SECONDS)
 

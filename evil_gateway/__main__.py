@@ -15,7 +15,7 @@ from blindsight import arguments, files, interrupt
 from blindsight.arguments import a_path
 from blindsight.attestation import Policy
 from blindsight.client import addresses, routes
-from blindsight.errors import BlindsightError, TransportError
+from blindsight.errors import BlindsightError
 from evil_gateway import demo, honest
 from evil_gateway.app import EvilGateway
 from evil_gateway.honest import NothingToShowError
@@ -78,9 +78,8 @@ def main() -> int:
     except httpx2.HTTPStatusError as error:
         return _fail(f"{error.request.url} answers {error.response.status_code}", "look with `blindsight doctor`")
     except httpx2.HTTPError as error:
-        if reason := routes.untrusted(error):
-            what = f"{url} shows a certificate that is not trusted here: {reason}"
-            return _fail(what, TransportError.NEXT_STEPS["certificate_refused"])
+        if refused := routes.fault(error):
+            return _fail(f"{url}: {refused}", refused.next_step)
         return _fail(f"{url} does not answer ({type(error).__name__})", "start it with `blindsight up`, or give --url")
     except BlindsightError as error:
         return _fail(str(error), error.next_step)

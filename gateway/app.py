@@ -30,7 +30,6 @@ from gateway.tokens import TokenStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from types import ModuleType
 
     from gateway.settings import Settings
 
@@ -45,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
             running.push_async_callback(services.connections.close)
             await running.enter_async_context(in_background(services.enclave.watch()))
             if services.cape is not None:
-                await _cape_host().start(services, services.cape, running)
+                await host.start(services, services.cape, running)
             yield
 
     app = FastAPI(
@@ -82,17 +81,13 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (classify, sealed, attestation, health, pages):
         app.include_router(module.router)
     if services.cape is not None:
-        for router in _cape_host().ROUTERS:
+        from gateway.cape import host  # noqa: PLC0415 -- with SQLAlchemy, a quarter of the time of a start
+
+        for router in host.ROUTERS:
             app.include_router(router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     openapi.describe(app, services)
     return app
-
-
-def _cape_host() -> ModuleType:
-    from gateway.cape import host  # noqa: PLC0415 -- only a Cape host needs SQLAlchemy
-
-    return host
 
 
 def _services(settings: Settings) -> Services:
@@ -108,16 +103,19 @@ def _services(settings: Settings) -> Services:
     tokens = TokenStore.load(settings.tokens_file) if settings.tokens_file else None
     authenticate = Authenticator(tokens, metrics).authenticate
     evidence_places = Places(settings.max_evidence_requests, metrics)
+    cape = None
+    if settings.database is not None:
+        from gateway.cape import host  # noqa: PLC0415 -- with SQLAlchemy, a quarter of the time of a start
+
+        cape = host.services(
+            settings, enclave, connections, metrics=metrics, tokens=tokens, evidence_places=evidence_places
+        )
     return Services(
         settings=settings,
         metrics=metrics,
         tokens=tokens,
         authenticate=authenticate,
-        cape=None
-        if settings.database is None
-        else _cape_host().services(
-            settings, enclave, connections, metrics=metrics, tokens=tokens, evidence_places=evidence_places
-        ),
+        cape=cape,
         admission=Admission(settings.max_in_flight, metrics),
         evidence_places=evidence_places,
         connections=connections,

@@ -7,6 +7,7 @@ import os
 # ONNX Runtime's wheels record what they run and send it to their vendor, unless told before they are loaded not to.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,24 @@ _NEEDS = {
     "browser": ("browser", "page"),
     "pycape": ("pycape",),
     "postgres": ("postgres_server",),
+    "long": ("exported",),
 }
 """Markers by the fixtures that make them true: `-m "not browser"` leaves out what needs one."""
+
+_LONG = (
+    "tests/browser/test_accessibility.py::test_the_documentation_with_everything_opened",
+    "tests/cape_host/test_crashes.py",
+    "tests/cape_host/test_scale.py",
+    "tests/clients/js/test_package.py::test_the_sources_pass_their_own_checks",
+    "tests/evil_gateway/test_browser.py::test_the_trick_is_refused_on_the_page",
+    "tests/gateway/cape/test_device_flood.py",
+    "tests/model_build/test_export.py",
+    "tests/model_build/test_offline_export.py",
+    "tests/model_build/test_offline_training.py",
+    "tests/stack/test_offline_stack.py::test_the_accuracy_of_the_card_through_the_service",
+)
+"""Tests with the marker `long`, by the beginnings of their names: the most processor time for what they add. Continuous
+integration has twenty minutes and leaves them out."""
 
 _SLOW = {"stack", "browser", "cape_host", "docs", "js", "model_build", "cape", "commands", "evil_gateway", "tools"}
 """Folders whose tests start stacks, browsers or builds."""
@@ -38,6 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         if item.path.parent.name == "stack":
             item.add_marker("stack")
+        if item.nodeid.startswith(_LONG):
+            item.add_marker("long")
         if parameters.get("store_url") == "postgresql":
             item.add_marker("postgres")
         for marker, names in _NEEDS.items():
@@ -46,6 +65,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("PYTEST_XDIST_WORKER"):
         # Files that start processes first: a long one that came last would leave the other workers without work.
         items.sort(key=lambda item: item.path.parent.name not in _SLOW)
+
+
+def pytest_collection() -> None:
+    """Thirteen thousand tests are a million objects that stay: the garbage collector does not visit them."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,31 @@ interrupted() {
     exit 130
 }
 
+interrupted_waiting() {
+    trap '' INT TERM
+    printf 'error: interrupted.\nnext:  run it again; the other installation goes on\n' >&8
+    exit 130
+}
+
+# Two installations in one folder destroy each other. The lock is the kernel's, on this very file, until this process
+# and those that it started have ended. Where there is no flock, nothing is waited for.
+alone() {
+    command -v flock >/dev/null || return 0
+    exec 9<tools/environment.sh
+    flock -n 9
+    # Another status: no locks in this file system.
+    [ $? -eq 1 ] || return 0
+    # The shell would report a command that a signal ends.
+    exec 8>&2 2>/dev/null
+    trap interrupted_waiting INT TERM
+    echo "Another installation in this folder is running; waiting for it…"
+    # In steps, since a trap runs only between commands.
+    while flock -n 9; [ $? -eq 1 ]; do
+        sleep 1
+    done
+    exec 2>&8 8>&-
+}
+
 new_enough() {
     "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' >>"$log" 2>&1
 }
@@ -102,8 +127,13 @@ current() {
     done
 }
 
+# Makes the file $1 empty. In a subshell: `:` is a special builtin, and where its redirection fails, dash ends.
+writable() {
+    (: >"$1") 2>/dev/null
+}
+
 packages() {
-    : >"$venv/incomplete" || fail "$here/$venv cannot be written to" "look at your rights there, and at the free space"
+    writable "$venv/incomplete" || fail "$here/$venv cannot be written to" "look at your rights there, and at the free space"
     if "$@"; then
         rm -f "$venv/incomplete"
         return
@@ -133,14 +163,17 @@ project() {
     install --no-build-isolation --no-deps --editable .
 }
 
-{ : >"$log"; } 2>/dev/null || fail "$here cannot be written to" "look at your rights there, and at the free space"
 if [ "$1" = python ]; then
     shift
     known="$*"
+    # Of no installation: one may run at the same time, and has the other.
+    log=/dev/null
     find_python
     echo "$python"
     exit
 fi
+alone
+writable "$log" || fail "$here cannot be written to" "look at your rights there, and at the free space"
 trap interrupted INT TERM
 if [ -e "$venv" ] || [ -L "$venv" ]; then
     why=$(unusable)

@@ -56,9 +56,8 @@ def failures() -> Iterator[None]:
         name = type(error).__name__
         if isinstance(error, httpx2.TimeoutException):
             raise TransportError("timed_out", f"The gateway did not answer in time ({name}).") from error
-        if reason := routes.untrusted(error):
-            text = f"The gateway's certificate is not trusted here: {reason}."
-            raise TransportError("certificate_refused", text) from error
+        if fault := routes.fault(error):
+            raise fault from error
         if isinstance(error, (httpx2.ConnectError, httpx2.ProxyError, httpx2.UnsupportedProtocol, httpx2.InvalidURL)):
             raise TransportError("unreachable", f"The gateway cannot be reached ({name}).") from error
         raise TransportError("connection_lost", f"The connection to the gateway was lost ({name}).") from error

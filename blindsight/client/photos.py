@@ -5,7 +5,7 @@
     answer = client.classify(photos.as_jpeg(Path("IMG_0001.HEIC").read_bytes()))
 
 Phones write HEIC, which the enclave does not decode: each byte of a hostile file would reach its large decoders. Needs
-the extra `blindsight-classify[heic]` (pillow-heif, which installs Pillow).
+the package pillow-heif (the extra `heic`), which installs Pillow.
 """
 
 from __future__ import annotations

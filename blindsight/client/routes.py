@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
 
-from blindsight.errors import ProxyError
+from blindsight.errors import ProxyError, TransportError
 
 if TYPE_CHECKING:
     import ssl
@@ -28,6 +28,7 @@ NO_PROXY."""
 
 _CLEARTEXT: Final = frozenset({"http", "ws"})
 _NOT_TRUSTED: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED(?:\] certificate verify failed: (.*?)\.?(?: \(_ssl|$))?")
+_NOT_TLS: Final = re.compile(r"WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE|HTTP_REQUEST")
 _PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
 
 
@@ -67,10 +68,24 @@ def asynchronous(
         return httpx2.AsyncClient(base_url=url, headers=headers, timeout=timeout, transport=transport, **options)
 
 
-def untrusted(error: Exception) -> str | None:
-    """Why the service's certificate is not trusted, if that is what `error` of the HTTP library says; else None."""
-    found = _NOT_TRUSTED.search(str(error))
-    return found and (found[1] or "certificate verify failed")
+def fault(error: Exception) -> TransportError | None:
+    """What `error` of the HTTP library says about TLS and the address's scheme; None if it says nothing about them.
+
+    `certificate_refused`: the certificate is not trusted here. `no_tls`: the answer to TLS is not TLS.
+    `connection_lost`: a plain request got no whole answer, which is also what a port for TLS does.
+    """
+    if found := _NOT_TRUSTED.search(str(error)):
+        reason = found[1] or "certificate verify failed"
+        return TransportError("certificate_refused", f"The gateway's certificate is not trusted here: {reason}.")
+    if isinstance(error, httpx2.ConnectError) and _NOT_TLS.search(str(error)):
+        return TransportError("no_tls", "The gateway's port does not take TLS.")
+    if isinstance(error, (httpx2.RemoteProtocolError, httpx2.ReadError)) and error.request.url.scheme == "http":
+        name = type(error).__name__
+        text = (
+            f"The connection to the gateway was lost ({name}). A port for https:// closes plain connections like this."
+        )
+        return TransportError("connection_lost", text)
+    return None
 
 
 def tls_context() -> ssl.SSLContext:

@@ -12,7 +12,7 @@ class ConversionError(BlindsightError):
 
     NEXT_STEPS = MappingProxyType(
         {
-            "converter_missing": "Install it on this machine: pip install 'blindsight-classify[heic]', or pillow-heif.",
+            "converter_missing": "Install the converter into the environment of this client: pip install pillow-heif.",
             "not_convertible": "Open the photo in a viewer; if it is whole there, save it as JPEG and send that.",
         }
     )

@@ -33,7 +33,7 @@ class AddressError(BlindsightError):
 class TransportError(BlindsightError):
     """The other side was not reached or did not answer completely. The same request is safe to send again.
 
-    Only `certificate_refused` does not pass by itself.
+    Only `certificate_refused` and `no_tls` do not pass by themselves.
     """
 
     NEXT_STEPS = MappingProxyType(
@@ -43,6 +43,7 @@ class TransportError(BlindsightError):
             " or use the name that the certificate is for.",
             "timed_out": "Try again; if it stays slow, ask the operator.",
             "connection_lost": "Try again.",
+            "no_tls": "Give the service's HTTPS port, or write http:// if it is on this machine.",
             "unavailable": "The service is starting or busy: try again in a few seconds.",
             "bad_frame": "Check that both sides are of the same release, then try again.",
             "unexpected_answer": "Check that the address is a Blindsight service, then try again.",
@@ -54,4 +55,4 @@ class TransportError(BlindsightError):
 
     @property
     def retryable(self) -> bool:
-        return self.code != "certificate_refused"
+        return self.code not in {"certificate_refused", "no_tls"}

@@ -47,10 +47,15 @@ def signup(context: Context) -> None:
             "proof": tokens.mint(key, username, "account", lifetime=PROOF_LIFETIME),
         },
     )
+    before = _last_username(context)
     if response.status_code != 201:
         raise CliError(f"signup failed: {refused(response)}")
     _finish(context, _owners_login(key, username))
     context.show_owner(username)
+    if before == username:
+        log(f"The account {username} exists already; this machine uses it.")
+    elif before:
+        log(f"This machine now uses the account {username}; before, it used {before} (cape login --username {before}).")
 
 
 def login(context: Context) -> None:

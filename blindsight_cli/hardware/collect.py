@@ -96,9 +96,8 @@ def info_of(url: str, proxy: str | None) -> dict[str, Any]:
         with routes.blocking(url, timeout=_INFO_SECONDS, proxy=proxy) as client:
             said = strict_json.loads(client.get("/info").content)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        if reason := routes.untrusted(error):
-            text = f"The gateway's certificate is not trusted here: {reason}."
-            raise TransportError("certificate_refused", text) from error
+        if fault := routes.fault(error):
+            raise fault from error
         raise TransportError("unreachable", f"The gateway cannot be reached ({type(error).__name__}).") from error
     except ValueError:
         said = None

@@ -16,7 +16,7 @@ from blindsight.attestation import Policy
 from blindsight.client import Client
 from blindsight.errors import BlindsightError
 from blindsight.problems import Problem
-from blindsight_cli import sealed
+from blindsight_cli import confinement, sealed
 from blindsight_cli.classify import TIMEOUT_SECONDS
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
@@ -186,8 +186,7 @@ def _model(manifest: Mapping[str, Any]) -> str:
 def _confinement(told: object) -> str:
     if not isinstance(told, dict):
         return "unknown"
-    gaps = "; ".join(map(str, told.get("gaps", ())))
-    return gaps or f"complete: {', '.join(map(str, told.get('layers', ())))}"
+    return confinement.describe(told)
 
 
 def _warn(found: report.VerifiedReport) -> None:

@@ -20,8 +20,8 @@ DEFAULT: Final = ("jpeg", "png", "webp")
 
 _BROWSERS: Final = "save it as JPEG, PNG or WebP with an image editor, and send that"
 _HEIC: Final = (
-    "convert it to JPEG before it is sent, as `blindsight classify` does once `blindsight-classify[heic]` is"
-    " installed; an iPhone takes JPEG itself under Settings, Camera, Formats, Most Compatible"
+    "convert it to JPEG before it is sent, as `blindsight classify` does if pillow-heif is installed"
+    " (`pip install pillow-heif`); an iPhone takes JPEG itself under Settings, Camera, Formats, Most Compatible"
 )
 _RAW: Final = "develop it to JPEG first, or send the JPEG that most cameras keep beside it"
 _DRAWING: Final = "export it as PNG in about 500 x 500 pixels, and send that"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.support.models import TinyModel
     from tests.support.stack import Stack
 
-KILLS = int(os.environ.get("BLINDSIGHT_CAPE_KILLS", "6"))
+KILLS = int(os.environ.get("BLINDSIGHT_CAPE_KILLS", "4"))
 RUNNERS = 3
 INPUTS = 5
 LONGEST = 60.0

@@ -22,7 +22,7 @@ DEADLINE = Settings.model_fields["deadline"].default
 PROGRAMS = [
     (f"{heading} {number}", text)
     for heading, section in (part.split("\n", 1) for part in PAGE.split("\n## ")[1:])
-    for number, text in enumerate(re.findall(r"^```\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
+    for number, text in enumerate(re.findall(r"^```(?!console)\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
 ]
 
 _IMPORT = re.compile(r"(import|from|package|using) ")

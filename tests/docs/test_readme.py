@@ -73,7 +73,7 @@ def test_the_page_on_hardware(reader: Reader) -> None:
 
 
 def test_the_page_on_photos(reader: Reader, assets: Path) -> None:
-    heif = pytest.importorskip("pillow_heif", reason="the extra blindsight-classify[heic] is not installed")
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
     (reader.folder / "model.onnx").write_bytes((assets / "models" / "mobilenet_v2_imagenet.onnx").read_bytes())
     with Image.open(reader.folder / "dog.jpeg") as dog:
         heif.from_pillow(dog.convert("RGB")).save(reader.folder / "IMG_0001.HEIC", quality=95)

@@ -176,7 +176,10 @@ def _own(address: Address, ports: set[int]) -> bool:
     if address.family == "AF_NETLINK":  # The C library asks the kernel for this machine's own addresses.
         return True
     if address.family == "AF_UNIX":
-        # A user id that is taken has a name among the machine's abstract sockets, so that no other runtime takes it.
-        own = address.path.endswith('/rpc.sock"') or address.path.startswith('@"blindsight-user-')
+        # A user id or a port that is taken has a name among the machine's abstract sockets, so that no other stack
+        # takes it.
+        own = address.path.endswith('/rpc.sock"') or address.path.startswith(
+            ('@"blindsight-user-', '@"blindsight-port-')
+        )
         return address.path == _NAME_SERVICE or (address.call == "bind" and own)
     return bool(address.host) and ipaddress.ip_address(address.host).is_loopback and address.port in ports

@@ -17,7 +17,7 @@ def blindsight(folder: Path, *arguments: object) -> subprocess.CompletedProcess[
     return subprocess.run(
         [sys.executable, "-m", "blindsight_cli.main", *map(str, arguments)],
         cwd=folder,
-        env={**environment(folder), "COLUMNS": "250"},
+        env={**environment(folder), "COLUMNS": "400"},
         capture_output=True,
         text=True,
         check=False,

@@ -11,18 +11,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import ordinary_user
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 REPOSITORY = Path(__file__).parents[2]
-TOOLS = ("sh", "dirname", "grep", "rm", "tail", "touch", "cp", "mkdir", "cat", "sleep", "chmod")
+TOOLS = ("sh", "dirname", "grep", "rm", "tail", "touch", "cp", "mkdir", "cat", "sleep", "chmod", "flock")
 ENV = str(shutil.which("env"))
 FAKE = """#!/bin/sh
 case "$*" in
@@ -31,6 +33,7 @@ case "$*" in
         if [ -e venv-waits ]; then : >started; exec sleep 60; fi ;;
     "-m pip "*)
         echo "$@" >>pip.log
+        if [ -p pip-gate ]; then : >started; cat pip-gate; fi
         if [ -e pip-waits ]; then : >started; exec sleep 60; fi
         if [ -e pip-fails ]; then echo "ERROR: the index is out of reach" >&2; exit 1; fi ;;
     "-I -c "*)
@@ -281,6 +284,109 @@ def test_after_ctrl_c_in_an_update_the_environment_is_made_anew(project: Project
     assert process.returncode == 130
     (project.folder / "pip-waits").unlink()
     assert "cut short" in project.make()[1]
+
+
+@pytest.fixture
+def installing(project: Project) -> Iterator[subprocess.Popen[str]]:
+    """A first installation, whose pip waits for `let_go`."""
+    project.add("python3.11", 3, 11, 7)
+    os.mkfifo(project.folder / "pip-gate")
+    process = project.start()
+    wait_until("the step", (project.folder / "started").exists, seconds=60)
+    yield process
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+
+def let_go(project: Project) -> None:
+    gate = project.folder / "pip-gate"
+    with gate.open("wb"):
+        gate.unlink()
+
+
+@pytest.mark.parametrize("group", ["run", "dev"])
+def test_a_second_installation_waits_for_the_first(
+    project: Project, installing: subprocess.Popen[str], group: str
+) -> None:
+    second = project.start(group)
+    assert second.stdout is not None
+    assert second.stdout.readline() == "Another installation in this folder is running; waiting for it…\n"
+    let_go(project)
+    assert installing.communicate(timeout=60)[1] == ""
+    out, errors = second.communicate(timeout=60)
+    assert (installing.returncode, second.returncode, errors) == (0, 0, "")
+    assert "anew" not in out
+    assert (out == "") == (group == "run")
+
+
+@pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["ctrl-c", "as-make-does"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_waits_can_be_interrupted_and_leaves_the_other_alone(
+    project: Project, installing: subprocess.Popen[str], send: Callable[[int, int], None], number: int
+) -> None:
+    second = project.start()
+    assert second.stdout is not None
+    assert second.stdout.readline().startswith("Another installation")
+    send(second.pid, number)
+    _, errors = second.communicate(timeout=30)
+    assert explained(second.returncode, errors.splitlines()) == "error: interrupted."
+    assert second.returncode == 130
+    let_go(project)
+    installing.communicate(timeout=60)
+    assert installing.returncode == 0
+    assert project.make() == (0, "", [])
+
+
+def test_a_killed_installation_keeps_none_waiting(project: Project, installing: subprocess.Popen[str]) -> None:
+    os.killpg(installing.pid, signal.SIGKILL)
+    installing.wait(timeout=60)
+    (project.folder / "pip-gate").unlink()
+    status, said, errors = project.make()
+    assert (status, errors) == (0, [])
+    assert "cut short" in said
+    assert "Another" not in said
+
+
+def test_a_look_for_another_python_waits_for_no_installation(
+    project: Project, installing: subprocess.Popen[str]
+) -> None:
+    (project.folder / ".venv-install.log").write_text("of the installation\n")
+    process = subprocess.run(
+        ["sh", "tools/environment.sh", "python", "python3.11"],
+        cwd=project.folder, env={"PATH": str(project.path)}, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert process.stdout == "python3.11\n"
+    assert (project.folder / ".venv-install.log").read_text() == "of the installation\n"
+    assert installing.poll() is None
+
+
+def test_without_flock_it_is_installed_as_well(project: Project) -> None:
+    (project.path / "flock").unlink()
+    project.add("python3.11", 3, 11, 7)
+    status, _, errors = project.make()
+    assert (status, errors) == (0, [])
+
+
+@pytest.mark.skipif(ordinary_user.unavailable() is not None, reason=str(ordinary_user.unavailable()))
+@pytest.mark.parametrize("place", [".", ".venv"])
+def test_a_folder_that_cannot_be_written_to_is_one_line(project: Project, place: str) -> None:
+    project.add("python3.11", 3, 11, 7)
+    if place == ".venv":
+        project.make()
+        os.utime(project.folder / "requirements" / "run.txt", (2**33, 2**33))
+    for folder in (project.folder, *project.folder.parents):
+        if folder == Path(tempfile.gettempdir()):
+            break
+        folder.chmod(folder.stat().st_mode & 0o7777 | 0o005)
+    if place == ".venv":
+        project.folder.chmod(0o777)
+    program = "import os; os.execv('/bin/sh', ['sh', 'tools/environment.sh', 'run'])"
+    done = subprocess.run(
+        ordinary_user.command("-c", program),
+        cwd=project.folder, env={"PATH": str(project.path)}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert "cannot be written to" in explained(done.returncode, done.stderr.splitlines())
 
 
 def test_a_group_for_development_brings_the_other(project: Project) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +17,6 @@ from tests.support import images, wheels
 from tests.support.wheels import REPOSITORY, run
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.stack import Stack
 
 
@@ -141,15 +140,39 @@ def test_a_callers_script_passes_mypy_strict(environment: Path, tmp_path: Path):
     assert done.returncode == 0, done.stdout
 
 
-def test_no_document_tells_anyone_to_install_another_projects_package():
-    """On PyPI the name `blindsight` belongs to another project."""
-    documents = [REPOSITORY / "README.md", REPOSITORY / "Makefile", REPOSITORY / "Dockerfile",
-                 *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("examples/*.md"),
-                 *REPOSITORY.glob("blindsight*/**/*.py"), *REPOSITORY.glob("model_build/**/*.py")]  # fmt: skip
-    installs = re.compile(r"\b(?:pip install|pipx|uvx|uv (?:add|pip|tool))\b.*\bblindsight(?![-_./\w])")
+def test_no_document_tells_anyone_to_install_our_names_from_a_registry():
+    """On PyPI `blindsight` belongs to another project; our other names are registered nowhere and can be taken."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    kinds = {".md", ".py", ".ts", ".js", ".mjs", ".html", ".toml", ".yml", ".sh", ""}
+    documents = [
+        REPOSITORY / name
+        for name in listed.split("\0")
+        if name and not name.startswith("tests/") and Path(name).suffix in kinds and "/dist/" not in name
+    ]
+    installs = re.compile(
+        r"\b(?:pip install|pipx|uvx|uv (?:add|pip|tool)|npm (?:install|i|add|exec)|npx|(?:pnpm|yarn|bun) add)\b"
+        r"[^&|;]*(?<![-_./\w])blindsight(?:-classify|-client)?(?![-_./\w])"
+        r"|\bblindsight-classify\\?\["  # the extra is part of what an installer is told
+    )
     for document in documents:
-        for line in document.read_text(encoding="utf-8").splitlines():
+        for line in document.read_text(encoding="utf-8", errors="replace").splitlines():
             assert not installs.search(line), f"{document}: {line}"
-    assert installs.search("pip install blindsight")
-    assert installs.search("pipx run blindsight attest")
-    assert not installs.search("pip install blindsight-classify && .venv/bin/pip install -r requirements/run.txt")
+    for wrong in (
+        "pip install blindsight",
+        "pip install blindsight-classify",
+        "pip install 'blindsight-classify[heic]'",
+        "the extra blindsight-classify\\[heic]",
+        "pipx run blindsight attest",
+        "npm install --save blindsight-client",
+        "npx blindsight-client",
+    ):
+        assert installs.search(wrong), wrong
+    for right in (
+        "pip install . && client/bin/blindsight --version",
+        "pip install dist/blindsight_classify-0.2.0-py3-none-any.whl",
+        "npm install ./blindsight-client-0.2.0.tgz",
+        "npm pack ../blindsight/clients/js",
+    ):
+        assert not installs.search(right), right

@@ -150,7 +150,7 @@ var NEXT_STEPS = {
   },
   EvidenceMeasurementError: {
     pcr_missing: "Ask the operator which PCRs this release locks, and correct the policy.",
-    pcr_mismatch: "Compare the measurements with a build of the release you trust, then update the policy.",
+    pcr_mismatch: "Send nothing. Update the policy only from a release you trust, never from this enclave.",
     release_too_old: "Ask the operator for a newer release; lower minimum_version if you trust this one.",
     release_expired: "Ask the operator for a newer release, and for the policy that lists it.",
     release_recalled: RECALLED
@@ -160,8 +160,8 @@ var NEXT_STEPS = {
     claims_missing: "This evidence names no function, model or keys; fetch the enclave's own evidence.",
     claims_pcr_missing: "The claims are not measured, so they prove nothing; do not use this service.",
     claims_pcr_mismatch: "The claims differ from what was measured; do not use this service.",
-    function_not_accepted: "Compare the function checksum with your bundle's, then update the policy.",
-    model_not_accepted: "Compare the model digest with your model.json's, then update the policy.",
+    function_not_accepted: "Send nothing. Accept it only if your own bundle has this checksum.",
+    model_not_accepted: "Send nothing. Accept it only if your own model.json has this digest.",
     release_recalled: RECALLED,
     model_mismatch: "The manifest was changed on its way; do not use its statements about the model.",
     key_configs_mismatch: "Fetch evidence and key configurations again, once; if they differ still, stop."

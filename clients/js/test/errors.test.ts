@@ -23,8 +23,8 @@ const NOT_HERE = [
   "AddressError", "CapeError", "ConversionError", "EifError", "KmsError", "LocalTrustError", "OwnerError", "ProducerError", "ProxyError", "ReleaseError",
 ];
 
-/** Codes of Python's TransportError for the wire inside the host, and for certificates, of which browsers tell pages nothing. */
-const PYTHONS_OWN = ["bad_frame", "access_refused", "unsupported_protocol", "certificate_refused"];
+/** Codes of Python's TransportError for the wire inside the host, and for TLS, of which browsers tell pages nothing. */
+const PYTHONS_OWN = ["bad_frame", "access_refused", "unsupported_protocol", "certificate_refused", "no_tls"];
 
 /** The classes of blindsight/errors, each with its base. */
 const classes = new Map(Array.from(errors.matchAll(/^class (\w+)\((\w+)\):/gm), ([, name = "", base = ""]) => [name, base]));

@@ -66,8 +66,9 @@ def test_a_second_time_the_key_stays(ada: Callable[..., Any], folder: Path) -> N
     before = (folder / "owner.key").read_bytes()
     outcome = ada("signup", "ada")
     assert (outcome.status, outcome.out) == (0, DONE)
-    [line] = outcome.err.splitlines()
+    line, exists = outcome.err.splitlines()
     assert line.startswith("Owner of ada ➜ SHA256:")
+    assert exists == "The account ada exists already; this machine uses it."
     assert (folder / "owner.key").read_bytes() == before
 
 
@@ -75,7 +76,9 @@ def test_another_key_gets_another_name_only(ada: Callable[..., Any], folder: Pat
     (folder / "owner.key").write_bytes(pem(Ed25519PrivateKey.generate()))
     outcome = ada("signup", "ada")
     assert (outcome.status, outcome.err) == (1, "Error: signup failed: this username is taken\n")
-    assert ada("signup", "bob").status == 0
+    switched = ada("signup", "bob")
+    assert switched.status == 0
+    assert "now uses the account bob; before, it used ada" in switched.err
     assert (folder / "capekey.pub.der").read_bytes() == host.cape_key_der("bob")
 
 

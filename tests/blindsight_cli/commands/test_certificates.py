@@ -10,6 +10,7 @@ import pytest
 
 from blindsight_cli import localca
 from tests.support.command import blindsight
+from tests.support.gateway_commands import COMMANDS, words
 from tests.support.images import plain
 from tests.support.processes import environment
 from tests.support.wire import free_port
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.stack import Stack
-
-COMMANDS = {
-    "attest": ("attest", "{url}", "--policy", "{policy}"),
-    "classify": ("classify", "--url", "{url}", "photo.png"),
-    "classify --sealed": ("classify", "--sealed", "--policy", "{policy}", "--url", "{url}", "photo.png"),
-    "doctor": ("doctor", "--url", "{url}"),
-    "hardware-report": ("hardware-report", "--out", "report.json", "--url", "{url}", "--policy", "{policy}"),
-    "demo": ("demo", "evil-gateway", "--url", "{url}", "--policy", "{policy}"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +39,6 @@ def url(tiny_stack: Stack, tls: localca.ServerFiles) -> Iterator[str]:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "photo.png").write_bytes(plain(1))
     return tmp_path
-
-
-def words(command: str, url: str, stack: Stack) -> list[str]:
-    return [word.format(url=url, policy=stack.policy_file) for word in COMMANDS[command]]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

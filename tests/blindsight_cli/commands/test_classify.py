@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,3 +30,32 @@ def test_what_is_no_address_is_said(tmp_path: Path, url: str) -> None:
     done = blindsight(tmp_path, "classify", "--url", url, "photo.png")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert "check --url" in done.stderr
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+def test_what_may_be_sent_again_is_marked(tmp_path: Path, *, retryable: bool) -> None:
+    problem = {"type": "/problems#x", "title": "Not now", "status": 503, "detail": "Busy.", "retryable": retryable}
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            content = json.dumps(problem).encode()
+            self.send_response(503)
+            self.send_header("content-type", "application/problem+json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    (tmp_path / "photo.png").write_bytes(plain(1))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = blindsight(tmp_path, "classify", "--url", f"http://127.0.0.1:{server.server_address[1]}", "photo.png")
+        server.shutdown()
+    assert done.returncode == 1
+    assert ("Busy. (retryable)" in done.stderr, "send those marked (retryable) again" in done.stderr) == (
+        retryable,
+        retryable,
+    )

@@ -28,6 +28,11 @@ def rows_of(folder: Path, text: str | None) -> list[str]:
     state.mkdir(mode=0o700)
     if text is not None:
         (state / "policy.json").write_text(text)
+    return [row for row in doctor(folder, state) if " policy " in row]
+
+
+def doctor(folder: Path, state: Path) -> list[str]:
+    """The rows that it prints. Where nothing is to mend, it succeeds."""
     done = subprocess.run(
         [sys.executable, "-m", "blindsight_cli.main", "doctor", "--state", str(state),
          "--url", f"http://127.0.0.1:{free_port()}"],
@@ -35,9 +40,18 @@ def rows_of(folder: Path, text: str | None) -> list[str]:
         timeout=60,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
-    rows = [line for line in done.stdout.splitlines() if " policy " in line]
-    assert done.returncode == 1 or not any(row.startswith("mend") for row in rows)
+    rows = done.stdout.splitlines()
+    assert done.returncode == any(row.startswith("mend") for row in rows)
     return rows
+
+
+def test_what_is_not_there_is_neither_well_nor_a_fault(tmp_path: Path) -> None:
+    rows = doctor(tmp_path, tmp_path / "state")
+    (folder,) = (row for row in rows if " state folder " in row)
+    (gateway,) = (row for row in rows if " gateway " in row and " packages " not in row)
+    assert (folder.split()[0], gateway.split()[0]) == ("none", "none")
+    assert "`make run` makes it" in folder
+    assert "start it with `make run`" in gateway
 
 
 @pytest.mark.parametrize(

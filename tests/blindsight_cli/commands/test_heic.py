@@ -28,7 +28,7 @@ TURNED = "turned from {} into JPEG on this machine, upright, without place, time
 
 @pytest.fixture
 def heic(tmp_path: Path) -> Path:
-    heif = pytest.importorskip("pillow_heif", reason="the extra blindsight-classify[heic] is not installed")
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
     exif = Image.Exif()
     exif[0x0112] = 6
     buffer = io.BytesIO()
@@ -68,6 +68,9 @@ def test_its_receipt_is_kept_with_what_was_sent(tiny_stack: Stack, tmp_path: Pat
     done = blindsight(tmp_path, *verify, "--photo", "kept/IMG_0001.HEIC.sent.jpg")
     assert done.returncode == 0, done.stderr
     assert "is the one that was sent" in done.stdout
+    done = blindsight(tmp_path, *verify, "--photo", heic.name)
+    assert done.returncode == 1
+    assert "--photo kept/IMG_0001.HEIC.sent.jpg" in " ".join(done.stderr.split())
 
 
 def test_without_the_extra_the_photo_is_not_sent_and_the_way_to_install_it_is_said(
@@ -92,7 +95,7 @@ def test_without_the_extra_the_photo_is_not_sent_and_the_way_to_install_it_is_sa
     assert label_of(CLASS_ID) in done.stdout
     (said,) = [line for line in done.stderr.splitlines() if "IMG_0001.HEIC" in line]
     assert "The photo was not sent" in said
-    assert "pip install 'blindsight-classify[heic]'" in said
+    assert "pip install pillow-heif" in said
 
 
 def test_a_damaged_one_is_said_and_the_others_are_answered(tiny_stack: Stack, tmp_path: Path, heic: Path) -> None:

@@ -42,7 +42,7 @@ def test_the_doctor_shows_paths_and_advice_whole(tmp_path: Path) -> None:
 
 
 def test_an_extra_in_the_doctors_advice_keeps_its_brackets(capsys: pytest.CaptureFixture[str]) -> None:
-    advice = "pip install 'blindsight-classify[heic]'"
+    advice = "pip install '.[heic]'"
     doctor.show([doctor.Finding("[bold]name", good=False, seen="[/]", next_step=advice)])
     shown = capsys.readouterr().out
     assert advice in shown

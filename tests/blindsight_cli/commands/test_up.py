@@ -114,7 +114,9 @@ def test_the_banner_names_what_to_do_and_what_not_to_believe(up: Up) -> None:
 
 def test_the_banner_and_the_doctor_say_what_confines_untrusted_code(up: Up, tmp_path: Path) -> None:
     told = httpx2.get(f"{up.url}/info", trust_env=False).json()["confinement"]
-    state = "incomplete: " if told["gaps"] else "complete: " + ", ".join(told["layers"])
+    layers = ", ".join(told["layers"])
+    whole = f"{layers}; without" if told["absent"] else f"complete: {layers}"
+    state = "incomplete: " if told["gaps"] else whole
     (line,) = [line for line in up.output().splitlines() if "Confinement" in line]
     assert state in line
     seen = blindsight(tmp_path, "doctor", "--url", up.url, "--state", str(up.state)).stdout

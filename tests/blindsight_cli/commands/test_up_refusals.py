@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import os
+import re
 import resource
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+import typer
 
 from blindsight_cli import ports
 from blindsight_cli.supervisor import Supervisor, Unit
@@ -102,6 +106,56 @@ def test_ports_are_kept_until_their_listeners_have_them() -> None:
         for port in (kept.http, kept.metrics, kept.enclave):
             with socket.create_server(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
                 pass
+
+
+def test_two_stacks_cannot_keep_the_same_port(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that start at the same moment: neither listens yet."""
+    port = free_port()
+    with ports.reserved(port, 0, 0):
+        with pytest.raises(typer.Exit), ports.reserved(free_port(), port, 0):
+            pass
+        assert f"port {port} is taken" in capsys.readouterr().err
+    with ports.reserved(port, 0, 0):
+        pass
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Another program, which answers as a gateway that is ready."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"confinement": null}')
+
+    def log_request(self, code: object = "-", size: object = "-") -> None:
+        """Nothing is to be said."""
+
+
+def test_another_program_that_takes_the_port_meanwhile_is_not_taken_for_the_gateway(
+    tmp_path: Path, colour_model: TinyModel
+) -> None:
+    port = free_port()
+    process = starting(tmp_path, "--port", str(port), "--model", str(colour_model.folder))
+    try:
+        wait_until("its lock", (tmp_path / "state" / "lock").exists, seconds=60)
+        with http.server.ThreadingHTTPServer(("127.0.0.1", port), Answering) as other:
+            threading.Thread(target=other.serve_forever).start()
+            try:
+                assert process.stdout is not None
+                lines = []
+                while (line := process.stdout.readline()) and "Blindsight serves" not in line:
+                    lines.append(line)
+                lines.append(line)
+            finally:
+                other.shutdown()
+    finally:
+        with process:
+            if process.poll() is None:
+                interrupted(process)
+    said = "".join(lines)
+    assert "Blindsight serves" not in said
+    assert re.search(rf"^error: the gateway ended: .*port {port}: Address already in use", said, re.MULTILINE)
+    assert "make run PORT=" in said
 
 
 def a_file(folder: Path) -> Path:

@@ -36,7 +36,7 @@ export declare const NEXT_STEPS: {
     };
     readonly EvidenceMeasurementError: {
         readonly pcr_missing: "Ask the operator which PCRs this release locks, and correct the policy.";
-        readonly pcr_mismatch: "Compare the measurements with a build of the release you trust, then update the policy.";
+        readonly pcr_mismatch: "Send nothing. Update the policy only from a release you trust, never from this enclave.";
         readonly release_too_old: "Ask the operator for a newer release; lower minimum_version if you trust this one.";
         readonly release_expired: "Ask the operator for a newer release, and for the policy that lists it.";
         readonly release_recalled: "Do not use this enclave: its release was recalled. Ask the operator for a newer one.";
@@ -46,8 +46,8 @@ export declare const NEXT_STEPS: {
         readonly claims_missing: "This evidence names no function, model or keys; fetch the enclave's own evidence.";
         readonly claims_pcr_missing: "The claims are not measured, so they prove nothing; do not use this service.";
         readonly claims_pcr_mismatch: "The claims differ from what was measured; do not use this service.";
-        readonly function_not_accepted: "Compare the function checksum with your bundle's, then update the policy.";
-        readonly model_not_accepted: "Compare the model digest with your model.json's, then update the policy.";
+        readonly function_not_accepted: "Send nothing. Accept it only if your own bundle has this checksum.";
+        readonly model_not_accepted: "Send nothing. Accept it only if your own model.json has this digest.";
         readonly release_recalled: "Do not use this enclave: its release was recalled. Ask the operator for a newer one.";
         readonly model_mismatch: "The manifest was changed on its way; do not use its statements about the model.";
         readonly key_configs_mismatch: "Fetch evidence and key configurations again, once; if they differ still, stop.";
