@@ -191,7 +191,7 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
             content=content,
             headers={"Content-Type": "application/octet-stream"},
         )
-        body: dict[str, Any] = strict_json.loads(response.content)
+        body = _answer(strict_json.loads(response.content), answered=response.status_code == 200)
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL):
         fail(f"{client.base_url} is not an address of a gateway", "check --url: it begins with http:// or https://")
     except httpx2.TransportError as error:
@@ -203,7 +203,22 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
         )
     except ValueError:
         fail(f"{client.base_url} answers, but is not a Blindsight gateway", "check --url")
-    return body if response.status_code == 200 else {"problem": body}
+    return body
+
+
+def _answer(body: dict[str, Any], *, answered: bool) -> dict[str, Any]:
+    """A gateway's answer, or `{"problem": …}`. Raises `ValueError` if `body` has the structure of neither."""
+    try:
+        if answered:
+            predictions = [_prediction(each) for each in body["predictions"]]
+            return {**body, "model": {**body["model"]}, "predictions": predictions}
+        return {"problem": {**body, "title": str(body["title"]), "detail": str(body["detail"])}}
+    except (KeyError, TypeError) as error:
+        raise ValueError("JSON of something else") from error
+
+
+def _prediction(each: dict[str, Any]) -> dict[str, Any]:
+    return {**each, "label": str(each["label"]), "score": float(each["score"])}
 
 
 def _taken(client: httpx2.Client) -> Collection[str]:

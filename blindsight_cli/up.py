@@ -70,7 +70,9 @@ def up(  # noqa: PLR0917 -- typer makes options of them
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="At least 100 photos to calibrate int8; default: synthetic pictures."),
+        typer.Option(
+            metavar="DIR", help="At least 100 photos to calibrate int8; default: synthetic pictures.", parser=a_path
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Worker processes; default: one for each processor.", min=1)] = (
         os.cpu_count() or 1

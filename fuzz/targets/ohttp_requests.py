@@ -47,6 +47,7 @@ class _Pool:
 _FUNCTION = SimpleNamespace(
     manifest={"labels": {"count": _CLASSES}, "name": "n", "version": "v", "trained": True, "onnx": {"sha256": "0"}},
     longest_label=_LONGEST_LABEL, model_digest=bytes(32), checksum=bytes(32), folder=Path(),
+    precision="float32",
 )  # fmt: skip
 _API = inner.InnerApi(cast("Function", _FUNCTION), cast("WorkerPool", _Pool()), None, ReceiptKey())
 

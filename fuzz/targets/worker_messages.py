@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _FUNCTION = SimpleNamespace(
     manifest={"labels": {"count": 10}, "name": "n", "version": "v", "trained": True, "onnx": {"sha256": "0" * 64}},
     longest_label=40, model_digest=bytes(32), checksum=bytes(32), folder=Path(),
+    precision="float32",
 )  # fmt: skip
 for _module in (inner, pool):
     logging.getLogger(_module.__name__).addHandler(logging.NullHandler())

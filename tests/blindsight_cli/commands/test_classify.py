@@ -59,3 +59,38 @@ def test_what_may_be_sent_again_is_marked(tmp_path: Path, *, retryable: bool) ->
         retryable,
         retryable,
     )
+
+
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        "x",
+        None,
+        {},
+        {"message": "no such route"},
+        {"predictions": 1, "model": {}},
+        {"predictions": [{}], "model": {}},
+    ],
+    ids=str,
+)
+def test_json_of_something_else_is_no_answer(tmp_path: Path, status: int, body: object) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    (tmp_path / "photo.png").write_bytes(plain(1))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = blindsight(tmp_path, "classify", "--url", f"http://127.0.0.1:{server.server_address[1]}", "photo.png")
+        server.shutdown()
+    assert (done.returncode, "answers, but is not a Blindsight gateway" in done.stderr) == (1, True), done.stderr

@@ -69,7 +69,7 @@ def _words() -> tuple[str, ...]:
 
 @pytest.mark.stack
 def test_a_stack_serves_with_them(graph: Path, tmp_path: Path) -> None:
-    running = Up(graph, tmp_path, "--model-options", OPTIONS)
+    running = Up(graph, tmp_path, "--model-options", OPTIONS, "--metrics-port", "0")
     try:
         assert "7 classes of which several can be right" in running.output()
         model = httpx2.get(f"{running.url}/info", trust_env=False).json()["model"]

@@ -12,7 +12,7 @@ HOSTILE = "\x1b]0;owned\x07[red]cat[/red] [link=x]\x1b[2J\r\nerror: forged"
 
 
 def prediction(label: str) -> dict[str, object]:
-    return {"predictions": [{"rank": 1, "class_id": 0, "label": label, "score": 0.5}]}
+    return {"model": {}, "predictions": [{"rank": 1, "class_id": 0, "label": label, "score": 0.5}]}
 
 
 @pytest.mark.parametrize("label", [HOSTILE, "[/red]", "dog[final]", "a\u202eb"])

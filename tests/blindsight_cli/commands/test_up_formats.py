@@ -30,7 +30,7 @@ PHOTO = Image.linear_gradient("L").convert("RGB")
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    running = Up(OFFLINE_MODEL, tmp_path_factory.mktemp("up"), "--formats", "avif,jpeg")
+    running = Up(OFFLINE_MODEL, tmp_path_factory.mktemp("up"), "--formats", "avif,jpeg", "--metrics-port", "0")
     wait_until("the stack", running.ready, seconds=60)
     yield running
     running.process.send_signal(signal.SIGINT)
