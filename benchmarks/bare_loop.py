@@ -34,9 +34,9 @@ def turn(classifier: Classifier, tensor: Array, warm_up: float, seconds: float) 
         latencies.append(round(1000 * (time.perf_counter() - begun), 3))
     elapsed = time.perf_counter() - started
     print("end", flush=True)
-    crowd = {"callers": 1, "answers": len(latencies), "refused": 0, "other": 0, "latencies_ms": latencies,
-             "stages_ms": {}, "predictions": classifier.predictions(output)}  # fmt: skip
-    return {"seconds": elapsed, "span_seconds": elapsed, "generator_cpu_seconds": None, "crowds": [crowd]}
+    crowd = {"callers": 1, "answers": len(latencies), "images": len(latencies), "refused": 0, "other": 0,
+             "latencies_ms": latencies, "stages_ms": {}, "predictions": classifier.predictions(output)}  # fmt: skip
+    return {"seconds": elapsed, "generator_cpu_seconds": None, "crowds": [crowd]}
 
 
 def main() -> None:

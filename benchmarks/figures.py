@@ -52,7 +52,7 @@ def spread(values: Sequence[float]) -> Spread:
 
 def throughput(turn: Turn) -> float:
     """Answered images per second of one turn."""
-    return float(turn["answers"]) / float(turn["span_seconds"])
+    return float(turn["images"]) / float(turn["seconds"])
 
 
 def ratios(turns: Iterable[Turn], reference: Iterable[Turn]) -> list[float]:

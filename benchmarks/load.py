@@ -72,7 +72,10 @@ class Crowd:
                 await _first(stop, wait)
 
     def result(self, began: float, ended: float) -> dict[str, Any]:
-        """Figures of the answers within the counted time. Raises `WrongAnswer` if answers differ or none came."""
+        """Figures of the answers within the counted time; `images` counts each with its share of it (`share`).
+
+        Raises `WrongAnswer` if answers differ.
+        """
         good = [(begin, end, json.loads(content)) for begin, end, status, content in self.answers if status == 200]
         check_alike([content["predictions"] for _, _, content in good])
         within = [(begin, end, content) for begin, end, content in good if began <= end <= ended]
@@ -81,6 +84,7 @@ class Crowd:
         return {
             "callers": self.callers,
             "answers": len(within),
+            "images": sum(share(begin, end, began, ended) for begin, end, _ in good),
             "refused": sum(status in _REFUSED for status in statuses),
             "other": sum(status != 200 and status not in _REFUSED for status in statuses),
             "latencies_ms": [round(1000 * (end - begin), 3) for begin, end, _ in within],
@@ -107,21 +111,16 @@ async def turn(spec: dict[str, Any]) -> dict[str, Any]:
     results = [crowd.result(began, ended) for crowd in crowds]
     if not sum(result["answers"] for result in results):
         raise WrongAnswer("no answer came within the counted time")
-    ends = [end for crowd in crowds for _, end, status, _ in crowd.answers if status == 200 and end <= ended]
-    strict = all(crowd.refusals == ERROR for crowd in crowds)
-    span = span_seconds(ends, began, ended) if strict else ended - began
-    return {"seconds": ended - began, "span_seconds": span, "generator_cpu_seconds": cpu, "crowds": results}
+    return {"seconds": ended - began, "generator_cpu_seconds": cpu, "crowds": results}
 
 
-def span_seconds(ends: list[float], began: float, ended: float) -> float:
-    """Seconds from the last of `ends` before `began` to the last one before `ended`: the time that the counted answers
-    took.
+def share(begin: float, end: float, began: float, ended: float) -> float:
+    """The part (0..1) of an answer's time from `begin` to `end` that is within the counted time. All in seconds.
 
-    So an answer that is incomplete at either limit counts with its share. Without an answer before `began` it is the
-    whole time.
+    Answers that come in bunches, as those of callers whose requests are processed at once, would otherwise count too
+    much or too little: which bunches end within a turn depends on its length.
     """
-    before = [end for end in ends if end < began]
-    return max(ends) - max(before) if before and max(ends) > began else ended - began
+    return max(min(end, ended) - max(begin, began), 0.0) / (end - begin)
 
 
 async def _at_work(callers: list[tuple[Crowd, Asks]], warm_up: float, seconds: float) -> tuple[float, float, float]:
@@ -139,9 +138,8 @@ async def _at_work(callers: list[tuple[Crowd, Asks]], warm_up: float, seconds: f
         ended, cpu = time.perf_counter(), time.process_time() - cpu
         print("end", flush=True)
         stop.set()
-        if all(crowd.refusals == ERROR for crowd, _ in callers):
-            # The others would wait for their turn for seconds yet.
-            await asyncio.wait(tasks, timeout=_LAST_ANSWERS_SECONDS)
+        # An answer that is not complete counts with its share, which only its end determines.
+        await asyncio.wait(tasks, timeout=_LAST_ANSWERS_SECONDS)
     finally:
         for task in tasks:
             task.cancel()

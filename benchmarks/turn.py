@@ -21,9 +21,9 @@ _STAGE_SAMPLE = re.compile(r'inference_stage_duration_seconds_(sum|count)\{stage
 _GATEWAYS_STAGES = ("seal", "open")
 
 Record = dict[str, Any]
-"""The result of a turn. `answers`, `refused` and `other`: numbers of answers in `seconds`; `span_seconds`: the time
-that the good answers took; `latencies_ms` of the good answers; `cpu_ms` by process, and `generator_cpu_ms`, per answer;
-`stages_ms`; `others_share` of the machine, 0..1; `memory` in bytes."""
+"""The result of a turn. `answers`, `refused` and `other`: numbers of answers in `seconds`; `images`: the sum of the
+shares of the good answers that lie within `seconds`; `latencies_ms` of the good answers; `cpu_ms` by process, and
+`generator_cpu_ms`, per image; `stages_ms`; `others_share` of the machine, 0..1; `memory` in bytes."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +86,24 @@ def _measured(
 def record(result: Record, used: usage.Usage, stages_ms: dict[str, float]) -> Record:
     """Combine the instrument's result with the kernel's counters into a turn's record."""
     crowds = result["crowds"]
-    answers = sum(crowd["answers"] for crowd in crowds)
+    images = sum(crowd["images"] for crowd in crowds)
     generator = result["generator_cpu_seconds"]
     spent = dict(used["cpu_seconds"])
     by_kind: dict[str, float] = {}
     for role, seconds in spent.items():
         kind = processes.kind_of(role)
-        by_kind[kind] = by_kind.get(kind, 0.0) + 1000 * seconds / answers
+        by_kind[kind] = by_kind.get(kind, 0.0) + 1000 * seconds / images
     known = sum(spent.values()) + (generator or 0.0)
     total = used["machine_cpu_seconds"]
     return {
         "seconds": result["seconds"],
-        "span_seconds": result["span_seconds"],
-        "answers": answers,
+        "images": images,
+        "answers": sum(crowd["answers"] for crowd in crowds),
         "refused": sum(crowd["refused"] for crowd in crowds),
         "other": sum(crowd["other"] for crowd in crowds),
         "latencies_ms": [value for crowd in crowds for value in crowd["latencies_ms"]],
         "cpu_ms": by_kind,
-        "generator_cpu_ms": None if generator is None else 1000 * generator / answers,
+        "generator_cpu_ms": None if generator is None else 1000 * generator / images,
         "stages_ms": crowds[0]["stages_ms"] | stages_ms,
         "others_share": max(used["machine_share"] * (1 - known / total), 0.0) if total else 0.0,
         "predictions": next((crowd["predictions"] for crowd in crowds if crowd["predictions"]), []),

@@ -84,7 +84,7 @@ def rows(turns: list[dict[str, Any]], ours: str) -> list[dict[str, Any]]:
     for (contender, behaviour, callers), group in sorted(
         groups.items(), key=lambda item: (item[0][0] != ours, item[0][2])
     ):
-        polite = [turn["crowds"][0]["answers"] / turn["seconds"] for turn in group if "crowds" in turn]
+        polite = [turn["crowds"][0]["images"] / turn["seconds"] for turn in group if "crowds" in turn]
         found.append(
             {
                 "contender": contender,

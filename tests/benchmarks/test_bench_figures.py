@@ -141,7 +141,8 @@ def test_latencies_are_those_of_all_rounds_together() -> None:
 
 def test_processor_time_is_per_answer_and_workers_count_together() -> None:
     crowd = {
-        "answers": 50,
+        "answers": 49,
+        "images": 50.0,
         "refused": 2,
         "other": 0,
         "latencies_ms": [1.0],
@@ -153,14 +154,12 @@ def test_processor_time_is_per_answer_and_workers_count_together() -> None:
         "machine_cpu_seconds": 8.0,
         "machine_share": 0.8,
     }
-    found = turn.record(
-        {"crowds": [crowd], "seconds": 5.0, "span_seconds": 4.9, "generator_cpu_seconds": 0.9}, used, {"seal": 0.4}
-    )
+    found = turn.record({"crowds": [crowd], "seconds": 5.0, "generator_cpu_seconds": 0.9}, used, {"seal": 0.4})
     assert found["cpu_ms"] == pytest.approx({"gateway": 2.0, "workers": 100.0})
     assert found["generator_cpu_ms"] == pytest.approx(18.0)
     assert found["others_share"] == pytest.approx(0.2)
     assert found["stages_ms"] == {"run": 3.0, "seal": 0.4}
-    assert (found["answers"], found["refused"]) == (50, 2)
+    assert (found["answers"], found["images"], found["refused"]) == (49, 50.0, 2)
 
 
 def test_names_of_processes_become_kinds() -> None:

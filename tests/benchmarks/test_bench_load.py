@@ -127,14 +127,22 @@ def test_those_who_wait_ask_again_after_retry_after_and_those_who_do_not_at_once
     assert impolite["other"] == polite["other"] == 0
 
 
-def test_throughput_does_not_depend_on_where_the_counted_time_begins_and_ends() -> None:
-    """Pairs of answers every 0.2 s: ten a second, whichever second is counted."""
-    ends = [0.2 * number for number in range(1, 40) for _ in range(2)]
-    for began in (1.01, 1.1, 1.19):
-        counted = [end for end in ends if began <= end <= began + 1.3]
-        span = load.span_seconds([end for end in ends if end <= began + 1.3], began, began + 1.3)
-        assert len(counted) / span == pytest.approx(10.0)
-    assert load.span_seconds([1.5], 1.0, 2.0) == 1.0, "none came before"
+@pytest.mark.parametrize("began", [0.1, 0.6, 0.74, 0.76])
+@pytest.mark.parametrize("seconds", [0.5, 1.3, 2.0])
+def test_throughput_does_not_depend_on_where_the_counted_time_begins_and_ends(began: float, seconds: float) -> None:
+    """Sixteen callers whose requests are processed at once, in 0.75 s: 21.3 a second, however many bunches end."""
+    crowd = load.Crowd(16, load.ERROR)
+    content = json.dumps({"predictions": PREDICTIONS}).encode()
+    crowd.answers = [
+        (0.75 * bunch, 0.75 * (bunch + 1), 200, content) for bunch in range(6) for _ in range(crowd.callers)
+    ]
+    assert crowd.result(began, began + seconds)["images"] / seconds == pytest.approx(16 / 0.75)
+
+
+def test_refused_requests_are_no_images() -> None:
+    crowd = load.Crowd(2, load.IGNORE)
+    crowd.answers = [(0.0, 1.0, 200, json.dumps({"predictions": PREDICTIONS}).encode()), (0.0, 1.0, 503, b"")]
+    assert crowd.result(0.5, 2.0)["images"] == pytest.approx(0.5)
 
 
 def test_the_counted_time_goes_on_until_there_are_answers(server: Server, photo: Path) -> None:

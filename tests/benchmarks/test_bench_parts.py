@@ -42,7 +42,7 @@ def test_a_storm_is_compared_with_the_best_of_its_round() -> None:
 
 
 def test_of_a_mixed_storm_the_answers_of_those_who_wait_are_told_apart() -> None:
-    crowds = [{"answers": 6}, {"answers": 34}]
+    crowds = [{"images": 6}, {"images": 34}]
     (row,) = storm.rows([turn("ours", OURS, 0, 40, callers=260, crowds=crowds) | {"behaviour": "mixed"}], "ours")
     assert row["to_those_who_wait"]["median"] == 3.0
 

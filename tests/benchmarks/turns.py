@@ -16,7 +16,7 @@ def turn(
         "precision": "float",
         "callers": callers,
         "seconds": seconds,
-        "span_seconds": seconds,
+        "images": answers,
         "answers": answers,
         "refused": 0,
         "other": 0,
