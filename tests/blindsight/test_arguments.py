@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import preloaded
 from tests.support.processes import environment
 
 if TYPE_CHECKING:
@@ -47,9 +46,7 @@ CASES = [
 def test_a_number_that_makes_no_sense_is_refused(
     command: tuple[str, ...], option: str, value: str, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *command, f"{option}={value}"],
-        cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+    module, *words = command
+    done = preloaded.run_text(module, [*words, f"{option}={value}"], cwd=tmp_path, env=environment(tmp_path))
     assert done.returncode == 2, done.stderr
     assert f"argument {option}: {value} is not" in done.stderr

@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +16,14 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.support import preloaded
 from tests.support.cape_front import Owner, owner
 from tests.support.cape_guest import enveloped, query, trust_of
 from tests.support.hostile import CANARY, GREEDY, World
 from tests.support.proxies import without_proxies
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -48,14 +48,8 @@ class Caller:
         ours = ("BLINDSIGHT_", "CAPE_", "LOCAL_")
         variables = {name: value for name, value in without_proxies().items() if not name.startswith(ours)}
         settings = {"CAPE_ENCLAVE_HOST": self.world.stack.gateway.url, "CAPE_ATTESTATION_ROOT": str(root)}
-        return subprocess.run(
-            [sys.executable, "-m", "blindsight_cli.cape.main", *arguments],
-            env={**variables, **settings, "HOME": str(self.home), "PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=90,
-        )
+        env = {**variables, **settings, "HOME": str(self.home), "PYTHONPATH": str(REPOSITORY)}
+        return preloaded.run_text("blindsight_cli.cape.main", arguments, cwd=self.home, env=env)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,12 +12,14 @@ from blindsight import Client
 from enclave_runtime.evidence.simulated_pki import load_or_create_root
 from evil_gateway import demo
 from evil_gateway.tricks import TRICKS
+from tests.support import preloaded
 from tests.support.images import plain
 from tests.support.models import label_of
 from tests.support.processes import environment
 from tests.support.rawhttp import Connection
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from evil_gateway.app import EvilGateway
@@ -77,17 +77,10 @@ def test_there_are_enough_and_they_differ() -> None:
 
 
 def command(tiny_stack: Stack, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "blindsight_cli.main", "demo", "evil-gateway"]
     policy = [] if "--serve" in arguments else ["--policy", str(tiny_stack.policy_file)]
-    return subprocess.run(
-        [*program, "--url", tiny_stack.gateway.url, *policy, *arguments],
-        cwd=folder,
-        env={**environment(folder), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    words = ["demo", "evil-gateway", "--url", tiny_stack.gateway.url, *policy, *arguments]
+    variables = {**environment(folder), "COLUMNS": "200"}
+    return preloaded.run_text("blindsight_cli.main", words, cwd=folder, env=variables, timeout=120)
 
 
 def test_the_demonstration(tiny_stack: Stack, tmp_path: Path) -> None:

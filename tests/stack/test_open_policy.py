@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blindsight import __version__
+from tests.support import preloaded
 from tests.support.images import plain
 from tests.support.processes import environment
 from tests.support.stack import measure, root_fingerprint
@@ -78,11 +79,8 @@ def second_format(host: Host, **members: Any) -> dict[str, Any]:
 def blindsight(folder: Path, policy: dict[str, Any], *arguments: object) -> subprocess.CompletedProcess[str]:
     file = folder / "policy.json"
     file.write_text(json.dumps(policy))
-    return subprocess.run(
-        [sys.executable, "-m", "blindsight_cli.main", *map(str, arguments), "--policy", str(file)],
-        cwd=folder, env={**environment(folder), "COLUMNS": "200"}, capture_output=True, text=True, check=False,
-        timeout=60,
-    )  # fmt: skip
+    variables = {**environment(folder), "COLUMNS": "200"}
+    return preloaded.run_text("blindsight_cli.main", [*arguments, "--policy", file], cwd=folder, env=variables)
 
 
 def classify(host: Host, folder: Path, policy: dict[str, Any]) -> subprocess.CompletedProcess[str]:

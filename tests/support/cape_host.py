@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import sysconfig
 import textwrap
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from blindsight.cape.envelope import Encryptor, load_public_key
 from blindsight.client.cape import Host, Trust
 from blindsight_cli.cape.package import package
 from blindsight_cli.local_trust import environment
+from tests.support import preloaded
 from tests.support.cape_client import GoCape, JsCape
 
 if TYPE_CHECKING:
@@ -170,8 +170,10 @@ class Person:
 
     def cape(self, *arguments: str, stdin: bytes = b"", status: int | None = 0, **changes: str | None) -> Done:
         """Run our `cape`; `status` is what it must end with, None for anything."""
-        command = [sys.executable, "-m", "blindsight_cli.cape.main", *arguments]
-        done = self._run(command, stdin, self.variables(**changes))
+        variables = self.variables(**changes)
+        module = "blindsight_cli.cape.main"
+        ran = preloaded.run(module, arguments, cwd=self.home, env=variables, given=stdin, timeout=_SECONDS)
+        done = Done(ran.returncode, ran.stdout, ran.stderr.decode(errors="replace"))
         assert status in {None, done.status}, f"cape {arguments} ended with {done.status}: {done.err}"
         return done
 

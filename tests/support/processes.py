@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import psutil
 
-from tests.support import ordinary_user, wire
+from tests.support import ordinary_user, preloaded, wire
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -45,22 +44,21 @@ class Server:
         """`user`: whose process it is, instead of the tests' own user."""
         folder.mkdir(parents=True, exist_ok=True)
         variables = environment(folder, settings)
-        command = [sys.executable, "-m", *arguments]
-        if user is not None:
-            command = ordinary_user.command("-m", *arguments, user=user)
-            for path in (folder, folder / "tmp"):
-                os.chown(path, user, user)
         self.folder = folder
         self._log = folder / "log"
         self._told = False
+        self.process: preloaded.Forked | subprocess.Popen[bytes]
         with self._log.open("ab") as log:
+            if user is None:
+                self.process = preloaded.start(
+                    arguments[0], arguments[1:], cwd=folder, env=variables, stdout=log, stderr=log
+                )
+                return
+            for path in (folder, folder / "tmp"):
+                os.chown(path, user, user)
+            command = ordinary_user.command("-m", *arguments, user=user)
             self.process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                command, cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     @property

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import resource
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
+from tests.support import preloaded
 from tests.support.processes import environment
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 _MEMORY = 2 << 30
@@ -23,22 +23,15 @@ def run(
     `given` is its standard input. Raises `subprocess.TimeoutExpired` after half a minute.
     """
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-        if file_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
+    return preloaded.run_text(
+        str(arguments[0]),
+        arguments[1:],
         cwd=folder,
         # Without compiled files: Python keeps those that it could write only in part.
         env={**environment(folder), "COLUMNS": "250", "PYTHONDONTWRITEBYTECODE": "1"},
-        input=given,
-        capture_output=True,
-        text=True,
-        check=False,
+        given=given,
         timeout=30,
-        preexec_fn=limit,
+        limits={resource.RLIMIT_AS: _MEMORY} | ({} if file_bytes is None else {resource.RLIMIT_FSIZE: file_bytes}),
     )
 
 

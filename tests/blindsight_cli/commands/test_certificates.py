@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from blindsight_cli import localca
+from tests.support import preloaded
 from tests.support.command import blindsight
 from tests.support.gateway_commands import COMMANDS, words
 from tests.support.images import plain
@@ -64,10 +63,7 @@ def test_with_the_authoritys_file_it_works(
         words_of_it = [*words(command, url, tiny_stack), "--trick", "flipped-answer"]
     else:
         words_of_it = words(command, url, tiny_stack)
-    done = subprocess.run(
-        [sys.executable, "-m", "blindsight_cli.main", *words_of_it],
-        cwd=folder, env={**environment(folder), "COLUMNS": "250", "SSL_CERT_FILE": str(tls.ca)},
-        capture_output=True, text=True, check=False, timeout=90,
-    )  # fmt: skip
+    variables = {**environment(folder), "COLUMNS": "250", "SSL_CERT_FILE": str(tls.ca)}
+    done = preloaded.run_text("blindsight_cli.main", words_of_it, cwd=folder, env=variables)
     assert "certificate is not trusted" not in done.stdout + done.stderr
     assert done.returncode == 0 or command == "doctor", done.stdout + done.stderr

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from blindsight.attestation import Policy
+from tests.support.command import blindsight
 from tests.support.processes import environment
 from tests.support.wire import free_port
 
@@ -33,12 +34,7 @@ def rows_of(folder: Path, text: str | None) -> list[str]:
 
 def doctor(folder: Path, state: Path) -> list[str]:
     """The rows that it prints. Where nothing is to mend, it succeeds."""
-    done = subprocess.run(
-        [sys.executable, "-m", "blindsight_cli.main", "doctor", "--state", str(state),
-         "--url", f"http://127.0.0.1:{free_port()}"],
-        cwd=folder, env={**environment(folder), "COLUMNS": "400"}, capture_output=True, text=True, check=False,
-        timeout=60,
-    )  # fmt: skip
+    done = blindsight(folder, "doctor", "--state", state, "--url", f"http://127.0.0.1:{free_port()}")
     assert "Traceback" not in done.stderr
     rows = done.stdout.splitlines()
     assert done.returncode == any(row.startswith("mend") for row in rows)

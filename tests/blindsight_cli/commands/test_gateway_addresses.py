@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,22 +9,21 @@ from typer.testing import CliRunner
 
 from blindsight.client import addresses
 from blindsight_cli.main import app
+from tests.support import preloaded
 from tests.support.command import blindsight
 from tests.support.processes import environment
 from tests.support.wire import free_port
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from tests.support.stack import Stack
 
 
 def with_url(folder: Path, url: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "blindsight_cli.main", *map(str, arguments)],
-        cwd=folder, env={**environment(folder, {"url": url}), "COLUMNS": "400"}, capture_output=True, text=True,
-        check=False, timeout=60,
-    )  # fmt: skip
+    variables = {**environment(folder, {"url": url}), "COLUMNS": "400"}
+    return preloaded.run_text("blindsight_cli.main", arguments, cwd=folder, env=variables)
 
 
 @pytest.mark.parametrize("command", ["attest", "attest verify"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import preloaded
 from tests.support.command import blindsight
 from tests.support.images import plain
 from tests.support.processes import environment
@@ -39,11 +40,9 @@ def test_a_policy_in_the_plain_lane(tiny_stack: Stack, photo: Path, tmp_path: Pa
 def test_a_policy_of_the_environment_is_for_the_commands_that_use_one(
     tiny_stack: Stack, photo: Path, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "blindsight_cli.main", "classify", "--url", tiny_stack.gateway.url, str(photo)],
-        cwd=tmp_path, env=environment(tmp_path, {"policy": tiny_stack.policy_file}), capture_output=True, text=True,
-        check=False, timeout=60,
-    )  # fmt: skip
+    variables = environment(tmp_path, {"policy": tiny_stack.policy_file})
+    command = ["classify", "--url", tiny_stack.gateway.url, photo]
+    done = preloaded.run_text("blindsight_cli.main", command, cwd=tmp_path, env=variables)
     assert done.returncode == 0, done.stderr
 
 

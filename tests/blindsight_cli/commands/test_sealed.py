@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway import tokens
+from tests.support import preloaded
 from tests.support.images import plain
 from tests.support.models import label_of
 from tests.support.processes import environment
 from tests.support.wire import Recorder, free_port
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
     from tests.support.stack import Stack
@@ -33,15 +33,8 @@ def photo(tmp_path: Path) -> Path:
 def classify(
     folder: Path, *arguments: object, settings: dict[str, object] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "blindsight_cli.main", "classify", *map(str, arguments)],
-        cwd=folder,
-        env={**environment(folder, settings), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    variables = {**environment(folder, settings), "COLUMNS": "200"}
+    return preloaded.run_text("blindsight_cli.main", ["classify", *arguments], cwd=folder, env=variables)
 
 
 def test_a_table_and_what_was_verified(tiny_stack: Stack, photo: Path, tmp_path: Path) -> None:

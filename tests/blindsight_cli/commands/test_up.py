@@ -26,6 +26,7 @@ from blindsight.wire import frames
 from blindsight.wire.protocol import FrameKind
 from blindsight_cli import provision
 from blindsight_cli.local_trust import environment as local_trust
+from tests.support import preloaded
 from tests.support.cape_front import owner
 from tests.support.command import blindsight
 from tests.support.images import plain
@@ -216,8 +217,7 @@ def cape_process(up: Up, arguments: Sequence[str], **changes: str) -> subprocess
     said = exports(up.output())
     before = {**environment(up.state.parent), **said, **changes}
     variables = local_trust.trusting(up.state, said["CAPE_ENCLAVE_HOST"], before)
-    command = [sys.executable, "-m", "blindsight_cli.cape.main", *arguments]
-    return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    return preloaded.run_text("blindsight_cli.cape.main", arguments, cwd=up.state.parent, env=variables)
 
 
 def test_what_the_banner_says_to_export_runs_the_classifier(up: Up, tmp_path: Path) -> None:
