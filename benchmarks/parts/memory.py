@@ -34,23 +34,30 @@ def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None])
 
 
 def units(samples: list[tuple[int, dict[str, Any]]]) -> dict[str, dict[str, float]]:
-    """Memory of the gateway, and of all processes of the enclave together: peak `pss` and its `growth`, in MiB.
+    """Memory of the gateway, and of all the enclave's processes for `/classify` together: peak `pss` and its `growth`,
+    in MiB.
+
+    `Cape functions` are what an earlier part of the run has called: the enclave keeps such a process for the next
+    caller.
 
     `figures.growth` defines growth. If the kernel does not report a proportional set, as for processes of another user,
     the resident set is used, which is larger.
     """
     result = {}
-    for unit in ("gateway", "enclave"):
+    for unit in dict.fromkeys(_unit(role) for _, found in samples for role in found):
         values = [
             (requests, sum(_bytes(each) for role, each in found.items() if _unit(role) == unit) / _MIB)
             for requests, found in samples
+            if unit in map(_unit, found)
         ]
         result[unit] = {"pss": max(value for _, value in values), "growth": figures.growth(values)}
     return result
 
 
 def _unit(role: str) -> str:
-    return "gateway" if role == "gateway" else "enclave"
+    if role == "gateway":
+        return role
+    return "Cape functions" if role.startswith("function") else "enclave"
 
 
 def _bytes(memory: dict[str, Any]) -> int:

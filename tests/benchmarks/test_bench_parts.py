@@ -68,11 +68,14 @@ def test_memory_is_of_the_gateway_and_of_all_of_the_enclave() -> None:
             "enclave runtime": {"rss": 0, "rss_peak": 0, "pss": 30 << 20},
             "worker 1": {"rss": 0, "rss_peak": 0, "pss": worker << 20},
             "worker 1, waiting 1": {"rss": 5 << 20, "rss_peak": 0, "pss": None},
+            "function 1": {"rss": 0, "rss_peak": 0, "pss": 200 << 20},
+            "function 1, waiting 1": {"rss": 0, "rss_peak": 0, "pss": 1 << 20},
         }
 
     found = memory.units([(100 * index, sample(80, 100 + index)) for index in range(8)])
     assert found["gateway"] == {"pss": 80.0, "growth": 0.0}
     assert found["enclave"] == {"pss": 142.0, "growth": 6.0}
+    assert found["Cape functions"] == {"pss": 201.0, "growth": 0.0}, "as the part before has left it"
 
 
 def test_contenders_that_answer_differently_are_found() -> None:
