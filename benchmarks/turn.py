@@ -74,6 +74,9 @@ def _measured(
         seen.append((usage.snapshot(present), stages()))
 
     def end() -> None:
+        began = set(present.values())
+        # A Cape session's processes begin with it, and one may have the role of an earlier one.
+        present.update({f"{role}, later": each for role, each in roles().items() if each not in began})
         seen.append((usage.snapshot(present), stages()))
         memory.update(usage.memory(present))
 

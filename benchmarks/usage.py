@@ -50,12 +50,10 @@ def snapshot(processes: Mapping[str, psutil.Process]) -> Snapshot:
 
 
 def between(before: Snapshot, after: Snapshot, seconds: float) -> Usage:
-    """Usage from `before` to `after`, `seconds` apart, by the processes that are in both."""
+    """Usage from `before` to `after`, `seconds` apart, by the processes in `after`; those missing in `before` are new."""
     machine = after.machine - before.machine
     return {
-        "cpu_seconds": {
-            role: after.processes[role] - begun for role, begun in before.processes.items() if role in after.processes
-        },
+        "cpu_seconds": {role: spent - before.processes.get(role, 0.0) for role, spent in after.processes.items()},
         "machine_cpu_seconds": machine,
         "machine_share": machine / seconds / (os.cpu_count() or 1),
     }

@@ -163,8 +163,16 @@ def test_processor_time_is_per_answer_and_workers_count_together() -> None:
 
 
 def test_names_of_processes_become_kinds() -> None:
-    names = ["gateway", "enclave runtime", "worker 1", "worker 12, waiting 3", "function 2", "raylet 1"]
-    expected = ["gateway", "enclave runtime", "workers", "workers", "functions", "raylet"]
+    names = [
+        "gateway",
+        "enclave runtime",
+        "worker 1",
+        "worker 12, waiting 3",
+        "function 2",
+        "function 1, waiting 1, later",
+        "raylet 1",
+    ]
+    expected = ["gateway", "enclave runtime", "workers", "workers", "functions", "functions", "raylet"]
     assert [processes.kind_of(name) for name in names] == expected
 
 
@@ -183,11 +191,11 @@ def test_growth_is_told_from_a_peak_in_the_middle() -> None:
     assert figures.growth([(1, 5.0)]) == 0.0
 
 
-def test_usage_between_two_snapshots_is_of_those_who_are_in_both() -> None:
+def test_usage_between_two_snapshots_is_of_those_who_are_there_at_the_end() -> None:
     used = usage.between(
         usage.Snapshot({"a": 1.0, "gone": 3.0}, 10.0), usage.Snapshot({"a": 1.5, "new": 2.0}, 11.0), 2.0
     )
-    assert used["cpu_seconds"] == {"a": 0.5}
+    assert used["cpu_seconds"] == {"a": 0.5, "new": 2.0}
     assert used["machine_cpu_seconds"] == 1.0
     assert 0 < used["machine_share"] <= 0.5
 
