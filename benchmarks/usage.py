@@ -50,7 +50,7 @@ def snapshot(processes: Mapping[str, psutil.Process]) -> Snapshot:
 
 
 def between(before: Snapshot, after: Snapshot, seconds: float) -> Usage:
-    """Usage from `before` to `after`, `seconds` apart, by the processes in `after`; those missing in `before` are new."""
+    """Usage from `before` to `after`, `seconds` apart, by those in `after`; one that is not in `before` is new."""
     machine = after.machine - before.machine
     return {
         "cpu_seconds": {role: spent - before.processes.get(role, 0.0) for role, spent in after.processes.items()},
