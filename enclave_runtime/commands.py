@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import blindsight
@@ -17,19 +15,18 @@ from blindsight.attestation.policy import Policy
 from blindsight.attestation.release import Release
 from blindsight.errors import AddressError, BlindsightError
 from blindsight.wire.address import Address
-from enclave_runtime import access, variants
 from enclave_runtime import function as functions
+from enclave_runtime import variants
 from enclave_runtime.archive import BadBundle
 from enclave_runtime.confinement import layers
-from enclave_runtime.confinement.warden import Warden
 from enclave_runtime.evidence import choice
 from enclave_runtime.evidence.measure import image_files, measurements, packages
 from enclave_runtime.keys import KEY_SECONDS
-from enclave_runtime.kms.settings import KmsSettings
-from enclave_runtime.serve import Options, serve
-from enclave_runtime.workers.process import FunctionBroken
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from enclave_runtime.variants import Variant
 
 
@@ -192,7 +189,7 @@ def main() -> int:
         if "variant" in arguments:
             variants.keep_out(arguments.variant)
         if arguments.command == "measure":
-            print(json.dumps(_measure(arguments.bundle, arguments.variant), indent=2))
+            print(json.dumps(_measure(arguments.bundle, measurements(arguments.variant)), indent=2))
             return 0
         if arguments.command == "files":
             found = image_files(packages(), arguments.variant)
@@ -207,73 +204,25 @@ def main() -> int:
             else:
                 print(policy)
             return 0
+        from enclave_runtime import start  # noqa: PLC0415 -- compiled at each start, and the others do not need it
+
         if arguments.command == "confinement":
-            warden = Warden.appoint(
-                total_bytes=1 << 30, without=arguments.without_layer, landlock_abi=arguments.landlock_abi
-            )
-            warden.close()
-            print(json.dumps(warden.summary(), indent=2))
+            print(json.dumps(start.confinement(arguments), indent=2))
             return 0
-        expected = arguments.function_checksum
-        if problem := _missing(arguments):
-            return _fail(problem)
-        options = Options(
-            bundle=arguments.bundle,
-            function_checksum=bytes.fromhex(expected) if expected else None,
-            listen=arguments.listen,
-            state=arguments.state,
-            gateway_secret=_gateway_secret(arguments),
-            workers=arguments.workers,
-            queue=arguments.queue,
-            call_seconds=arguments.call_seconds,
-            key_seconds=arguments.key_seconds,
-            variant=arguments.variant,
-            evidence=arguments.evidence,
-            handler_seconds=arguments.handler_seconds,
-            handler_memory=arguments.handler_memory,
-            bundle_memory=arguments.bundle_memory,
-            confined_bytes=arguments.confined_memory,
-            without_layers=tuple(arguments.without_layer),
-            landlock_abi=arguments.landlock_abi,
-            require_confinement=arguments.require_confinement,
-            kms=KmsSettings.load(arguments.kms) if arguments.kms else None,
-            boot_config=arguments.boot_config,
-        )
-        pinned = options.kms.bundle_sha256 if options.kms else None
-        if options.bundle is None and pinned is None:
-            return _fail("there is no bundle; give --bundle, or --kms with a file that pins bundle_sha256")
-        return asyncio.run(serve(options))
+        ended = start.serve(arguments)
+        return _fail(ended) if isinstance(ended, str) else ended
     except BadBundle as error:
         return _fail(f"{error}; build it again with `blindsight bundle build`")
-    except FunctionBroken as error:
-        reason = " ".join(str(error).split())  # Whatever its code raised: several lines, perhaps.
-        return _fail(f"the function cannot be loaded: {reason}; check it with `blindsight bundle inspect`")
     except BlindsightError as error:
         return _fail(f"{error} {error.next_step}")
     except OSError as error:
         return _fail(str(error))
 
 
-def _missing(arguments: argparse.Namespace) -> str | None:
-    """The fault of the options of `serve`, considered together."""
-    if (arguments.kms is None) != (arguments.boot_config is None):
-        return "--kms and --boot-config go together; give both, or none"
-    if arguments.insecure_open_port and arguments.gateway_secret is not None:
-        return "--gateway-secret has no effect with --insecure-open-port; leave one of them out"
-    return None
-
-
-def _gateway_secret(arguments: argparse.Namespace) -> Path | None:
-    if arguments.insecure_open_port:
-        return None
-    return arguments.gateway_secret or Path(arguments.state / access.FILE)
-
-
-def _measure(bundle: Path, variant: Variant) -> dict[str, Any]:
+def _measure(bundle: Path, code: Mapping[int, bytes]) -> dict[str, Any]:
     function = functions.load(bundle)
     try:
-        pcrs = measurements(variant)
-        pcrs[CLAIMS_PCR] = expected_pcr16(function.checksum, function.model_digest)
+        pcrs = {**code, CLAIMS_PCR: expected_pcr16(function.checksum, function.model_digest)}
         return {
             "pcrs": {str(index): value.hex() for index, value in sorted(pcrs.items())},
             "function_checksum": function.checksum.hex(),
@@ -284,8 +233,9 @@ def _measure(bundle: Path, variant: Variant) -> dict[str, Any]:
 
 
 def _policy(bundle: Path, state: Path, variant: Variant) -> Policy:
-    root = choice.simulated(state, variant).root_fingerprint
-    measured = _measure(bundle, variant)
+    code = measurements(variant)
+    root = choice.simulated(state, variant, code).root_fingerprint
+    measured = _measure(bundle, code)
     release = Release(
         kind="simulated",
         name=f"blindsight {blindsight.__version__}",

@@ -9,6 +9,7 @@ from blindsight.errors import ProducerError
 from enclave_runtime.evidence.measure import measurements
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from enclave_runtime.evidence.producer import EvidenceProducer
@@ -31,8 +32,11 @@ def producer(evidence: Evidence, state: Path, variant: Variant) -> EvidenceProdu
     return simulated(state, variant)
 
 
-def simulated(state: Path, variant: Variant) -> SimulatedProducer:
-    """A producer that measures this tree's files. Raises `ProducerError`, `simulator_absent` if the tree has none."""
+def simulated(state: Path, variant: Variant, measured: Mapping[int, bytes] | None = None) -> SimulatedProducer:
+    """A producer for this tree's files. `measured`: the result of `measurements(variant)`, which otherwise is called.
+
+    Raises `ProducerError`, `simulator_absent` if the tree has no simulator.
+    """
     try:
         from enclave_runtime.evidence.simulated import SimulatedProducer  # noqa: PLC0415 -- in no enclave image
     except ModuleNotFoundError as error:
@@ -41,7 +45,7 @@ def simulated(state: Path, variant: Variant) -> SimulatedProducer:
         raise ProducerError(
             "simulator_absent", "This is an enclave image: it cannot make simulated evidence."
         ) from error
-    return SimulatedProducer(state, measurements(variant))
+    return SimulatedProducer(state, measurements(variant) if measured is None else measured)
 
 
 def bind(producer: EvidenceProducer, *, function: bytes, model: bytes) -> None:

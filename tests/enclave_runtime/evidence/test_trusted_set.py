@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 RUNTIME_MODULES = """
 import json, sys
-import enclave_runtime.commands, enclave_runtime.workers.worker, enclave_runtime.cape.handler
+import enclave_runtime.commands, enclave_runtime.start, enclave_runtime.workers.worker, enclave_runtime.cape.handler
 print(json.dumps({name: module.__file__ for name, module in sys.modules.items() if getattr(module, "__file__", None)}))
 """
 
@@ -146,7 +146,7 @@ def test_the_classifier_runs_where_capes_code_is_not(tree: Path, tmp_path: Path)
         shutil.copytree(tree / name, tmp_path / name, ignore=shutil.ignore_patterns("client"))
     modules = (
         "import json, sys\nfrom enclave_runtime import variants\nvariants.keep_out('classifier')\n"
-        "import enclave_runtime.commands, enclave_runtime.serve, enclave_runtime.workers.worker\n"
+        "import enclave_runtime.commands, enclave_runtime.start, enclave_runtime.workers.worker\n"
         "print(json.dumps(sorted(sys.modules)))"
     )
     loaded = json.loads(_python(tree, "-c", modules))
