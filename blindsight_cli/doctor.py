@@ -27,6 +27,7 @@ from blindsight.errors import PolicyError, ProxyError
 from blindsight_cli import confinement, units
 from blindsight_cli.console import out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
+from blindsight_cli.local_trust import environment
 from blindsight_cli.paths import a_path
 from blindsight_cli.printable import cell
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
@@ -57,13 +58,26 @@ class Finding:
 
 
 def doctor(
-    state: Annotated[Path, typer.Option(help="The folder of `blindsight up`.", parser=a_path)] = Path(".blindsight"),
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder of `blindsight up`. Default: the one of CAPE_LOCAL_CONFIG_DIR, or .blindsight.",
+            parser=a_path,
+        ),
+    ] = None,
     url: Url = DEFAULT_URL,
     proxy: Proxy = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="The policy to check; default: the state folder's.", envvar="BLINDSIGHT_POLICY", parser=a_path
+        ),
+    ] = None,
 ) -> None:
     """Check this machine and the stack on it. Exit status: 0 if all checks pass, 1 if not."""
+    folder = state or environment.state_of(os.environ) or Path(".blindsight")
     findings = [
-        _python(), *_units(), _memory(), _disk(state), _state(state), *_policy(state), _security_module(),
+        _python(), *_units(), _memory(), _disk(folder), _state(folder), *_policies(folder, policy), _security_module(),
         *_confinement(), *_gateway(url, proxy),
     ]  # fmt: skip
     show(findings)
@@ -131,19 +145,23 @@ def _state(state: Path) -> Finding:
     return Finding("state folder", not mode & 0o077, f"{state}, mode {mode:o}", f"chmod 700 {state}: it holds keys")
 
 
-def _policy(state: Path) -> list[Finding]:
+def _policies(state: Path, given: Path | None) -> list[Finding]:
     file = state / "policy.json"
-    if not file.exists():
-        return []
+    if given is None:
+        return [_policy(file)] if file.exists() else []
+    return [_policy(given)]
+
+
+def _policy(file: Path) -> Finding:
     try:
         policy = Policy.load(file)
         matching.check_policy(policy, at=datetime.now(UTC))
     except PolicyError as error:
-        return [Finding("policy", good=False, seen=str(error), next_step=error.next_step)]
+        return Finding("policy", good=False, seen=str(error), next_step=error.next_step)
     if policy.left_open:
         seen = " ".join(LEFT_OPEN[part] for part in policy.left_open)
-        return [Finding("policy", good=False, seen=seen, next_step="pin it, unless you mean to accept any")]
-    return [Finding("policy", good=True, seen=f"{file}, code and function pinned")]
+        return Finding("policy", good=False, seen=seen, next_step="pin it, unless you mean to accept any")
+    return Finding("policy", good=True, seen=f"{file}, code and function pinned")
 
 
 def _security_module() -> Finding:

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from blindsight.attestation import Policy
+from tests.support import preloaded
 from tests.support.command import blindsight
 from tests.support.processes import environment
 from tests.support.wire import free_port
@@ -69,6 +70,29 @@ def test_the_policy_of_the_state_folder(tmp_path: Path, text: str, mark: str, sa
 
 def test_a_state_folder_without_a_policy_is_nothing_to_mend(tmp_path: Path) -> None:
     assert rows_of(tmp_path, None) == []
+
+
+def test_the_stack_is_that_of_the_banners_exports(tmp_path: Path) -> None:
+    state, elsewhere = tmp_path / "stack", tmp_path / "elsewhere"
+    (state / "enclave").mkdir(parents=True)
+    (state / "enclave" / "simulated_root.pem").touch()
+    (state / "policy.json").write_text(PINNED.to_json())
+    elsewhere.mkdir()
+    variables = {**environment(elsewhere), "COLUMNS": "400", "CAPE_LOCAL_CONFIG_DIR": str(state / "cape")}
+    words = ["doctor", "--url", f"http://127.0.0.1:{free_port()}"]
+    seen = preloaded.run_text("blindsight_cli.main", words, cwd=elsewhere, env=variables).stdout
+    assert f"{state}, mode" in seen
+    assert f"{state / 'policy.json'}, code and function pinned" in seen
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["option", "variable"])
+def test_the_policy_that_commands_use_is_the_one_to_check(tmp_path: Path, *, named: bool) -> None:
+    file = tmp_path / "open.json"
+    file.write_text(OPEN.to_json())
+    variables = {**environment(tmp_path, {} if named else {"policy": file}), "COLUMNS": "400"}
+    words = ["doctor", "--url", f"http://127.0.0.1:{free_port()}", *(["--policy", str(file)] if named else [])]
+    seen = preloaded.run_text("blindsight_cli.main", words, cwd=tmp_path, env=variables).stdout
+    assert "POLICY LEAVES OPEN: the function." in seen
 
 
 def test_commands_without_the_units_need_nothing_of_theirs(tmp_path: Path) -> None:
