@@ -5,6 +5,7 @@ The deployed function decodes and preprocesses them (`python -m enclave_function
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import tempfile
@@ -19,6 +20,8 @@ from model_build.errors import ModelBuildError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from PIL import Image
 
     from model_build.general import Input
     from model_build.precision import ImageSet
@@ -78,10 +81,11 @@ class Images:
             yield from self._preprocessed([self.paths[index] for index in chosen])
             return
         with tempfile.TemporaryDirectory() as name:
-            paths = [Path(name) / f"{index}.png" for index in range(self.count)]
-            for path, picture in zip(paths, synthetic.pictures(self.count), strict=True):
-                picture.save(path, compress_level=1)
-            yield from self._preprocessed([paths[index] for index in chosen])
+            paths = [Path(name) / f"{index}.png" for index in chosen]
+            pictures = _pictures(self.count)
+            for path, index in zip(paths, chosen, strict=True):
+                pictures[index].save(path, compress_level=1)
+            yield from self._preprocessed(paths)
 
     def _preprocessed(self, paths: Sequence[Path]) -> Iterator[Array]:
         """Yield the tensors of `paths`, without batch axis."""
@@ -92,6 +96,12 @@ class Images:
             with function.output("inputs", "--model", str(self.model), *part) as file:
                 while len(data := file.read(length)) == length:
                     yield np.frombuffer(data, dtype).reshape(shape)
+
+
+@functools.lru_cache(maxsize=1)
+def _pictures(count: int) -> tuple[Image.Image, ...]:
+    """Synthetic pictures, kept because the next ones depend on them: 40 MB for 200."""
+    return tuple(synthetic.pictures(count))
 
 
 def given(folder: Path, model: Path, taken: Input) -> Images:
