@@ -26,8 +26,29 @@ _NEEDS = {
     "browser": ("browser", "page"),
     "pycape": ("pycape",),
     "postgres": ("postgres_server",),
+    "long": ("exported",),
 }
 """Markers by the fixtures that make them true: `-m "not browser"` leaves out what needs one."""
+
+_LONG = (
+    "tests/benchmarks/test_bench_classifier.py::test_an_int8_graph_gives_the_functions_logits_to_the_last_bit",
+    "tests/benchmarks/test_bench_run.py",
+    "tests/blindsight_cli/commands/test_up_precision.py::test_a_variant_that_is_not_faster_is_refused",
+    "tests/blindsight_cli/commands/test_up_precision.py::test_it_goes_with_model_options_and_formats",
+    "tests/browser/test_accessibility.py::test_the_documentation_with_everything_opened",
+    "tests/cape_host/test_crashes.py",
+    "tests/cape_host/test_scale.py",
+    "tests/clients/js/test_package.py::test_the_sources_pass_their_own_checks",
+    "tests/evil_gateway/test_browser.py::test_the_trick_is_refused_on_the_page",
+    "tests/gateway/cape/test_device_flood.py",
+    "tests/model_build/test_export.py",
+    "tests/model_build/test_offline_export.py",
+    "tests/model_build/test_offline_training.py",
+    "tests/model_build/test_quantise.py::test_a_graph_that_is_not_faster_is_refused_unless_built_for_elsewhere",
+    "tests/stack/test_offline_stack.py::test_the_accuracy_of_the_card_through_the_service",
+)
+"""Tests with the marker `long`, by the beginnings of their names: the most processor time for what they add. Continuous
+integration has twenty minutes and leaves them out."""
 
 _SLOW = {"stack", "browser", "cape_host", "docs", "js", "model_build", "cape", "commands", "evil_gateway", "tools"}
 """Folders whose tests start stacks, browsers or builds."""
@@ -39,6 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         if item.path.parent.name == "stack":
             item.add_marker("stack")
+        if item.nodeid.startswith(_LONG):
+            item.add_marker("long")
         if parameters.get("store_url") == "postgresql":
             item.add_marker("postgres")
         for marker, names in _NEEDS.items():
