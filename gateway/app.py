@@ -18,10 +18,12 @@ from gateway.early import EarlyRefusal
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
 from gateway.enclave.exchange import EnclaveExchange
+from gateway.enclave.fleet import Fleet
+from gateway.enclave.member import Member
 from gateway.forwarded import FromProxies
 from gateway.head import HeadAsGet
 from gateway.hosts import KnownHosts
-from gateway.metrics import Metrics
+from gateway.metrics import EnclaveMetrics, Metrics
 from gateway.middleware import OneSlash, RequestMiddleware
 from gateway.origins import OwnPagesOnly
 from gateway.rootpath import RootPath
@@ -31,6 +33,7 @@ from gateway.tokens import TokenStore
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from blindsight.wire.address import Address
     from gateway.settings import Settings
 
 
@@ -41,8 +44,8 @@ def create_app(settings: Settings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as running:
-            running.push_async_callback(services.connections.close)
-            await running.enter_async_context(in_background(services.enclave.watch()))
+            running.push_async_callback(services.fleet.close)
+            await running.enter_async_context(in_background(services.fleet.watch()))
             if services.cape is not None:
                 await host.start(services, services.cape, running)
             yield
@@ -92,13 +95,12 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _services(settings: Settings) -> Services:
     metrics = Metrics()
-    connections = EnclaveConnections(settings.enclave_address, settings.enclave_secret_file)
-    enclave = AttestedEnclave(
-        connections,
-        Policy.load(settings.policy),
-        metrics,
-        attest_interval=settings.attest_interval,
-        status_interval=settings.status_interval,
+    policy = Policy.load(settings.policy)
+    fleet = Fleet(
+        settings.enclaves,
+        lambda address: _member(address, policy, settings, metrics),
+        policy,
+        deadline=settings.deadline,
     )
     tokens = TokenStore.load(settings.tokens_file) if settings.tokens_file else None
     authenticate = Authenticator(tokens, metrics).authenticate
@@ -108,7 +110,7 @@ def _services(settings: Settings) -> Services:
         from gateway.cape import host  # noqa: PLC0415 -- with SQLAlchemy, a quarter of the time of a start
 
         cape = host.services(
-            settings, enclave, connections, metrics=metrics, tokens=tokens, evidence_places=evidence_places
+            settings, fleet.members[0], metrics=metrics, tokens=tokens, evidence_places=evidence_places
         )
     return Services(
         settings=settings,
@@ -118,7 +120,19 @@ def _services(settings: Settings) -> Services:
         cape=cape,
         admission=Admission(settings.max_in_flight, metrics),
         evidence_places=evidence_places,
-        connections=connections,
-        enclave=enclave,
-        exchange=EnclaveExchange(enclave, connections, metrics, deadline=settings.deadline),
+        fleet=fleet,
+    )
+
+
+def _member(address: Address, policy: Policy, settings: Settings, metrics: Metrics) -> Member:
+    connections = EnclaveConnections(address, settings.enclave_secret_file)
+    enclave = AttestedEnclave(
+        connections,
+        policy,
+        EnclaveMetrics(metrics, str(address)),
+        attest_interval=settings.attest_interval,
+        status_interval=settings.status_interval,
+    )
+    return Member(
+        address, connections, enclave, EnclaveExchange(enclave, connections, metrics, deadline=settings.deadline)
     )

@@ -15,6 +15,15 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 _STAGES: Final = ("seal", "enclave", "open", "decode", "preprocess", "run")
 
+_OF_AN_ENCLAVE: Final = (
+    ("up", "enclave_up", "1 if the enclave is verified and warm."),
+    ("verified", "evidence_verified_timestamp_seconds", "When the enclave's evidence was last accepted."),
+    ("workers", "enclave_workers", "Live workers of the enclave."),
+    ("queued", "enclave_queued_calls", "Calls waiting in the enclave."),
+    ("restarts", "enclave_worker_restarts", "Workers the enclave has replaced."),
+)
+"""Key, name and meaning of the gauges that each enclave has."""
+
 
 class Metrics:
     """The gateway's instruments, in a registry of their own."""
@@ -45,14 +54,33 @@ class Metrics:
             registry=registry,
         )
         self.sessions = Gauge("cape_sessions", "Cape clients connected.", registry=registry)
-        self.enclave_up = Gauge("enclave_up", "1 if the enclave is verified and warm.", registry=registry)
-        self.evidence_time = Gauge(
-            "evidence_verified_timestamp_seconds", "When evidence was last accepted.", registry=registry
+        self.enclave_gauges = {
+            name: Gauge(title, meaning, ["enclave"], registry=registry) for name, title, meaning in _OF_AN_ENCLAVE
+        }
+        self.evidence_refused = Counter(
+            "evidence_refused_total", "Evidence refused.", ["enclave", "code"], registry=registry
         )
-        self.evidence_refused = Counter("evidence_refused_total", "Evidence refused.", ["code"], registry=registry)
-        self.workers = Gauge("enclave_workers", "Live workers of the enclave.", registry=registry)
-        self.queued = Gauge("enclave_queued_calls", "Calls waiting in the enclave.", registry=registry)
-        self.restarts = Gauge("enclave_worker_restarts", "Workers the enclave has replaced.", registry=registry)
+
+
+class EnclaveMetrics:
+    """The instruments of one enclave, labelled with its address."""
+
+    def __init__(self, metrics: Metrics, address: str) -> None:
+        self._metrics = metrics
+        self._address = address
+        gauges = metrics.enclave_gauges
+        self.up, self.verified, self.workers, self.queued, self.restarts = (
+            gauges[name].labels(address) for name in ("up", "verified", "workers", "queued", "restarts")
+        )
+
+    def refused(self, code: str) -> None:
+        """Count evidence that was refused."""
+        self._metrics.evidence_refused.labels(self._address, code).inc()
+
+    def forget(self) -> None:
+        """Remove the gauges, whose last values would otherwise stay."""
+        for gauge in self._metrics.enclave_gauges.values():
+            gauge.remove(self._address)
 
 
 class MetricsApp:

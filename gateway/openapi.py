@@ -83,7 +83,7 @@ def _correct(operation: dict[str, Any], services: Services, *, classifies: bool)
         for media_type in [name for name, value in content.items() if value == _FRAMEWORKS_PROBLEM]:
             del content[media_type]
     if classifies:
-        known = services.enclave.known
+        known = services.fleet.known
         for parameter in operation.get("parameters", []):
             if known and parameter["name"] == "top_k":
                 parameter["schema"]["maximum"] = known.classes

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.admission import Admission, Places
     from gateway.cape.services import CapeServices
-    from gateway.enclave.attested import AttestedEnclave
-    from gateway.enclave.connection import EnclaveConnections
-    from gateway.enclave.exchange import EnclaveExchange
+    from gateway.enclave.fleet import Fleet
     from gateway.metrics import Metrics
     from gateway.settings import Settings
     from gateway.tokens import TokenStore
@@ -75,9 +73,7 @@ class Services:
     admission: Admission
     evidence_places: Places
     """Limits requests to the enclave that any caller can make."""
-    connections: EnclaveConnections
-    enclave: AttestedEnclave
-    exchange: EnclaveExchange
+    fleet: Fleet
     cape: CapeServices | None
     authenticate: Callable[[Request], None]
     """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""

@@ -11,9 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from blindsight.errors import AddressError
-from blindsight.wire.address import ANY_CID, Address
 from blindsight.wire.protocol import MAX_FRAME_BYTES
 from gateway.connections import MOST, MOST_FROM_ONE_ADDRESS
+from gateway.enclave.sources import Sources
 from gateway.forwarded import Proxies
 from gateway.hosts import Hosts, parse_origin
 from gateway.rootpath import OWN_NAMES
@@ -66,7 +66,8 @@ class Settings(BaseSettings):
     enclave: str = Field(
         default="tcp://127.0.0.1:7500",
         description="The enclave's address: `tcp://HOST:PORT`, `vsock://CID:PORT`, `unix:///PATH` or, behind a"
-        " virtual machine monitor's socket, `unix:///PATH?port=N`.",
+        " virtual machine monitor's socket, `unix:///PATH?port=N`. Several are separated by commas; `dns://NAME:PORT`"
+        " are all addresses of a name.",
     )
     enclave_secret_file: Path | None = Field(
         default=None, description="File with the enclave's access secret; not set: the enclave's port is open."
@@ -156,9 +157,9 @@ class Settings(BaseSettings):
         return sources
 
     @property
-    def enclave_address(self) -> Address:
-        """The enclave's address."""
-        return Address.parse(self.enclave)
+    def enclaves(self) -> Sources:
+        """Where the enclaves are."""
+        return Sources.parse(self.enclave)
 
     @property
     def known_hosts(self) -> Hosts:
@@ -194,14 +195,12 @@ class Settings(BaseSettings):
 
     @field_validator("enclave")
     @classmethod
-    def _is_an_address(cls, url: str) -> str:
+    def _are_addresses(cls, text: str) -> str:
         try:
-            address = Address.parse(url)
+            Sources.parse(text)
         except AddressError as error:
             raise ValueError(f"{error} {error.next_step}") from error
-        if address.cid == ANY_CID:
-            raise ValueError("the enclave is one machine: give its CID, as in vsock://16:7500")
-        return url
+        return text
 
     @model_validator(mode="after")
     def _names_are_names(self) -> Self:
@@ -225,6 +224,8 @@ class Settings(BaseSettings):
             raise ValueError("BLINDSIGHT_DATABASE and BLINDSIGHT_BUNDLES go together")
         if self.classifier_grant is not None and self.database is None:
             raise ValueError("BLINDSIGHT_CLASSIFIER_GRANT needs BLINDSIGHT_DATABASE")
+        if self.database is not None and not self.enclaves.single:
+            raise ValueError("BLINDSIGHT_DATABASE needs one enclave: those of a Cape host do not share its secrets yet")
         return self
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from fuzz import driving, mock_pki
 from fuzz.target import Target
 from gateway.cape.enclave import EnclaveSession, RemoteCapeEnclave, fields_of, text_of
 from gateway.enclave import attested
-from gateway.metrics import Metrics
+from gateway.metrics import EnclaveMetrics, Metrics
 
 if TYPE_CHECKING:
     import asyncio
@@ -64,7 +64,11 @@ async def _evidence(connections: _Connections) -> None:
 
 def _attested(connections: _Connections) -> attested.AttestedEnclave:
     return attested.AttestedEnclave(
-        cast("Any", connections), mock_pki.policy(), Metrics(), attest_interval=60.0, status_interval=1.0
+        cast("Any", connections),
+        mock_pki.policy(),
+        EnclaveMetrics(Metrics(), "tcp://127.0.0.1:7500"),
+        attest_interval=60.0,
+        status_interval=1.0,
     )
 
 

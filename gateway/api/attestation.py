@@ -15,6 +15,7 @@ from blindsight.attestation import envelope, verifier
 from blindsight.errors import EvidenceError, PolicyError, TransportError
 from blindsight.problems import Problem
 from gateway.api import openapi, parameters
+from gateway.api.addressed import EnclaveId, addressed
 from gateway.api.shapes import Attestation
 from gateway.services import services_of
 
@@ -29,7 +30,13 @@ _BASE64URL = "(?:[A-Za-z0-9_-]{4}){6,170}|(?:[A-Za-z0-9_-]{4}){5,170}(?:[A-Za-z0
     "/attestation",
     response_model=Attestation,
     responses=openapi.problems(
-        "invalid_parameter", "overloaded", "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal"
+        "invalid_parameter",
+        "not_found",
+        "overloaded",
+        "enclave_unavailable",
+        "evidence_refused",
+        "deadline_exceeded",
+        "internal",
     ),
     operation_id="getAttestation",
     summary="The enclave's evidence",
@@ -44,6 +51,7 @@ async def attestation(
             examples=["bWFrZSB5b3VyIG93biByYW5kb20gYnl0ZXM"],
         ),
     ] = None,
+    enclave: EnclaveId = None,
 ) -> dict[str, Any]:
     """A new attestation document with your nonce, and the key configurations and model manifest whose digests it
     contains.
@@ -52,16 +60,17 @@ async def attestation(
     """
     services = services_of(request)
     # A misspelt nonce would get evidence that repeats none.
-    if len(parameters.in_query(request, ("nonce",)).values.get("nonce", ())) > 1:
+    if len(parameters.in_query(request, ("nonce", "enclave")).values.get("nonce", ())) > 1:
         raise Problem("invalid_parameter", "nonce must be there once.")
     wanted = _nonce(nonce)
+    member = addressed(request, services.fleet, enclave)
     seconds = services.settings.deadline
     try:
         with services.evidence_places.place():
             async with asyncio.timeout(seconds):
-                fields = await services.enclave.evidence(wanted)
+                fields = await member.enclave.evidence(wanted)
             verified = verifier.verify(
-                fields["document"], policy=services.enclave.policy, nonce=wanted, now=datetime.now(UTC)
+                fields["document"], policy=services.fleet.policy, nonce=wanted, now=datetime.now(UTC)
             )
     except TimeoutError as error:
         raise Problem("deadline_exceeded", f"The enclave did not answer within {seconds:g} s.") from error
@@ -78,6 +87,8 @@ async def attestation(
         "key_configs": base64.b64encode(fields["key_configs"]).decode(),
         "model": strict_json.loads(fields["model"]),
         "kind": verified.kind,
+        "enclave_id": member.id,
+        "enclaves": [each.id for each in services.fleet.members],
         "reading": verified.report.to_dict(),
     }
 

@@ -67,12 +67,12 @@ async def classify(request: Request) -> dict[str, Any] | Response:
         if sealed.is_sealed(request):
             # The enclave's own answer as it comes: only its caller can open it.
             return await sealed.relay(request, services)
-        attested, settings = services.enclave.current, services.settings
+        attested, settings = services.fleet.current, services.settings
         query = parameters.in_query(request, PARAMETERS)
         parameters.wanted([query], attested.classes)  # What is wrong with it is told before the body has come.
         upload = await read_image(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
         wanted = parameters.wanted([query, upload.given], attested.classes)
-        answer = await services.exchange.classify(upload.image, wanted.top_k, receipt=wanted.receipt)
+        answer = await services.fleet.classify(upload.image, wanted.top_k, receipt=wanted.receipt)
     content, recipient = answer.content, answer.recipient
     if wanted.receipt:
         content = receipts.archive(content, document=recipient.document, manifest=recipient.manifest)
@@ -102,7 +102,7 @@ async def classify_batch(request: Request) -> dict[str, Any]:
     services = services_of(request)
     services.authenticate(request)
     with services.admission.place():
-        attested, settings = services.enclave.current, services.settings
+        attested, settings = services.fleet.current, services.settings
         query = parameters.in_query(request, BATCH_PARAMETERS)
         parameters.wanted([query], attested.classes)
         images, given = await read_images(
@@ -119,7 +119,7 @@ async def classify_batch(request: Request) -> dict[str, Any]:
         "request_id": request.state.request_id,
         "results": results,
         "model": models[0] if models else None,
-        **_vouched(services.enclave.known or attested),
+        **_vouched(services.fleet.known or attested),
     }
 
 
@@ -133,7 +133,7 @@ async def _classify_each(
             if isinstance(image, Problem):
                 raise image
             async with places:
-                return (await services.exchange.classify(image, top_k)).content
+                return (await services.fleet.classify(image, top_k)).content
         except Problem as problem:
             return {"problem": errors.document(problem, root)}
 

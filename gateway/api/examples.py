@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _REQUEST_ID: Final = "b17b386c-5d82-48bf-ba10-861a4434dcd4"
 _NOTICE: Final = "SIMULATED ENCLAVE: the evidence proves nothing about the host that runs it."
 _ONNX_SHA256: Final = "6db248a3ed727979852c9cbf54db4e0cdbf38c6c8bfeaf090ee29680a99f5e3b"
+_ENCLAVE_ID: Final = "c99d7e55d0a1c6a5"
 _MODEL_DIGEST: Final = "9fab1d959e9ab033679a69da42255929ff08afafa526d249d3246794f612bb9a"
 
 _MANIFEST: Final = {
@@ -145,6 +146,8 @@ ANSWERS: Final[Mapping[str, Mapping[str, tuple[str, Any]]]] = {
                 "key_configs": "BNG/ZHocSXPj2jej82ULNrWsxAIKAYX0jLYvJXmsVhf6FAn94Z+j1ZQv2o8wsb47…",
                 "model": _MANIFEST,
                 "kind": "simulated",
+                "enclave_id": _ENCLAVE_ID,
+                "enclaves": [_ENCLAVE_ID],
                 "reading": _READING,
             },
         )
@@ -166,6 +169,7 @@ ANSWERS: Final[Mapping[str, Mapping[str, tuple[str, Any]]]] = {
                     "absent": {},
                     "gaps": [],
                 },
+                "enclaves": [{"id": _ENCLAVE_ID, "ready": True, "model_digest": _MODEL_DIGEST}],
                 "limits": {
                     "max_image_bytes": 20971520,
                     "max_batch_images": 64,
@@ -198,6 +202,7 @@ _REFUSALS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "bad_json": ("The body is not JSON.", {}),
     "unauthenticated": ("Send an API token: `Authorization: Bearer bs_…`.", {}),
     "cross_origin": ("A page of another origin may not do this. The operator sets BLINDSIGHT_ORIGINS.", {}),
+    "not_found": ("There is no enclave with this id; /info lists them.", {}),
     "request_timeout": ("The body did not arrive within 30 s.", {}),
     "image_too_large": ("The image has more than 20971520 bytes.", {"limit_bytes": 20971520}),
     "unsupported_media_type": (

@@ -44,8 +44,8 @@ async def readyz(request: Request) -> dict[str, str]:
     """200 while the enclave is verified under the policy and warm."""
     services = services_of(request)
     services.admission.check()
-    if not services.enclave.ready:
-        raise services.enclave.refusal
+    if not services.fleet.ready:
+        raise services.fleet.refusal
     return {"status": "ready"}
 
 
@@ -66,12 +66,20 @@ async def info(request: Request) -> dict[str, Any]:
     """Versions, model, limits and links."""
     services = services_of(request)
     settings = services.settings
-    known = services.enclave.known
+    known = services.fleet.known
     return {
         "name": "blindsight",
         "version": blindsight.__version__,
         "model": None if known is None else known.manifest | {"digest": known.model_digest},
-        "confinement": services.enclave.confinement,
+        "confinement": services.fleet.confinement,
+        "enclaves": [
+            {
+                "id": member.id,
+                "ready": member.enclave.ready,
+                "model_digest": member.enclave.known and member.enclave.known.model_digest,
+            }
+            for member in services.fleet.members
+        ],
         "limits": {
             "max_image_bytes": settings.max_image_bytes,
             "max_batch_images": settings.max_batch_images,

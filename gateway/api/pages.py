@@ -53,7 +53,7 @@ async def single_file() -> FileResponse:
 @router.get("/policy")
 async def policy(request: Request) -> Response:
     """The gateway's policy. A client that verifies the enclave itself needs its own."""
-    text = services_of(request).enclave.policy.to_json()
+    text = services_of(request).fleet.policy.to_json()
     return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from blindsight.problems import Problem
 from blindsight.sealing import keyconfig, ohttp
 from gateway.api import openapi, parameters
+from gateway.api.addressed import EnclaveId, addressed
 from gateway.api.body import media_type_of, read_sealed
 from gateway.services import services_of
 
@@ -31,15 +32,16 @@ class _Sealed(Response):
     response_class=_Keys,
     responses={
         200: {"description": "The enclave's key configurations", "content": {keyconfig.MEDIA_TYPE: openapi.BINARY}},
-        **openapi.problems("invalid_parameter", "enclave_unavailable", "evidence_refused", "internal"),
+        **openapi.problems("invalid_parameter", "not_found", "enclave_unavailable", "evidence_refused", "internal"),
     },
     operation_id="getKeyConfigurations",
     summary="The enclave's key configurations",
 )
-async def key_configurations(request: Request) -> Response:
+async def key_configurations(request: Request, enclave: EnclaveId = None) -> Response:
     """The list whose digest the evidence contains. Encrypt only to keys that you have verified: see `/attestation`."""
-    parameters.in_query(request, ())
-    return _Keys(services_of(request).enclave.current.key_configs, headers={"Cache-Control": "no-store"})
+    parameters.in_query(request, ("enclave",))
+    member = addressed(request, services_of(request).fleet, enclave)
+    return _Keys(member.enclave.current.key_configs, headers={"Cache-Control": "no-store"})
 
 
 @router.post(
@@ -80,8 +82,8 @@ def is_sealed(request: Request) -> bool:
 async def relay(request: Request, services: Services) -> Response:
     """Pass the body on to the enclave; the caller holds a place. Raises `Problem`."""
     parameters.no_query(request)
-    if services.enclave.known is None:
-        raise services.enclave.refusal
+    if services.fleet.known is None:
+        raise services.fleet.refusal
     settings = services.settings
     sealed = await read_sealed(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
-    return _Sealed(await services.exchange.relay(sealed))
+    return _Sealed(await services.fleet.relay(sealed))

@@ -132,6 +132,8 @@ class Attestation(_Shape):
     key_configs: str = Field(description="The `application/ohttp-keys` list whose digest the document claims, base64.")
     model: dict[str, Any] = Field(description="The model manifest whose canonical digest the document claims.")
     kind: EvidenceKind
+    enclave_id: str = Field(description="The enclave of this evidence.")
+    enclaves: list[str] = Field(description="All enclaves of this gateway, for the parameter `enclave`.")
     reading: dict[str, Any] = Field(description="The gateway's reading, step by step. Verify the document yourself.")
 
 
@@ -142,6 +144,14 @@ class Confinement(_Shape):
     landlock_abi: int = Field(description="The version in use; 0 for none.")
     absent: dict[str, str] = Field(description="Each layer that is not in force, and why.")
     gaps: list[str] = Field(description="The parts of the promise that are not kept; empty if all are.")
+
+
+class ListedEnclave(_Shape):
+    """One of the gateway's enclaves."""
+
+    id: str = Field(description="For the parameter `enclave` of `/attestation` and `/.well-known/ohttp-gateway`.")
+    ready: bool = Field(description="Whether it is verified and warm.")
+    model_digest: str | None = Field(description="Null while it is not verified.")
 
 
 class Limits(_Shape):
@@ -165,6 +175,7 @@ class Info(_Shape):
         " `sigmoid` for a multi-label model, whose scores are independent of one another, else `softmax`."
     )
     confinement: Confinement | None = Field(description="Null until the enclave has been reached.")
+    enclaves: list[ListedEnclave] = Field(description="All enclaves, which may differ while a release is rolled out.")
     limits: Limits
     links: dict[str, str]
     notices: list[str]

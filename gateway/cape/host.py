@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.admission import Places
-    from gateway.enclave.attested import AttestedEnclave
-    from gateway.enclave.connection import EnclaveConnections
+    from gateway.enclave.member import Member
     from gateway.metrics import Metrics
     from gateway.services import Services
     from gateway.settings import Settings
@@ -38,13 +37,13 @@ async def start(services: Services, cape: CapeServices, running: contextlib.Asyn
     await cape.bundles.sweep(await cape.store.function_ids())
     grant = services.settings.classifier_grant
     if grant is not None:
-        await running.enter_async_context(in_background(ClassifierGrant(grant, services.enclave, cape).watch()))
+        enclave = services.fleet.members[0].enclave
+        await running.enter_async_context(in_background(ClassifierGrant(grant, enclave, cape).watch()))
 
 
 def services(
     settings: Settings,
-    enclave: AttestedEnclave,
-    connections: EnclaveConnections,
+    member: Member,
     *,
     metrics: Metrics,
     tokens: TokenStore | None,
@@ -56,7 +55,7 @@ def services(
     return CapeServices(
         store=Store(settings.database),
         bundles=Bundles(settings.bundles),
-        enclave=RemoteCapeEnclave(enclave, connections, evidence_places, deadline=settings.deadline),
+        enclave=RemoteCapeEnclave(member.enclave, member.connections, evidence_places, deadline=settings.deadline),
         may_sign_up=_may_sign_up(settings, tokens, metrics),
         sessions=Sessions(settings.max_sessions, metrics.sessions),
         idle_seconds=settings.idle_seconds,

@@ -20,7 +20,7 @@ from blindsight.wire.protocol import FrameKind
 if TYPE_CHECKING:
     from blindsight.attestation.policy import Policy
     from gateway.enclave.connection import EnclaveConnections
-    from gateway.metrics import Metrics
+    from gateway.metrics import EnclaveMetrics
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class AttestedEnclave:
         self,
         connections: EnclaveConnections,
         policy: Policy,
-        metrics: Metrics,
+        metrics: EnclaveMetrics,
         *,
         attest_interval: float,
         status_interval: float,
@@ -65,6 +65,8 @@ class AttestedEnclave:
         self._status_interval = status_interval
         self._attested: Attested | None = None
         self._warm = False
+        self.workers = 0
+        """Its live workers, as it says."""
         self.confinement: dict[str, Any] | None = None
         """What keeps untrusted code in the enclave to itself, as it says; None if it has not said."""
         self._refusal: Problem = Problem("enclave_unavailable", "The enclave has not been reached yet.")
@@ -129,7 +131,7 @@ class AttestedEnclave:
             if self._attested is None:
                 _log.info("evidence accepted")
             self._attested = attested
-            self._metrics.evidence_time.set_to_current_time()
+            self._metrics.verified.set_to_current_time()
             return attested
 
     async def evidence(self, nonce: bytes | None) -> dict[str, Any]:
@@ -172,7 +174,8 @@ class AttestedEnclave:
             _log.info("enclave warm" if not self._warm else "enclave not ready")
         self._warm = bool(status.get("ready"))
         self.confinement = _confinement(status)
-        self._metrics.enclave_up.set(self.ready)
+        self.workers = counts["workers"]
+        self._metrics.up.set(self.ready)
         self._metrics.workers.set(counts["workers"])
         self._metrics.queued.set(counts["queued"])
         self._metrics.restarts.set(counts["restarts"])
@@ -188,11 +191,11 @@ class AttestedEnclave:
         step = getattr(error, "step", None)
         if self._refusal.extra.get("evidence_code") != error.code:
             _log.error("evidence refused", extra={"code": error.code, "step": step})
-        self._metrics.evidence_refused.labels(error.code).inc()
+        self._metrics.refused(error.code)
         self._refusal = Problem(
             "evidence_refused", f"{error} {error.next_step}", evidence_code=error.code, verification_step=step
         )
-        self._forget()
+        self._drop()
 
     def _lose(self, error: TransportError | None = None) -> None:
         if self._attested is not None:
@@ -208,13 +211,17 @@ class AttestedEnclave:
             # Callers are not told where the enclave is; its operator has to know where it was looked for.
             _log.warning("enclave cannot be reached", extra={"reason": str(error)})
         self._refusal = refusal
-        self._forget()
+        self._drop()
 
-    def _forget(self) -> None:
+    def _drop(self) -> None:
         self._attested = None
         self._warm = False
         self.confinement = None
-        self._metrics.enclave_up.set(0)
+        self._metrics.up.set(0)
+
+    def forget(self) -> None:
+        """It belongs to the fleet no longer: its metrics end."""
+        self._metrics.forget()
 
 
 def _count(status: dict[str, Any], name: str) -> int:

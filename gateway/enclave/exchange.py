@@ -42,14 +42,15 @@ class EnclaveExchange:
     def __init__(
         self, enclave: AttestedEnclave, connections: EnclaveConnections, metrics: Metrics, *, deadline: float
     ) -> None:
+        """`deadline`: the seconds that each request has, as refusals state them."""
         self._enclave = enclave
         self._connections = connections
         self._metrics = metrics
         self._deadline = deadline
 
-    async def classify(self, image: bytes, top_k: int, *, receipt: bool = False) -> Answer:
-        """Classify one image, with a receipt if requested. Raises `Problem`."""
-        async with self._in_time():
+    async def classify(self, image: bytes, top_k: int, *, receipt: bool = False, until: float) -> Answer:
+        """Classify one image, with a receipt if requested, until `until` (the loop's time). Raises `Problem`."""
+        async with self._in_time(until):
             opened, milliseconds = await self._converse(Question(image, top_k, receipt), self._enclave.current)
         if opened.status != 200:
             raise _problem(opened.content)
@@ -60,13 +61,14 @@ class EnclaveExchange:
         timings["enclave"] = milliseconds
         return Answer(opened.content, opened.recipient)
 
-    async def relay(self, sealed: bytes) -> bytes:
+    async def relay(self, sealed: bytes, *, until: float) -> bytes:
         """Relay a caller's `message/ohttp-req`, and its `message/ohttp-res` back. The gateway cannot decrypt either.
 
-        If the enclave cannot decrypt a message, its caller has to encrypt the request again. Raises `Problem`.
+        If the enclave cannot decrypt a message, its caller has to encrypt the request again. Ends at `until` (the
+        loop's time). Raises `Problem`.
         """
         started = time.perf_counter()
-        async with self._in_time():
+        async with self._in_time(until):
             try:
                 answer = await self._ask(sealed)
             except KeysChangedError as error:
@@ -78,10 +80,10 @@ class EnclaveExchange:
         return answer
 
     @contextlib.asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
+    async def _in_time(self, until: float) -> AsyncIterator[None]:
         """Apply the deadline, and convert errors of the enclave to `Problem`."""
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout_at(until):
                 yield
         except Problem:
             raise

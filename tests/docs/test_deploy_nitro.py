@@ -119,7 +119,7 @@ def test_the_parts_agree_on_cids_ports_and_sizes(monkeypatch: pytest.MonkeyPatch
     for name in [name for name in os.environ if name.startswith("BLINDSIGHT_")]:
         monkeypatch.delenv(name)
     settings = Settings(_env_file=NITRO / "gateway.env")
-    assert settings.enclave_address == Address("vsock", cid=enclave["enclave_cid"], port=7500)
+    assert settings.enclaves.listed == (Address("vsock", cid=enclave["enclave_cid"], port=7500),)
     text = "\n".join(unit.read_text() for unit in UNITS)
     assert re.findall(r"--from-cid (\d+)", text) == [str(enclave["enclave_cid"])] * 2
     defaults = {name: KmsSettings.__dataclass_fields__[name].default for name in ("connect", "credentials")}

@@ -14,7 +14,7 @@ from blindsight.wire import frames
 from blindsight.wire.protocol import FrameKind
 from gateway.cape.enclave import EnclaveSession, RemoteCapeEnclave, text_of
 from gateway.enclave.attested import AttestedEnclave
-from gateway.metrics import Metrics
+from gateway.metrics import EnclaveMetrics, Metrics
 
 STATUS = {"ready": True, "workers": 2, "busy": 0, "queued": 1, "restarts": 0, "key_configs_sha256": bytes(32)}
 
@@ -30,7 +30,8 @@ class Connections:
 async def look(status: bytes) -> AttestedEnclave:
     connections = Connections((FrameKind.STATUS, status))
     policy = cast("Any", None)
-    enclave = AttestedEnclave(cast("Any", connections), policy, Metrics(), attest_interval=60, status_interval=1)
+    metrics = EnclaveMetrics(Metrics(), "tcp://127.0.0.1:7500")
+    enclave = AttestedEnclave(cast("Any", connections), policy, metrics, attest_interval=60, status_interval=1)
     await enclave._look()
     return enclave
 

@@ -44,7 +44,7 @@ def test_our_own_mistake(
     async def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError(CANARY)
 
-    monkeypatch.setattr(running.services.exchange, "classify", fail)
+    monkeypatch.setattr(running.services.fleet, "classify", fail)
     for path, field in (("/classify", "file"), ("/classify/batch", "files")):
         request_id = "0190a1b2-0000-7000-8000-00000000abcd"
         response = running.client.post(path, files={field: CANARY.encode()}, headers={"x-request-id": request_id})
@@ -123,10 +123,11 @@ def test_telemetry_stays_off_even_if_the_process_has_a_provider(
 
 def test_the_end_of_the_policy_ends_the_service(running: RunningApp) -> None:
     """Within a look at the status, not at the next verification that was due anyway; and it can be renewed."""
-    enclave = running.services.enclave
+    fleet = running.services.fleet
+    enclave = fleet.members[0].enclave
     policy, now = enclave.policy, datetime.now(UTC).replace(microsecond=0)
     attested = enclave.current
-    enclave.policy = dataclasses.replace(policy, expires=now)
+    fleet.policy = enclave.policy = dataclasses.replace(policy, expires=now)
     enclave._attested = dataclasses.replace(attested, verified=dataclasses.replace(attested.verified, until=now))
     try:
         wait_until("the end is seen", lambda: not enclave.ready, seconds=10)
@@ -136,5 +137,5 @@ def test_the_end_of_the_policy_ends_the_service(running: RunningApp) -> None:
         ):  # fmt: skip
             assert check(answer, "evidence_refused")["evidence_code"] == "policy_expired"
     finally:
-        enclave.policy = policy
+        fleet.policy = enclave.policy = policy
     wait_until("the policy is good again", lambda: enclave.ready)

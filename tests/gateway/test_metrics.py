@@ -25,12 +25,12 @@ METRICS = {
     "images_classified_total": set(),
     "sealed_requests_relayed_total": set(),
     "cape_sessions": set(),
-    "enclave_up": set(),
-    "evidence_verified_timestamp_seconds": set(),
-    "evidence_refused_total": {"code"},
-    "enclave_workers": set(),
-    "enclave_queued_calls": set(),
-    "enclave_worker_restarts": set(),
+    "enclave_up": {"enclave"},
+    "evidence_verified_timestamp_seconds": {"enclave"},
+    "evidence_refused_total": {"enclave", "code"},
+    "enclave_workers": {"enclave"},
+    "enclave_queued_calls": {"enclave"},
+    "enclave_worker_restarts": {"enclave"},
 }
 _SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$")
 

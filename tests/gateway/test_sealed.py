@@ -270,14 +270,14 @@ def test_nothing_is_sent_twice_and_every_place_is_given_back(
 ) -> None:
     with running_app(tiny_stack) as app:
         sent: list[bytes] = []
-        exchange = app.services.connections.exchange
+        exchange = app.services.fleet.members[0].connections.exchange
 
         async def watched(kind: FrameKind, payload: bytes = b"") -> tuple[FrameKind, bytes]:
             if kind is FrameKind.SEALED_REQUEST:
                 sent.append(payload)
             return await exchange(kind, payload)
 
-        monkeypatch.setattr(app.services.connections, "exchange", watched)
+        monkeypatch.setattr(app.services.fleet.members[0].connections, "exchange", watched)
         config = key_config(app.client)
         stale, _ = seal(replace(config, key_id=config.key_id ^ 1), images.plain(CLASS))
         check(app.client.post("/ohttp", content=stale, headers=HEADERS), "ohttp_key")

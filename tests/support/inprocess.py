@@ -45,7 +45,7 @@ def running_app(stack: Stack, **settings: object) -> Iterator[RunningApp]:
     try:
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
             services: Services = app.state.services
-            wait_until("application ready", lambda: server.started and services.enclave.ready)
+            wait_until("application ready", lambda: server.started and services.fleet.ready)
             yield RunningApp(port, services, client)
     finally:
         server.should_exit = True

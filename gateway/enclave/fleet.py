@@ -1,0 +1,249 @@
+"""The enclaves that this gateway uses. Each is verified before its first use; which one gets a request is chosen here.
+
+A photo that the gateway seals goes to the enclave with the fewest requests for each of its workers. A message that its
+caller sealed goes to the enclave whose key it names, and to no other: its caller may have verified only that one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from blindsight.errors import BlindsightError, SealingError
+from blindsight.problems import Problem
+from blindsight.sealing import ohttp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine
+
+    from blindsight.attestation.policy import Policy
+    from blindsight.wire.address import Address
+    from gateway.enclave.attested import Attested
+    from gateway.enclave.exchange import Answer
+    from gateway.enclave.member import Member
+    from gateway.enclave.sources import Sources
+
+_LOOK_SECONDS: Final = 5.0
+"""Interval of looking up names, as short as headless Services change."""
+_DRAIN_POLL_SECONDS: Final = 0.1
+_REFRESH_SECONDS: Final = 1.0
+"""Least interval of verifying all enclaves because of a key that none is known to have."""
+
+_ELSEWHERE: Final = frozenset({"enclave_unavailable", "evidence_refused", "overloaded", "draining"})
+"""Problems after which another enclave is asked for the same photo. Not `worker_lost`, for which the photo may be the
+reason."""
+_FAILURES: Final = frozenset({"enclave_unavailable", "deadline_exceeded"})
+
+
+T = TypeVar("T")
+
+
+class Fleet:
+    """All enclaves. `make` connects to the one at an address; `deadline` is in seconds."""
+
+    def __init__(self, sources: Sources, make: Callable[[Address], Member], policy: Policy, *, deadline: float) -> None:
+        self.policy = policy
+        self._sources = sources
+        self._make = make
+        self._deadline = deadline
+        self._members: dict[Address, Member] = {address: make(address) for address in sources.listed}
+        self.members: tuple[Member, ...] = ()
+        """In the order of their ids, which is the same at every gateway."""
+        self._order()
+        self._watching: dict[Address, asyncio.Task[None]] = {}
+        self._turn = 0
+        self._refreshed = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request will be answered."""
+        return any(member.enclave.ready for member in self.members)
+
+    @property
+    def known(self) -> Attested | None:
+        """A verified enclave, one that is ready if there is one."""
+        members = sorted(self.members, key=lambda member: not member.enclave.ready)
+        return next((member.enclave.known for member in members if member.enclave.known), None)
+
+    @property
+    def current(self) -> Attested:
+        """As `known`. Raises `Problem` (`enclave_unavailable`, `evidence_refused`)."""
+        known = self.known
+        if known is None:
+            raise self.refusal
+        return known
+
+    @property
+    def refusal(self) -> Problem:
+        """Why no enclave is ready: evidence that was refused, if there is such."""
+        refusals = [member.enclave.refusal for member in self.members]
+        refused = [problem for problem in refusals if problem.kind.code == "evidence_refused"]
+        return (refused or refusals or [Problem("enclave_unavailable", "No enclave is known here yet.")])[0]
+
+    @property
+    def confinement(self) -> dict[str, Any] | None:
+        """What the enclave of `known` says of its confinement."""
+        known = self.known
+        return next((member.enclave.confinement for member in self.members if member.enclave.known is known), None)
+
+    async def watch(self) -> None:
+        """Verify all enclaves periodically, and follow their addresses, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._follow(await self._sources.addresses(), group)
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    async def close(self) -> None:
+        """Close all idle connections."""
+        for member in self.members:
+            await member.connections.close()
+
+    def member(self, member_id: str) -> Member:
+        """The enclave with this id. Raises `Problem` (`not_found`)."""
+        for member in self.members:
+            if member.id == member_id:
+                return member
+        raise Problem("not_found", "There is no enclave with this id; /info lists them.")
+
+    def offered(self, caller: str) -> Member:
+        """The enclave to which `caller` is to seal: the same one as long as it is there, others for other callers.
+
+        Only one whose key ids belong to no other is offered, so that a message can be delivered by its key id (one
+        byte). Raises `Problem`.
+        """
+        now = time.monotonic()
+        offered = [
+            member
+            for member in self.members
+            if member.enclave.known
+            and all(self._owner(key_id, now) is member for key_id in member.published_key_ids(now))
+        ]
+        if not offered:
+            if self._sources.single:
+                return self.members[0]  # Whose evidence may be accepted now.
+            raise self.refusal
+        warm = [member for member in offered if member.enclave.ready]
+        return max(warm or offered, key=lambda member: hashlib.sha256(f"{caller} {member.id}".encode()).digest())
+
+    async def classify(self, image: bytes, top_k: int, *, receipt: bool = False) -> Answer:
+        """Classify one image; at most two enclaves are asked. Raises `Problem`.
+
+        The second one, which gets the image sealed anew, is asked if the first was lost or refused every request. More
+        are not: the image may be what ends them.
+        """
+        until = asyncio.get_running_loop().time() + self._deadline
+        first = self._least_loaded()
+        try:
+            return await self._ask(first, image, top_k, receipt=receipt, until=until)
+        except Problem as problem:
+            if problem.kind.code not in _ELSEWHERE or len(self.members) == 1:
+                raise
+            try:
+                second = self._least_loaded(without=(first,))
+            except Problem:
+                raise problem from None
+        return await self._ask(second, image, top_k, receipt=receipt, until=until)
+
+    async def relay(self, sealed: bytes) -> bytes:
+        """Relay a caller's `message/ohttp-req` to the enclave whose key it names. Raises `Problem`.
+
+        It is sent once: after a loss, whether the enclave has opened it is not known here.
+        """
+        member = await self._addressee(sealed)
+        until = asyncio.get_running_loop().time() + self._deadline
+        with member.busy():
+            return await self._told(member, member.exchange.relay(sealed, until=until))
+
+    async def _ask(self, member: Member, image: bytes, top_k: int, *, receipt: bool, until: float) -> Answer:
+        with member.busy():
+            return await self._told(member, member.exchange.classify(image, top_k, receipt=receipt, until=until))
+
+    @staticmethod
+    async def _told(member: Member, asked: Coroutine[Any, Any, T]) -> T:
+        """The answer; `member` is told how it went."""
+        try:
+            answer = await asked
+        except Problem as problem:
+            if problem.kind.code in _FAILURES:
+                member.failed(time.monotonic())
+            raise
+        member.succeeded()
+        return answer
+
+    def _least_loaded(self, without: Collection[Member] = ()) -> Member:
+        """The enclave for the next request of the gateway's own. Raises `Problem`."""
+        now = time.monotonic()
+        members = [member for member in self.members if member.enclave.known and member not in without]
+        if not members:
+            raise self.refusal
+        warm = [member for member in members if member.enclave.ready]
+        awake = [member for member in warm if not member.rests(now)]
+        best = awake or warm or members
+        self._turn += 1  # Of equals, each in turn.
+        start = self._turn % len(best)
+        return min(best[start:] + best[:start], key=lambda member: member.load)
+
+    async def _addressee(self, sealed: bytes) -> Member:
+        if self._sources.single:
+            (member,) = self.members
+            if member.enclave.known is None:
+                raise member.enclave.refusal
+            return member
+        try:
+            key_id = ohttp.key_id_of(sealed)
+        except SealingError as error:
+            raise Problem("bad_request", "The body is not an encapsulated request.") from error
+        owner = self._owner(key_id, time.monotonic())
+        if owner is None:
+            # Its keys may be newer than the last look at it: a caller fetches evidence from the enclave itself.
+            await self._refresh()
+            owner = self._owner(key_id, time.monotonic())
+        if owner is None:
+            raise Problem("ohttp_key", "Fetch and verify the key configurations, and seal anew.")
+        if owner.enclave.known is None:
+            raise owner.enclave.refusal
+        return owner
+
+    def _owner(self, key_id: int, now: float) -> Member | None:
+        """The enclave of a key: of several that have one with this id, the first in the order of all gateways."""
+        return next((member for member in self.members if key_id in member.key_ids(now)), None)
+
+    async def _refresh(self) -> None:
+        """Verify all enclaves now, at most once a second."""
+        now = time.monotonic()
+        if now - self._refreshed < _REFRESH_SECONDS:
+            return
+        self._refreshed = now
+        await asyncio.gather(*(_verified(member) for member in self.members))
+
+    def _follow(self, addresses: Collection[Address], group: asyncio.TaskGroup) -> None:
+        """Begin with enclaves that are new, and let go of those that are gone."""
+        for address in addresses:
+            if address not in self._members:
+                self._members[address] = self._make(address)
+            if address not in self._watching:
+                self._watching[address] = group.create_task(self._members[address].enclave.watch())
+        for address in self._members.keys() - set(addresses):
+            group.create_task(self._let_go(self._members.pop(address), self._watching.pop(address)))
+        self._order()
+
+    def _order(self) -> None:
+        self.members = tuple(sorted(self._members.values(), key=lambda member: member.id))
+
+    async def _let_go(self, member: Member, watching: asyncio.Task[None]) -> None:
+        """It gets no more requests; those that it holds may end."""
+        end = time.monotonic() + self._deadline
+        while member.outstanding and time.monotonic() < end:  # noqa: ASYNC110 -- seldom, and not urgent
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        watching.cancel()
+        await member.connections.close()
+        member.enclave.forget()
+
+
+async def _verified(member: Member) -> None:
+    try:
+        await member.enclave.attest()
+    except BlindsightError:
+        return  # It has logged the reason, and is not used.

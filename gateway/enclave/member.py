@@ -1,0 +1,91 @@
+"""One enclave of the fleet: its connections, its verified evidence, and how much it has to do."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from blindsight.sealing import keyconfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from blindsight.wire.address import Address
+    from gateway.enclave.attested import AttestedEnclave
+    from gateway.enclave.connection import EnclaveConnections
+    from gateway.enclave.exchange import EnclaveExchange
+
+_ID_DIGITS: Final = 16
+_KEPT_SECONDS: Final = 360.0
+"""For which a replaced key still leads to its enclave, which accepts it for five minutes."""
+_FIRST_REST: Final = 0.5
+_LONGEST_REST: Final = 30.0
+
+
+class Member:
+    """One enclave. Its `id` depends only on its address, so that it is the same at every gateway."""
+
+    def __init__(
+        self, address: Address, connections: EnclaveConnections, enclave: AttestedEnclave, exchange: EnclaveExchange
+    ) -> None:
+        self.address = address
+        self.id = hashlib.sha256(str(address).encode()).hexdigest()[:_ID_DIGITS]
+        self.connections = connections
+        self.enclave = enclave
+        self.exchange = exchange
+        self.outstanding = 0
+        """Requests that it holds for this gateway."""
+        self._failures = 0
+        self._rests_until = 0.0
+        self._published: bytes | None = None
+        self._key_ids: frozenset[int] = frozenset()
+        self._replaced: dict[int, float] = {}
+
+    @property
+    def load(self) -> float:
+        """Requests to each of its workers, with one more."""
+        return (self.outstanding + 1) / max(self.enclave.workers, 1)
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """It holds one request more while the block runs."""
+        self.outstanding += 1
+        try:
+            yield
+        finally:
+            self.outstanding -= 1
+
+    def failed(self, now: float) -> None:
+        """It lost a request or was too late: it gets none for a while, each time twice as long, if others are there.
+
+        `now` and all other times are `time.monotonic()` in seconds.
+        """
+        self._rests_until = now + min(_FIRST_REST * 2**self._failures, _LONGEST_REST)
+        self._failures = min(self._failures + 1, 10)
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        self._rests_until = 0.0
+
+    def rests(self, now: float) -> bool:
+        """Whether it failed a short while ago."""
+        return now < self._rests_until
+
+    def published_key_ids(self, now: float) -> frozenset[int]:
+        """The ids of the keys in its verified evidence (RFC 9458, section 3); none without evidence."""
+        known = self.enclave.known
+        published = known.key_configs if known else None
+        if published != self._published:
+            self._replaced |= dict.fromkeys(self._key_ids, now + _KEPT_SECONDS)
+            self._published = published
+            self._key_ids = frozenset(
+                config.key_id for config in (keyconfig.decode_list(published) if published else ())
+            )
+        return self._key_ids
+
+    def key_ids(self, now: float) -> frozenset[int]:
+        """The ids of the keys that it may open: those published, and those replaced a short while ago."""
+        published = self.published_key_ids(now)
+        self._replaced = {key_id: until for key_id, until in self._replaced.items() if now < until}
+        return published | self._replaced.keys()

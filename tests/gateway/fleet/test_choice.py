@@ -1,0 +1,190 @@
+"""Which enclave gets a request: members with a made-up state, in a real fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from blindsight.problems import Problem
+from blindsight.sealing import keyconfig, ohttp
+from blindsight.sealing.kem import X25519_HKDF_SHA256
+from tests.support.fleets import Enclave, exchange, fleet_of
+
+if TYPE_CHECKING:
+    from gateway.enclave.fleet import Fleet
+
+
+async def asked(fleet: Fleet, count: int) -> list[int]:
+    """The ports that answer so many requests, one after the other."""
+    return [cast("Any", await fleet.classify(b"photo", 5)) for _ in range(count)]
+
+
+def sealed_for(key_id: int) -> bytes:
+    config = keyconfig.offered(key_id, bytes(31) + b"\x09", X25519_HKDF_SHA256)
+    return ohttp.encapsulate(config, b"request")[0]
+
+
+async def test_of_equals_each_is_asked_in_turn() -> None:
+    fleet, _ = fleet_of(Enclave(1), Enclave(2), Enclave(3))
+    ports = await asked(fleet, 9)
+    assert {port: ports.count(port) for port in set(ports)} == {7501: 3, 7502: 3, 7503: 3}
+
+
+async def test_who_has_the_least_to_do_is_asked() -> None:
+    fleet, (busy, _) = fleet_of(Enclave(1), Enclave(2))
+    with busy.busy(), busy.busy():
+        assert await asked(fleet, 4) == [7502] * 4
+    assert sorted(set(await asked(fleet, 4))) == [7501, 7502]
+
+
+async def test_what_one_can_do_at_once_counts() -> None:
+    """Eight requests held at the same time, with one worker and with three."""
+    fleet, (small, large) = fleet_of(Enclave(1), Enclave(2, workers=3))
+    gate = exchange(small).held = exchange(large).held = asyncio.Event()
+    tasks = [asyncio.create_task(fleet.classify(b"photo", 5)) for _ in range(8)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert (small.outstanding, large.outstanding) == (2, 6)
+    gate.set()
+    await asyncio.gather(*tasks)
+    assert (small.outstanding, large.outstanding) == (0, 0)
+
+
+@pytest.mark.parametrize("code", ["enclave_unavailable", "evidence_refused", "overloaded", "draining"])
+async def test_another_is_asked_in_place_of_one_that_is_lost_or_full(code: str) -> None:
+    fleet, (bad, _) = fleet_of(Enclave(1), Enclave(2))
+    exchange(bad).refuses(code)
+    assert await asked(fleet, 6) == [7502] * 6
+
+
+async def test_at_most_two_get_the_same_photo() -> None:
+    """It may be what ends them."""
+    fleet, members = fleet_of(*(Enclave(number) for number in range(5)))
+    for member in members:
+        exchange(member).refuses("enclave_unavailable")
+    with pytest.raises(Problem, match="as the test wants it"):
+        await fleet.classify(b"photo", 5)
+    assert sum(exchange(member).asked for member in members) == 2
+
+
+@pytest.mark.parametrize("code", ["worker_lost", "not_an_image", "deadline_exceeded"])
+async def test_what_may_be_the_photos_fault_is_not_tried_elsewhere(code: str) -> None:
+    fleet, members = fleet_of(Enclave(1), Enclave(2))
+    for member in members:
+        exchange(member).refuses(code)
+    with pytest.raises(Problem):
+        await fleet.classify(b"photo", 5)
+    assert sum(exchange(member).asked for member in members) == 1
+
+
+async def test_one_that_failed_rests_and_for_longer_each_time() -> None:
+    fleet, (bad, _) = fleet_of(Enclave(1), Enclave(2))
+    exchange(bad).refuses("enclave_unavailable")
+    await asked(fleet, 8)
+    assert exchange(bad).asked == 1
+    now = time.monotonic()
+    for expected in (1.0, 2.0, 4.0):
+        bad.failed(now)
+        assert bad.rests(now + expected - 0.01)
+        assert not bad.rests(now + expected + 0.01)
+    for _ in range(60):
+        bad.failed(now)
+    assert not bad.rests(now + 30.01), "half a minute at most"
+    bad.succeeded()
+    bad.failed(now)
+    assert not bad.rests(now + 0.51), "as after the first failure"
+
+
+async def test_one_that_rests_is_asked_if_no_other_is_there() -> None:
+    fleet, (bad, gone) = fleet_of(Enclave(1), Enclave(2))
+    cast("Any", gone.enclave).known = None
+    bad.failed(time.monotonic())
+    assert await asked(fleet, 2) == [7501] * 2
+
+
+async def test_without_any_the_reason_is_told() -> None:
+    fleet, members = fleet_of(Enclave(1), Enclave(2))
+    for member in members:
+        cast("Any", member.enclave).known = None
+    cast("Any", members[0].enclave).refusal = Problem("evidence_refused", "Another measurement.")
+    for call in (fleet.classify(b"photo", 5), fleet.relay(sealed_for(1))):
+        with pytest.raises(Problem):
+            await call
+    with pytest.raises(Problem, match="Another measurement"):
+        _ = fleet.current
+
+
+async def test_a_sealed_message_goes_to_the_enclave_of_its_key_and_to_no_other() -> None:
+    fleet, (first, second) = fleet_of(Enclave(1, 2), Enclave(3, 4))
+    for key_id in (4, 3, 4, 3):
+        assert cast("Any", await fleet.relay(sealed_for(key_id))) == 7502
+    exchange(second).refuses("enclave_unavailable")
+    with pytest.raises(Problem, match="as the test wants it"):
+        await fleet.relay(sealed_for(3))
+    assert exchange(first).asked == 0
+
+
+async def test_a_key_that_none_has_is_looked_for_once_a_second() -> None:
+    fleet, (first, second) = fleet_of(Enclave(1), Enclave(2))
+    cast("Any", second.enclave).hidden = (2, 9)
+    assert cast("Any", await fleet.relay(sealed_for(9))) == 7502
+    for _ in range(50):
+        with pytest.raises(Problem) as refusal:
+            await fleet.relay(sealed_for(77))
+        assert refusal.value.kind.code == "ohttp_key"
+    assert cast("Any", first.enclave).attested == 1
+    with pytest.raises(Problem) as refusal:
+        await fleet.relay(b"short")
+    assert refusal.value.kind.code == "bad_request"
+
+
+async def test_a_replaced_key_leads_to_its_enclave_for_a_while() -> None:
+    fleet, (_, second) = fleet_of(Enclave(1), Enclave(2))
+    await fleet.relay(sealed_for(2))
+    cast("Any", second.enclave).publish(8)
+    assert cast("Any", await fleet.relay(sealed_for(2))) == 7502
+    assert cast("Any", await fleet.relay(sealed_for(8))) == 7502
+    now = time.monotonic()
+    assert second.key_ids(now) == {2, 8}
+    assert second.key_ids(now + 361) == {8}
+
+
+async def test_an_enclave_is_offered_only_if_its_keys_are_its_alone() -> None:
+    """A key id has one byte, so two enclaves may have the same one."""
+    fleet, members = fleet_of(Enclave(1, 2), Enclave(2, 3), Enclave(4))
+    owner, other = sorted(members[:2], key=lambda member: member.id)
+    offered = {fleet.offered(f"192.0.2.{number}").id for number in range(64)}
+    assert offered == {owner.id, members[2].id}
+    for _ in range(3):
+        assert cast("Any", await fleet.relay(sealed_for(2))) == owner.address.port
+    assert exchange(other).asked == 0
+
+
+async def test_a_caller_is_offered_the_same_enclave_each_time_and_callers_spread() -> None:
+    fleet, members = fleet_of(Enclave(1), Enclave(2), Enclave(3))
+    callers = [f"192.0.2.{number}" for number in range(120)]
+    before = {caller: fleet.offered(caller) for caller in callers}
+    counts = [sum(member is each for each in before.values()) for member in members]
+    assert min(counts) > 20
+    gone = members[1]
+    cast("Any", gone.enclave).known = None
+    after = {caller: fleet.offered(caller) for caller in callers}
+    assert gone not in after.values()
+    assert all(after[caller] is member for caller, member in before.items() if member is not gone), "others stay"
+
+
+async def test_one_that_is_warm_is_offered_before_one_that_is_not() -> None:
+    fleet, (cold, warm) = fleet_of(Enclave(1), Enclave(2))
+    cast("Any", cold.enclave).ready = False
+    assert {fleet.offered(str(number)) for number in range(20)} == {warm}
+    assert set(await asked(fleet, 4)) == {7502}
+
+
+async def test_an_enclave_is_found_by_its_id() -> None:
+    fleet, members = fleet_of(Enclave(1), Enclave(2))
+    assert [fleet.member(member.id) for member in members] == members
+    with pytest.raises(Problem, match="no enclave with this id"):
+        fleet.member("0" * 16)

@@ -1,0 +1,115 @@
+"""Where the enclaves are: the setting, names in the DNS, and what comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, cast
+
+import pytest
+
+from blindsight.errors import AddressError
+from blindsight.wire.address import Address
+from gateway.enclave import fleet as module
+from gateway.enclave import sources
+from gateway.enclave.fleet import Fleet
+from gateway.enclave.member import Member
+from gateway.enclave.sources import Named, Sources
+from tests.support.fleets import Connections, Enclave, Exchange
+
+
+def at(host: str) -> Address:
+    return Address("tcp", host=host, port=7500)
+
+
+def test_addresses_and_names_are_listed_with_commas() -> None:
+    found = Sources.parse("tcp://10.0.0.1:7500, vsock://16:7500,dns://enclaves.blindsight.svc:7500")
+    assert found.listed == (at("10.0.0.1"), Address("vsock", cid=16, port=7500))
+    assert found.names == (Named("enclaves.blindsight.svc", 7500),)
+    assert not found.single
+    assert Sources.parse("unix:///run/enclave.sock").single
+    assert not Sources.parse("dns://enclaves:7500").single
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ",", "tcp://a:1,", "tcp://a:1,tcp://a:1", "dns://a:1,dns://a:1", "dns://a", "dns://:1", "dns:a:1",
+     "vsock://-1:7500", "tcp://a:1 tcp://b:1", "http://a:1", "dns://a:99999"],
+)  # fmt: skip
+def test_what_is_no_list_of_addresses_is_refused(text: str) -> None:
+    with pytest.raises(AddressError):
+        Sources.parse(text)
+
+
+async def test_a_name_is_looked_up_for_real() -> None:
+    assert at("127.0.0.1") in await sources.resolved("localhost", 7500)
+
+
+class Names:
+    """A resolver whose answers the test writes."""
+
+    def __init__(self, *hosts: str) -> None:
+        self.hosts: tuple[str, ...] | None = hosts
+
+    async def resolve(self, name: str, port: int) -> frozenset[Address]:
+        assert (name, port) == ("enclaves", 7500)
+        if self.hosts is None:
+            raise OSError("no answer")
+        return frozenset(map(at, self.hosts))
+
+
+async def test_a_name_that_cannot_be_looked_up_keeps_its_addresses() -> None:
+    names = Names("10.0.0.1")
+    found = Sources((at("10.0.0.9"),), (Named("enclaves", 7500),), resolve=names.resolve)
+    assert await found.addresses() == {at("10.0.0.1"), at("10.0.0.9")}
+    names.hosts = None
+    assert await found.addresses() == {at("10.0.0.1"), at("10.0.0.9")}
+    names.hosts = ()
+    assert await found.addresses() == {at("10.0.0.9")}
+
+
+async def test_enclaves_come_and_go_with_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that goes gets no new request, and ends those that it holds before its connections are closed."""
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_DRAIN_POLL_SECONDS", 0.01)
+    names = Names("10.0.0.1", "10.0.0.2")
+    made: dict[str, Member] = {}
+
+    def make(address: Address) -> Member:
+        parts: Any = (Connections(), Enclave(len(made) + 1), Exchange(int(address.host[-1])))
+        made[address.host] = Member(address, *parts)
+        return made[address.host]
+
+    found = Sources((), (Named("enclaves", 7500),), resolve=names.resolve)
+    fleet = Fleet(found, make, cast("Any", None), deadline=5)
+    assert not fleet.ready
+    assert fleet.refusal.kind.code == "enclave_unavailable"
+    watching = asyncio.create_task(fleet.watch())
+    try:
+        await _until(lambda: len(fleet.members) == 2)
+        old = made["10.0.0.1"]
+        gate = cast("Any", old.exchange).held = asyncio.Event()
+        holds = [asyncio.create_task(fleet.classify(b"photo", 5)) for _ in range(2)]
+        await _until(lambda: old.outstanding == 1)
+
+        names.hosts = ("10.0.0.2", "10.0.0.3")
+        await _until(lambda: {member.address.host for member in fleet.members} == {"10.0.0.2", "10.0.0.3"})
+        for _ in range(6):
+            assert cast("Any", await fleet.classify(b"photo", 5)) != 1
+        await asyncio.sleep(0.05)
+        assert not cast("Any", old.connections).closed, "it still holds one"
+        gate.set()
+        await asyncio.gather(*holds)
+        await _until(lambda: cast("Any", old.connections).closed)
+        assert old.enclave.known is None
+        assert not cast("Any", made["10.0.0.2"].connections).closed
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 -- what is awaited is no event
+            await asyncio.sleep(0.01)
