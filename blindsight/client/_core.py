@@ -6,6 +6,8 @@ The protocol is written as generators, around the one of `blindsight.exchange`. 
 
 from __future__ import annotations
 
+import contextlib
+import re
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ from blindsight.attestation.recipient import verify_recipient
 from blindsight.attestation.steps import numbered
 from blindsight.attestation.verifier import CALLERS_STEP
 from blindsight.client.answers import GATEWAYS_OWN, Classification, GatewayProblem
-from blindsight.errors import EvidenceClaimsError, SealingError, TransportError
+from blindsight.errors import EvidenceClaimsError, EvidenceError, SealingError, TransportError
 from blindsight.problems import CATALOGUE, Problem
 from blindsight.sealing import ohttp
 
@@ -37,6 +39,9 @@ DEFAULT_EVIDENCE_AGE: Final = 120.0
 """Seconds for which the client relies on verified evidence; the gateway uses the same interval."""
 
 _NONCE_BYTES = 32
+_ENCLAVE_ID: Final = re.compile("[0-9a-f]{16}")
+_MOST_ENCLAVES: Final = 64
+"""Of one gateway that are asked for evidence."""
 _JSON = "application/json"
 
 
@@ -96,14 +101,29 @@ class Core:
         return None if recipient is renew.outdated else recipient
 
     def verify(self, nonce: bytes | None = None) -> Generator[Call | Renew, Any, Recipient]:
-        """Fetch evidence and verify it. Discards the previous result. `nonce` is random unless given."""
+        """Fetch evidence and verify it. Discards the previous result. `nonce` is random unless given.
+
+        A gateway may have several enclaves, while a release is rolled out also of two measurements. If the policy does
+        not accept the one that the gateway offers, the others that it lists are asked for.
+        """
         nonce = secrets.token_bytes(_NONCE_BYTES) if nonce is None else nonce
         self._accepted = None
-        started = self._clock()
-        reply: Reply = yield Call("GET", f"/attestation?nonce={nonce.hex()}", {"Accept": _JSON})
-        if reply.status != 200:
-            raise _refusal(reply)
-        fields = _json_object(reply.content)
+        path, started = f"/attestation?nonce={nonce.hex()}", self._clock()
+        fields = _evidence((yield Call("GET", path, {"Accept": _JSON})))
+        try:
+            return self._accept(fields, nonce, started)
+        except EvidenceError as refusal:
+            for enclave_id in _other_enclaves(fields):
+                started = self._clock()
+                reply: Reply = yield Call("GET", f"{path}&enclave={enclave_id}", {"Accept": _JSON})
+                with contextlib.suppress(EvidenceError, GatewayProblem):
+                    return self._accept(_evidence(reply), nonce, started)
+            raise refusal from None
+
+    def _accept(self, fields: dict[str, Any], nonce: bytes, started: float) -> Recipient:
+        """Verify the evidence, and use its enclave from now on. Raises `EvidenceError`, `PolicyError`,
+        `TransportError`.
+        """
         with numbered(1):
             envelope.check_format(fields)
         document, key_configs = _decoded(fields, "document"), _decoded(fields, "key_configs")
@@ -180,6 +200,20 @@ def _refusal(reply: Reply) -> Exception:
     if reply.status in {502, 503, 504}:
         return TransportError("unavailable", f"The gateway answered with status {reply.status}.")
     return unexpected(f"The gateway answered with status {reply.status}.")
+
+
+def _evidence(reply: Reply) -> dict[str, Any]:
+    """The members of an answer with evidence. Raises the exception for any other answer."""
+    if reply.status != 200:
+        raise _refusal(reply)
+    return _json_object(reply.content)
+
+
+def _other_enclaves(fields: dict[str, Any]) -> list[str]:
+    """The ids of the gateway's other enclaves, which are not authenticated; none from a gateway that lists none."""
+    listed = fields.get("enclaves")
+    ids = [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []
+    return [each for each in ids if _ENCLAVE_ID.fullmatch(each) and each != fields.get("enclave_id")][:_MOST_ENCLAVES]
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

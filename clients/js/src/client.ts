@@ -26,7 +26,7 @@ import { answerOf, isMultiLabel, precisionOf, type Answer } from "./answer.ts";
 import { decodeResponse, encodeRequest } from "./bhttp.ts";
 import { fromBase64, fromUtf8, hex, owned, type Bytes } from "./bytes.ts";
 import { checkFormat } from "./envelope.ts";
-import { refusal, SealingError, type BlindsightError } from "./errors.ts";
+import { EvidenceError, refusal, SealingError, type BlindsightError } from "./errors.ts";
 import { isObject, parseJson, type Json, type JsonObject } from "./json.ts";
 import { encapsulate, REQUEST_MEDIA_TYPE, RESPONSE_MEDIA_TYPE } from "./ohttp.ts";
 import { padded } from "./padding.ts";
@@ -46,6 +46,9 @@ const NONCE_BYTES = 32;
 
 /** Limit of the gateway and of the enclave's security module. */
 const MAX_NONCE_BYTES = 512;
+
+/** Of one gateway that are asked for evidence. */
+const MOST_ENCLAVES = 64;
 
 /** Number of classes in an answer, unless the call states another or the model has fewer. */
 const DEFAULT_TOP_K = 5;
@@ -212,14 +215,39 @@ export class Client {
     return await this.#renewing.awaited(signal);
   }
 
+  /**
+   * A gateway may have several enclaves, while a release is rolled out also of two measurements. If the policy does not
+   * accept the one that the gateway offers, the others that it lists are asked for.
+   */
   async #verify(nonce: Bytes, signal?: AbortSignal): Promise<Accepted> {
     this.#accepted = undefined;
     const since = this.#now();
-    const url = `${this.#gateway}/attestation?nonce=${hex(nonce)}`;
+    const fields = await this.#evidence(nonce, "", signal);
+    try {
+      return await this.#accept(fields, nonce, since);
+    } catch (first) {
+      if (!(first instanceof EvidenceError)) throw first;
+      for (const id of otherEnclaves(fields)) {
+        try {
+          const asked = this.#now();
+          return await this.#accept(await this.#evidence(nonce, `&enclave=${id}`, signal), nonce, asked);
+        } catch (error) {
+          if (!(error instanceof EvidenceError || error instanceof problems.GatewayProblem)) throw error;
+        }
+      }
+      throw first;
+    }
+  }
+
+  async #evidence(nonce: Bytes, which: string, signal: AbortSignal | undefined): Promise<JsonObject> {
+    const url = `${this.#gateway}/attestation?nonce=${hex(nonce)}${which}`;
     const reply = await this.#send({ method: "GET", url, headers: { accept: "application/json" } }, signal);
     // A request for evidence uses no keys, so the answer cannot be that they have changed.
     if (reply.status !== 200) throw refused(reply) ?? statusOf(reply);
-    const fields = jsonObject(reply.content);
+    return jsonObject(reply.content);
+  }
+
+  async #accept(fields: JsonObject, nonce: Bytes, since: Date): Promise<Accepted> {
     checkFormat(fields);
     const evidence = {
       document: decodedMember(fields, "document"),
@@ -337,6 +365,12 @@ function statusOf({ status }: Reply): BlindsightError {
 function notGenuine(error: unknown): never {
   if (!(error instanceof SealingError)) throw error;
   throw refusal("answer_not_genuine", "The answer is not the enclave's to this request.");
+}
+
+/** The ids of the gateway's other enclaves, which are not authenticated; none from a gateway that lists none. */
+function otherEnclaves({ enclaves, enclave_id: offered }: JsonObject): string[] {
+  const ids = Array.isArray(enclaves) ? enclaves.filter((each): each is string => typeof each === "string") : [];
+  return ids.filter((id) => /^[0-9a-f]{16}$/.test(id) && id !== offered).slice(0, MOST_ENCLAVES);
 }
 
 function jsonObject(content: Bytes): JsonObject {

@@ -274,6 +274,43 @@ test("evidence for another caller, with other keys, or with another manifest", a
   await refused(() => gateway.client().verify(), "model_mismatch", 11);
 });
 
+const [OFFERED, AWAY, ACCEPTED] = ["0".repeat(16), "1".repeat(16), "2".repeat(16)];
+
+/** Evidence with another manifest than it attests, from a gateway that lists these enclaves. */
+async function refusable(nonce: Bytes, listed: JsonObject): Promise<Response> {
+  return json({ ...(await enclave.evidence(nonce)), model: { name: "other" }, ...listed });
+}
+
+test("of several enclaves, the one that the policy accepts is used", async () => {
+  const gateway = new Gateway();
+  const { attestation } = gateway;
+  gateway.attestation = async (nonce, id) => {
+    if (id === AWAY) return problem(503, "enclave_unavailable");
+    if (id === ACCEPTED) return await attestation(nonce, id);
+    assert.equal(id, null);
+    return await refusable(nonce, { enclave_id: OFFERED, enclaves: [OFFERED, AWAY, ACCEPTED] });
+  };
+  await gateway.client().classify(IMAGE);
+  assert.deepEqual([gateway.count("/attestation"), gateway.count("/ohttp")], [3, 1]);
+});
+
+test("of several enclaves that the policy refuses, the first refusal is told, and each is asked once", async () => {
+  const many = Array.from({ length: 1000 }, (_, index) => index.toString(16).padStart(16, "0"));
+  for (const [listed, asked] of [
+    [{ enclave_id: OFFERED, enclaves: [OFFERED, AWAY, ACCEPTED] }, 3],
+    [{ enclave_id: OFFERED, enclaves: [OFFERED] }, 1],
+    [{ enclaves: ["../x", 1, null, {}, "0".repeat(17), `${AWAY}&`] }, 1],
+    [{ enclaves: {} }, 1],
+    [{}, 1],
+    [{ enclaves: many }, 65],
+  ] as [JsonObject, number][]) {
+    const gateway = new Gateway();
+    gateway.attestation = async (nonce) => await refusable(nonce, listed);
+    await refused(() => gateway.client().verify(), "model_mismatch", 11);
+    assert.equal(gateway.count("/attestation"), asked);
+  }
+});
+
 test("an enclave with none of the known ciphers, and one with X25519 alone", async () => {
   const gateway = new Gateway();
   gateway.enclave = new Enclave([await newKey(1, MLKEM768_X25519, [3])], enclave.receiptKey);

@@ -7,7 +7,7 @@ import { canonical } from "../src/canonical.ts";
 import type { JsonObject } from "../src/json.ts";
 import { decapsulate, decodeRequest, encodeResponse, Enclave, type Question } from "./enclave.ts";
 import { NOW } from "./forge.ts";
-import { at, unhex } from "./support.ts";
+import { unhex } from "./support.ts";
 
 export const IMAGE = utf8("a photograph");
 export const enclave = await Enclave.start();
@@ -24,12 +24,16 @@ export class Gateway {
   readonly fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
     const url = String(input);
     this.requests.push({ url, init: init as Init });
-    if (url.includes("/attestation?nonce=")) return await this.attestation(unhex(at(url.split("nonce="), 1)));
+    if (url.includes("/attestation?nonce=")) {
+      const asked = new URL(url).searchParams;
+      return await this.attestation(unhex(asked.get("nonce") ?? ""), asked.get("enclave"));
+    }
     if (url.endsWith("/ohttp")) return await this.ohttp(init?.body as Bytes);
     return new Response(null, { status: 404 });
   };
 
-  attestation = async (nonce: Bytes): Promise<Response> => json(await this.enclave.evidence(nonce, this.clock));
+  attestation = async (nonce: Bytes, _id?: string | null): Promise<Response> =>
+    json(await this.enclave.evidence(nonce, this.clock));
   ohttp = async (sealed: Bytes): Promise<Response> => await this.sealed(sealed, (question) => this.respond(question));
 
   respond = async (question: Question): Promise<Bytes> =>
