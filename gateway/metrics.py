@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+_STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-_STAGES: Final = ("seal", "enclave", "open", "decode", "preprocess", "run")
+_STAGES: Final = ("seal", "enclave", "open", "wait", "decode", "preprocess", "run")
 
 _OF_AN_ENCLAVE: Final = (
     ("up", "enclave_up", "1 if the enclave is verified and warm."),
@@ -40,9 +41,9 @@ class Metrics:
         self.rejected = Counter("requests_rejected_total", "Requests turned away.", ["reason"], registry=registry)
         self.stage_seconds = Histogram(
             "inference_stage_duration_seconds",
-            "Time of a stage: seal, enclave (the exchange), open, and inside it decode, preprocess, run.",
+            "Time of a stage: seal, enclave (the exchange), open; of the exchange wait, decode, preprocess, run.",
             ["stage"],
-            buckets=_BUCKETS,
+            buckets=_STAGE_BUCKETS,
             registry=registry,
         )
         self.stages = {stage: self.stage_seconds.labels(stage) for stage in _STAGES}

@@ -56,8 +56,11 @@ class EnclaveExchange:
             raise _problem(opened.content)
         self._metrics.images.inc()
         timings = opened.content["timings_ms"]
+        waited = milliseconds
         for stage in ("decode", "preprocess", "run"):
             self._metrics.stages[stage].observe(timings[stage] / 1000)
+            waited -= timings[stage]
+        self._metrics.stages["wait"].observe(max(waited, 0.0) / 1000)
         timings["enclave"] = milliseconds
         return Answer(opened.content, opened.recipient)
 
