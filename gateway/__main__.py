@@ -1,5 +1,5 @@
-"""`python -m gateway serve` serves; `token` creates API tokens; `boot-config` and `forward` serve an enclave on this
-host.
+"""`python -m gateway serve` serves; `token` creates API tokens, `revoke` removes them; `boot-config` and `forward`
+serve an enclave on this host.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ def main() -> int:
     command = commands.add_parser("token", help="make an API token, print it once and store its hash")
     command.add_argument("name", help="what to call it")
     command.add_argument("--file", type=a_path, required=True, help="the file that BLINDSIGHT_TOKENS_FILE names")
+    command = commands.add_parser("revoke", help="remove an API token from its file; a running gateway follows")
+    command.add_argument("name", help="what it is called")
+    command.add_argument("--file", type=a_path, required=True, help="the file that BLINDSIGHT_TOKENS_FILE names")
     command = commands.add_parser("boot-config", help="give an enclave what it needs to ask AWS KMS: docs/kms.md")
     command.add_argument("--listen", required=True, metavar="URL", help="where its enclave asks: vsock://-1:9001")
     command.add_argument("--file", type=a_path, required=True, help="the ciphertexts, as JSON")
@@ -34,6 +37,9 @@ def main() -> int:
     try:
         if arguments.command == "token":
             print(tokens.create(arguments.name, arguments.file))
+            return 0
+        if arguments.command == "revoke":
+            tokens.revoke(arguments.name, arguments.file)
             return 0
         if arguments.command == "boot-config":
             log.configure()

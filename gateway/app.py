@@ -46,6 +46,8 @@ def create_app(settings: Settings) -> FastAPI:
         async with contextlib.AsyncExitStack() as running:
             running.push_async_callback(services.fleet.close)
             await running.enter_async_context(in_background(services.fleet.watch()))
+            if services.tokens is not None:
+                await running.enter_async_context(in_background(services.tokens.watch()))
             if services.cape is not None:
                 await host.start(services, services.cape, running)
             yield

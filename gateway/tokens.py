@@ -1,9 +1,14 @@
-"""API tokens: printed once, stored as SHA-256. They are 256 random bits, so a slow hash is not needed."""
+"""API tokens: printed once, stored as SHA-256. They are 256 random bits, so a slow hash is not needed.
+
+A running gateway follows its file: new tokens count, and revoked ones end, within a second.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
+import logging
 import os
 import re
 import secrets
@@ -14,6 +19,9 @@ from blindsight import files
 if TYPE_CHECKING:
     from pathlib import Path
 
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS: Final = 0.5
 _MAX_FILE_BYTES: Final = 16 << 20
 PREFIX: Final = "bs_"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -26,30 +34,38 @@ class BadTokenFile(Exception):
 class TokenStore:
     """The hashes of one file: a line `NAME:SHA256HEX` for each token; `#` starts a comment."""
 
-    def __init__(self, hashes: dict[str, str]) -> None:
+    def __init__(self, hashes: dict[str, str], path: Path) -> None:
         self._hashes = hashes
+        self._path = path
 
     @classmethod
     def load(cls, path: Path) -> TokenStore:
         """Read `path`. Raises `BadTokenFile`, also for an empty file, which would lock out all callers."""
-        try:
-            lines = _lines(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadTokenFile(f"cannot read the token file {path}") from error
-        hashes = {}
-        for number, line in enumerate(lines, start=1):
-            entry = line.partition("#")[0].strip()
-            if not entry:
-                continue
-            name, _, digest = entry.partition(":")
-            if not _NAME.fullmatch(name) or not re.fullmatch(r"[0-9a-f]{64}", digest):
-                raise BadTokenFile(f"{path}, line {number}: expected NAME:SHA256HEX")
-            if name in hashes:
-                raise BadTokenFile(f"{path}, line {number}: a second token called {name}")
-            hashes[name] = digest
+        hashes = _hashes_in(path)
         if not hashes:
             raise BadTokenFile(f"{path} holds no token")
-        return cls(hashes)
+        return cls(hashes, path)
+
+    async def watch(self) -> None:
+        """Read the file again whenever it has changed, until cancelled.
+
+        An empty file revokes all tokens. While the file cannot be read or has a wrong line, the last tokens stay.
+        """
+        refused = None
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                hashes = await asyncio.to_thread(_hashes_in, self._path)
+            except BadTokenFile as error:
+                if str(error) != refused:
+                    _log.error("token file not read again", extra={"reason": str(error)})
+                refused = str(error)
+                continue
+            refused = None
+            if hashes != self._hashes:
+                gone, come = len(self._hashes.items() - hashes.items()), len(hashes.items() - self._hashes.items())
+                self._hashes = hashes
+                _log.info("API tokens changed", extra={"revoked": gone, "added": come})
 
     def name_of(self, token: str) -> str | None:
         """The name of `token`, or None. Every stored hash is compared, in constant time."""
@@ -59,6 +75,26 @@ class TokenStore:
             if hmac.compare_digest(stored, digest):
                 found = name
         return found
+
+
+def _hashes_in(path: Path) -> dict[str, str]:
+    """The hashes by name. Raises `BadTokenFile`."""
+    try:
+        lines = _lines(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadTokenFile(f"cannot read the token file {path}") from error
+    hashes: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        entry = line.partition("#")[0].strip()
+        if not entry:
+            continue
+        name, _, digest = entry.partition(":")
+        if not _NAME.fullmatch(name) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise BadTokenFile(f"{path}, line {number}: expected NAME:SHA256HEX")
+        if name in hashes:
+            raise BadTokenFile(f"{path}, line {number}: a second token called {name}")
+        hashes[name] = digest
+    return hashes
 
 
 def hash_of(token: str) -> str:
@@ -84,6 +120,17 @@ def create(name: str, path: Path) -> str:
     except UnicodeDecodeError as error:
         raise BadTokenFile(f"{path} is not a token file. Give --file a new file or one of this command.") from error
     return token
+
+
+def revoke(name: str, path: Path) -> None:
+    """Remove the token called `name` from `path`, with its comment. Raises `BadTokenFile`."""
+    if name not in _hashes_in(path):
+        raise BadTokenFile(f"{path} has no token called {name}")
+    kept = [line for line in _lines(path) if line.partition("#")[0].strip().partition(":")[0] != name]
+    try:
+        files.write(path, "".join(f"{line}\n" for line in kept).encode(), mode=0o600)
+    except OSError as error:
+        raise BadTokenFile(f"the token file {path} cannot be replaced: {error.strerror}") from error
 
 
 def _lines(path: Path) -> list[str]:

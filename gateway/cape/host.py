@@ -35,6 +35,8 @@ async def start(services: Services, cape: CapeServices, running: contextlib.Asyn
     """Start the background tasks of the Cape host; they end with `running`."""
     running.push_async_callback(cape.store.close)
     await cape.bundles.sweep(await cape.store.function_ids())
+    if cape.signup_tokens is not None:
+        await running.enter_async_context(in_background(cape.signup_tokens.watch()))
     grant = services.settings.classifier_grant
     if grant is not None:
         enclave = services.fleet.members[0].enclave
@@ -52,11 +54,13 @@ def services(
     """The services of the Cape routes; None without a database. Raises `StoreUnusable`, `BadTokenFile`."""
     if settings.database is None or settings.bundles is None:
         return None
+    own = TokenStore.load(settings.signup_tokens_file) if settings.signup_tokens_file else None
     return CapeServices(
         store=Store(settings.database),
         bundles=Bundles(settings.bundles),
         enclave=RemoteCapeEnclave(member.enclave, member.connections, evidence_places, deadline=settings.deadline),
-        may_sign_up=_may_sign_up(settings, tokens, metrics),
+        may_sign_up=_may_sign_up(settings, own or tokens, metrics),
+        signup_tokens=own,
         sessions=Sessions(settings.max_sessions, metrics.sessions),
         idle_seconds=settings.idle_seconds,
     )
@@ -65,6 +69,4 @@ def services(
 def _may_sign_up(settings: Settings, tokens: TokenStore | None, metrics: Metrics) -> Callable[[Request], None]:
     if settings.open_signup:
         return lambda _: None
-    if settings.signup_tokens_file:
-        tokens = TokenStore.load(settings.signup_tokens_file)
     return SignupAuthenticator(tokens, metrics).authenticate

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.cape.bundles import Bundles
     from gateway.cape.enclave import EnclaveSession
     from gateway.cape.store import Store
+    from gateway.tokens import TokenStore
 
 
 class CapeEnclave(Protocol):
@@ -97,6 +98,8 @@ class CapeServices:
     bundles: Bundles
     enclave: CapeEnclave
     may_sign_up: Callable[[Request], None]
+    signup_tokens: TokenStore | None = None
+    """Tokens for creating accounts, if they have a file of their own."""
     guesses: Guesses = field(default_factory=Guesses)
     sessions: Sessions = field(default_factory=lambda: Sessions(512))
     idle_seconds: float = IDLE_SECONDS

@@ -6,6 +6,7 @@ import hashlib
 import stat
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -16,10 +17,12 @@ from gateway.tokens import BadTokenFile, TokenStore
 from tests.support import images
 from tests.support.problems import CANARY, check
 from tests.support.processes import environment
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.processes import Gateway
     from tests.support.stack import Stack
 
 
@@ -124,3 +127,56 @@ def test_service_with_tokens(tiny_stack: Stack, tmp_path: Path) -> None:
         assert gateway.metric('requests_rejected_total{reason="unauthenticated"}') == 16
         assert token not in gateway.log()
         assert CANARY not in gateway.log()
+
+
+def statuses(gateway: Gateway, *each: str) -> list[int]:
+    """Of a request with each of these tokens."""
+    photo = {"file": images.plain(55)}
+    return [
+        gateway.client.post("/classify", files=photo, headers={"authorization": f"Bearer {token}"}).status_code
+        for token in each
+    ]
+
+
+def test_a_running_gateway_follows_its_file(tiny_stack: Stack, tmp_path: Path) -> None:
+    """A token is added, one is revoked, and all are; a file that cannot be read changes nothing."""
+    file = tmp_path / "tokens"
+    alice = tokens.create("alice", file)
+    with tiny_stack.another_gateway(tokens_file=file) as gateway:
+        bob = tokens.create("bob", file)
+        wait_until("bob is admitted", lambda: statuses(gateway, alice, bob) == [200, 200])
+        whole = file.read_bytes()
+        for content in (whole + b"carol:nothing\n", b"\xff"):
+            file.write_bytes(content)
+            wait_until("the fault is logged", lambda: gateway.log().count("token file not read again") > 0)
+            assert statuses(gateway, alice, bob) == [200, 200]
+        file.unlink()
+        time.sleep(1.2)
+        assert statuses(gateway, alice, bob) == [200, 200]
+        file.write_bytes(whole)
+        command = [sys.executable, "-m", "gateway", "revoke", "alice", "--file", str(file)]
+        done = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path, env=environment(tmp_path))
+        assert done.stdout == b""
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        wait_until("alice is refused", lambda: statuses(gateway, alice, bob) == [401, 200])
+        tokens.revoke("bob", file)
+        wait_until("all are refused", lambda: statuses(gateway, alice, bob) == [401, 401])
+        log = gateway.log()
+    assert '"event": "API tokens changed", "revoked": 1, "added": 0' in log
+    assert not any(secret in log for secret in (alice, bob, tokens.hash_of(bob)))
+
+
+def test_what_is_revoked_is_its_line_alone(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    alice, bob = tokens.create("alice", file), tokens.create("bob", file)
+    before, after = file.read_text().splitlines()
+    file.write_text(f"# Tokens\n\n{before}  # until June\n{after} # of bob, not alice\n")
+    tokens.revoke("alice", file)
+    assert file.read_text() == f"# Tokens\n\n{after} # of bob, not alice\n"
+    store = TokenStore.load(file)
+    assert (store.name_of(alice), store.name_of(bob)) == (None, "bob")
+    for name in ("alice", "al", "", "# Tokens"):
+        with pytest.raises(BadTokenFile, match="no token called"):
+            tokens.revoke(name, file)
+    with pytest.raises(BadTokenFile, match="cannot read"):
+        tokens.revoke("alice", tmp_path / "none")
