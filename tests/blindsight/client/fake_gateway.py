@@ -44,11 +44,11 @@ ANSWER = {
 class FakeGateway:
     """Good unless told otherwise: `tricks` maps a path to what answers there in its place."""
 
-    def __init__(self, state: Path, *, pcrs: dict[int, bytes] = PCRS) -> None:
+    def __init__(self, state: Path, *, pcrs: dict[int, bytes] = PCRS, manifest: Any = None) -> None:
         self.offset = 0.0
         """Seconds by which the enclave's clock is ahead."""
-        self.manifest: Any = MANIFEST
-        self.attested_manifest = rfc8785.dumps(MANIFEST)
+        self.manifest = MANIFEST if manifest is None else manifest
+        self.attested_manifest = rfc8785.dumps(self.manifest)
         self.receipt_key = ReceiptKey()
         self.requests: list[httpx2.Request] = []
         self.inner: list[bhttp.Request] = []
