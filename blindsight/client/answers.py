@@ -21,7 +21,7 @@ _Kind = TypeVar("_Kind")
 _MODEL_MEMBERS: Final[Mapping[str, type]] = MappingProxyType(
     {"name": str, "version": str, "digest": str, "trained": bool, "precision": str, "multi_label": bool}
 )
-"""Types of the known members of `model`. Answers of older versions lack the last two."""
+"""Types of the known members of `model`. Answers of older versions lack the last two; the last may be null."""
 
 _MAX_EXACT: Final = 2**53
 """Integers up to this one are exact as floating-point numbers (RFC 8259, section 6)."""
@@ -107,7 +107,8 @@ def model_of(content: Mapping[str, Any]) -> dict[str, Any]:
     """The member `model` of an answer. Raises `ValueError` if it, or a known member of it, has another type."""
     model: dict[str, Any] = _of_type(content, "model", dict)
     for name in model.keys() & _MODEL_MEMBERS.keys():
-        _of_type(model, name, _MODEL_MEMBERS[name])
+        if (name, model[name]) != ("multi_label", None):
+            _of_type(model, name, _MODEL_MEMBERS[name])
     return dict(model)
 
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx2
 
 import blindsight
-from blindsight import files, strict_json
+from blindsight import files
 from blindsight.client import routes
 from blindsight.errors import TransportError
+from blindsight_cli import replies
 from blindsight_cli.hardware import report
 from blindsight_cli.photos import MAX_PHOTO_BYTES
 
@@ -93,15 +94,15 @@ def collect(
 def info_of(url: str, proxy: str | None) -> dict[str, Any]:
     """The gateway's unauthenticated statements about itself and its enclave's confinement. Raises `TransportError`."""
     try:
-        with routes.blocking(url, timeout=_INFO_SECONDS, proxy=proxy) as client:
-            said = strict_json.loads(client.get("/info").content)
+        reply = replies.statement(url, "/info", proxy=proxy, seconds=_INFO_SECONDS)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         if fault := routes.fault(error):
             raise fault from error
         raise TransportError("unreachable", f"The gateway cannot be reached ({type(error).__name__}).") from error
-    except ValueError:
-        said = None
-    if not isinstance(said, dict):
+    except ValueError as error:
+        raise TransportError("unexpected_answer", "The gateway's /info is too large.") from error
+    said = reply.members()
+    if not said:
         raise TransportError("unexpected_answer", "The gateway's /info is not a JSON object.")
     return said
 

@@ -27,7 +27,7 @@ _OF_MODELS: dict[str, list[object]] = {
     "digest": [1, None],
     "trained": ["true", 1, None],
     "precision": [8, None, True, ["int8"], {"name": "int8"}],
-    "multi_label": ["true", 1, None, []],
+    "multi_label": ["true", 1, []],
 }
 _OF_ANSWERS: dict[str, list[object]] = {
     "predictions": [None, 5, "x", {}, {"0": GOOD["predictions"][0]}, [[]], ["x"], [None], [1], [{}], [[["rank", 1]]]],
@@ -80,7 +80,7 @@ MALFORMED_OF_GATEWAYS: dict[str, dict[str, Any]] = {
     **_of({
         "problem": [None, 1, "x", [], {}, {"title": "x"}, {"title": "x", "detail": "y", "retryable": True}],
         "file": ["other.jpeg", None],
-        "notice": [1, None, True, ["x"], {"x": 1}],
-        "receipt": [1, None, {}],
+        "notice": [1, True, ["x"], {"x": 1}],
+        "receipt": [1, True, {}],
     }),
 }  # fmt: skip

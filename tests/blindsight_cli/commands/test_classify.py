@@ -90,7 +90,9 @@ def refused(response: httpx2.Response, capsys: pytest.CaptureFixture[str]) -> st
 def test_the_answer_that_the_malformed_are_changed_from_is_one() -> None:
     first = {**GOOD["predictions"][0], "later": 1}
     answer = GOOD | {"predictions": [first], "notice": "Simulated.", "receipt": "a.b.c", "later": {"member": [1]}}
-    assert asked(httpx2.Response(200, content=json.dumps(answer))) == answer
+    nulls = GOOD | {"notice": None, "receipt": None, "model": GOOD["model"] | {"multi_label": None}}
+    for given in (answer, nulls):
+        assert asked(httpx2.Response(200, content=json.dumps(given))) == given
 
 
 @pytest.mark.parametrize("case", MALFORMED_OF_GATEWAYS)
