@@ -217,12 +217,9 @@ def _gateway(url: str, proxy: str | None) -> list[Finding]:
 
 def _evidence(url: str, proxy: str | None) -> Finding:
     """The kind of the gateway's evidence, as the gateway states it; only `attest` verifies it."""
-    try:
-        reply = replies.statement(url, "/attestation", proxy=proxy, seconds=_GATEWAY_SECONDS)
-    except (httpx2.HTTPError, ValueError) as error:
-        return _unusable("evidence", url, error)
-    if reply.status != 200:
-        return _refusal("evidence", reply, "look into the gateway's log")
+    reply = _reply("evidence", url, "/attestation", proxy)
+    if isinstance(reply, Finding):
+        return reply
     kind = reply.members().get("kind")
     if not isinstance(kind, str):
         return _other("evidence", "the answer is no evidence")
@@ -231,17 +228,23 @@ def _evidence(url: str, proxy: str | None) -> Finding:
 
 
 def _model(url: str, proxy: str | None) -> Finding:
-    try:
-        reply = replies.statement(url, "/info", proxy=proxy, seconds=_GATEWAY_SECONDS)
-    except (httpx2.HTTPError, ValueError) as error:
-        return _unusable("model", url, error)
-    if reply.status != 200:
-        return _refusal("model", reply, "look into the gateway's log")
+    reply = _reply("model", url, "/info", proxy)
+    if isinstance(reply, Finding):
+        return reply
     match reply.members().get("model"):
         case {"name": str() as name, "version": str() as version, "trained": bool() as trained}:
             seen = f"{_short(name)} {_short(version)}"
             return Finding("model", trained, seen, "untrained: its answers are noise")
     return _other("model", "the answer names no model")
+
+
+def _reply(name: str, url: str, path: str, proxy: str | None) -> Reply | Finding:
+    """The success at `path`, or the finding for something else."""
+    try:
+        reply = replies.statement(url, path, proxy=proxy, seconds=_GATEWAY_SECONDS)
+    except (httpx2.HTTPError, ValueError) as error:
+        return _unusable(name, url, error)
+    return reply if reply.status == 200 else _refusal(name, reply, "look into the gateway's log")
 
 
 def _refusal(name: str, reply: Reply, next_step: str) -> Finding:

@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
+import rfc8785
 
 import blindsight
 from blindsight import files
@@ -95,6 +96,8 @@ def info_of(url: str, proxy: str | None) -> dict[str, Any]:
     """The gateway's unauthenticated statements about itself and its enclave's confinement. Raises `TransportError`."""
     try:
         reply = replies.statement(url, "/info", proxy=proxy, seconds=_INFO_SECONDS)
+    except httpx2.ReadTimeout as error:
+        raise TransportError("timed_out", "The gateway's /info did not come whole in time.") from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         if fault := routes.fault(error):
             raise fault from error
@@ -102,8 +105,12 @@ def info_of(url: str, proxy: str | None) -> dict[str, Any]:
     except ValueError as error:
         raise TransportError("unexpected_answer", "The gateway's /info is too large.") from error
     said = reply.members()
-    if not said:
+    if reply.status != 200 or not said:
         raise TransportError("unexpected_answer", "The gateway's /info is not a JSON object.")
+    try:
+        rfc8785.dumps(said)  # As a report is: numbers and texts that it cannot hold would end it half made.
+    except ValueError as error:
+        raise TransportError("unexpected_answer", "The gateway's /info has no canonical form.") from error
     return said
 
 

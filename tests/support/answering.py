@@ -21,8 +21,8 @@ BLOCK: Final = bytes(1 << 20)
 
 
 @contextlib.contextmanager
-def answering(respond: Respond) -> Iterator[str]:
-    """The address of a server that answers every GET and POST with `respond`, until the block ends."""
+def answering(respond: Respond, port: int = 0) -> Iterator[str]:
+    """The address of a server that answers every GET and POST with `respond`, until the block ends; 0: a free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -37,7 +37,7 @@ def answering(respond: Respond) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
         server.daemon_threads = True
         server.block_on_close = False
         serving = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
