@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+UNKNOWN: Final = "unknown"
+"""The precision of a manifest that states one without a name."""
 
 
 def is_multi_label(manifest: Mapping[str, Any]) -> bool:
@@ -20,10 +23,10 @@ def is_multi_label(manifest: Mapping[str, Any]) -> bool:
 def precision(manifest: Mapping[str, Any]) -> str:
     """The arithmetic of the model, such as `int8`; `float32` if the manifest has no `precision`.
 
-    `manifest` may be malformed: the result is `unknown` for a `precision` without a name.
+    `manifest` may be malformed: the result is `UNKNOWN` for a `precision` without a name.
     """
     if "precision" not in manifest:
         return "float32"
     stated = manifest["precision"]
     name = stated.get("name") if isinstance(stated, dict) else None
-    return name if isinstance(name, str) else "unknown"
+    return name if isinstance(name, str) else UNKNOWN

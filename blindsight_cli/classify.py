@@ -18,9 +18,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from blindsight import files, strict_json
-from blindsight.client import photos, routes
+from blindsight.client import answers, photos, routes
 from blindsight.errors import ConversionError, ProxyError
-from blindsight_cli import given, receipt
+from blindsight_cli import given, receipt, replies
 from blindsight_cli import sealed as sealed_lane
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
@@ -30,6 +30,14 @@ from blindsight_cli.printable import cell, printable
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
 
 TIMEOUT_SECONDS = 60.0
+_MAX_ANSWER_BYTES = 16 << 20
+"""An answer with all classes of a large model has two megabytes, its evidence ten kilobytes."""
+
+_OURS = frozenset({"file", "problem"})
+"""Members of a line of --json that are not the gateway's."""
+
+_TEXTS = frozenset({"notice", "receipt"})
+_PROBLEM_TEXTS = frozenset({"title", "detail"})
 
 _Ask = Callable[[bytes, int | None], dict[str, Any]]
 """The answer to an image and a number of classes, or `{"problem": …}`."""
@@ -101,7 +109,7 @@ def classify(  # noqa: PLR0917 -- typer passes them by name
                 typer.echo(json.dumps({"file": str(file), **answer}))
             else:
                 _show(file, answer)
-            if receipts and "receipt" in answer:
+            if receipts and answer.get("receipt"):
                 not_kept += not receipt.save(receipts, file, answer, sent=converted)
     for notice in sorted(notices):
         err.print(printable(notice), style="bold yellow", markup=False)
@@ -185,13 +193,17 @@ def _warn_of_cleartext(url: str, readable: str, *, sealed: bool) -> None:
 
 def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_receipt: bool) -> dict[str, Any]:
     try:
-        response = client.post(
+        reply = replies.read(
+            client,
+            "POST",
             "/classify",
+            seconds=TIMEOUT_SECONDS,
+            limit=_MAX_ANSWER_BYTES,
             params=({} if top_k is None else {"top_k": top_k}) | ({"receipt": "true"} if with_receipt else {}),
             content=content,
             headers={"Content-Type": "application/octet-stream"},
         )
-        body = _answer(strict_json.loads(response.content), answered=response.status_code == 200)
+        body = _answer(strict_json.loads(reply.content), answered=reply.status == 200)
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL):
         fail(f"{client.base_url} is not an address of a gateway", "check --url: it begins with http:// or https://")
     except httpx2.TransportError as error:
@@ -206,25 +218,30 @@ def _ask(client: httpx2.Client, content: bytes, top_k: int | None, *, with_recei
     return body
 
 
-def _answer(body: dict[str, Any], *, answered: bool) -> dict[str, Any]:
-    """A gateway's answer, or `{"problem": …}`. Raises `ValueError` if `body` has the structure of neither."""
-    try:
-        if answered:
-            predictions = [_prediction(each) for each in body["predictions"]]
-            return {**body, "model": {**body["model"]}, "predictions": predictions}
-        return {"problem": {**body, "title": str(body["title"]), "detail": str(body["detail"])}}
-    except (KeyError, TypeError) as error:
-        raise ValueError("JSON of something else") from error
+def _answer(body: object, *, answered: bool) -> dict[str, Any]:
+    """A gateway's answer, or `{"problem": …}`. Raises `ValueError` if `body` has the structure of neither.
 
-
-def _prediction(each: dict[str, Any]) -> dict[str, Any]:
-    return {**each, "label": str(each["label"]), "score": float(each["score"])}
+    No member has the name of one that the command adds.
+    """
+    if not isinstance(body, dict) or body.keys() & _OURS:
+        raise ValueError("JSON of something else")
+    # The API's description lets the first two be null.
+    texts = {name for name in _TEXTS if body.get(name) is not None} if answered else _PROBLEM_TEXTS
+    if not all(isinstance(body.get(name), str) for name in texts):
+        raise ValueError("a text is missing, or of another type")
+    if not answered:
+        return {"problem": body}
+    scores = [each.score for each in answers.predictions_of(body)]
+    # The rest stays as it is: a receipt covers members that a later version may add.
+    predictions = [{**each, "score": score} for each, score in zip(body["predictions"], scores, strict=True)]
+    return {**body, "model": answers.model_of(body), "predictions": predictions}
 
 
 def _taken(client: httpx2.Client) -> Collection[str]:
     """The accepted formats according to the gateway. If it states none, the photo is sent unchanged."""
     try:
-        model = strict_json.loads(client.get("/info").content).get("model")
+        reply = replies.read(client, "GET", "/info", seconds=TIMEOUT_SECONDS, limit=_MAX_ANSWER_BYTES)
+        model = strict_json.loads(reply.content).get("model")
     except (httpx2.HTTPError, ValueError, AttributeError):
         model = None
     return photos.taken(model if isinstance(model, dict) else {})

@@ -11,26 +11,28 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import httpx2
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from blindsight import strict_json
 from blindsight.attestation import matching
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.report import LEFT_OPEN, PROVES_NOTHING
 from blindsight.client import routes
 from blindsight.errors import PolicyError, ProxyError
-from blindsight_cli import confinement, units
+from blindsight_cli import confinement, given, replies, units
 from blindsight_cli.console import out
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
 from blindsight_cli.local_trust import environment
 from blindsight_cli.paths import a_path
 from blindsight_cli.printable import cell
 from blindsight_cli.proxy import Proxy  # noqa: TC001 -- typer reads the annotations
+
+if TYPE_CHECKING:
+    from blindsight_cli.replies import Reply
 
 _NEEDED = {
     "gateway": ["fastapi", "uvicorn", "prometheus-client", "pydantic-settings", "python-multipart"],
@@ -40,6 +42,7 @@ _MODULES = {"gateway": "gateway", "enclave": "enclave_runtime"}
 _MIN_FREE_BYTES = 2 << 30
 _MIN_MEMORY_BYTES = 2 << 30
 _GATEWAY_SECONDS = 5.0
+_SHOWN = 300
 _CONFINEMENT_SECONDS = 30.0
 
 
@@ -58,6 +61,7 @@ class Finding:
 
 
 def doctor(
+    context: typer.Context,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -70,12 +74,16 @@ def doctor(
     policy: Annotated[
         Path | None,
         typer.Option(
-            help="The policy to check; default: the state folder's.", envvar="BLINDSIGHT_POLICY", parser=a_path
+            help="The policy to check; default: that of --state, of BLINDSIGHT_POLICY, or of the state folder.",
+            envvar="BLINDSIGHT_POLICY",
+            parser=a_path,
         ),
     ] = None,
 ) -> None:
     """Check this machine and the stack on it. Exit status: 0 if all checks pass, 1 if not."""
-    folder = state or environment.state_of(os.environ) or Path(".blindsight")
+    folder = environment.stack_folder(state, os.environ)
+    if given.on_the_command_line(context, "state") and not given.on_the_command_line(context, "policy"):
+        policy = None  # The environment's may be another stack's.
     findings = [
         _python(), *_units(), _memory(), _disk(folder), _state(folder), *_policies(folder, policy), _security_module(),
         *_confinement(), *_gateway(url, proxy),
@@ -145,11 +153,11 @@ def _state(state: Path) -> Finding:
     return Finding("state folder", not mode & 0o077, f"{state}, mode {mode:o}", f"chmod 700 {state}: it holds keys")
 
 
-def _policies(state: Path, given: Path | None) -> list[Finding]:
+def _policies(state: Path, named: Path | None) -> list[Finding]:
     file = state / "policy.json"
-    if given is None:
+    if named is None:
         return [_policy(file)] if file.exists() else []
-    return [_policy(given)]
+    return [_policy(named)]
 
 
 def _policy(file: Path) -> Finding:
@@ -190,39 +198,77 @@ def _confinement_here() -> Finding:
 
 def _gateway(url: str, proxy: str | None) -> list[Finding]:
     try:
-        with routes.blocking(url, timeout=_GATEWAY_SECONDS, proxy=proxy) as client:
-            ready = client.get("/readyz")
-            if ready.status_code != 200:
-                return [Finding("gateway", False, _problem(ready), "look into the logs of the state folder")]
-            return [Finding("gateway", True, f"ready at {url}"), _evidence(client), _model(client)]
-    except (httpx2.TransportError, httpx2.InvalidURL, OSError) as error:
+        reply = replies.statement(url, "/readyz", proxy=proxy, seconds=_GATEWAY_SECONDS)
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.InvalidURL, OSError) as error:
         if fault := routes.fault(error):
             return [Finding("gateway", good=False, seen=f"{url}: {fault}", next_step=fault.next_step)]
         step = "start it with `make run`, or give --url"
         return [Finding("gateway", good=True, seen=f"nothing answers at {url}", next_step=step, absent=True)]
+    except (httpx2.HTTPError, ValueError) as error:
+        return [_unusable("gateway", url, error)]
     except ProxyError as error:
         return [Finding("gateway", good=False, seen=str(error), next_step=error.next_step)]
+    if reply.status != 200:
+        return [_refusal("gateway", reply, "look into the logs of the state folder")]
+    if reply.members().get("status") != "ready":
+        return [_other("gateway", f"{url} answers, but is no Blindsight gateway")]
+    return [Finding("gateway", True, f"ready at {url}"), _evidence(url, proxy), _model(url, proxy)]
 
 
-def _evidence(client: httpx2.Client) -> Finding:
+def _evidence(url: str, proxy: str | None) -> Finding:
     """The kind of the gateway's evidence, as the gateway states it; only `attest` verifies it."""
-    response = client.get("/attestation")
-    if response.status_code != 200:
-        return Finding("evidence", False, _problem(response), "look into the gateway's log")
-    kind = str(strict_json.loads(response.content)["kind"])
-    meaning = next((text for known, text in PROVES_NOTHING.items() if known == kind), f"of kind {kind}.")
+    reply = _reply("evidence", url, "/attestation", proxy)
+    if isinstance(reply, Finding):
+        return reply
+    kind = reply.members().get("kind")
+    if not isinstance(kind, str):
+        return _other("evidence", "the answer is no evidence")
+    meaning = next((text for known, text in PROVES_NOTHING.items() if known == kind), f"of kind {_short(kind)}.")
     return Finding("evidence", good=True, seen=f"{meaning} So the gateway reads its enclave's; `attest` verifies it.")
 
 
-def _problem(response: httpx2.Response) -> str:
+def _model(url: str, proxy: str | None) -> Finding:
+    reply = _reply("model", url, "/info", proxy)
+    if isinstance(reply, Finding):
+        return reply
+    match reply.members().get("model"):
+        case {"name": str() as name, "version": str() as version, "trained": bool() as trained}:
+            seen = f"{_short(name)} {_short(version)}"
+            return Finding("model", trained, seen, "untrained: its answers are noise")
+    return _other("model", "the answer names no model")
+
+
+def _reply(name: str, url: str, path: str, proxy: str | None) -> Reply | Finding:
+    """The success at `path`, or the finding for something else."""
     try:
-        return str(strict_json.loads(response.content)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"HTTP {response.status_code}, but no Blindsight gateway"
+        reply = replies.statement(url, path, proxy=proxy, seconds=_GATEWAY_SECONDS)
+    except (httpx2.HTTPError, ValueError) as error:
+        return _unusable(name, url, error)
+    return reply if reply.status == 200 else _refusal(name, reply, "look into the gateway's log")
 
 
-def _model(client: httpx2.Client) -> Finding:
-    model = strict_json.loads(client.get("/info").content)["model"]
-    return Finding(
-        "model", bool(model["trained"]), f"{model['name']} {model['version']}", "untrained: its answers are noise"
-    )
+def _refusal(name: str, reply: Reply, next_step: str) -> Finding:
+    """The finding for a reply that is no success: a gateway's problem, or something else."""
+    detail = reply.members().get("detail")
+    if isinstance(detail, str):
+        return Finding(name, good=False, seen=_short(detail), next_step=next_step)
+    return _other(name, f"HTTP {reply.status}, but no Blindsight gateway")
+
+
+def _unusable(name: str, url: str, error: Exception) -> Finding:
+    if isinstance(error, httpx2.TimeoutException):
+        return Finding(name, False, f"{url} does not answer in time", "try again, or look into the gateway's log")
+    if fault := routes.fault(error):
+        return Finding(name, good=False, seen=f"{url}: {fault}", next_step=fault.next_step)
+    if isinstance(error, httpx2.HTTPError):
+        return _other(name, f"the connection to {url} was lost ({type(error).__name__})")
+    return _other(name, f"{url} answers with more than a Blindsight gateway does, so it is no Blindsight gateway")
+
+
+def _other(name: str, seen: str) -> Finding:
+    return Finding(name, good=False, seen=seen, next_step="check --url")
+
+
+def _short(text: str) -> str:
+    """`text`, which a server chose, cut to what a table can hold."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 -- typer reads the annotations
 from typing import Annotated
 
 import typer
@@ -33,7 +33,7 @@ def with_local_trust(
     other host is verified as ever.
     """
     checked(url, scheme="https")
-    folder = state or environment.state_of(os.environ) or Path(".blindsight")
+    folder = environment.stack_folder(state, os.environ)
     try:
         variables = environment.trusting(folder.resolve(), url, os.environ)
     except LocalTrustError as error:

@@ -209,8 +209,10 @@ def main() -> int:
         if arguments.command == "confinement":
             print(json.dumps(start.confinement(arguments), indent=2))
             return 0
-        ended = start.serve(arguments)
-        return _fail(ended) if isinstance(ended, str) else ended
+        try:
+            return start.serve(arguments)
+        except start.CannotStart as error:
+            return _fail(str(error))
     except BadBundle as error:
         return _fail(f"{error}; build it again with `blindsight bundle build`")
     except BlindsightError as error:

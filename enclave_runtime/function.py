@@ -130,8 +130,7 @@ def _manifest(path: Path) -> tuple[dict[str, Any], bytes]:
         raise BadBundle("the bundle's model.json is not a model's manifest")
     if not isinstance(manifest["trained"], bool):
         raise BadBundle("the bundle's model.json does not say with true or false whether the model is trained")
-    precision = manifest.get("precision", {"name": "float32"})
-    if not isinstance(precision, dict) or not isinstance(precision.get("name"), str):
+    if answers.precision(manifest) == answers.UNKNOWN:
         raise BadBundle("the bundle's model.json names no precision where it says that there is one")
     return manifest, canonical
 

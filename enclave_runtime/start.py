@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import argparse
 
 
+class CannotStart(Exception):
+    """The enclave cannot start; the message says why, and what to do."""
+
+
 def confinement(arguments: argparse.Namespace) -> dict[str, Any]:
     """The layers of the confinement here, for JSON. Raises `BlindsightError`, `OSError`."""
     warden = Warden.appoint(total_bytes=1 << 30, without=arguments.without_layer, landlock_abi=arguments.landlock_abi)
@@ -24,14 +28,13 @@ def confinement(arguments: argparse.Namespace) -> dict[str, Any]:
     return warden.summary()
 
 
-def serve(arguments: argparse.Namespace) -> int | str:
-    """Run the enclave until SIGTERM. Returns the exit status, or the reason why it cannot start.
+def serve(arguments: argparse.Namespace) -> int:
+    """Run the enclave until SIGTERM. Returns the exit status.
 
-    Raises `BadBundle`, `BlindsightError`, `OSError`.
+    Raises `CannotStart`, `BadBundle`, `BlindsightError`, `OSError`.
     """
     expected = arguments.function_checksum
-    if problem := _missing(arguments):
-        return problem
+    _check(arguments)
     options = Options(
         bundle=arguments.bundle,
         function_checksum=bytes.fromhex(expected) if expected else None,
@@ -56,25 +59,26 @@ def serve(arguments: argparse.Namespace) -> int | str:
     )
     pinned = options.kms.bundle_sha256 if options.kms else None
     if options.bundle is None and pinned is None:
-        return "there is no bundle; give --bundle, or --kms with a file that pins bundle_sha256"
+        raise CannotStart("there is no bundle; give --bundle, or --kms with a file that pins bundle_sha256")
     return _run(options)
 
 
-def _run(options: Options) -> int | str:
+def _run(options: Options) -> int:
     try:
         return asyncio.run(run_server(options))
     except FunctionBroken as error:
         reason = " ".join(str(error).split())  # Whatever its code raised: several lines, perhaps.
-        return f"the function cannot be loaded: {reason}; check it with `blindsight bundle inspect`"
+        raise CannotStart(
+            f"the function cannot be loaded: {reason}; check it with `blindsight bundle inspect`"
+        ) from error
 
 
-def _missing(arguments: argparse.Namespace) -> str | None:
-    """The fault of the options of `serve`, considered together."""
+def _check(arguments: argparse.Namespace) -> None:
+    """Check the options of `serve`, considered together. Raises `CannotStart`."""
     if (arguments.kms is None) != (arguments.boot_config is None):
-        return "--kms and --boot-config go together; give both, or none"
+        raise CannotStart("--kms and --boot-config go together; give both, or none")
     if arguments.insecure_open_port and arguments.gateway_secret is not None:
-        return "--gateway-secret has no effect with --insecure-open-port; leave one of them out"
-    return None
+        raise CannotStart("--gateway-secret has no effect with --insecure-open-port; leave one of them out")
 
 
 def _gateway_secret(arguments: argparse.Namespace) -> Path | None:

@@ -31,15 +31,21 @@ from gateway.services import Authenticator, Services, in_background
 from gateway.tokens import TokenStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from blindsight.wire.address import Address
+    from gateway.cape.services import CapeServices
     from gateway.settings import Settings
 
 
 def create_app(settings: Settings) -> FastAPI:
     """Assemble the gateway. Raises `PolicyError` or `BadTokenFile` for invalid files."""
-    services = _services(settings)
+    make_cape = None
+    if settings.database is not None:
+        from gateway.cape import host  # noqa: PLC0415 -- with SQLAlchemy, a quarter of the time of a start
+
+        make_cape = host.services
+    services = _services(settings, make_cape)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -86,8 +92,6 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (classify, sealed, attestation, health, pages):
         app.include_router(module.router)
     if services.cape is not None:
-        from gateway.cape import host  # noqa: PLC0415 -- with SQLAlchemy, a quarter of the time of a start
-
         for router in host.ROUTERS:
             app.include_router(router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
@@ -95,7 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _services(settings: Settings) -> Services:
+def _services(settings: Settings, make_cape: Callable[..., CapeServices | None] | None) -> Services:
     metrics = Metrics()
     policy = Policy.load(settings.policy)
     fleet = Fleet(
@@ -107,13 +111,9 @@ def _services(settings: Settings) -> Services:
     tokens = TokenStore.load(settings.tokens_file) if settings.tokens_file else None
     authenticate = Authenticator(tokens, metrics).authenticate
     evidence_places = Places(settings.max_evidence_requests, metrics)
-    cape = None
-    if settings.database is not None:
-        from gateway.cape import host  # noqa: PLC0415 -- with SQLAlchemy, a quarter of the time of a start
-
-        cape = host.services(
-            settings, fleet.members[0], metrics=metrics, tokens=tokens, evidence_places=evidence_places
-        )
+    cape = make_cape and make_cape(
+        settings, fleet.members[0], metrics=metrics, tokens=tokens, evidence_places=evidence_places
+    )
     return Services(
         settings=settings,
         metrics=metrics,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 import uuid
@@ -70,6 +69,8 @@ class RequestMiddleware:
         self._app = app
         self._metrics = metrics
         self._refusals = RefusalLog()
+        self._kept: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        """Instruments by method, route and status: as many as there are sets of labels."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -114,10 +115,13 @@ class RequestMiddleware:
         finally:
             self._record(scope, status, time.perf_counter() - started)
 
-    @functools.cache  # noqa: B019 -- as many entries as sets of labels, for the application's lifetime
     def _instruments(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-        """The instruments of one set of labels, because their lookup takes longer than counting."""
-        return self._metrics.requests.labels(method, route, status), self._metrics.request_seconds.labels(route)
+        """The instruments of one set of labels, kept because their lookup takes longer than counting."""
+        labels = method, route, status
+        if (found := self._kept.get(labels)) is None:
+            found = self._metrics.requests.labels(*labels), self._metrics.request_seconds.labels(route)
+            self._kept[labels] = found
+        return found
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")

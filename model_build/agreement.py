@@ -11,7 +11,8 @@ import numpy as np
 from model_build import probes
 from model_build.contract import relative_difference
 from model_build.errors import AgreementError, SpeedError
-from model_build.precision import LEAST_AGREEMENT, LEAST_SPEED, Agreement
+from model_build.images import LEAST_IMAGES
+from model_build.precision import LEAST_AGREEMENT, LEAST_SPEED, Agreement, ImageSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,12 @@ _DIGITS: Final = 4
 """Decimal digits of a share in the manifest. Kernels that add in another order must not change its digest."""
 
 _ROUNDS: Final = 12
+
+_PROPOSED: Final[dict[ImageSet, str]] = {
+    "synthetic": f"at least {LEAST_IMAGES} photos",
+    "given": "other or more photos",
+}
+"""Images to calibrate with instead, by those that were used."""
 
 
 def measure(reference: Classifier, found: Classifier, images: Images) -> Agreement:
@@ -59,8 +66,8 @@ def require(agreement: Agreement) -> None:
         raise AgreementError(
             f"the int8 graph names the best class of float32 on {agreement.top1:.1%} of {agreement.images}"
             f" {agreement.set} images, less than {LEAST_AGREEMENT:.0%}",
-            "serve float32, or calibrate on photos of the kind that will be classified:"
-            " `python -m model_build quantise --model DIR --out DIR --images DIR`",
+            f"calibrate on {_PROPOSED[agreement.set]} of the kind that will be classified, with `--images DIR`, or"
+            " `make run` with IMAGES=DIR; otherwise serve float32",
         )
 
 
@@ -90,6 +97,6 @@ def require_speed(ratio: float) -> None:
     if ratio < LEAST_SPEED:
         raise SpeedError(
             f"the int8 graph is {ratio:.2f} times as fast as float32 on this machine, less than {LEAST_SPEED}",
-            "build it on a processor with VNNI, or for another machine:"
+            "serve float32, or build it on a processor with VNNI, or for another machine:"
             " `python -m model_build quantise --model DIR --out DIR --no-speed-test`",
         )

@@ -30,6 +30,8 @@ SHOWN_BY = {
     "model_build/offline/": [("model_build", "train-offline")],
     # Only this command line shows the messages of its own module.
     "model_build/cli.py": [("model_build", "build")],
+    # Only these make int8 variants.
+    "model_build/agreement.py": [("model_build", "build"), ("model_build", "quantise"), ("blindsight", "up")],
     "model_build/": _MODEL,
     "enclave_function/bundle/builder.py": _BUNDLE,
     "enclave_function/bundle/vendor.py": [("enclave_function", "bundle", "build")],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from blindsight import strict_json
 from blindsight.attestation import verifier
 from blindsight.attestation.steps import Steps
-from blindsight.errors import EvidenceClaimsError, SealingError
+from blindsight.errors import EvidenceClaimsError, SealingError, TransportError
 from blindsight.sealing import keyconfig
 
 if TYPE_CHECKING:
@@ -34,8 +34,11 @@ class Recipient:
 
     @property
     def classes(self) -> int:
-        """Number of classes of the model."""
-        return int(self.manifest["labels"]["count"])
+        """Number of classes of the model. Raises `TransportError` if the attested manifest does not state it."""
+        match self.manifest.get("labels"):
+            case {"count": int() as count} if count >= 1 and not isinstance(count, bool):
+                return count
+        raise TransportError("unexpected_answer", "The enclave's model manifest does not state a number of classes.")
 
     @property
     def report(self) -> VerificationReport:

@@ -169,7 +169,7 @@ def _classification(opened: exchange.Opened, question: Question) -> Classificati
             raise Problem.parse(opened.content)
         archive = _checked_archive(opened.content, question, opened.recipient) if question.with_receipt else None
         return Classification.parse(opened.content, opened.recipient, archive)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise unexpected("The enclave's answer is of a form that is not known here.") from error
 
 
@@ -193,9 +193,10 @@ def _refusal(reply: Reply) -> Exception:
         content = _json_object(reply.content)
         if reply.status == 422 and content.get("type") == CATALOGUE["ohttp_key"].type:
             return exchange.KeysChangedError()
-        if content.get("code") in GATEWAYS_OWN:
+        code = str(content.get("code"))  # JSON of any type; a list has no hash.
+        if code in GATEWAYS_OWN:
             return GatewayProblem.parse(content)
-        if content.get("code") in CATALOGUE:
+        if code in CATALOGUE:
             return SealingError("not_sealed", "The gateway refused in the enclave's place, unsealed.")
     if reply.status in {502, 503, 504}:
         return TransportError("unavailable", f"The gateway answered with status {reply.status}.")

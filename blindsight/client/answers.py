@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from blindsight import answers
 from blindsight.problems import Problem
@@ -13,6 +15,16 @@ if TYPE_CHECKING:
 
     from blindsight.attestation.recipient import Recipient
     from blindsight.attestation.report import VerificationReport
+
+_Kind = TypeVar("_Kind")
+
+_MODEL_MEMBERS: Final[Mapping[str, type]] = MappingProxyType(
+    {"name": str, "version": str, "digest": str, "trained": bool, "precision": str, "multi_label": bool}
+)
+"""Types of the known members of `model`. Answers of older versions lack the last two; the last may be null."""
+
+_MAX_EXACT: Final = 2**53
+"""Integers up to this one are exact as floating-point numbers (RFC 8259, section 6)."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +80,73 @@ class Classification:
     def parse(
         cls, content: Mapping[str, Any], recipient: Recipient, archive: Mapping[str, Any] | None = None
     ) -> Classification:
-        """Parse the enclave's JSON. Raises `KeyError`, `TypeError` or `ValueError` if its structure is wrong."""
+        """Parse the enclave's JSON. Raises `ValueError` if a member is missing, or of another type or range."""
+        image = content.get("image", ...)
         return cls(
-            predictions=tuple(
-                Prediction(int(each["rank"]), int(each["class_id"]), str(each["label"]), float(each["score"]))
-                for each in content["predictions"]
-            ),
-            model=dict(content["model"]),
-            image=None if content["image"] is None else dict(content["image"]),
-            timings_ms=dict(content["timings_ms"]),
+            predictions=predictions_of(content),
+            model=model_of(content),
+            image=None if image is None else {name: _whole(image, name, least=1) for name in ("width", "height")},
+            timings_ms={name: _number(seconds) for name, seconds in _of_type(content, "timings_ms", dict).items()},
             recipient=recipient,
             archive=archive,
         )
+
+
+def predictions_of(content: Mapping[str, Any]) -> tuple[Prediction, ...]:
+    """The classes in an answer, of an enclave or of a gateway.
+
+    Raises `ValueError` if there are none, or if a member is missing, or of another type or range.
+    """
+    listed = _of_type(content, "predictions", list)
+    if not listed:
+        raise ValueError("no predictions")
+    return tuple(map(_prediction, listed))
+
+
+def model_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The member `model` of an answer. Raises `ValueError` if it, or a known member of it, has another type."""
+    model: dict[str, Any] = _of_type(content, "model", dict)
+    for name in model.keys() & _MODEL_MEMBERS.keys():
+        if (name, model[name]) != ("multi_label", None):
+            _of_type(model, name, _MODEL_MEMBERS[name])
+    return dict(model)
+
+
+def _prediction(each: object) -> Prediction:
+    score = _number(_member(each, "score"))
+    if not 0 <= score <= 1:
+        raise ValueError("a score is outside of 0..1")
+    rank, class_id = _whole(each, "rank", least=1), _whole(each, "class_id", least=0)
+    return Prediction(rank, class_id, _of_type(each, "label", str), score)
+
+
+def _member(members: object, name: str) -> object:
+    if not isinstance(members, dict) or name not in members:
+        raise ValueError(f"no {name}")
+    found: object = members[name]
+    return found
+
+
+def _of_type(members: object, name: str, kind: type[_Kind]) -> _Kind:
+    found = _member(members, name)
+    if type(found) is not kind:  # A bool is an int to `isinstance`.
+        raise ValueError(f"{name} has another type")
+    return found
+
+
+def _whole(members: object, name: str, *, least: int) -> int:
+    found = _of_type(members, name, int)
+    if found < least:
+        raise ValueError(f"{name} is out of range")
+    return found
+
+
+def _number(value: object) -> float:
+    if type(value) is float and math.isfinite(value):
+        return value
+    if type(value) is int and abs(value) <= _MAX_EXACT:
+        return float(value)
+    raise ValueError("not a number, or one without end")
 
 
 class GatewayProblem(Problem):

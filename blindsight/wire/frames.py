@@ -50,14 +50,11 @@ async def read(reader: asyncio.StreamReader, *, limit: int = MAX_FRAME_BYTES) ->
         raise _cut() from error
 
 
-async def read_long(reader: asyncio.StreamReader) -> tuple[FrameKind, bytes | memoryview] | None:
-    """As `read`, with the payload of a long frame in separate memory, in steps that do not block the event loop."""
-    found = await read_head(reader)
-    return None if found is None else (found[0], await read_payload(reader, found[1]))
-
-
 async def read_payload(reader: asyncio.StreamReader, length: int) -> bytes | memoryview:
-    """Read the payload of the frame whose head was read. Raises `TransportError` for a truncated one."""
+    """Read the payload of the frame whose head was read; a long one in steps that do not block the event loop.
+
+    Raises `TransportError` for a truncated one.
+    """
     try:
         return await bodies.read(reader, length)
     except (asyncio.IncompleteReadError, OSError) as error:

@@ -14,11 +14,13 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
+import rfc8785
 
 import blindsight
-from blindsight import files, strict_json
+from blindsight import files
 from blindsight.client import routes
 from blindsight.errors import TransportError
+from blindsight_cli import replies
 from blindsight_cli.hardware import report
 from blindsight_cli.photos import MAX_PHOTO_BYTES
 
@@ -93,16 +95,22 @@ def collect(
 def info_of(url: str, proxy: str | None) -> dict[str, Any]:
     """The gateway's unauthenticated statements about itself and its enclave's confinement. Raises `TransportError`."""
     try:
-        with routes.blocking(url, timeout=_INFO_SECONDS, proxy=proxy) as client:
-            said = strict_json.loads(client.get("/info").content)
+        reply = replies.statement(url, "/info", proxy=proxy, seconds=_INFO_SECONDS)
+    except httpx2.ReadTimeout as error:
+        raise TransportError("timed_out", "The gateway's /info did not come whole in time.") from error
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         if fault := routes.fault(error):
             raise fault from error
         raise TransportError("unreachable", f"The gateway cannot be reached ({type(error).__name__}).") from error
-    except ValueError:
-        said = None
-    if not isinstance(said, dict):
+    except ValueError as error:
+        raise TransportError("unexpected_answer", "The gateway's /info is too large.") from error
+    said = reply.members()
+    if reply.status != 200 or not said:
         raise TransportError("unexpected_answer", "The gateway's /info is not a JSON object.")
+    try:
+        rfc8785.dumps(said)  # As a report is: numbers and texts that it cannot hold would end it half made.
+    except ValueError as error:
+        raise TransportError("unexpected_answer", "The gateway's /info has no canonical form.") from error
     return said
 
 

@@ -99,6 +99,11 @@ def state_of(environment: Mapping[str, str]) -> Path | None:
     return state if account.is_absolute() and account == config_folder(state) and _root(state).exists() else None
 
 
+def stack_folder(given: Path | None, environment: Mapping[str, str]) -> Path:
+    """The folder of the stack that a command is about: `given`, else the one of `state_of`, else `.blindsight`."""
+    return given or state_of(environment) or Path(".blindsight")
+
+
 def signup_token_file(state: Path) -> Path:
     """Where the token is kept that accounts of the stack are made with."""
     return config_folder(state) / "signup.token"

@@ -115,7 +115,7 @@ class WorkerPool:
         """Run the call to its end and set `outcome`, unless the caller is gone."""
         try:
             answer = await self._run(worker, image, top_k)
-        except BaseException as error:
+        except BaseException as error:  # The pool's end cancels the call; its caller must not wait for ever.
             if not outcome.done():
                 outcome.set_exception(error)
             if not isinstance(error, Exception):

@@ -20,7 +20,9 @@ async def _read(data: bytes) -> None:
     short, long, written = driving.reader(data), driving.reader(data), b""
     while (frame := await frames.read(short)) is not None:
         kind, payload = frame
-        assert await frames.read_long(long) == frame
+        head = await frames.read_head(long)
+        assert head is not None
+        assert (head[0], await frames.read_payload(long, head[1])) == frame
         written += frames.encode(kind, payload)
         try:
             _look(kind, payload)

@@ -133,7 +133,7 @@ class EnclaveExchange:
         if kind is FrameKind.SEALED_RESPONSE:
             return payload
         code = frames.unpack(payload).get("code") if kind is FrameKind.REFUSAL else None
-        if code in {"unknown_key", "cannot_open"}:
+        if isinstance(code, str) and code in {"unknown_key", "cannot_open"}:
             raise KeysChangedError
         if code == "malformed_message":
             raise keyconfig.malformed("The enclave found no encapsulated request.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -14,6 +14,9 @@ from benchmarks.parts import memory, noop, sealing, storm, throughput
 from benchmarks.plan import Lengths, Plan
 from benchmarks.processes import StackError
 from tests.benchmarks.turns import turn
+
+if TYPE_CHECKING:
+    from benchmarks.turn import Contender as Measured
 
 
 def test_sealing_compares_neighbouring_requests() -> None:
@@ -118,7 +121,8 @@ class Contender:
 def run(*contenders: Contender) -> tuple[list[dict[str, Any]], dict[str, str]]:
     missing: dict[str, str] = {}
     plan = Plan({"float": Path()}, Path(), (), tuned=False, lengths=Lengths(rounds=3, callers=(1,)))
-    return throughput.measure(plan, list(contenders), missing, lambda _: None), missing  # type: ignore[arg-type]
+    entrants = cast("list[Measured]", list(contenders))
+    return throughput.measure(plan, entrants, missing, lambda _: None), missing
 
 
 def test_a_peer_that_fails_in_the_middle_is_told_as_missing_and_does_not_count() -> None:

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from blindsight import receipts
-from blindsight.attestation import Claims, Policy, Release, pcr16_extension
+from blindsight.attestation import Claims, Policy, pcr16_extension
 from blindsight.errors import BlindsightError, EvidenceError, ReceiptError
 from blindsight.receipts import Receipt, ReceiptKey
 from enclave_runtime.evidence.simulated import SimulatedProducer
+from tests.support.policies import simulated_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,14 +97,7 @@ class Enclave:
 
     @property
     def policy(self) -> Policy:
-        release = Release(
-            kind="simulated",
-            roots=frozenset({self.producer.root_fingerprint}),
-            pcrs={index: frozenset({value.hex()}) for index, value in PCRS.items()},
-            function_checksums=frozenset({self.claims.func_checksum.hex()}),
-            model_digests=frozenset({self.claims.model_sha256.hex()}),
-        )
-        return Policy(releases=(release,))
+        return simulated_policy(self.producer, PCRS, self.claims.func_checksum, self.claims.model_sha256)
 
     @property
     def receipt(self) -> Receipt:

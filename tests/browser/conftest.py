@@ -8,9 +8,11 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.support import chromium
+from tests.support.images import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -21,6 +23,17 @@ FLAGS = [
 
 # Not a bound of what users wait: other tests run at the same time.
 expect.set_options(timeout=30_000)
+
+
+CLASS = 905
+"""The colour model's class for the photo."""
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    file = tmp_path / "photo.png"
+    file.write_bytes(plain(CLASS))
+    return file
 
 
 def open_details(page: Page) -> None:

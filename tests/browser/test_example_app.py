@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import CLASS
 from tests.support import node
 from tests.support.documented import commands_of
-from tests.support.images import plain
 from tests.support.models import label_of
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page, Request
 
     from tests.support.stack import Stack
-
-CLASS = 905
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -49,13 +47,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://localhost:{server.server_address[1]}"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    file = tmp_path / "photo.png"
-    file.write_bytes(plain(CLASS))
-    return file
 
 
 def visit(page: Page, site: str, stack: Stack) -> None:

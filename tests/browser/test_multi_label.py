@@ -9,7 +9,6 @@ from playwright.sync_api import expect
 
 from model_build.cli import main
 from tests.support.graphs import Graph
-from tests.support.images import plain
 from tests.support.stack import running_stack
 
 if TYPE_CHECKING:
@@ -31,13 +30,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert main(["build", "--onnx", str(source), "--out", str(folder / "model")]) == 0
     with running_stack(folder / "model", folder, workers=1) as running:
         yield running
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    file = tmp_path / "photo.png"
-    file.write_bytes(plain(905))
-    return file
 
 
 def test_it_is_said_under_the_bars(page: Page, stack: Stack, photo: Path) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.support.images import plain
+from tests.browser.conftest import CLASS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,15 +14,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.support.stack import Stack
-
-CLASS = 905
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    file = tmp_path / "photo.png"
-    file.write_bytes(plain(CLASS))
-    return file
 
 
 def test_an_upload_is_tried_through_the_docs(tiny_stack: Stack, page: Page, requested: list[str], photo: Path) -> None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import open_details
-from tests.support.images import plain
+from tests.browser.conftest import CLASS, open_details
 from tests.support.models import label_of
 from tests.support.stack import root_fingerprint
 
@@ -21,15 +20,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.support.stack import Stack
-
-CLASS = 331
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    file = tmp_path / "photo.png"
-    file.write_bytes(plain(CLASS))
-    return file
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from blindsight import receipts
 from blindsight.client import Client
 from blindsight.errors import ReceiptError
 from model_build.quantise import quantise
+from tests.browser.conftest import CLASS
 from tests.support.images import plain
 from tests.support.networks import write_network
 from tests.support.stack import running_stack
@@ -36,13 +37,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    file = tmp_path / "photo.png"
-    file.write_bytes(plain(905))
-    return file
-
-
 def test_the_page_says_int8(page: Page, stack: Stack, photo: Path) -> None:
     page.goto(stack.gateway.url)
     page.locator("#file").set_input_files(photo)
@@ -60,7 +54,7 @@ def test_the_page_says_nothing_of_float32(page: Page, tiny_stack: Stack, photo: 
 
 def test_the_client_has_the_attested_precision_and_the_receipt_covers_it(stack: Stack) -> None:
     with Client(stack.gateway.url, policy=stack.policy) as client:
-        found = client.classify(plain(905), with_receipt=True)
+        found = client.classify(plain(CLASS), with_receipt=True)
     assert found.precision == found.model["precision"] == "int8"
     assert found.archive is not None
     archive = json.loads(json.dumps(found.archive))

@@ -11,8 +11,7 @@ from playwright.sync_api import expect
 
 from blindsight import receipts
 from gateway.api.pages import STATIC
-from tests.browser.conftest import open_details
-from tests.support.images import plain
+from tests.browser.conftest import CLASS, open_details
 from tests.support.models import label_of
 
 if TYPE_CHECKING:
@@ -21,15 +20,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Request, Route
 
     from tests.support.stack import Stack
-
-CLASS = 905
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    file = tmp_path / "photo.png"
-    file.write_bytes(plain(CLASS))
-    return file
 
 
 @pytest.fixture

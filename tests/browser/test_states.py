@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.images import plain
+from tests.browser.conftest import CLASS
 from tests.support.models import label_of, write_tiny_model
 from tests.support.stack import running_stack
 
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, Route
 
     from tests.support.stack import Stack
-
-CLASS = 905
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    file = tmp_path / "holiday.png"
-    file.write_bytes(plain(CLASS))
-    return file
 
 
 def bars(page: Page) -> Locator:
@@ -59,7 +50,7 @@ def test_the_photo_is_shown_before_anything_was_answered(tiny_stack: Stack, page
     page.goto(f"{tiny_stack.gateway.url}/")
     page.locator("#file").set_input_files(photo)
     expect(page.locator("#preview")).to_be_visible()
-    expect(page.locator("#photo-name")).to_have_text("holiday.png")
+    expect(page.locator("#photo-name")).to_have_text("photo.png")
     expect(page.locator("#photo-size")).to_contain_text("×")
     expect(page.locator("#stage-check")).to_have_attribute("data-state", "active")
     assert stages(page) == {"check": "active", "seal": "pending", "classify": "pending", "receipt": "pending"}

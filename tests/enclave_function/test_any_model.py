@@ -15,8 +15,8 @@ from model_build.cli import main
 from tests.support.graphs import Graph
 
 torchvision = pytest.importorskip("model_build.torchvision_compat").import_torchvision()
-from torchvision.transforms import InterpolationMode  # noqa: E402
-from torchvision.transforms import functional as F  # noqa: E402, N812
+from torchvision.transforms import InterpolationMode  # noqa: E402 -- after the check that it is there
+from torchvision.transforms import functional as F  # noqa: E402, N812 -- likewise; torchvision's own convention
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

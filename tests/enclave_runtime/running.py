@@ -7,16 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from blindsight.attestation import Policy, Release
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from blindsight.wire import frames
 from blindsight.wire.protocol import FrameKind
 from tests.enclave_runtime.workers.fake_function import call, within
 from tests.support.dates import dated
+from tests.support.policies import simulated_policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from blindsight.attestation import Policy
     from blindsight.sealing.keyconfig import KeyConfig
     from enclave_runtime.evidence.simulated import SimulatedProducer
     from enclave_runtime.function import Function
@@ -77,14 +78,7 @@ class Enclave:
 
     @property
     def policy(self) -> Policy:
-        release = Release(
-            kind="simulated",
-            roots=frozenset({self.producer.root_fingerprint}),
-            pcrs={index: frozenset({value.hex()}) for index, value in PCRS.items()},
-            function_checksums=frozenset({self.function.checksum.hex()}),
-            model_digests=frozenset({self.function.model_digest.hex()}),
-        )
-        return Policy(releases=(release,))
+        return simulated_policy(self.producer, PCRS, self.function.checksum, self.function.model_digest)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Peer]:

@@ -10,11 +10,9 @@ import socket
 import struct
 from typing import TYPE_CHECKING
 
-from blindsight.sealing import bhttp, ohttp
 from blindsight.wire import frames
 from blindsight.wire.protocol import MAX_FRAME_BYTES, FrameKind
-from tests.enclave_runtime.workers.fake_function import Gate, call, eventually, within
-from tests.support.dates import dated
+from tests.enclave_runtime.workers.fake_function import Gate, eventually, within
 
 if TYPE_CHECKING:
     import pytest
@@ -36,9 +34,7 @@ async def test_an_answer_is_no_question(enclave: Enclave):
 
 
 async def test_a_question_out_of_turn_ends_the_connection(enclave: Enclave, gate: Gate):
-    sealed, _ = ohttp.encapsulate(
-        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
-    )
+    sealed = enclave.seal(gate=gate.name)
     async with enclave.connection() as peer, enclave.connection() as other:
         await peer.send(FrameKind.SEALED_REQUEST, sealed)
         await gate.arrived()
@@ -56,9 +52,7 @@ async def test_two_questions_at_once_end_the_connection_however_quick_the_answer
 
 
 async def test_the_beginning_of_a_second_question_ends_the_connection_too(enclave: Enclave, gate: Gate):
-    sealed, _ = ohttp.encapsulate(
-        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
-    )
+    sealed = enclave.seal(gate=gate.name)
     async with enclave.connection() as peer:
         await peer.send(FrameKind.SEALED_REQUEST, sealed)
         await gate.arrived()
@@ -97,9 +91,7 @@ async def test_who_hangs_up_gives_a_waiting_question_up(enclave: Enclave, gate: 
 
 
 async def test_who_hangs_up_during_the_call_costs_no_worker(enclave: Enclave, gate: Gate):
-    sealed, _ = ohttp.encapsulate(
-        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
-    )
+    sealed = enclave.seal(gate=gate.name)
     async with enclave.connection() as impatient:
         await impatient.send(FrameKind.SEALED_REQUEST, sealed)
         await gate.arrived()
@@ -111,9 +103,7 @@ async def test_who_hangs_up_during_the_call_costs_no_worker(enclave: Enclave, ga
 
 
 async def test_a_connection_reset_is_no_error_of_ours(enclave: Enclave, gate: Gate, caplog: pytest.LogCaptureFixture):
-    sealed, _ = ohttp.encapsulate(
-        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
-    )
+    sealed = enclave.seal(gate=gate.name)
     async with enclave.connection() as peer:
         await peer.send(FrameKind.SEALED_REQUEST, sealed)
         await gate.arrived()
@@ -164,9 +154,7 @@ async def test_a_drain_lets_answers_finish_and_takes_nothing_new(enclave: Enclav
 
 
 async def test_a_drain_waits_only_so_long(enclave: Enclave, gate: Gate):
-    sealed, _ = ohttp.encapsulate(
-        enclave.config, bhttp.Request("POST", "/classify", dated(), call(gate=gate.name)).encode()
-    )
+    sealed = enclave.seal(gate=gate.name)
     async with enclave.connection() as peer:
         await peer.send(FrameKind.SEALED_REQUEST, sealed)
         await gate.arrived()

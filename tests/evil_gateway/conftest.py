@@ -8,14 +8,14 @@ import pytest
 
 from evil_gateway import demo
 from evil_gateway.app import EvilGateway
-from tests.browser.conftest import browser, page
+from tests.browser.conftest import browser, page, photo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.stack import Stack
 
-__all__ = ["browser", "page"]
+__all__ = ["browser", "page", "photo"]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from evil_gateway.tricks import TRICKS
-from tests.support.images import plain
+from tests.browser.conftest import CLASS
 from tests.support.models import label_of
 
 if TYPE_CHECKING:
@@ -21,16 +21,8 @@ if TYPE_CHECKING:
     from evil_gateway.stage import Trick
     from tests.support.stack import Stack
 
-CLASS = 427
 ON_PAGE = [trick for trick in TRICKS.values() if trick.code_on_page is not None]
 NEED_A_SECOND = {"old-answer"}
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    file = tmp_path / "photo.png"
-    file.write_bytes(plain(CLASS))
-    return file
 
 
 def load_own_policy(tiny_stack: Stack, page: Page, url: str) -> None:

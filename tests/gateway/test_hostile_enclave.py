@@ -14,6 +14,7 @@ from blindsight.wire import frames
 from blindsight.wire.protocol import FrameKind
 from gateway.cape.enclave import EnclaveSession, RemoteCapeEnclave, text_of
 from gateway.enclave.attested import AttestedEnclave
+from gateway.enclave.exchange import EnclaveExchange
 from gateway.metrics import EnclaveMetrics, Metrics
 
 STATUS = {"ready": True, "workers": 2, "busy": 0, "queued": 1, "restarts": 0, "key_configs_sha256": bytes(32)}
@@ -90,3 +91,12 @@ async def test_an_id_that_would_be_another_files_name(function_id: str) -> None:
     with pytest.raises(BlindsightError) as refusal:
         await enclave.add_function(b"record", "token")
     assert refusal.value.code == "enclave_unavailable"
+
+
+@pytest.mark.parametrize("code", [[], {}, ["unknown_key"], None, 1, b"unknown_key"], ids=repr)
+async def test_a_refusal_of_another_type(code: object) -> None:
+    connections = Connections((FrameKind.REFUSAL, frames.pack({"code": code})))
+    lane = EnclaveExchange(cast("Any", None), cast("Any", connections), Metrics(), deadline=1)
+    with pytest.raises(TransportError) as refusal:
+        await lane._ask(b"sealed")
+    assert refusal.value.code == "unexpected_answer"

@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 import model_build
-from model_build import images, integers, manifest, onnx_file
+from model_build import agreement, images, integers, manifest, onnx_file
 from model_build.cli import main
 from model_build.contract import Classifier
-from model_build.precision import Precision
+from model_build.errors import AgreementError
+from model_build.precision import Agreement, Precision
 from model_build.synthetic import pictures
 from photo_classifier.decode import decode
 from photo_classifier.transform import Preprocessing
@@ -192,8 +193,20 @@ def test_too_little_agreement_is_refused(tmp_path, capsys):
     error, step = capsys.readouterr().err.splitlines()[-2:]
     assert error.startswith("error: the int8 graph names the best class of float32 on ")
     assert error.endswith("of 50 synthetic images, less than 98%")
-    assert "--images" in step
+    assert "--images DIR" in step
+    assert "`make run` with IMAGES=DIR" in step
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "proposed"), [("synthetic", "at least 100 photos"), ("given", "other or more photos")]
+)
+def test_the_next_step_knows_what_was_calibrated_on(kind, proposed):
+    """Photos of their own are what helps those who gave none; others have to hear more than that."""
+    with pytest.raises(AgreementError) as refused:
+        agreement.require(Agreement(images=50, set=kind, top1=0.5, top5=0.5, logits=1, speed=1.5))
+    assert proposed in refused.value.next_step
+    assert "serve float32" in refused.value.next_step
 
 
 def test_a_graph_that_is_not_faster_is_refused_unless_built_for_elsewhere(tiny, tmp_path, capsys):

@@ -213,10 +213,10 @@ def cut_short(project: Project) -> str:
 @pytest.mark.parametrize(
     "broken", [older, gone, without_anything, a_dangling_link, without_pip, of_another_folder, cut_short]
 )
-def test_an_environment_that_cannot_be_used_is_made_anew(project: Project, broken: object) -> None:
+def test_an_environment_that_cannot_be_used_is_made_anew(project: Project, broken: Callable[[Project], str]) -> None:
     project.add("python3.11", 3, 11, 7)
     project.make()
-    reason = broken(project)  # type: ignore[operator]
+    reason = broken(project)
     status, said, errors = project.make()
     assert (status, errors) == (0, [])
     assert reason in said.splitlines()[0]

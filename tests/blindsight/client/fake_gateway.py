@@ -13,12 +13,13 @@ import httpx2
 import rfc8785
 
 from blindsight import AsyncClient, Client
-from blindsight.attestation import Claims, Policy, Release, pcr16_extension
+from blindsight.attestation import Claims, Policy, pcr16_extension
 from blindsight.problems import CATALOGUE, MEDIA_TYPE, Problem
 from blindsight.receipts import ReceiptKey
 from blindsight.sealing import bhttp, keyconfig, ohttp
 from enclave_runtime.evidence.simulated import SimulatedProducer
 from enclave_runtime.keys import LaneKeys
+from tests.support.policies import simulated_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,11 +45,11 @@ ANSWER = {
 class FakeGateway:
     """Good unless told otherwise: `tricks` maps a path to what answers there in its place."""
 
-    def __init__(self, state: Path, *, pcrs: dict[int, bytes] = PCRS) -> None:
+    def __init__(self, state: Path, *, pcrs: dict[int, bytes] = PCRS, manifest: Any = None) -> None:
         self.offset = 0.0
         """Seconds by which the enclave's clock is ahead."""
-        self.manifest: Any = MANIFEST
-        self.attested_manifest = rfc8785.dumps(MANIFEST)
+        self.manifest = MANIFEST if manifest is None else manifest
+        self.attested_manifest = rfc8785.dumps(self.manifest)
         self.receipt_key = ReceiptKey()
         self.requests: list[httpx2.Request] = []
         self.inner: list[bhttp.Request] = []
@@ -67,13 +68,7 @@ class FakeGateway:
 
     @property
     def policy(self) -> Policy:
-        release = Release(
-            kind="simulated",
-            roots=frozenset({self.producer.root_fingerprint}),
-            pcrs={index: frozenset({value.hex()}) for index, value in PCRS.items()},
-            function_checksums=frozenset({CHECKSUM.hex()}),
-        )
-        return Policy(releases=(release,))
+        return simulated_policy(self.producer, PCRS, CHECKSUM)
 
     @property
     def paths(self) -> list[str]:

@@ -14,6 +14,7 @@ from blindsight.errors import BlindsightError, EvidenceError, SealingError, Tran
 from blindsight.problems import CATALOGUE
 from enclave_runtime.keys import LaneKeys
 from tests.blindsight.client.fake_gateway import ANSWER, Caller, FakeGateway, encoded, inner, problem, sealed
+from tests.support.malformed_answers import GOOD, MALFORMED_OF_THE_ENCLAVE
 from tests.support.misspelt import misspelt
 
 if TYPE_CHECKING:
@@ -262,6 +263,42 @@ def test_the_answer_to_another_request(caller: Caller) -> None:
 def test_an_enclave_of_another_release(caller: Caller, content: Any) -> None:
     caller.gateway.respond = lambda _: inner(200, content)
     refused(caller, caller.client(), TransportError, "unexpected_answer")
+
+
+@pytest.mark.parametrize("case", MALFORMED_OF_THE_ENCLAVE)
+def test_an_answer_with_a_member_of_another_type(caller: Caller, case: str) -> None:
+    caller.gateway.respond = lambda _: inner(200, MALFORMED_OF_THE_ENCLAVE[case])
+    refused(caller, caller.client(), TransportError, "unexpected_answer")
+
+
+def test_the_answer_that_those_are_changed_from_is_one(caller: Caller) -> None:
+    caller.gateway.respond = lambda _: inner(200, GOOD | {"later": {"member": [1]}})
+    assert caller.client().classify(IMAGE).predictions[0].class_id == 207
+
+
+@pytest.mark.parametrize("code", [[], {}, ["overloaded"], None, 1, True, "because"], ids=repr)
+@pytest.mark.parametrize("inside", [True, False], ids=["sealed", "unsealed"])
+def test_a_problem_with_a_code_of_another_type(caller: Caller, code: object, *, inside: bool) -> None:
+    content = {"code": code, "detail": "Too blue."}
+    if inside:
+        caller.gateway.respond = lambda _: inner(422, content)
+    else:
+        headers = {"content-type": "application/problem+json"}
+        answer = httpx2.Response(422, content=json.dumps(content), headers=headers)
+        caller.gateway.tricks["/classify"] = lambda _: answer
+    refused(caller, caller.client(), TransportError, "unexpected_answer")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [None, 5, [], {}, {"count": None}, {"count": "x"}, {"count": True}, {"count": 0}, {"count": -1}, {"count": 1.5}],
+    ids=repr,
+)
+def test_an_attested_model_without_a_number_of_classes(caller: Caller, tmp_path: Path, labels: object) -> None:
+    """A policy that accepts any model accepts what its maker wrote."""
+    caller.gateway = FakeGateway(tmp_path / "other", manifest={"name": "tiny", "trained": True, "labels": labels})
+    refused(caller, caller.client(), TransportError, "unexpected_answer")
+    assert caller.gateway.paths == ["/attestation"]
 
 
 def test_a_problem_that_this_release_does_not_know(caller: Caller) -> None:

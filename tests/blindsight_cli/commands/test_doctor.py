@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from blindsight.attestation import Policy
+from blindsight_cli.local_trust import environment as local_trust
 from tests.support import preloaded
 from tests.support.command import blindsight
 from tests.support.processes import environment
@@ -93,6 +94,31 @@ def test_the_policy_that_commands_use_is_the_one_to_check(tmp_path: Path, *, nam
     words = ["doctor", "--url", f"http://127.0.0.1:{free_port()}", *(["--policy", str(file)] if named else [])]
     seen = preloaded.run_text("blindsight_cli.main", words, cwd=tmp_path, env=variables).stdout
     assert "POLICY LEAVES OPEN: the function." in seen
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["--policy too", "--state alone"])
+def test_a_state_folder_on_the_command_line_counts_more_than_a_policy_of_the_environment(
+    tmp_path: Path, *, named: bool
+) -> None:
+    (tmp_path / "open.json").write_text(OPEN.to_json())
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    (state / "policy.json").write_text(PINNED.to_json())
+    variables = {**environment(tmp_path, {"policy": tmp_path / "open.json"}), "COLUMNS": "400"}
+    words = ["doctor", "--state", str(state), "--url", f"http://127.0.0.1:{free_port()}"]
+    words += ["--policy", str(tmp_path / "open.json")] if named else []
+    seen = preloaded.run_text("blindsight_cli.main", words, cwd=tmp_path, env=variables).stdout
+    assert ("POLICY LEAVES OPEN" in seen, "policy.json, code and function pinned" in seen) == (named, not named)
+
+
+def test_the_folder_of_a_stack_is_looked_up_in_one_order(tmp_path: Path) -> None:
+    state = tmp_path / "stack"
+    (state / "enclave").mkdir(parents=True)
+    (state / "enclave" / "simulated_root.pem").touch()
+    variables = {"CAPE_LOCAL_CONFIG_DIR": str(state / "cape")}
+    assert local_trust.stack_folder(Path("given"), variables) == Path("given")
+    assert local_trust.stack_folder(None, variables) == state
+    assert local_trust.stack_folder(None, {}) == Path(".blindsight")
 
 
 def test_commands_without_the_units_need_nothing_of_theirs(tmp_path: Path) -> None:

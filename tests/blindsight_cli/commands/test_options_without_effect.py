@@ -10,20 +10,12 @@ import pytest
 
 from tests.support import preloaded
 from tests.support.command import blindsight
-from tests.support.images import plain
 from tests.support.processes import environment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.stack import Stack
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    photo = tmp_path / "photo.png"
-    photo.write_bytes(plain(1))
-    return photo
 
 
 def test_a_policy_in_the_plain_lane(tiny_stack: Stack, photo: Path, tmp_path: Path) -> None:

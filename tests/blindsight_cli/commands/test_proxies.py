@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blindsight_cli import localca
-from tests.support.images import plain
+from tests.blindsight_cli.commands.conftest import CLASS
 from tests.support.models import label_of
 from tests.support.names import leading_here
 from tests.support.processes import environment
@@ -22,16 +22,8 @@ if TYPE_CHECKING:
 
     from tests.support.stack import Stack
 
-CLASS = 717
 NAME = "photos.example"
 """Of another machine, as far as the command knows."""
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    photo = tmp_path / "photo.png"
-    photo.write_bytes(plain(CLASS))
-    return photo
 
 
 @pytest.fixture

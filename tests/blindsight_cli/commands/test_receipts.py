@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.blindsight_cli.commands.conftest import CLASS
 from tests.support.command import blindsight
 from tests.support.images import plain
 from tests.support.misspelt import misspelt
@@ -17,15 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.stack import Stack
-
-CLASS = 717
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    photo = tmp_path / "photo.png"
-    photo.write_bytes(plain(CLASS))
-    return photo
 
 
 def test_a_kept_receipt_is_not_written_over(tiny_stack: Stack, photo: Path, tmp_path: Path) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
 from gateway import tokens
+from tests.blindsight_cli.commands.conftest import CLASS
 from tests.support import preloaded
-from tests.support.images import plain
 from tests.support.models import label_of
 from tests.support.processes import environment
 from tests.support.wire import Recorder, free_port
@@ -19,15 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.stack import Stack
-
-CLASS = 717
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    photo = tmp_path / "photo.png"
-    photo.write_bytes(plain(CLASS))
-    return photo
 
 
 def classify(

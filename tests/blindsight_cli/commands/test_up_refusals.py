@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import os
 import re
 import resource
@@ -11,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +20,7 @@ import typer
 
 from blindsight_cli import ports
 from blindsight_cli.supervisor import Supervisor, Unit
-from tests.support import ordinary_user
+from tests.support import answering, ordinary_user
 from tests.support.command import blindsight
 from tests.support.processes import environment
 from tests.support.waiting import wait_until
@@ -119,18 +117,6 @@ def test_two_stacks_cannot_keep_the_same_port(capsys: pytest.CaptureFixture[str]
         pass
 
 
-class Answering(http.server.BaseHTTPRequestHandler):
-    """Another program, which answers as a gateway that is ready."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b'{"confinement": null}')
-
-    def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Nothing is to be said."""
-
-
 def test_another_program_that_takes_the_port_meanwhile_is_not_taken_for_the_gateway(
     tmp_path: Path, colour_model: TinyModel
 ) -> None:
@@ -138,16 +124,13 @@ def test_another_program_that_takes_the_port_meanwhile_is_not_taken_for_the_gate
     process = starting(tmp_path, "--port", str(port), "--model", str(colour_model.folder))
     try:
         wait_until("its lock", (tmp_path / "state" / "lock").exists, seconds=60)
-        with http.server.ThreadingHTTPServer(("127.0.0.1", port), Answering) as other:
-            threading.Thread(target=other.serve_forever).start()
-            try:
-                assert process.stdout is not None
-                lines = []
-                while (line := process.stdout.readline()) and "Blindsight serves" not in line:
-                    lines.append(line)
+        # As a gateway that is ready answers.
+        with answering.answering(answering.json_of({"confinement": None}), port):
+            assert process.stdout is not None
+            lines = []
+            while (line := process.stdout.readline()) and "Blindsight serves" not in line:
                 lines.append(line)
-            finally:
-                other.shutdown()
+            lines.append(line)
     finally:
         with process:
             if process.poll() is None:
