@@ -39,10 +39,25 @@ class Field:
     end: int
 
 
+_ORT_FORMAT: Final = b"ORTM"
+"""The bytes from 4 to 7 of a model in ORT format, which is a FlatBuffer."""
+
+
+def is_ort_format(graph: bytes) -> bool:
+    """Whether ONNX Runtime would take the file for one in ORT format."""
+    return graph[4:8] == _ORT_FORMAT
+
+
+def require_onnx(name: str, graph: bytes) -> None:
+    """Raise `ContractError` if the file `name` is in ORT format, even if its bytes are an ONNX file as well."""
+    if is_ort_format(graph):
+        raise ContractError(f"{name} is in ORT format, not an ONNX file", "give the ONNX model that it was made from")
+
+
 def opset(path: Path) -> int:
     """The version of the default operator set that the file at `path` imports. Raises `ContractError`."""
     try:
-        for field in fields(memoryview(path.read_bytes())):
+        for field in fields(_content(path)):
             if field.number == _OPSET_IMPORT and isinstance(field.value, memoryview):
                 imported = {each.number: each.value for each in fields(field.value)}
                 domain, version = imported.get(_DOMAIN, b""), imported.get(_VERSION, 0)
@@ -65,9 +80,16 @@ def computes_with_integers(path: Path) -> bool:
     Raises `ContractError`.
     """
     try:
-        return any(name.startswith(_ON_INTEGERS) for name in _operators(memoryview(path.read_bytes())))
+        return any(name.startswith(_ON_INTEGERS) for name in _operators(_content(path)))
     except (IndexError, ValueError, RecursionError) as error:
         raise ContractError(f"{path.name} is not an ONNX file", "give a complete ONNX model") from error
+
+
+def _content(path: Path) -> memoryview:
+    """Raises `ContractError`."""
+    graph = path.read_bytes()
+    require_onnx(path.name, graph)
+    return memoryview(graph)
 
 
 def _operators(model: memoryview) -> Iterator[str]:

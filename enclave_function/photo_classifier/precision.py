@@ -19,6 +19,9 @@ _ON_INTEGERS: Final = (
 )  # fmt: skip
 """Prefixes of the names of operators with integer activations, of ONNX and of ONNX Runtime."""
 
+_ORT_FORMAT: Final = b"ORTM"
+"""The bytes from 4 to 7 of a model in ORT format, which is a FlatBuffer."""
+
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _GRAPH_NODE, _FUNCTION_NODE = 1, 7
 _NODE_OPERATOR, _NODE_ATTRIBUTE = 4, 5
@@ -40,6 +43,8 @@ def stated(manifest: dict[str, Any]) -> str:
 
 def found(graph: memoryview) -> str:
     """The precision in which an ONNX file computes. Raises `ValueError` if the bytes are malformed."""
+    if bytes(graph[4:8]) == _ORT_FORMAT:
+        raise ValueError("it is in ORT format")
     try:
         integers = any(operator.startswith(_ON_INTEGERS) for operator in _operators(graph))
     except IndexError as error:
