@@ -27,6 +27,10 @@ ONNX_ALONE: Final = ("session.load_model_format", "ONNX")
 """A session option. Otherwise ONNX Runtime decides by the first bytes, and a file can be one model in ONNX and another
 in ORT format."""
 
+_FLOAT_PRODUCTS: Final = ("session.qdq_matmulnbits_accuracy_level", "1")
+"""A session option. Otherwise products of float activations and weights that are stored as integers are computed in 8
+bits. The function sets it, too."""
+
 _REASON_CHARACTERS = 300
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _SOURCE_LINE = re.compile(r"\S+\.(?:cc|h):\d+ (?:(?:[\w:<>&*]+ )?[\w:<>~]+\((?:[^()]|\([^()]*\))*\)(?: const)?|\w+) ")
@@ -56,6 +60,7 @@ class Session:
         # As the deployed function loads it: the graph's bytes, and no further files with weights.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         options.add_session_config_entry(*ONNX_ALONE)
+        options.add_session_config_entry(*_FLOAT_PRODUCTS)
         graph = path.read_bytes()
         onnx_file.require_onnx(path.name, graph)
         try:

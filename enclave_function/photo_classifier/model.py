@@ -32,6 +32,9 @@ _GRAPH, _WEIGHTS = "model.onnx", "model.weights"
 _ONNX_ALONE = ("session.load_model_format", "ONNX")
 """Otherwise ONNX Runtime decides by the first bytes, and a file can be one model in ONNX and another in ORT format."""
 
+_FLOAT_PRODUCTS = ("session.qdq_matmulnbits_accuracy_level", "1")
+"""Otherwise products of float activations and weights that are stored as integers are computed in 8 bits."""
+
 _LOG_ERRORS = 3
 _SUMMED = 32
 _PRODUCT = bytes.fromhex(
@@ -131,11 +134,12 @@ def _session(graph: Path | bytes, threads: int) -> ort.InferenceSession:
 def create_session(graph: Path | bytes, options: ort.SessionOptions) -> ort.InferenceSession:
     """A session on the processor that computes what the graph states; `options` determine all else.
 
-    Integer products are exact, and float weights remain float. `graph`: a file in ONNX format, or the bytes of one
-    without external data. Modifies `options`. Raises `ModelError`.
+    Integer products are exact, float weights remain float, and float activations are multiplied as floats. `graph`: a
+    file in ONNX format, or the bytes of one without external data. Modifies `options`. Raises `ModelError`.
     """
     options.log_severity_level = _LOG_ERRORS
     options.add_session_config_entry(*_ONNX_ALONE)
+    options.add_session_config_entry(*_FLOAT_PRODUCTS)
     if _cuts_sums():
         options.add_session_config_entry("session.x64quantprecision", "1")
     if isinstance(graph, bytes):
