@@ -215,7 +215,7 @@ class _Discovery:
 
     def _activation(self, given: Input, output: str, values: Array) -> tuple[Activation, AppliedBy]:
         told, by, single = self._told.activation, self._told.applied_by, values.shape[1] == 1
-        operator = onnx_file.last_operator(self._session.path.read_bytes(), output)
+        operator = onnx_file.last_operator(self._session.path, output)
         inside: Activation | None = None
         if operator not in _LINEAR and self._always(probes.are_scores, given, output):
             if operator in {"Sigmoid", "HardSigmoid"}:

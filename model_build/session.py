@@ -65,7 +65,11 @@ class Session:
         onnx_file.require_onnx(path.name, graph)
         try:
             self._session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=[KEEPS_NO_FLOATS]
+                graph,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=[KEEPS_NO_FLOATS],
+                enable_fallback=False,  # It would print the reason, and try a second time.
             )
         except Exception as error:  # onnxruntime's errors share no base class
             raise _not_loaded(path.name, graph, error) from error

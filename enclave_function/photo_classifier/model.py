@@ -151,6 +151,8 @@ def create_session(graph: Path | bytes, options: ort.SessionOptions) -> ort.Infe
             options,
             providers=_PROVIDERS,
             disabled_optimizers=DISABLED_OPTIMIZERS,
+            # It would print the reason of a failure, with names of the graph, and try again with the same provider.
+            enable_fallback=False,
         )
     except Exception as error:  # As above.
         raise ModelError(f"ONNX Runtime cannot load the model: {error}") from error
