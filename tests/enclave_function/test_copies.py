@@ -10,9 +10,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+import blindsight.strict_json
 import model_build.manifest
 import model_build.session
-import photo_classifier
+import photo_classifier.strict_json
 from model_build import arithmetic as builders
 from model_build import onnx_file
 from model_build.errors import ContractError
@@ -97,6 +98,31 @@ def test_both_run_sessions_with_the_same_options(tmp_path, monkeypatch):
     del builder["entries"]["session.intra_op.allow_spinning"]
     assert function == builder
     assert function["disabled_optimizers"] == ["WeightBiasQuantization"]
+
+
+JSON = [
+    "{}", '{"a": 1}', "[]", "1", "1.5", '"text"', "null", "NaN", "-Infinity", "1e999", '{"a": 1, "a": 1}',
+    '{"a": {"b": 1, "b": 2}}', "[" * 100 + "]" * 100, "[" * 101 + "]" * 101, "[" * 100_000, '{"a":' * 100_000, "{", "",
+    " 1 ", "1 2", "1" * 5000, "\ufeff{}", '"\\ud800"', "\x00", '{"a": 1,}', "'a'", "01", '"\n"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", JSON, ids=range(len(JSON)))
+def test_both_parsers_of_json_take_the_same(text):
+    def read(loads: Callable[[bytes], object]) -> str:
+        return outcome(lambda: loads(text.encode()), ValueError)
+
+    assert read(photo_classifier.strict_json.loads) == read(blindsight.strict_json.loads)
+
+
+def test_the_bounds_of_manifests_are_the_same():
+    from model_build import general
+    from photo_classifier import manifest, members
+
+    for name in ("MOST_PIXELS", "MOST_COUNT", "LEAST_NUMBER", "MOST_NUMBER"):
+        assert getattr(general, name) == getattr(members, name)
+    assert general.MOST_INPUT_BYTES == manifest._MOST_INPUT_BYTES
+    assert model_build.manifest._MOST_BYTES == manifest._MOST_BYTES
 
 
 def test_the_names_in_manifests_are_the_same():
