@@ -198,6 +198,7 @@ def test_the_product_that_is_tried_is_the_one_it_says():
 
 
 def test_a_processor_that_cuts_sums_off_gives_the_same_logits(int8, monkeypatch):
+    """Of the two products, that is; `test_session.py` tests that the exact one is asked for."""
     files = manifest.read(int8)
     tensors = np.random.default_rng(0).standard_normal((2, 3, 224, 224)).astype(np.float32)
     fast = model.load(files).logits(tensors, threads=1)
