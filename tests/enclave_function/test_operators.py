@@ -161,6 +161,24 @@ def test_a_level_that_a_caller_or_a_second_attribute_states_is_not_overlooked():
     assert model(operator("Mine", domain="own", level=4), functions=(mine,)) == precision.INT8
 
 
+@pytest.mark.parametrize("where", ["attribute", "graph of an attribute", "initializer"])
+def test_a_field_that_comes_twice_is_refused(where):
+    """Parsers take the last one, or merge them."""
+    from tests.support.protobufs import field
+
+    graphs = [field(6, field(1, field(4, name))) for name in (b"Relu", b"QLinearAdd")]
+    attribute, initializer = field(1, b"then_branch") + graphs[0], field(8, b"bytes")
+    if where == "attribute":
+        attribute += field(1, b"else_branch")
+    elif where == "graph of an attribute":
+        attribute += graphs[0]
+    else:
+        initializer += field(8, b"others")
+    node = field(1, field(4, b"If") + field(5, attribute))
+    with pytest.raises(ValueError, match=r"2 times|several graphs"):
+        precision.found(memoryview(field(7, node + field(5, initializer))))
+
+
 def test_integers_that_store_weights_do_not_count():
     used = operator("Mul", "input", "weights")
     constant = operator("Constant", output="bytes", value=numpy_helper.from_array(np.zeros(4, np.uint8)))

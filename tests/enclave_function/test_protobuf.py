@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
-from photo_classifier import precision
+from photo_classifier import precision, protobuf
 from photo_classifier.model import create_session
 from photo_classifier.problems import ModelError
 from tests.support.protobufs import field, varint
@@ -77,13 +77,34 @@ def in_parts() -> tuple[bytes, bytes]:
     return onnx.GraphProto(node=[node]).SerializeToString(), rest.SerializeToString()
 
 
+NODE, REST = in_parts()
+
+
+def hidden(number: int, content: bytes) -> bytes:
+    """A field whose tag has more than 32 bits: to the parser in ONNX Runtime it is field `number`."""
+    return varint(number << 3 | 2 | 1 << 32) + varint(len(content)) + content
+
+
+def second_operator_hidden() -> bytes:
+    rest = onnx.GraphProto.FromString(INTEGERS)
+    node = rest.node.pop(0)
+    node.op_type = "Relu"
+    return field(1, node.SerializeToString() + hidden(4, b"QuantizeLinear")) + rest.SerializeToString()
+
+
 FORMS = {
+    "a node whose graph's tag has more than 32 bits": head()
+    + field(GRAPH, in_parts()[1])
+    + hidden(GRAPH, in_parts()[0]),
+    "a node whose tag has more than 32 bits": head() + field(GRAPH, hidden(1, in_parts()[0][2:]) + in_parts()[1]),
+    "an operator whose tag has more than 32 bits": head() + field(GRAPH, second_operator_hidden()),
+    "two versions": head() + field(1, b"\x03", kind=0) + field(GRAPH, INTEGERS),
     "a tag of more than 32 bits": head() + varint(GRAPH << 3 | 2 | 1 << 32) + varint(len(INTEGERS)) + INTEGERS,
     "the same in its last bits": head() + varint(GRAPH << 3 | 2 | 1 << 34) + varint(len(INTEGERS)) + INTEGERS,
     "a tag longer than necessary": head() + varint(GRAPH << 3 | 2, more=2) + varint(len(INTEGERS)) + INTEGERS,
     "a length longer than necessary": head() + field(GRAPH, b"")[:1] + varint(len(INTEGERS), more=1) + INTEGERS,
     "a second graph": head() + field(GRAPH, graph(integers=False)) + field(GRAPH, INTEGERS),
-    "a graph in two parts": head() + b"".join(field(GRAPH, part) for part in in_parts()),
+    "a graph in two parts": head() + b"".join(field(GRAPH, part) for part in (NODE, REST)),
     "an empty second graph": head() + field(GRAPH, INTEGERS) + field(GRAPH, b""),
     "the graph as a group": head() + field(GRAPH, INTEGERS + field(GRAPH, b"", kind=4), kind=3),
     "an unknown group before": head() + field(UNKNOWN, field(UNKNOWN, b"", kind=4), kind=3) + field(GRAPH, INTEGERS),
@@ -125,7 +146,30 @@ def test_some_of_these_forms_are_models_to_onnx_runtime():
                 loaded.append(form)
         except Exception:  # noqa: BLE001 -- ONNX Runtime's exceptions share no base class
             continue
-    assert {"a tag of more than 32 bits", "a graph in two parts", "a node of two operators"} <= set(loaded)
+    assert {
+        "a tag of more than 32 bits",
+        "an operator whose tag has more than 32 bits",
+        "a graph in two parts",
+        "a node of two operators",
+    } <= set(loaded)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 5])
+def test_a_field_that_is_read_has_a_length(kind):
+    content = memoryview(field(4, bytes({0: 1, 1: 8, 5: 4}[kind]), kind=kind))
+    assert [each.kind for each in protobuf.fields(content)] == [kind]
+    assert list(protobuf.contents(content, {5})) == []
+    with pytest.raises(ValueError, match="should have a length"):
+        list(protobuf.contents(content, {4}))
+
+
+def test_a_number_is_read_to_its_largest_value():
+    (largest,) = protobuf.fields(memoryview(field(3, varint((1 << 64) - 1), kind=0)))
+    assert protobuf.value(largest) == (1 << 64) - 1
+    (last,) = protobuf.fields(memoryview(field((1 << 29) - 1, b"x")))
+    assert (last.number, bytes(last.value)) == ((1 << 29) - 1, b"x")
+    with pytest.raises(ValueError, match="should be a number"):
+        protobuf.value(last)
 
 
 def test_the_ordinary_form_is_read():
