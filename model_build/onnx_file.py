@@ -57,7 +57,8 @@ def computes_with_integers(path: Path) -> bool:
     try:
         return arithmetic.found(_content(path)) == arithmetic.INT8
     except ValueError as error:
-        raise ContractError(f"{path.name} cannot be taken: {error}", "give a complete ONNX model") from error
+        step = "export it again, with standard operators; see docs/precision.md"
+        raise ContractError(f"{path.name} cannot be taken: {error}", step) from error
 
 
 def _content(path: Path) -> memoryview:
