@@ -102,9 +102,7 @@ class _Discovery:
         reason = ""
         for layout in self._layouts(node):
             for size in self._sizes(node, layout):
-                given = Input(
-                    name=node.name, layout=layout, size=size, batch=self._batch(node), dtype=_INPUT_DTYPES[node.type]
-                )
+                given = self._described(node, layout, size)
                 try:
                     tried.append((given, self._run(given)))
                     break
@@ -120,6 +118,14 @@ class _Discovery:
         if self._told.size is None and not self._declared(node, given.layout):
             self._assumed.append(f"{_by(given.size)} pictures, the graph leaves it open; or `model build --size HxW`")
         return given, outputs
+
+    def _described(self, node: Any, layout: Layout, size: Size) -> Input:  # noqa: ANN401 -- onnxruntime's
+        dtype, batch = _INPUT_DTYPES[node.type], self._batch(node)
+        try:
+            return Input(name=node.name, layout=layout, size=size, batch=batch, dtype=dtype)
+        except ValidationError as error:
+            said = error.errors()[0]["msg"].removeprefix("Value error, ")
+            self._refuse(f"`{node.name}` of {batch} x {_by(size)} {layout}: {said}", "give a smaller size or batch")
 
     def _input_node(self) -> Any:  # noqa: ANN401 -- onnxruntime's, which is not typed
         inputs = self._session.inputs
@@ -215,7 +221,7 @@ class _Discovery:
 
     def _activation(self, given: Input, output: str, values: Array) -> tuple[Activation, AppliedBy]:
         told, by, single = self._told.activation, self._told.applied_by, values.shape[1] == 1
-        operator = onnx_file.last_operator(self._session.path.read_bytes(), output)
+        operator = onnx_file.last_operator(self._session.path, output)
         inside: Activation | None = None
         if operator not in _LINEAR and self._always(probes.are_scores, given, output):
             if operator in {"Sigmoid", "HardSigmoid"}:

@@ -10,13 +10,28 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+MOST_PIXELS: Final = 8192
+"""Longest side of the input and of a resized picture, the same as in the function."""
+
+MOST_INPUT_BYTES: Final = 1 << 29
+"""Largest input of one run of a graph with a fixed batch size, or of one image, the same as in the function."""
+
+MOST_COUNT: Final = (1 << 31) - 1
+"""Largest other whole number, the same as in the function."""
+
+LEAST_NUMBER: Final = 1e-30
+MOST_NUMBER: Final = 1e30
+"""Bounds of the transform's numbers, the same as in the function: their products remain within float32."""
+
 Text = Annotated[str, Field(min_length=1)]
-Side = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
+Count = Annotated[int, Field(ge=1, le=MOST_COUNT)]
 Size = tuple[Side, Side]
 """Height and width, in pixels."""
 
-Triple = tuple[float, float, float]
-_Positive = Annotated[float, Field(gt=0)]
+_Number = Annotated[float, Field(ge=-MOST_NUMBER, le=MOST_NUMBER)]
+Triple = tuple[_Number, _Number, _Number]
+_Positive = Annotated[float, Field(ge=LEAST_NUMBER, le=MOST_NUMBER)]
 Divisors = tuple[_Positive, _Positive, _Positive]
 
 Layout = Literal["NCHW", "NHWC"]
@@ -31,10 +46,13 @@ STD: Final[Triple] = (0.229, 0.224, 0.225)
 """ImageNet's mean and standard deviation, of levels in 0..1."""
 
 
+_ITEM_BYTES: Final = {"float32": 4, "float16": 2, "uint8": 1}
+
+
 class Part(BaseModel):
     """A part of a manifest; immutable, and without unknown members."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Input(Part):
@@ -43,8 +61,15 @@ class Input(Part):
     name: Text
     layout: Layout
     size: Size
-    batch: Annotated[int, Field(ge=1)] | Literal["free"]
+    batch: Count | Literal["free"]
     dtype: Literal["float32", "float16", "uint8"]
+
+    @model_validator(mode="after")
+    def _fits_in_memory(self) -> Input:
+        pictures = 1 if self.batch == "free" else self.batch
+        if pictures * 3 * self.size[0] * self.size[1] * _ITEM_BYTES[self.dtype] > MOST_INPUT_BYTES:
+            raise ValueError(f"an input of more than {MOST_INPUT_BYTES >> 20} MiB in one run")
+        return self
 
     def shape(self, pictures: int) -> tuple[int, int, int, int]:
         """The shape of a tensor of `pictures` images."""
@@ -59,7 +84,7 @@ class Output(Part):
     """
 
     name: Text
-    classes: int = Field(ge=1)
+    classes: Count
     activation: Activation
     applied_by: AppliedBy
     dtype: Literal["float32", "float16"]
@@ -76,7 +101,7 @@ class Preprocessing(Part):
     crop: Size
     interpolation: Interpolation
     antialias: Literal[True] = True
-    scale: float = Field(gt=0)
+    scale: _Positive
     mean: Triple
     std: Divisors
     channels: Channels

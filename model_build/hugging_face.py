@@ -7,11 +7,11 @@ Sources: the image processors of transformers, `timm.data.create_transform`.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from blindsight import strict_json
 from model_build.errors import ContractError
 from model_build.told import Told
 
@@ -52,7 +52,7 @@ def beside(source: Path) -> tuple[Told, tuple[str, ...] | None, tuple[Path, ...]
         if config.get("problem_type") == "multi_label_classification":
             told = Told(activation="sigmoid").over(told)
         return told, _labels(config), tuple(found.values())
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         places = ", ".join(map(str, found.values()))
         raise ContractError(
             f"{places} cannot be followed: {error}", "move the files away and say it with `model build --resize N`"
@@ -61,7 +61,7 @@ def beside(source: Path) -> tuple[Told, tuple[str, ...] | None, tuple[Path, ...]
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = strict_json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ContractError(f"{path} cannot be read: {error}", "remove it, or put it right") from error
     if not isinstance(content, dict):
@@ -84,7 +84,7 @@ def _transformers(config: Mapping[str, Any]) -> Told:
         return Told()
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
     if not _PROCESSOR.fullmatch(kind):
-        raise ValueError(f"the transform of {kind} is not known here")
+        raise ValueError(f"the transform of {kind!r} is not known here")
     size, resize = _sizes(config)
     scale = float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0
     normalised = config.get("do_normalize", True)

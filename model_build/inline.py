@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from model_build.errors import ContractError
-from model_build.onnx_file import LENGTH, Field, fields
+from model_build.protobuf import LENGTH, Field, fields
 
 _INSIDE: Final = {
     # Each kind of message: by the number of a field, the kind of the messages in it.
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node"},
+    "function": {7: "node", 11: "attribute"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
@@ -45,7 +45,7 @@ def inlined(source: Path) -> tuple[bytes, tuple[str, ...]]:
     weights = _Weights(source)
     try:
         changed = _rewritten(memoryview(content), "model", weights)
-    except (IndexError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return content, ()  # Loading it says what is wrong.
     if changed is None:
         return content, ()

@@ -6,7 +6,6 @@ The file is canonical JSON (RFC 8785) without a newline at its end, so the file'
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -14,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import rfc8785
 from pydantic import AfterValidator, Field, ValidationError
 
+from blindsight import strict_json
 from model_build import general, lfs
 from model_build.errors import ContractError
-from model_build.general import Divisors, Facts, Text, Triple
+from model_build.general import Count, Divisors, Facts, Text, Triple
 from model_build.general import Part as _Part
 from model_build.precision import Precision, Sha256  # noqa: TC001 -- pydantic looks them up
 
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 FILE_NAME = "model.json"
 
-PlainFileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
+_MOST_BYTES = 1 << 20
+"""Largest manifest, the same as in the function."""
+
+_REASON_CHARACTERS = 300
+
+PlainFileName = Annotated[str, Field(max_length=255, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$")]
 """The name of a file beside the manifest: no folders, not hidden, no special characters."""
 
 Format = Literal["jpeg", "png", "webp", "avif"]
@@ -57,8 +62,8 @@ class Onnx(_Part):
 
     file: PlainFileName
     sha256: Sha256
-    bytes: int = Field(gt=0)
-    opset: int = Field(ge=1)
+    bytes: Count
+    opset: Count
 
 
 class Input(_Part):
@@ -73,7 +78,7 @@ class Output(_Part):
     """The contract's output: one logit for each class. `activation` converts logits to scores, 0..1."""
 
     name: Literal["output"] = "output"
-    shape: tuple[Literal["N"], Annotated[int, Field(ge=2)]]
+    shape: tuple[Literal["N"], Annotated[int, Field(ge=2, le=general.MOST_COUNT)]]
     activation: Literal["softmax"] = "softmax"
 
 
@@ -83,7 +88,7 @@ class Preprocessing(_Part):
     Defaults are those of `ResNet50_Weights.DEFAULT.transforms()` in torchvision.
     """
 
-    resize: int = Field(default=232, ge=224)
+    resize: int = Field(default=232, ge=224, le=general.MOST_PIXELS)
     crop: Literal[224] = 224
     interpolation: Literal["bilinear"] = "bilinear"
     antialias: Literal[True] = True
@@ -117,14 +122,14 @@ class Labels(_Part):
     """The labels' file: UTF-8, one class per line, in class order."""
 
     file: PlainFileName
-    count: int = Field(ge=1)
+    count: Count
     sha256: Sha256
 
 
 class GeneralLabels(Labels):
     """As `Labels`. The first `offset` values of the output have no label: 1 for ImageNet's 1001 classes."""
 
-    offset: int = Field(ge=0)
+    offset: int = Field(ge=0, le=general.MOST_COUNT)
 
 
 class _Manifest(_Part):
@@ -258,31 +263,36 @@ def beside(onnx: Path) -> AnyManifest | None:
 
 def _parse(path: Path) -> tuple[AnyManifest, bytes]:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise ContractError(
             f"{path} cannot be read: {error.strerror}",
             "make a model directory: `python -m model_build build --out DIR`",
         ) from error
     try:
-        return _kind(data).model_validate_json(data), data
-    except ValidationError as error:
+        if len(data) > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES} bytes")
+        # pydantic's parser takes the last of several members, and numbers that are not finite.
+        stated = strict_json.loads(data)
+        general_format = isinstance(stated, dict) and stated.get("format") == "blindsight-model/2"
+        return (GeneralManifest if general_format else Manifest).model_validate_json(data), data
+    except ValueError as error:
         if lfs.is_pointer(data):
             raise ContractError(f"{path} is a Git LFS pointer, not the file", lfs.FETCH) from error
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the document"
         raise ContractError(
-            f"{path} is not a valid manifest: {place}: {first['msg']}", f"remove {path}, and build the model again"
+            f"{path} is not a valid manifest: {_reason(error)}", f"remove {path}, and build the model again"
         ) from error
 
 
-def _kind(data: bytes) -> type[AnyManifest]:
-    """The kind of manifest that `data` claims to be."""
-    try:
-        stated = json.loads(data)["format"]
-    except (ValueError, LookupError, TypeError):
-        stated = None
-    return GeneralManifest if stated == "blindsight-model/2" else Manifest
+def _reason(error: ValueError) -> str:
+    """What is wrong, in one line; names of members come from the file."""
+    said = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the document"
+        said = f"{place}: {first['msg']}"
+    return "".join(each if each.isprintable() else "?" for each in said)[:_REASON_CHARACTERS]
 
 
 def file_sha256(path: Path) -> str:

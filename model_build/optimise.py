@@ -13,6 +13,7 @@ import onnx
 import onnxruntime
 
 from model_build.errors import ContractError
+from model_build.session import ONNX_ALONE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,17 +26,20 @@ def optimise(source: Path, target: Path, *, fold_integers: bool = False) -> None
     weights stored as integers are converted to the floats that they represent. Raises `ContractError` if the result
     would contain other operators.
     """
-    model = onnx.load(source)
+    # The format is stated everywhere: by default it depends on the file's name and its first bytes.
+    model = onnx.load(source, format="protobuf")
     _remove_dead_nodes(model.graph)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
     options.log_severity_level = 3
+    options.add_session_config_entry(*ONNX_ALONE)
+    options.add_session_config_entry("session.save_model_format", "ONNX")
     if fold_integers:
         # Otherwise DequantizeLinear of a constant is kept, for operators on integers.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    model = onnx.load(target)
+    model = onnx.load(target, format="protobuf")
     special = sorted(
         {f"{node.domain}.{node.op_type}" for node in model.graph.node if node.domain not in {"", "ai.onnx"}}
     )

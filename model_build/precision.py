@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from model_build.general import Part
+from model_build.general import Count, Part
 
 LEAST_AGREEMENT: Final = 0.98
 """Least share of the images on which the best class must equal float32's; otherwise no int8 graph is written."""
@@ -25,7 +25,7 @@ Activations = Literal["uint8", "int8"]
 class Calibration(Part):
     """The images that determined the ranges of the activations."""
 
-    images: int = Field(ge=1)
+    images: Count
     set: ImageSet
 
 
@@ -37,7 +37,7 @@ class Agreement(Part):
     lower bound as a multiple of float32's; the measured figure differs between builds.
     """
 
-    images: int = Field(ge=1)
+    images: Count
     set: ImageSet
     top1: Share
     top5: Share

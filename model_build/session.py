@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from model_build import lfs
+from model_build import lfs, onnx_file
 from model_build.errors import ContractError
 
 if TYPE_CHECKING:
@@ -22,6 +22,14 @@ Array = npt.NDArray[Any]
 KEEPS_NO_FLOATS: Final = "WeightBiasQuantization"
 """An optimisation of onnxruntime that converts float weights between integer layers to integers. The function and
 these checks disable it, so that the layers that the manifest lists as float32 are computed in float32."""
+
+ONNX_ALONE: Final = ("session.load_model_format", "ONNX")
+"""A session option. Otherwise ONNX Runtime decides by the first bytes, and a file can be one model in ONNX and another
+in ORT format."""
+
+_FLOAT_PRODUCTS: Final = ("session.qdq_matmulnbits_accuracy_level", "1")
+"""A session option. Otherwise products of float activations and weights that are stored as integers are computed in 8
+bits. The function sets it, too."""
 
 _REASON_CHARACTERS = 300
 _STATUS = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
@@ -51,10 +59,17 @@ class Session:
         options.log_severity_level = 4  # onnxruntime's own lines on stderr would say it a second time.
         # As the deployed function loads it: the graph's bytes, and no further files with weights.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+        options.add_session_config_entry(*ONNX_ALONE)
+        options.add_session_config_entry(*_FLOAT_PRODUCTS)
         graph = path.read_bytes()
+        onnx_file.require_onnx(path.name, graph)
         try:
             self._session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=[KEEPS_NO_FLOATS]
+                graph,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=[KEEPS_NO_FLOATS],
+                enable_fallback=False,  # It would print the reason, and try a second time.
             )
         except Exception as error:  # onnxruntime's errors share no base class
             raise _not_loaded(path.name, graph, error) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from photo_classifier.contract import Input, Output
+from photo_classifier.members import mean, side, std, text, whole
 from photo_classifier.problems import ModelError
 from photo_classifier.transform import Preprocessing
 
@@ -18,25 +19,24 @@ def read(manifest: dict[str, Any]) -> tuple[Input, Preprocessing, Output]:
     Raises `ModelError`; for a malformed object also `KeyError`, `IndexError`, `TypeError` or `ValueError`.
     """
     preprocessing, crop = _preprocessing(manifest["preprocessing"])
-    if manifest["output"]["activation"] != "softmax":
+    given, output = manifest["input"], manifest["output"]
+    if output["activation"] != "softmax":
         raise ModelError("model.json asks for another activation than softmax over the output")
-    if manifest["input"]["shape"][1:] != [3, crop, crop]:
+    if given["dtype"] != "float32":
+        raise ModelError("model.json asks for another input than float32")
+    if given["shape"][1:] != [3, crop, crop]:
         raise ModelError("model.json gives the input another size than its preprocessing produces")
-    output = Output(manifest["output"]["name"], manifest["output"]["shape"][1])
-    return Input(manifest["input"]["name"], size=(crop, crop)), preprocessing, output
+    return (
+        Input(text(given["name"], "the input"), size=(crop, crop)),
+        preprocessing,
+        Output(text(output["name"], "the output"), whole(output["shape"][1], "number of classes", least=1)),
+    )
 
 
 def _preprocessing(entry: dict[str, Any]) -> tuple[Preprocessing, int]:
     if entry["interpolation"] != "bilinear" or entry["antialias"] is not True:
         raise ModelError("model.json asks for a resampling other than antialiased bilinear")
-    resize, crop = entry["resize"], entry["crop"]
-    if not (isinstance(resize, int) and isinstance(crop, int) and 0 < crop <= resize):
+    resize, crop = side(entry["resize"], "resized side"), side(entry["crop"], "crop")
+    if crop > resize:
         raise ModelError("model.json asks for a crop larger than the resized picture")
-    return Preprocessing(resize, crop, three(entry["mean"]), three(entry["std"])), crop
-
-
-def three(numbers: list[float]) -> tuple[float, float, float]:
-    """Mean or standard deviation of the three channels. Raises `ModelError` for another number of values."""
-    if len(numbers) != 3:
-        raise ModelError("model.json does not give three means and three standard deviations")
-    return float(numbers[0]), float(numbers[1]), float(numbers[2])
+    return Preprocessing(resize, crop, mean(entry["mean"]), std(entry["std"])), crop

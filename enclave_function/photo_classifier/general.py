@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from photo_classifier.contract import ACTIVATIONS, DTYPES, LAYOUTS, Input, Output
 from photo_classifier.filters import FILTERS
-from photo_classifier.fixed import three
+from photo_classifier.members import mean, one_of, positive, side, size, std, text, whole
 from photo_classifier.problems import ModelError
-from photo_classifier.transform import Preprocessing, Size
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
+from photo_classifier.transform import Preprocessing
 
 
 def read(manifest: dict[str, Any]) -> tuple[Input, Preprocessing, Output]:
@@ -30,62 +27,37 @@ def read(manifest: dict[str, Any]) -> tuple[Input, Preprocessing, Output]:
 
 
 def _input(entry: dict[str, Any]) -> Input:
-    batch = 0 if entry["batch"] == "free" else _whole(entry["batch"], "batch", least=1)
+    batch = 0 if entry["batch"] == "free" else whole(entry["batch"], "batch", least=1)
     return Input(
-        _text(entry["name"]),
-        _one_of(LAYOUTS, entry["layout"], "layout"),
-        _size(entry["size"]),
+        text(entry["name"], "the input"),
+        one_of(LAYOUTS, entry["layout"], "layout"),
+        size(entry["size"]),
         batch,
-        _one_of(DTYPES, entry["dtype"], "dtype"),
+        one_of(DTYPES, entry["dtype"], "dtype"),
     )
 
 
 def _preprocessing(entry: dict[str, Any]) -> Preprocessing:
     if entry["antialias"] is not True:
         raise ModelError("model.json asks for a resampling without antialiasing")
-    interpolation = _one_of(FILTERS, entry["interpolation"], "interpolation")
-    crop = _size(entry["crop"])
-    resize = entry["resize"] if isinstance(entry["resize"], int) else _size(entry["resize"])
+    interpolation = one_of(FILTERS, entry["interpolation"], "interpolation")
+    crop = size(entry["crop"])
+    resize = size(entry["resize"]) if isinstance(entry["resize"], list) else side(entry["resize"], "resized side")
     sides = (resize, resize) if isinstance(resize, int) else resize
     if sides[0] < crop[0] or sides[1] < crop[1]:
         raise ModelError("model.json asks for a crop larger than the resized picture")
-    scale, std = float(entry["scale"]), three(entry["std"])
-    if not scale or not all(std):
-        raise ModelError("model.json scales pictures to nothing, or divides by nothing")
-    channels = _one_of(("RGB", "BGR"), entry["channels"], "order of channels")
-    return Preprocessing(resize, crop, three(entry["mean"]), std, interpolation, scale, channels)
+    channels = one_of(("RGB", "BGR"), entry["channels"], "order of channels")
+    return Preprocessing(
+        resize, crop, mean(entry["mean"]), std(entry["std"]), interpolation, positive(entry["scale"], "scale"), channels
+    )
 
 
 def _output(entry: dict[str, Any], offset: int) -> Output:
     return Output(
-        _text(entry["name"]),
-        _whole(entry["classes"], "number of classes", least=1),
-        _one_of(ACTIVATIONS, entry["activation"], "activation"),
-        _one_of(("function", "graph"), entry["applied_by"], "place of the activation") == "graph",
-        _one_of(("float32", "float16"), entry["dtype"], "dtype of the output"),
-        _whole(offset, "label offset", least=0),
+        text(entry["name"], "the output"),
+        whole(entry["classes"], "number of classes", least=1),
+        one_of(ACTIVATIONS, entry["activation"], "activation"),
+        one_of(("function", "graph"), entry["applied_by"], "place of the activation") == "graph",
+        one_of(("float32", "float16"), entry["dtype"], "dtype of the output"),
+        whole(offset, "label offset", least=0),
     )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ModelError("model.json gives the input or the output no name")
-    return value
-
-
-def _one_of(known: Collection[str], value: object, what: str) -> str:
-    if not isinstance(value, str) or value not in known:
-        raise ModelError(f"model.json asks for the {what} {value}; this function knows {', '.join(known)}")
-    return value
-
-
-def _size(value: object) -> Size:
-    if not isinstance(value, list) or len(value) != 2:
-        raise ModelError("model.json does not give sizes as height and width")
-    return _whole(value[0], "height", least=1), _whole(value[1], "width", least=1)
-
-
-def _whole(value: object, what: str, *, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ModelError(f"model.json gives the {what} as {value}")
-    return value

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from photo_classifier import fixed, formats, general, precision
+from photo_classifier import fixed, formats, general, precision, strict_json
+from photo_classifier.members import shown, text, whole
 from photo_classifier.problems import ModelError
 
 if TYPE_CHECKING:
@@ -24,6 +24,12 @@ FILE_NAME = "model.json"
 
 _FORMATS = {"blindsight-model/1": fixed.read, "blindsight-model/2": general.read}
 _READ_BYTES = 1 << 20
+_MOST_BYTES = 1 << 20
+"""Largest manifest; the largest member is the list of layers in float32."""
+
+_MOST_INPUT_BYTES = 1 << 29
+"""Largest input of one run of a graph with a fixed batch size, or of one image."""
+
 _SCALED_TO = 2
 """A JPEG may be decoded at a size whose sides are at least this multiple of the resized shorter side. The resampling
 would remove the detail that the decoder leaves out."""
@@ -51,7 +57,10 @@ def read(folder: Path) -> ModelFiles:
     """Read `model.json` in `folder` and verify the files it names. Raises `ModelError`."""
     manifest = _manifest(folder / FILE_NAME)
     try:
+        _check_description(manifest)
         model_input, preprocessing, output = _FORMATS[manifest["format"]](manifest)
+        if model_input.byte_count * max(model_input.batch, 1) > _MOST_INPUT_BYTES:
+            raise ModelError(f"model.json asks for an input of more than {_MOST_INPUT_BYTES >> 20} MiB in one run")
         taken = _formats(manifest.get("formats", list(formats.DEFAULT)))
         least_side = _least_side(manifest.get("decoding", {"dct_scaling": False}), preprocessing)
         if manifest["format"] == "blindsight-model/1" and "precision" in manifest:
@@ -60,9 +69,13 @@ def read(folder: Path) -> ModelFiles:
         onnx = _verified(folder, manifest["onnx"])
         _check_precision(onnx, stated)
         labels = _labels(_verified(folder, manifest["labels"]))
-        if not len(labels) == manifest["labels"]["count"] == output.classes - output.offset:
+        if (
+            not len(labels)
+            == whole(manifest["labels"]["count"], "number of labels", least=1)
+            == output.classes - output.offset
+        ):
             raise ModelError("model.json, the labels and the output disagree about the number of classes")
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise ModelError(f"model.json is incomplete or malformed: {type(error).__name__} {error}") from error
     except OSError as error:
         raise ModelError(f"a file that model.json names cannot be read: {error}") from error
@@ -71,17 +84,35 @@ def read(folder: Path) -> ModelFiles:
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ModelError(f"{path.name} has more than {_MOST_BYTES} bytes")
+        manifest = strict_json.loads(content)
     except (OSError, ValueError) as error:
         raise ModelError(f"{path.name} cannot be read: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") not in _FORMATS:
+    if (
+        not isinstance(manifest, dict)
+        or not isinstance(manifest.get("format"), str)
+        or manifest["format"] not in _FORMATS
+    ):
         raise ModelError(f"{path.name} is not a {' or '.join(_FORMATS)} manifest")
     return manifest
 
 
+def _check_description(manifest: dict[str, Any]) -> None:
+    """Require the members that answers contain and that nothing else reads. Raises `ModelError`."""
+    for member in ("name", "version"):
+        text(manifest[member], f"the model's {member}")
+    if manifest.get("notice") is not None:
+        text(manifest["notice"], "the notice")
+    if not isinstance(manifest["trained"], bool):
+        raise ModelError(f"model.json says of the training {shown(manifest['trained'])}, not true or false")
+
+
 def _verified(folder: Path, entry: dict[str, Any]) -> Path:
     name = entry["file"]
-    if not isinstance(name, str) or name in {"", ".", ".."} or "/" in name or "\\" in name:
+    if not isinstance(name, str) or name in {"", ".", ".."} or not {"/", "\\", "\0"}.isdisjoint(name):
         raise ModelError("model.json names a file outside its own folder")
     path = folder / name
     digest = hashlib.sha256()

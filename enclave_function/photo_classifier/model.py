@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 _PROVIDERS = ["CPUExecutionProvider"]
 _GRAPH, _WEIGHTS = "model.onnx", "model.weights"
+_ONNX_ALONE = ("session.load_model_format", "ONNX")
+"""Otherwise ONNX Runtime decides by the first bytes, and a file can be one model in ONNX and another in ORT format."""
+
+_FLOAT_PRODUCTS = ("session.qdq_matmulnbits_accuracy_level", "1")
+"""Otherwise products of float activations and weights that are stored as integers are computed in 8 bits."""
+
 _LOG_ERRORS = 3
 _SUMMED = 32
 _PRODUCT = bytes.fromhex(
@@ -128,10 +134,12 @@ def _session(graph: Path | bytes, threads: int) -> ort.InferenceSession:
 def create_session(graph: Path | bytes, options: ort.SessionOptions) -> ort.InferenceSession:
     """A session on the processor that computes what the graph states; `options` determine all else.
 
-    Integer products are exact, and float weights remain float. `graph`: a file, or the bytes of a file without external
-    data. Modifies `options`. Raises `ModelError`.
+    Integer products are exact, float weights remain float, and float activations are multiplied as floats. `graph`: a
+    file in ONNX format, or the bytes of one without external data. Modifies `options`. Raises `ModelError`.
     """
     options.log_severity_level = _LOG_ERRORS
+    options.add_session_config_entry(*_ONNX_ALONE)
+    options.add_session_config_entry(*_FLOAT_PRODUCTS)
     if _cuts_sums():
         options.add_session_config_entry("session.x64quantprecision", "1")
     if isinstance(graph, bytes):
@@ -143,6 +151,8 @@ def create_session(graph: Path | bytes, options: ort.SessionOptions) -> ort.Infe
             options,
             providers=_PROVIDERS,
             disabled_optimizers=DISABLED_OPTIMIZERS,
+            # It would print the reason of a failure, with names of the graph, and try again with the same provider.
+            enable_fallback=False,
         )
     except Exception as error:  # As above.
         raise ModelError(f"ONNX Runtime cannot load the model: {error}") from error
@@ -157,6 +167,7 @@ def _cuts_sums() -> bool:
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
+    options.add_session_config_entry(*_ONNX_ALONE)
     session = ort.InferenceSession(_PRODUCT, options, providers=_PROVIDERS)
     (sums,) = session.run(
         None, {"a": np.full((_SUMMED, _SUMMED), 255, np.uint8), "b": np.full((_SUMMED, _SUMMED), 127, np.int8)}

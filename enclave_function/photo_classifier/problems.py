@@ -6,9 +6,18 @@ decoder's message, which may quote them.
 
 from __future__ import annotations
 
+_MESSAGE_CHARACTERS = 500
+
 
 class ModelError(Exception):
-    """The model must not be used: it does not match its manifest, or this function cannot run it."""
+    """The model must not be used: it does not match its manifest, or this function cannot run it.
+
+    The message is one line of printable characters, whatever names from the model's files are in it.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.split())
+        super().__init__("".join(each if each.isprintable() else "?" for each in line)[:_MESSAGE_CHARACTERS])
 
 
 class InputProblem(Exception):

@@ -150,7 +150,7 @@ def test_a_graph_is_read_in_every_state_of_damage(int8):
 
 
 def test_a_field_that_never_ends_is_refused():
-    with pytest.raises(ValueError, match="ten bytes"):
+    with pytest.raises(ValueError, match="more than 32 bits"):
         precision.found(memoryview(b"\xff" * 64))
 
 
@@ -198,6 +198,7 @@ def test_the_product_that_is_tried_is_the_one_it_says():
 
 
 def test_a_processor_that_cuts_sums_off_gives_the_same_logits(int8, monkeypatch):
+    """Of the two products, that is; `test_session.py` tests that the exact one is asked for."""
     files = manifest.read(int8)
     tensors = np.random.default_rng(0).standard_normal((2, 3, 224, 224)).astype(np.float32)
     fast = model.load(files).logits(tensors, threads=1)

@@ -246,7 +246,7 @@ def test_a_manifest_of_the_second_format_beside_the_file_holds_and_options_go_be
         ("labels.offset", 1, "the number of labels is 7, not 6"),
         ("labels.count", 6, "the number of labels is 7, not 6"),
         ("preprocessing.resize", 100, "smaller than the input"),
-        ("preprocessing.std", [1, 0, 1], "greater than 0"),
+        ("preprocessing.std", [1, 0, 1], "greater than or equal to"),
         ("preprocessing.interpolation", "nearest", "'bilinear' or 'bicubic'"),
     ],
 )
@@ -259,3 +259,20 @@ def test_a_manifest_of_the_second_format_that_does_not_hold_is_found(tmp_path, c
     (tmp_path / "model" / "model.json").write_bytes(rfc8785.dumps(made))
     assert main(["check", str(tmp_path / "model")]) == 1
     assert re.search(reason, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("graph", "options"),
+    [
+        (Graph(open_axes=("3", "H", "W")), ["--size", "9000x9000"]),
+        (Graph(open_axes=("3", "H", "W")), ["--size", "64x100000000000000000000"]),
+        (Graph(size=(64, 64)), ["--batch", "1000000000"]),
+        (Graph(size=(64, 64)), ["--resize", "9000"]),
+        (Graph(size=(64, 64)), ["--mean", "nan"]),
+        (Graph(size=(64, 64)), ["--std", "1e-320"]),
+        (Graph(size=(64, 64)), ["--label-offset", "100000000000000000000"]),
+    ],
+)
+def test_what_the_function_would_refuse_is_refused(build, graph, options):
+    reason, _ = build(graph, *options)
+    assert len(reason) < 400

@@ -62,7 +62,8 @@ def build(tmp_path, capsys):
         graph = graph or Graph(names=("pixel_values", "logits"), open_axes=("num_channels", "height", "width"))
         source, out = graph.save(place / "model.onnx"), tmp_path / "model"
         for name, content in files.items():
-            (tmp_path / "hub" / f"{name}.json").write_text(json.dumps(content))
+            text = content if isinstance(content, str) else json.dumps(content)
+            (tmp_path / "hub" / f"{name}.json").write_text(text)
         status = main(["build", "--onnx", str(source), "--out", str(out), *options])
         lines = capsys.readouterr().err.splitlines()
         if status:
@@ -118,7 +119,7 @@ def test_options_go_before_the_files(build):
 @pytest.mark.parametrize(
     ("processor", "reason"),
     [
-        (VIT | {"image_processor_type": "LevitImageProcessor"}, "the transform of LevitImageProcessor is not known"),
+        (VIT | {"image_processor_type": "LevitImageProcessor"}, "the transform of 'LevitImageProcessor' is not known"),
         (VIT | {"resample": 0}, "resampled by 0"),
         (VIT | {"do_resize": False}, "not resized"),
         (VIT | {"size": {"shortest_edge": 224}}, "keep their shape"),
@@ -126,6 +127,11 @@ def test_options_go_before_the_files(build):
         (VIT | {"image_mean": [0.5]}, "cannot be followed"),
         (VIT | {"size": None}, "cannot be followed"),
         (["a list"], "is no object"),
+        ("[" * 100_000, "too deeply nested"),
+        ('{"size": 224, "size": 225}', "the same member twice"),
+        (VIT | {"image_mean": [10**400] * 3}, "cannot be followed"),
+        (VIT | {"size": {"height": 10**400, "width": 224}}, "less than or equal"),
+        (VIT | {"image_processor_type": "Levit\nImageProcessor"}, "the transform of 'Levit"),
     ],
 )
 def test_what_is_not_understood_is_refused(build, processor, reason):
@@ -140,6 +146,8 @@ def test_what_is_not_understood_is_refused(build, processor, reason):
         ({"pretrained_cfg": TIMM["pretrained_cfg"] | {"crop_mode": "border"}}, "in the mode border"),
         ({"pretrained_cfg": TIMM["pretrained_cfg"] | {"input_size": [1, 28, 28]}}, "have 1 channels"),
         ({"id2label": {"0": "a", "2": "b"}}, "cannot be followed"),
+        ({"pretrained_cfg": TIMM["pretrained_cfg"] | {"crop_pct": 1e-320}}, "cannot be followed"),
+        ({"pretrained_cfg": TIMM["pretrained_cfg"] | {"input_size": [3, 10**400, 10**400]}}, "cannot be followed"),
     ],
 )
 def test_a_configuration_that_is_not_understood_is_refused(build, config, reason):

@@ -49,6 +49,23 @@ def test_the_graph_is_what_it_was(tmp_path, one):
     assert onnx.load_from_string(content) == whole()
 
 
+def test_weights_in_the_default_of_a_functions_attribute_are_put_in(tmp_path):
+    def model(tensor: onnx.TensorProto) -> onnx.ModelProto:
+        function = helper.make_function("own", "F", [], ["y"], [], [helper.make_opsetid("", 17)])
+        function.attribute_proto.append(helper.make_attribute("numbers", tensor))
+        return onnx.ModelProto(ir_version=8, functions=[function])
+
+    numbers = numpy_helper.from_array(np.arange(3, dtype=np.float32), "numbers")
+    (tmp_path / "weights.bin").write_bytes(numbers.raw_data)
+    outside = onnx.TensorProto(name="numbers", dims=[3], data_type=TensorProto.FLOAT, data_location="EXTERNAL")
+    outside.external_data.add(key="location", value="weights.bin")
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model(outside).SerializeToString())
+    content, files = inlined(path)
+    assert files == ("weights.bin",)
+    assert onnx.load_from_string(content) == model(numbers)
+
+
 def test_a_graph_that_has_its_weights_stays_as_it_is(tmp_path):
     path = Graph().save(tmp_path / "m.onnx")
     assert inlined(path) == (path.read_bytes(), ())

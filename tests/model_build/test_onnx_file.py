@@ -31,3 +31,10 @@ def test_other_bytes_are_refused(tmp_path, content):
     (tmp_path / "model.onnx").write_bytes(content)
     with pytest.raises(ContractError, match="not an ONNX file"):
         onnx_file.opset(tmp_path / "model.onnx")
+
+
+def test_an_operator_of_unknown_arithmetic_names_what_to_do(tmp_path, classifier):
+    onnx.save(classifier(tail=[("Own", {})]), tmp_path / "model.onnx")
+    with pytest.raises(ContractError, match="the arithmetic of its operator 'Own' is unknown") as caught:
+        onnx_file.computes_with_integers(tmp_path / "model.onnx")
+    assert "standard operators" in caught.value.next_step
