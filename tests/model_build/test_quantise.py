@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import rfc8785
 from PIL import Image
 
 import model_build
@@ -282,6 +284,53 @@ def test_an_imported_int8_graph_says_so_and_claims_nothing(quantised, tmp_path, 
     assert main(["build", *arguments]) == 0
     assert json.loads((tmp_path / "m" / "model.json").read_bytes())["precision"] == {"name": "int8"}
     assert "trained, int8, model digest" in capsys.readouterr().out
+
+
+def rebuilt(folder, *options, by, tmp_path):
+    """The precision in the manifest of `folder` after it was built again with `options`."""
+    graph = str(folder / manifest.read(folder).onnx.file)
+    given = ["--onnx", graph] if by == "--onnx" else ["--directory", str(folder)]
+    assert main(["build", *given, *options, "--out", str(tmp_path / "again")]) == 0
+    return json.loads((tmp_path / "again" / "model.json").read_bytes())["precision"]
+
+
+@pytest.mark.parametrize("by", ["--onnx", "--directory"])
+@pytest.mark.parametrize("measured", [None, False, True])
+@pytest.mark.parametrize("options", [[], ["--dct-scaling"], ["--no-dct-scaling"]], ids=["", "with", "without"])
+def test_another_decoding_leaves_nothing_of_the_agreement(quantised, tmp_path, *, by, measured, options, capsys):
+    """It was measured with the decoding that its manifest states, which is that of every photo in full by default."""
+    folder = shutil.copytree(quantised, tmp_path / "m")
+    described = json.loads((folder / "model.json").read_bytes())
+    described.pop("decoding", None)
+    if measured is not None:
+        described["decoding"] = {"dct_scaling": measured}
+    (folder / "model.json").write_bytes(rfc8785.dumps(described))
+    found = rebuilt(folder, *options, "--formats", "jpeg", by=by, tmp_path=tmp_path)
+    made = manifest.read(tmp_path / "again")
+    now = made.decoding is not None and made.decoding.dct_scaling
+    assert found == (described["precision"] if now is bool(measured) else {"name": "int8"})
+    said = capsys.readouterr().err
+    assert ("the agreement with float32 was measured with another decoding or transform" in said) is ("of" not in found)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--normalisation", "half"], ["--resize", "224x224"], ["--interpolation", "bicubic"], ["--channels", "BGR"],
+        ["--activation", "sigmoid"], ["--scale", "1/128"], ["--std", "0.3"], ["--mean", "0.1"], ["--batch", "1"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_no_option_that_changes_pixels_or_answers_leaves_the_agreement(quantised, tmp_path, options, capsys):
+    assert rebuilt(quantised, *options, by="--onnx", tmp_path=tmp_path) == {"name": "int8"}
+    assert "the agreement with float32 was measured with another decoding or transform" in capsys.readouterr().err
+
+
+def test_names_and_labels_leave_it_as_it_is(quantised, tmp_path):
+    (tmp_path / "other.txt").write_text("".join(f"other {index}\n" for index in range(7)))
+    options = ["--labels", str(tmp_path / "other.txt"), "--name", "other", "--version", "2", "--no-dct-scaling"]
+    expected = json.loads((quantised / "model.json").read_bytes())["precision"]
+    assert rebuilt(quantised, *options, by="--onnx", tmp_path=tmp_path) == expected
 
 
 def test_weights_stored_in_eight_bits_are_float32_arithmetic():
