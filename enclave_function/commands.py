@@ -25,8 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
                 print(json.dumps(each))
             return 0
         if options.command == "inputs":
-            for tensor in inputs.of_images(options.model, options.files):
-                sys.stdout.buffer.write(tensor)
+            for found in inputs.of_images(options.model, options.files):
+                tensor, problem = (found, None) if isinstance(found, bytes) else (b"", found)
+                head = json.dumps({"bytes": len(tensor), "problem": problem})
+                sys.stdout.buffer.write(head.encode() + b"\n" + tensor)
             return 0
         if options.command == "build":
             vendor = VendorTarget.parse(options.vendor) if options.vendor else None
@@ -79,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     asking = groups.add_parser("answers", help="what the function answers to images, all classes, one JSON a line")
     asking.set_defaults(command="answers")
     giving = groups.add_parser(
-        "inputs", help="what the function gives the model for images: the bytes of their tensors"
+        "inputs",
+        help="what the function gives the model for images: for each a line of JSON, and the bytes of its tensor",
     )
     giving.set_defaults(command="inputs")
     for action in (asking, giving):

@@ -14,7 +14,7 @@ from model_build.errors import AgreementError, SpeedError
 from model_build.precision import LEAST_AGREEMENT, LEAST_SPEED, Agreement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from model_build.contract import Classifier, Tensor
     from model_build.images import Images
@@ -27,12 +27,12 @@ _DIGITS: Final = 4
 _ROUNDS: Final = 12
 
 
-def measure(reference: Classifier, found: Classifier, images: Images) -> Agreement:
-    """Compare the answers of `reference` and `found` on the images that were not used for calibration.
+def measure(reference: Classifier, found: Classifier, images: Images, calibrating: Sequence[Array] = ()) -> Agreement:
+    """Compare the answers of `reference` and `found` on the images that are not among the batches `calibrating`.
 
-    Returns an `Agreement` with the speed `unmeasured`. Raises `ModelBuildError` for a file that cannot be decoded.
+    Returns an `Agreement` with the speed `unmeasured`. Raises `ModelBuildError` for too few images.
     """
-    pairs = [(reference.values(batch), found.values(batch)) for batch in images.others()]
+    pairs = [(reference.values(batch), found.values(batch)) for batch in images.others(calibrating)]
     expected, seen = (np.concatenate(part) for part in zip(*pairs, strict=True))
     return Agreement(
         images=len(expected),

@@ -48,7 +48,7 @@ def quantise(
     if out.resolve() == source.resolve():
         raise ContractError(f"{out} is the model directory itself", "give another folder to write to")
     facts, graph = described.facts, source / described.onnx.file
-    chosen = images.drawn(source, facts.input) if photos is None else images.given(photos, source, facts.input)
+    chosen = images.drawn(source, facts.input) if photos is None else images.given(photos, source, facts.input, say)
     with staged(out) as folder:
         path = folder / f"{Path(described.onnx.file).stem}.int8.onnx"
         say(f"Calibrating on {chosen.set} images")
@@ -57,7 +57,7 @@ def quantise(
         check_contract(path, facts)
         say("Comparing with float32")
         reference = Classifier(graph, facts, threads=1)
-        agreed = agreement.measure(reference, Classifier(path, facts, threads=1, exact=True), chosen)
+        agreed = agreement.measure(reference, Classifier(path, facts, threads=1, exact=True), chosen, calibrating)
         say(
             f"Same best class on {agreed.top1:.1%} of {agreed.images} other {chosen.set} images, {agreed.top5:.1%} of"
             f" the five best; logits differ by at most {agreed.logits:.1%} of their range"

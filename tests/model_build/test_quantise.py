@@ -14,9 +14,10 @@ import onnxruntime
 import pytest
 import rfc8785
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import model_build
-from model_build import images, integers, manifest, onnx_file
+from model_build import agreement, images, integers, manifest, onnx_file
 from model_build.cli import main
 from model_build.contract import Classifier
 from model_build.precision import Precision
@@ -210,27 +211,91 @@ def test_a_graph_that_is_not_faster_is_refused_unless_built_for_elsewhere(tiny, 
 
 @pytest.mark.parametrize(
     ("count", "message"),
-    [(0, "has 0 JPEG, PNG and WebP files"), (99, "has 99 JPEG, PNG and WebP files")],
+    [(0, "has 0 different JPEG, PNG and WebP files"), (99, "has 99 different JPEG, PNG and WebP files")],
 )
 def test_too_few_photos_are_refused(network, tmp_path, count, message, capsys):
     (tmp_path / "photos").mkdir()
     for index in range(count):
-        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / f"{index}.png")
+        Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / "photos" / f"{index}.png")
     arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(tmp_path / "photos")]
     assert main(["quantise", *arguments]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 
-def test_a_photo_that_cannot_be_decoded_is_named(network, photos, tmp_path, capsys):
-    (tmp_path / "photos").mkdir()
+def flat(photos, folder):
+    """The photos in one folder, by their numbers."""
+    folder.mkdir()
     for path in photos.rglob("*.*"):
-        (tmp_path / "photos" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "photos" / "050.webp").write_bytes(b"no photo")
-    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(tmp_path / "photos")]
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_a_photo_that_cannot_be_used_is_left_out_and_named(network, photos, tmp_path, capsys, monkeypatch):
+    """One damaged file among thousands is no reason to begin again."""
+    monkeypatch.setattr(agreement, "LEAST_AGREEMENT", 0.9)
+    folder = flat(photos, tmp_path / "photos")
+    (folder / "050.webp").write_bytes(b"no photo")
+    (folder / "052.png").write_bytes((folder / "052.png").read_bytes()[:300])
+    (folder / "big.png").write_bytes(b"\x89PNG" + bytes(20 << 20))
+    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(folder)]
+    assert main(["quantise", *arguments]) == 0
+    said = capsys.readouterr().err
+    left_out = [line for line in said.splitlines() if line.startswith("Left out: ")]
+    assert len(left_out) == len({*left_out}) == 3, said
+    assert any("050.webp: These bytes are not" in line for line in left_out)
+    assert any("big.png" in line and str(20 << 20) in line for line in left_out)
+    stated = manifest.read(tmp_path / "m").precision
+    assert stated.calibration.images + stated.agreement.images == len(list(folder.iterdir())) - 3
+
+
+def test_too_few_photos_that_can_be_used_are_refused(network, photos, tmp_path, capsys):
+    folder = flat(photos, tmp_path / "photos")
+    for index, path in enumerate(sorted(folder.iterdir())):
+        if index % 2 and index < 30:
+            path.write_bytes(b"no photo %d" % index)
+    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(folder)]
     assert main(["quantise", *arguments]) == 1
-    assert "050.webp cannot be decoded" in capsys.readouterr().err
+    error, step = capsys.readouterr().err.splitlines()[-2:]
+    assert error == "error: only 35 different images are left to compare on, of 100"
+    assert "give at least 100 photos" in step
     assert not (tmp_path / "m").exists()
+
+
+def test_a_picture_in_two_files_counts_once(network, photos, quantised, tmp_path, capsys):
+    """Copies would stand on both sides: agreement would be measured on pictures that were used for calibration."""
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    for index, path in enumerate(sorted(photos.rglob("*.*"))[:31]):
+        (folder / f"z{index}{path.suffix}").write_bytes(path.read_bytes())
+    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(folder)]
+    assert main(["quantise", *arguments]) == 0
+    assert (tmp_path / "m" / "model.json").read_bytes() == (quantised / "model.json").read_bytes()
+    assert "Left out: 31 files that are copies of others" in capsys.readouterr().err
+
+
+def test_copies_do_not_make_up_for_too_few_photos(network, photos, tmp_path, capsys):
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    first, *others = sorted(path for path in folder.rglob("*.*") if path.suffix == ".png")
+    others[0].write_bytes(first.read_bytes())
+    (folder / "copy.png").write_bytes(first.read_bytes())
+    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(folder)]
+    assert main(["quantise", *arguments]) == 1
+    assert "has 99 different JPEG, PNG and WebP files" in capsys.readouterr().err
+
+
+def test_a_picture_stored_differently_is_not_on_both_sides(network, photos, tmp_path):
+    """Other metadata or another lossless format make another file of the same pixels."""
+    folder = flat(photos, tmp_path / "photos")
+    for index, path in enumerate(sorted(folder.glob("*.png"))[:10]):
+        with Image.open(path) as image:
+            text = PngInfo()
+            text.add_text("Comment", "another file")
+            image.save(folder / f"again{index}.png", pnginfo=text)
+            image.convert("RGB").save(folder / f"webp{index}.webp", lossless=True)
+    chosen = images.given(folder, network, manifest.read(network).facts.input)
+    calibrating = list(chosen.calibrating())
+    sides = [[each.tobytes() for batch in side for each in batch] for side in (calibrating, chosen.others(calibrating))]
+    assert len({*sides[0], *sides[1]}) == len(sides[0]) + len(sides[1]) == 100
 
 
 def test_an_int8_model_is_not_quantised_again(quantised, tmp_path, capsys):
