@@ -10,7 +10,7 @@ import sys
 
 from blindsight.arguments import a_path, program
 from blindsight.files import opened
-from enclave_function import answers, inputs
+from enclave_function import answers, inputs, times
 from enclave_function.bundle import BundleError, BundleInfo, VendorTarget, build, inspect
 from enclave_function.bundle.encrypt import SealedBundle, encrypt, read_key
 
@@ -29,6 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
                 tensor, problem = (found, None) if isinstance(found, bytes) else (b"", found)
                 head = json.dumps({"bytes": len(tensor), "problem": problem})
                 sys.stdout.buffer.write(head.encode() + b"\n" + tensor)
+            return 0
+        if options.command == "times":
+            for seconds in times.of_models(options.model, options.rounds):
+                print(json.dumps(seconds))
             return 0
         if options.command == "build":
             vendor = VendorTarget.parse(options.vendor) if options.vendor else None
@@ -88,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     for action in (asking, giving):
         action.add_argument("--model", type=a_path, required=True, metavar="DIR", help="model directory")
         action.add_argument("files", type=a_path, nargs="+", metavar="IMAGE")
+    timing = groups.add_parser("times", help="processor seconds of models in turn, a JSON array for each round")
+    timing.set_defaults(command="times")
+    timing.add_argument("--model", type=a_path, required=True, action="append", metavar="DIR", help="may be repeated")
+    timing.add_argument("--rounds", type=int, default=12, metavar="N", help="number of rounds (default 12)")
     commands = groups.add_parser("bundle", help="build, inspect or encrypt a bundle")
     actions = commands.add_subparsers(required=True, dest="command", metavar="build|inspect|encrypt")
 

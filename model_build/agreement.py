@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import statistics
-import time
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from model_build import probes
+from model_build import function
 from model_build.contract import relative_difference
 from model_build.errors import AgreementError, SpeedError
 from model_build.precision import LEAST_AGREEMENT, LEAST_SPEED, Agreement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from model_build.contract import Classifier, Tensor
     from model_build.images import Images
@@ -64,25 +65,17 @@ def require(agreement: Agreement) -> None:
         )
 
 
-def speed(reference: Classifier, found: Classifier) -> float:
-    """How many times as many images per second as `reference` the graph `found` computes, on one thread.
+def speed(reference: Path, found: Path) -> float:
+    """How many times as many images per second as the model directory `reference` the directory `found` computes.
 
-    The ratio of processor times for one image, or one batch of a fixed size. The two graphs run alternately, so that
-    other processes affect the median of the ratios little. Raises `ContractError`.
+    The deployed function measures, on one thread: with its session options, such as exact products on processors that
+    would saturate sums. The ratio of processor times for one image, or one batch of a fixed size. The two graphs run
+    alternately, so that other processes affect the median of the ratios little. Raises `ModelBuildError`.
     """
-    given = reference.facts.input
-    picture = probes.pictures(reference.facts, 1 if given.batch == "free" else given.batch)
-    ratios = []
-    for slow, fast in zip(_seconds(reference, picture), _seconds(found, picture), strict=True):
-        ratios.append(slow / fast)
+    models = ("--model", str(reference), "--model", str(found))
+    with function.output("times", *models, "--rounds", str(_ROUNDS)) as lines:
+        ratios = [float(slow / fast) for slow, fast in map(json.loads, lines)]
     return statistics.median(ratios[1:])
-
-
-def _seconds(classifier: Classifier, picture: Array) -> Iterator[float]:
-    for _ in range(_ROUNDS):
-        started = time.thread_time()
-        classifier.logits(picture)
-        yield time.thread_time() - started
 
 
 def require_speed(ratio: float) -> None:

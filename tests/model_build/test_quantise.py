@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import model_build
-from model_build import agreement, images, integers, manifest, onnx_file
+from model_build import agreement, function, images, integers, manifest, onnx_file, session
 from model_build.cli import main
 from model_build.contract import Classifier
 from model_build.precision import Precision
@@ -421,6 +421,43 @@ def test_the_check_refuses_a_manifest_of_another_precision(network, quantised, t
     (folder / "model.json").write_bytes(changed.canonical())
     assert main(["check", str(folder)]) == 1
     assert "the precision is" in capsys.readouterr().err
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The commands of the deployed function that the builder runs."""
+    commands = []
+    run = function.output
+    monkeypatch.setattr(function, "output", lambda *command, **more: commands.append(command) or run(*command, **more))
+    return commands
+
+
+def test_speed_is_that_of_the_deployed_function(network, photos, tmp_path, asked, capsys):
+    """Whose sessions are slower on a processor that would saturate sums, and may have other options, too."""
+    out = tmp_path / "m"
+    assert main(["quantise", "--model", str(network), "--out", str(out), "--images", str(photos)]) == 0
+    (command,) = [command for command in asked if command[0] == "times"]
+    assert command[:3] == ("times", "--model", str(network))
+    assert command[3] == "--model"
+    assert Path(command[4]).parent == tmp_path.resolve(), "the int8 variant, before it replaces what is in its folder"
+    assert "times as fast as float32 on one thread" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
+
+
+def test_the_float32_layers_are_chosen_with_exact_products(network, photos, tmp_path, monkeypatch):
+    """Else a builder's processor that saturates sums would choose other layers, and measure other answers."""
+    made = []
+    create = session.Session.__init__
+
+    def record(self, path, *, threads=0, exact=False):
+        if path.name.endswith("int8.onnx") and threads:
+            made.append(exact)
+        create(self, path, threads=threads, exact=exact)
+
+    monkeypatch.setattr(session.Session, "__init__", record)
+    assert main(["quantise", "--model", str(network), "--out", str(tmp_path / "m"), "--images", str(photos)]) == 0
+    assert made
+    assert all(made)
 
 
 def test_the_slow_exact_product_and_the_fast_one_with_vnni_give_the_same_logits(quantised):
