@@ -27,8 +27,11 @@ _DECODABLE_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 _NOTHING: Final = 16
 """More low bits than a coefficient has."""
 
-_MARKER: Final = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
-"""In entropy-coded data: what is neither a stuffed byte nor a restart marker."""
+_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""In entropy-coded data: what is neither a stuffed byte nor a restart marker. Without the fill bytes before it, since a
+pattern that takes any number of them needs a time that grows with the square of that number."""
+_FILL: Final = b"\xff"
+_NO_FILL: Final = re.compile(rb"[^\xff]")
 _PADDING: Final = b"\x00\xff"
 """What erased or unwritten storage holds."""
 _STUFFED: Final = b"\xff\x00"
@@ -63,7 +66,10 @@ def structure(data: bytes) -> Structure:
     while position + 2 <= len(data) and data[position] == 0xFF and not has_end:
         marker = data[position + 1]
         if marker == 0xFF:
-            position += 1
+            after = _NO_FILL.search(data, position)
+            if after is None:
+                break
+            position = after.start() - 1
             continue
         has_end = marker == _EOI
         if has_end or marker in _ALONE:
@@ -79,7 +85,8 @@ def structure(data: bytes) -> Structure:
         if marker == _SOS:
             scans.scan(segment)
             found = _MARKER.search(data, position)
-            scans.span = position, found.start() if found else _without_padding(data, position)
+            end = _without_fill(data, position, found.start()) if found else _without_padding(data, position)
+            scans.span = position, end
             position = found.start() if found else len(data)
         else:
             scans.table(marker, segment)
@@ -130,6 +137,11 @@ class _Scans:
         places = [data.rfind(bytes((0xFF, marker)), *self.span) for marker in _RESTARTS]
         following = (places.index(max(places)) + 1) % 8 if max(places) >= 0 else 0
         return bytes((0xFF, _RESTARTS[following]))
+
+
+def _without_fill(data: bytes, start: int, end: int) -> int:
+    """Where entropy-coded data from `start` to a marker at `end` stops, before the marker's fill bytes."""
+    return start + len(data[start:end].rstrip(_FILL))
 
 
 def _without_padding(data: bytes, start: int) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from photo_classifier import jpeg as jpeg_parser
 from photo_classifier import problems
 from photo_classifier.decode import decode
 from photo_classifier.problems import InputProblem
@@ -129,3 +131,38 @@ def test_a_grey_picture_is_no_damage():
     grey = Image.new("RGB", (64, 48), (128, 128, 128))
     for options in ({}, {"progressive": True}, {"optimize": True}):
         assert decode(encoded(grey, **options)).getpixel((63, 47)) == (128, 128, 128)
+
+
+def scan_of(content: bytes) -> bytes:
+    data = encoded(noise())
+    start = data.rindex(b"\xff\xda")
+    return data[: start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")] + content
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lambda: scan_of(b"\xff" * 1_000_000 + b"\x00x"),
+        lambda: scan_of(b"\xff" * 1_000_000 + b"\xd0x"),
+        lambda: scan_of(b"\xff\x00" * 500_000 + b"x"),
+        lambda: scan_of(b"x" + b"\xff" * 1_000_000 + b"\xd9x"),
+        lambda: encoded(noise())[:2] + b"\xff" * 1_000_000,
+        lambda: encoded(noise())[:-2] + b"\xff" * 1_000_000 + b"\xfe",
+    ],
+    ids=["then a zero", "then a restart", "stuffed", "then the end", "instead of tables", "then a comment"],
+)
+def test_fill_bytes_take_no_longer_than_others(data):
+    """20,000 of them before a zero took eight seconds."""
+    content = data()
+    started = time.process_time()
+    found = jpeg_parser.structure(content)
+    assert time.process_time() - started < 0.5
+    assert found.pixels_end is None or content[found.pixels_end - 1] != 0xFF
+
+
+def test_fill_bytes_before_a_marker_are_no_pixels():
+    """T.81, B.1.1.2: any marker may follow any number of them."""
+    data = encoded(noise())
+    filled = data[:-2] + b"\xff" * 3 + b"\xd9 and more"
+    found = jpeg_parser.structure(filled)
+    assert (found.pixels_end, found.has_end) == (len(data) - 2, True)
