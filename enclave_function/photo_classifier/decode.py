@@ -57,7 +57,10 @@ _UNDECODABLE: Final = (
 """Exceptions that Pillow raises for damaged images."""
 
 _MISSING_GREY: Final = frozenset({127, 128})
-"""The value that a JPEG decoder fills in for missing pixels: coefficients of zero; 127 in inverted CMYK."""
+"""The brightness that a JPEG decoder fills in for missing pixels: coefficients of zero; 127 in inverted CMYK."""
+
+_ROUNDED: Final = 0.6
+"""By how much the brightness of RGB can differ from that of the YCbCr from which it was rounded."""
 
 _STRIP_ROWS: Final = 256
 """Number of rows that are processed at once, to limit additional memory."""
@@ -197,28 +200,56 @@ def _jpeg(
 
     Raises `InputProblem`, `FormatNotTaken`.
     """
-    structure = None if data.endswith(jpeg.END) else jpeg.structure(data)
-    if structure is not None and not structure.has_end:
-        image = _endless_jpeg(data, structure, max_pixels)
-        return image, image.size, image.size
+    structure = jpeg.structure(data, until_pixels=True)
+    if not (structure.one_scan and data.endswith(jpeg.END)):
+        structure = jpeg.structure(data)
+        if not structure.has_end and not data.endswith(jpeg.END):
+            image = _endless_jpeg(data, structure, max_pixels)
+            return image, image.size, image.size
     try:
-        image = _opened(JPEG, data, max_pixels)
-        size = image.size
-        extent: tuple[float, float] = size
-        drafted = image.draft(None, (least_side, least_side)) if least_side else None
-        if drafted:
-            # libjpeg rounds the smaller width and height up, so the image does not end with the photo.
-            extent = drafted[1][2:]
-        _load(JPEG, image)
+        image, size, extent = _decoded_jpeg(data, max_pixels, least_side)
     except InputProblem:
-        if not (structure or jpeg.structure(data)).plain:
+        if not structure.plain:
             raise FormatNotTaken(formats.JPEG_LOSSLESS) from None
         raise
-    if _ends_in_grey(image):
-        structure = structure or jpeg.structure(data)
-        if structure.pixels_end is not None:
-            return _require_all_pixels(data, structure, max_pixels), size, size
+    if not structure.one_scan or _ends_in_grey(image):
+        for each in _continued(data):
+            if not _equal(image, _decoded_jpeg(each, max_pixels, least_side)[0]):
+                raise _truncated(JPEG, "some of its pixels are missing")
     return image, size, extent
+
+
+def _decoded_jpeg(
+    data: bytes, max_pixels: int, least_side: int | None
+) -> tuple[Image.Image, tuple[int, int], tuple[float, float]]:
+    """As `_jpeg`, whether or not pixels are missing."""
+    image = _opened(JPEG, data, max_pixels)
+    size = image.size
+    extent: tuple[float, float] = size
+    try:
+        drafted = image.draft(None, (least_side, least_side)) if least_side else None
+    except _UNDECODABLE as error:
+        raise _truncated(JPEG, "its pixels cannot be decoded") from error
+    if drafted:
+        # libjpeg rounds the smaller width and height up, so the image does not end with the photo.
+        extent = drafted[1][2:]
+    _load(JPEG, image)
+    return image, size, extent
+
+
+def _continued(data: bytes) -> list[bytes]:
+    """`data`, which has an end marker, with other bytes behind its last scan: the pixels depend on none of them.
+
+    Raises `InputProblem` if a component has no scan.
+    """
+    structure = jpeg.structure(data)
+    if structure.pixels_end is None:
+        return []
+    if structure.has_end and not structure.every_component:
+        raise _truncated(JPEG, "one of its colour components is missing")
+    more = jpeg.continued(data, structure)
+    # Behind several scans it is done for each photo, so with one of them: that which begins with the opposite of zeros.
+    return more if structure.one_scan else more[1:2]
 
 
 def _endless_jpeg(data: bytes, structure: jpeg.Structure, max_pixels: int) -> Image.Image:
@@ -250,9 +281,16 @@ def _equal(image: Image.Image, other: Image.Image) -> bool:
 
 
 def _ends_in_grey(image: Image.Image) -> bool:
-    """Whether the last pixel has the value that decoders fill in for missing ones."""
+    """Whether the last pixel has the brightness that decoders fill in for missing ones.
+
+    Its colour may come from the block above: decoders smooth colours that are stored at a lower resolution.
+    """
     last: Any = image.getpixel((image.width - 1, image.height - 1))
-    return _MISSING_GREY.issuperset(last if isinstance(last, tuple) else (last,))
+    if not isinstance(last, tuple):
+        return last in _MISSING_GREY
+    red, green, blue, *key = last
+    brightness = 0.299 * red + 0.587 * green + 0.114 * blue
+    return min(abs(brightness - grey) for grey in _MISSING_GREY) <= _ROUNDED and _MISSING_GREY.issuperset(key)
 
 
 def _ends_in_nothing(image: Image.Image) -> bool:

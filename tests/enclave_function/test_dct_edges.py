@@ -94,7 +94,7 @@ def test_what_is_decoded_in_full_is_used_in_full(orientation):
     for least_side in (None, 1000):
         found = picture(photo(401, 303, orientation), least_side=least_side)
         assert found.box == (0, 0, *found.image.size)
-    # Its last pixel is grey, and without an end marker all of it has to be decoded.
+    # Without an end marker it is decoded in full.
     endless = picture(photo(801, 703, orientation)[:-2], least_side=LEAST)
     assert endless.box == (0, 0, *endless.image.size)
 
