@@ -31,10 +31,18 @@ _ROUNDS: Final = 12
 def measure(reference: Classifier, found: Classifier, images: Images, calibrating: Sequence[Array] = ()) -> Agreement:
     """Compare the answers of `reference` and `found` on the images that are not among the batches `calibrating`.
 
-    Returns an `Agreement` with the speed `unmeasured`. Raises `ModelBuildError` for too few images.
+    Returns an `Agreement` with the speed `unmeasured`. Raises `ModelBuildError` for too few images, and for images on
+    which float32 has equal logits, or one of the graphs has logits that are not finite.
     """
     pairs = [(reference.values(batch), found.values(batch)) for batch in images.others(calibrating)]
     expected, seen = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    finite = np.isfinite(expected).all(axis=1) & np.isfinite(seen).all(axis=1)
+    comparable = finite & (np.ptp(expected, axis=1) > 0)
+    if not comparable.all():
+        raise AgreementError(
+            f"the logits are not finite, or all equal, on {(~comparable).sum()} of {len(expected)} {images.set} images",
+            "serve float32, if it has finite logits for photos of the kind that will be classified",
+        )
     return Agreement(
         images=len(expected),
         set=images.set,
