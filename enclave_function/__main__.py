@@ -1,4 +1,4 @@
-"""`python -m enclave_function bundle build|inspect|encrypt`, `answers` and `inputs`."""
+"""`python -m enclave_function bundle build|inspect|encrypt`, `answers`, `inputs` and `times`."""
 
 from __future__ import annotations
 

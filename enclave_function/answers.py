@@ -15,8 +15,6 @@ from enclave_function.bundle.builder import contents
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_MAX_IMAGE_BYTES = 20 << 20
-
 
 def of_images(model: Path, images: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Yield the function's answers for `images`, with all classes; the function is loaded into this process.
@@ -31,12 +29,13 @@ def of_images(model: Path, images: Sequence[Path]) -> Iterator[dict[str, Any]]:
         sys.path.insert(0, name)
         try:
             function = importlib.import_module("app")
+            limit = importlib.import_module("photo_classifier.decode").MAX_BYTES
         except Exception as error:
             raise BundleError(f"The function does not take the model: {error}", "Build the model again.") from error
         classes = function.ready()["classes"]
         for image in images:
             try:
-                yield function.classify(read(image, _MAX_IMAGE_BYTES), top_k=classes)
+                yield function.classify(read(image, limit), top_k=classes)
             except OSError as error:
                 raise BundleError(f"{image} cannot be read: {error.strerror}.", "Check the path.") from error
             except Exception as error:

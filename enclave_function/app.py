@@ -90,6 +90,8 @@ def cape_handler(input: bytes) -> str:  # noqa: A002 -- Cape's name for it
         return json.dumps(answer.by_class(classify(input)["predictions"]))
     answers = []
     for index, result in enumerate(_classify([input[i * TENSOR_BYTES : (i + 1) * TENSOR_BYTES] for i in range(count)])):
+        if isinstance(result, ModelError):
+            raise result
         if isinstance(result, InputProblem):
             raise InputProblem(result.code, f"Tensor {index}: {result.detail}", index=index, **result.limits)
         answers.append(answer.by_class(result["predictions"]))
@@ -103,7 +105,7 @@ def classify(data: bytes, *, top_k: int = TOP_K, threads: int = 1) -> dict[str, 
     for a tensor) and `timings_ms` (`decode`, `preprocess`, `run`).
     """
     (result,) = _classify([data], top_k=top_k, threads=threads)
-    if isinstance(result, InputProblem):
+    if isinstance(result, Exception):
         raise result
     return result
 
@@ -112,19 +114,25 @@ def classify_batch(items: list[bytes], *, top_k: int = TOP_K, threads: int = 1) 
     """Classify up to `MAX_BATCH` images or tensors in one model run; results in the order of `items`.
 
     Each result is that of `classify`, with the time of the whole run as `run`, or `{"problem": {"code", "detail",
-    "limits"}}` for an item that cannot be classified, which does not affect the others. Raises `InputProblem` for an
-    invalid `top_k` or too many items.
+    "limits"}}` for an item that cannot be classified, which does not affect the others: `internal` if the model has no
+    finite answer for an image. Raises `InputProblem` for an invalid `top_k` or too many items.
     """
     return [
-        {"problem": {"code": result.code, "detail": result.detail, "limits": result.limits}}
-        if isinstance(result, InputProblem)
-        else result
+        _problem(result) if isinstance(result, Exception) else result
         for result in _classify(items, top_k=top_k, threads=threads)
     ]
 
 
-def _classify(items: list[bytes], *, top_k: int = TOP_K, threads: int = 1) -> list[dict[str, Any] | InputProblem]:
-    """As `classify_batch`, with `InputProblem` objects for items that cannot be classified."""
+def _problem(error: InputProblem | ModelError) -> dict[str, Any]:
+    if isinstance(error, InputProblem):
+        return {"problem": {"code": error.code, "detail": error.detail, "limits": error.limits}}
+    return {"problem": {"code": "internal", "detail": str(error), "limits": {}}}
+
+
+def _classify(
+    items: list[bytes], *, top_k: int = TOP_K, threads: int = 1
+) -> list[dict[str, Any] | InputProblem | ModelError]:
+    """As `classify_batch`, with exceptions for items that cannot be classified."""
     if not 1 <= top_k <= len(_files.labels):
         raise InputProblem(
             problems.INVALID_TOP_K, f"top_k must be from 1 to {len(_files.labels)}.", limit_top_k=len(_files.labels)
@@ -173,17 +181,19 @@ def _prepare(data: bytes, threads: int) -> _Prepared:
     return _Prepared(tensor, image, timings)
 
 
-def _result(item: _Prepared, logits: NDArray[np.float32], run: float, top_k: int) -> dict[str, Any] | InputProblem:
+def _result(
+    item: _Prepared, logits: NDArray[np.float32], run: float, top_k: int
+) -> dict[str, Any] | InputProblem | ModelError:
     """The result of `classify`. `logits` has one number for each class; `run` is in milliseconds."""
     if np.isfinite(logits).all():
-        return {
-            "predictions": answer.rank(logits, _files.labels, top_k, _files.output),
-            "image": item.image,
-            "timings_ms": {**item.timings_ms, "run": run},
-        }
+        try:
+            predictions = answer.rank(logits, _files.labels, top_k, _files.output)
+        except ModelError as error:
+            return error
+        return {"predictions": predictions, "image": item.image, "timings_ms": {**item.timings_ms, "run": run}}
     if item.image is None:
         return InputProblem(problems.INVALID_TENSOR, "The tensor's values are too large for the model.")
-    raise ModelError("the model has no finite answer for an image")
+    return ModelError("the model has no finite answer for an image")
 
 
 def _tensor_count(data: bytes) -> int:

@@ -10,7 +10,7 @@ import sys
 
 from blindsight.arguments import a_path, program
 from blindsight.files import opened
-from enclave_function import answers, inputs
+from enclave_function import answers, inputs, times
 from enclave_function.bundle import BundleError, BundleInfo, VendorTarget, build, inspect
 from enclave_function.bundle.encrypt import SealedBundle, encrypt, read_key
 
@@ -25,8 +25,14 @@ def main(arguments: list[str] | None = None) -> int:
                 print(json.dumps(each))
             return 0
         if options.command == "inputs":
-            for tensor in inputs.of_images(options.model, options.files):
-                sys.stdout.buffer.write(tensor)
+            for found in inputs.of_images(options.model, options.files):
+                tensor, problem = (found, None) if isinstance(found, bytes) else (b"", found)
+                head = json.dumps({"bytes": len(tensor), "problem": problem})
+                sys.stdout.buffer.write(head.encode() + b"\n" + tensor)
+            return 0
+        if options.command == "times":
+            for seconds in times.of_models(options.model, options.rounds):
+                print(json.dumps(seconds))
             return 0
         if options.command == "build":
             vendor = VendorTarget.parse(options.vendor) if options.vendor else None
@@ -79,12 +85,17 @@ def _parser() -> argparse.ArgumentParser:
     asking = groups.add_parser("answers", help="what the function answers to images, all classes, one JSON a line")
     asking.set_defaults(command="answers")
     giving = groups.add_parser(
-        "inputs", help="what the function gives the model for images: the bytes of their tensors"
+        "inputs",
+        help="what the function gives the model for images: for each a line of JSON, and the bytes of its tensor",
     )
     giving.set_defaults(command="inputs")
     for action in (asking, giving):
         action.add_argument("--model", type=a_path, required=True, metavar="DIR", help="model directory")
         action.add_argument("files", type=a_path, nargs="+", metavar="IMAGE")
+    timing = groups.add_parser("times", help="processor seconds of models in turn, a JSON array for each round")
+    timing.set_defaults(command="times")
+    timing.add_argument("--model", type=a_path, required=True, action="append", metavar="DIR", help="may be repeated")
+    timing.add_argument("--rounds", type=int, default=12, metavar="N", help="number of rounds (default 12)")
     commands = groups.add_parser("bundle", help="build, inspect or encrypt a bundle")
     actions = commands.add_subparsers(required=True, dest="command", metavar="build|inspect|encrypt")
 

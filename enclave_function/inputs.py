@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _SOURCE = Path(__file__).resolve().parent
-_MAX_IMAGE_BYTES = 20 << 20
 
 
-def of_images(model: Path, images: Sequence[Path]) -> Iterator[bytes]:
+def of_images(model: Path, images: Sequence[Path]) -> Iterator[bytes | str]:
     """The input tensor of each of `images` for the model directory `model`: its size, layout and numbers.
 
-    Every format that the function can decode is accepted, whether or not the manifest lists it. Raises `BundleError`.
+    Yields the reason, in one sentence, for an image that cannot be classified; it does not affect the others. Every
+    format that the function can decode is accepted, whether or not the manifest lists it. Raises `BundleError`.
     """
     sys.path.insert(0, str(_SOURCE))
     manifest, decode, formats = (
@@ -32,10 +32,12 @@ def of_images(model: Path, images: Sequence[Path]) -> Iterator[bytes]:
         raise BundleError(f"The function does not take the model: {error}", "Build the model again.") from error
     for image in images:
         try:
-            data = read(image, _MAX_IMAGE_BYTES)
-            picture = decode.picture(data, taken=formats.DECODABLE, least_side=files.least_side)
+            picture = decode.picture(
+                read(image, decode.MAX_BYTES), taken=formats.DECODABLE, least_side=files.least_side
+            )
         except OSError as error:
-            raise BundleError(f"{image} cannot be read: {error.strerror}.", "Check the path.") from error
+            yield f"It cannot be read: {error.strerror}."
         except decode.InputProblem as error:
-            raise BundleError(f"{image} cannot be decoded: {error}", "Remove it from the folder.") from error
-        yield files.input.of_picture(picture, files.preprocessing).tobytes()
+            yield str(error)
+        else:
+            yield files.input.of_picture(picture, files.preprocessing).tobytes()

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import statistics
-import time
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from model_build import probes
+from model_build import function
 from model_build.contract import relative_difference
 from model_build.errors import AgreementError, SpeedError
 from model_build.images import LEAST_IMAGES
 from model_build.precision import LEAST_AGREEMENT, LEAST_SPEED, Agreement, ImageSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from model_build.contract import Classifier, Tensor
     from model_build.images import Images
@@ -34,13 +35,21 @@ _PROPOSED: Final[dict[ImageSet, str]] = {
 """Images to calibrate with instead, by those that were used."""
 
 
-def measure(reference: Classifier, found: Classifier, images: Images) -> Agreement:
-    """Compare the answers of `reference` and `found` on the images that were not used for calibration.
+def measure(reference: Classifier, found: Classifier, images: Images, calibrating: Sequence[Array] = ()) -> Agreement:
+    """Compare the answers of `reference` and `found` on the images that are not among the batches `calibrating`.
 
-    Returns an `Agreement` with the speed `unmeasured`. Raises `ModelBuildError` for a file that cannot be decoded.
+    Returns an `Agreement` with the speed `unmeasured`. Raises `ModelBuildError` for too few images, and for images on
+    which float32 has equal logits, or one of the graphs has logits that are not finite.
     """
-    pairs = [(reference.values(batch), found.values(batch)) for batch in images.others()]
+    pairs = [(reference.values(batch), found.values(batch)) for batch in images.others(calibrating)]
     expected, seen = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    finite = np.isfinite(expected).all(axis=1) & np.isfinite(seen).all(axis=1)
+    comparable = finite & (np.ptp(expected, axis=1) > 0)
+    if not comparable.all():
+        raise AgreementError(
+            f"the logits are not finite, or all equal, on {(~comparable).sum()} of {len(expected)} {images.set} images",
+            "serve float32, if it has finite logits for photos of the kind that will be classified",
+        )
     return Agreement(
         images=len(expected),
         set=images.set,
@@ -71,25 +80,17 @@ def require(agreement: Agreement) -> None:
         )
 
 
-def speed(reference: Classifier, found: Classifier) -> float:
-    """How many times as many images per second as `reference` the graph `found` computes, on one thread.
+def speed(reference: Path, found: Path) -> float:
+    """How many times as many images per second as the model directory `reference` the directory `found` computes.
 
-    The ratio of processor times for one image, or one batch of a fixed size. The two graphs run alternately, so that
-    other processes affect the median of the ratios little. Raises `ContractError`.
+    The deployed function measures, on one thread: with its session options, such as exact products on processors that
+    would saturate sums. The ratio of processor times for one image, or one batch of a fixed size. The two graphs run
+    alternately, so that other processes affect the median of the ratios little. Raises `ModelBuildError`.
     """
-    given = reference.facts.input
-    picture = probes.pictures(reference.facts, 1 if given.batch == "free" else given.batch)
-    ratios = []
-    for slow, fast in zip(_seconds(reference, picture), _seconds(found, picture), strict=True):
-        ratios.append(slow / fast)
+    models = ("--model", str(reference), "--model", str(found))
+    with function.output("times", *models, "--rounds", str(_ROUNDS)) as lines:
+        ratios = [float(slow / fast) for slow, fast in map(json.loads, lines)]
     return statistics.median(ratios[1:])
-
-
-def _seconds(classifier: Classifier, picture: Array) -> Iterator[float]:
-    for _ in range(_ROUNDS):
-        started = time.thread_time()
-        classifier.logits(picture)
-        yield time.thread_time() - started
 
 
 def require_speed(ratio: float) -> None:

@@ -18,7 +18,7 @@ from model_build.contract import RESNET50, check_contract
 from model_build.discover import discover
 from model_build.errors import ContractError, ModelBuildError
 from model_build.general import softmax_of_logits
-from model_build.precision import Precision
+from model_build.precision import LEFT_OUT, Precision, unmeasured
 from model_build.session import Session
 from model_build.told import Told, of_facts
 
@@ -117,12 +117,14 @@ def import_onnx(
         said = _said(source, described, manifest.file_sha256(path))
         said |= {"name": name or said["name"], "version": version or said["version"]}
         said["trained"] = trained and said["trained"]
-        if described is not None and found.facts != described.facts:
+        if described is not None and described.precision is not None and found.facts != described.facts:
             # Its agreement with float32 was measured with the transform that the manifest stated.
-            said["precision"] = described.precision and Precision(name="int8")
+            said["precision"] = unmeasured(described.precision)
         made = _write_manifest(staging, onnx=onnx_name, label_file=label_name, facts=found.facts, said=said)
         for line in (*files.lines(inside), *found.lines()):
             say(line)
+        if described is not None and made.precision != described.precision:
+            say(LEFT_OUT)
         answers.check(staging, made, expected, say)
         return made
 
@@ -168,10 +170,17 @@ class _Beside:
         return [*lines, *([f"Weights: put into the graph from {', '.join(inside)}"] if inside else [])]
 
 
-def copy(out: Path, source: Path, taken: tuple[Format, ...] | None, *, dct_scaling: bool | None = None) -> AnyManifest:
+def copy(
+    out: Path,
+    source: Path,
+    taken: tuple[Format, ...] | None,
+    *,
+    dct_scaling: bool | None = None,
+    say: Callable[[str], None] = lambda _line: None,
+) -> AnyManifest:
     """Write the model directory `out`: a copy of `source` with the formats `taken` and this `dct_scaling`.
 
-    None keeps the value of `source`. Raises `ContractError`, and then writes nothing.
+    None keeps the value of `source`. `say`: see `formats.settle`. Raises `ContractError`, and then writes nothing.
     """
     described = manifest.read(source)
     if out.resolve() == source.resolve():
@@ -184,7 +193,7 @@ def copy(out: Path, source: Path, taken: tuple[Format, ...] | None, *, dct_scali
                     f"{source / part.file} is not the file that its manifest names", "build the model again"
                 )
         shutil.copyfile(source / manifest.FILE_NAME, staging / manifest.FILE_NAME)
-        return formats.settle(staging, taken, dct_scaling=dct_scaling, copied=True)
+        return formats.settle(staging, taken, dct_scaling=dct_scaling, copied=True, say=say)
 
 
 def _plain(name: str) -> str:

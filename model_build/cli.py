@@ -76,8 +76,11 @@ def _build(options: argparse.Namespace, console: Console) -> int:
 
 
 def _build_float32(out: Path, options: argparse.Namespace, console: Console) -> AnyManifest:
+    def say(line: str) -> None:
+        console.print(line, markup=False)
+
     if options.directory:
-        return build.copy(out, options.directory, options.formats, dct_scaling=options.dct_scaling)
+        return build.copy(out, options.directory, options.formats, dct_scaling=options.dct_scaling, say=say)
     if options.onnx:
         console.print(f"Checking {options.onnx}", markup=False)
         build.import_onnx(
@@ -89,7 +92,7 @@ def _build_float32(out: Path, options: argparse.Namespace, console: Console) -> 
             trained=not options.untrained_model,
             told=told.of_options(options),
             expected=options.check,
-            say=lambda line: console.print(line, markup=False),
+            say=say,
         )
     else:
         # The weights come first: without network, that should be known before torch is loaded.
@@ -101,9 +104,9 @@ def _build_float32(out: Path, options: argparse.Namespace, console: Console) -> 
             network,
             plain=options.plain,
             pictures=pictures,
-            say=lambda line: console.print(line, markup=False),
+            say=say,
         )
-    return formats.settle(out, options.formats, dct_scaling=options.dct_scaling)
+    return formats.settle(out, options.formats, dct_scaling=options.dct_scaling, say=say)
 
 
 def _quantise(options: argparse.Namespace, console: Console) -> int:

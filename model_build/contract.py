@@ -75,6 +75,11 @@ class Classifier:
         """As `logits`, for any number of inputs (N, ...), in batches of the size that the graph requires."""
         return np.concatenate([self.logits(batch) for batch in batches(tensors, self.facts.input)])[: len(tensors)]
 
+    @property
+    def fixed(self) -> bool:
+        """Whether the graph itself fixes the batch size."""
+        return isinstance(self._session.inputs[0].shape[0], int)
+
     def _declared_classes(self) -> int:
         """K of a graph with ResNet50's contract. Raises `ContractError`."""
         self._check_names(INPUT, OUTPUT)
@@ -138,13 +143,31 @@ def check_contract(path: Path, facts: Facts | None = None) -> Classifier:
         raise classifier.refused("its output is not finite")
     if together.size > 1 and np.ptp(together, axis=_spread_axis(together)).min() == 0:
         raise classifier.refused("all its logits are equal")
-    if facts.input.batch == "free":
-        apart = np.concatenate([classifier.logits(batch[i : i + 1]) for i in range(count)])
-        tolerance = _HALF_TOLERANCE if "float16" in {facts.input.dtype, facts.output.dtype} else TOLERANCE
-        if relative_difference(together, apart) > tolerance:
-            raise classifier.refused("the answer for one picture depends on the others in its batch", _ALONE)
+    _check_independence(classifier, batch, together)
     _check_activation(classifier, together)
     return classifier
+
+
+def _check_independence(classifier: Classifier, batch: Array, together: Tensor) -> None:
+    """Compare the logits of the images of `batch` with those that they have with other neighbours and in other places.
+
+    `together` are the logits of `batch`. A fixed batch is also run as the function fills it: one image, and zeros.
+    """
+    facts, count = classifier.facts, len(batch)
+    if count == 1:
+        return
+    size = 1 if facts.input.batch == "free" else count
+    expected = [together[::-1], np.repeat(together[:1], count, axis=0)]
+    found = [classifier.logits(each) for each in (batch[::-1].copy(), np.repeat(batch[:1], count, axis=0))]
+    filled = np.zeros((size, *batch.shape[1:]), dtype=batch.dtype)
+    for index in np.unique(np.linspace(0, count - 1, _BATCH).round().astype(int)):
+        filled[0] = batch[index]
+        expected.append(together[index : index + 1])
+        found.append(classifier.logits(filled)[:1])
+    tolerance = _HALF_TOLERANCE if "float16" in {facts.input.dtype, facts.output.dtype} else TOLERANCE
+    if relative_difference(np.concatenate(expected), np.concatenate(found)) > tolerance:
+        step = "export it for one picture at a time" if classifier.fixed else _ALONE
+        raise classifier.refused("the answer for one picture depends on the others in its batch, or on its place", step)
 
 
 def _check_activation(classifier: Classifier, values: Tensor) -> None:

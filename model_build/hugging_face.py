@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from blindsight import strict_json
 from model_build.errors import ContractError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from model_build.general import Size
+    from model_build.general import Divisors, Size, Triple
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 
@@ -27,10 +27,33 @@ _FILTERS = {2: "bilinear", 3: "bicubic", "bilinear": "bilinear", "bicubic": "bic
 """By Pillow's number of the filter, and by timm's name."""
 
 _PROCESSOR = re.compile(
-    r"(?:(?:ViT|DeiT|Beit|ConvNext|EfficientNet|MobileViT|MobileNetV[12]|CLIP|Siglip|Bit)"
+    r"(?:(?P<family>ViT|DeiT|Beit|ConvNext|EfficientNet|MobileViT|MobileNetV[12]|CLIP|Siglip|Bit)"
     r"(?:ImageProcessor(?:Fast|Pil)?|FeatureExtractor))?"
 )
 """Image processors whose transform `_transformers` implements."""
+
+_EDGE: Final = {"default_to_square": False}
+_CROPS: Final = {"do_center_crop": True}
+_DEFAULTS: Final[dict[str, dict[str, bool]]] = {
+    "ViT": {},
+    "DeiT": _CROPS,
+    "Beit": {},
+    "ConvNext": _EDGE,
+    "EfficientNet": {"include_top": True},
+    "MobileViT": _EDGE | _CROPS | {"do_flip_channel_order": True},
+    "MobileNetV1": _EDGE | _CROPS,
+    "MobileNetV2": _EDGE | _CROPS,
+    "CLIP": _EDGE | _CROPS,
+    "Siglip": _EDGE,
+    "Bit": _EDGE | _CROPS,
+}
+"""Class attributes of the processors in transformers 5.24, which apply if a file leaves a member out or gives null.
+
+`default_to_square`: what one number as `size` means, both sides or the shorter one.
+"""
+
+_ON: Final = {"do_resize": True, "do_rescale": True, "do_normalize": True}
+"""Defaults of all of them."""
 
 _CONVNEXT_SQUASHES_FROM = 384
 """From this side in pixels on, transformers' ConvNeXT preprocessing squashes instead of cropping."""
@@ -83,45 +106,84 @@ def _transformers(config: Mapping[str, Any]) -> Told:
     if not config.keys() & {"image_mean", "do_resize", "do_rescale", "do_normalize", "size"}:
         return Told()
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
-    if not _PROCESSOR.fullmatch(kind):
+    known = _PROCESSOR.fullmatch(kind)
+    if known is None:
         raise ValueError(f"the transform of {kind!r} is not known here")
-    size, resize = _sizes(config)
-    scale = float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0
-    normalised = config.get("do_normalize", True)
-    mean = _three(config["image_mean"]) if normalised else (0.0, 0.0, 0.0)
-    std = _three(config["image_std"]) if normalised else (1.0, 1.0, 1.0)
-    if config.get("rescale_offset"):
-        # EfficientNet's: 1 is subtracted before they are normalised.
-        mean = mean[0] + 1, mean[1] + 1, mean[2] + 1
+    family = _family(known["family"], config)
+    config = _ON | _DEFAULTS.get(family, {}) | {name: value for name, value in config.items() if value is not None}
+    if config.get("do_pad"):
+        raise ValueError("pictures are padded")
+    size, resize = _sizes(config, family)
+    scale, mean, std = _normalisation(config, family)
+    flipped = family == "MobileViT" and config["do_flip_channel_order"]
     return Told(
         size=size,
         resize=resize,
         interpolation=_filter(config.get("resample")),
-        channels="BGR" if config.get("do_flip_channel_order") else "RGB",
+        channels="BGR" if flipped else "RGB",
         scale=scale,
         mean=mean,
         std=std,
     )
 
 
-def _sizes(config: Mapping[str, Any]) -> tuple[Size | None, int | Size | None]:
+def _family(named: str | None, config: Mapping[str, Any]) -> str:
+    """The family of the image processor; of one that is not named, if it has members that only one family has."""
+    if named:
+        return named
+    for family, members in (
+        ("EfficientNet", {"include_top", "rescale_offset"}),
+        ("MobileViT", {"do_flip_channel_order"}),
+        ("ConvNext", {"crop_pct"}),
+    ):
+        if config.keys() & members:
+            return family
+    return ""
+
+
+def _normalisation(config: Mapping[str, Any], family: str) -> tuple[float, Triple, Divisors]:
+    """Scale, mean and standard deviation."""
+    scale = float(config.get("rescale_factor", 1 / 255)) if config["do_rescale"] else 1.0
+    zeros, ones = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if family == "MobileViT":
+        return scale, zeros, ones  # It knows no other, whatever the file has.
+    normalised = config["do_normalize"]
+    mean, std = (_three(config["image_mean"]), _three(config["image_std"])) if normalised else (zeros, ones)
+    if family == "EfficientNet":
+        if config["do_rescale"] and config.get("rescale_offset"):
+            # 1 is subtracted before they are normalised.
+            mean = mean[0] + 1, mean[1] + 1, mean[2] + 1
+        if config["include_top"]:
+            # They are divided again, without a mean. Google's have the roots of ImageNet's standard deviations.
+            again = _three(config["image_std"])
+            std = std[0] * again[0], std[1] * again[1], std[2] * again[2]
+    return scale, mean, std
+
+
+def _sizes(config: Mapping[str, Any], family: str) -> tuple[Size | None, int | Size | None]:
     """The input's size, and the size or shorter side before the centre is cropped. Raises `ValueError`."""
-    if not config.get("do_resize", True):
+    if not config["do_resize"]:
         raise ValueError("pictures are not resized by it")
     size = config["size"]
     crop = _pair(config["crop_size"]) if config.get("do_center_crop") else None
-    if isinstance(size, dict) and "shortest_edge" in size and "crop_pct" in config:
-        # ConvNeXT's, which always crops to the edge that it names, or squashes.
+    if not isinstance(size, dict):
+        if not family and crop is not None:
+            raise ValueError("its size is one number, of the shorter side or of a square")
+        square = config.get("default_to_square", True)
+        size = {"height": size, "width": size} if square else {"shortest_edge": size}
+    named = {name for name, value in size.items() if value is not None}
+    if named == {"shortest_edge"}:
         edge = int(size["shortest_edge"])
-        if edge >= _CONVNEXT_SQUASHES_FROM:
-            return (edge, edge), (edge, edge)
-        return (edge, edge), int(edge / (config["crop_pct"] or 224 / 256))
-    if isinstance(size, dict) and "shortest_edge" in size:
+        if family == "ConvNext":
+            # It always crops to the edge that it names, or squashes.
+            if edge >= _CONVNEXT_SQUASHES_FROM:
+                return (edge, edge), (edge, edge)
+            return (edge, edge), int(edge / config.get("crop_pct", 224 / 256))
         if crop is None:
             raise ValueError("pictures keep their shape, and are not cropped")
-        return crop, int(size["shortest_edge"])
-    if isinstance(size, int) and crop is not None:
-        raise ValueError("its size is one number, of the shorter side or of a square")
+        return crop, edge
+    if named != {"height", "width"} or family == "ConvNext":
+        raise ValueError(f"its size has {', '.join(sorted(named)) or 'nothing'}")
     resized = _pair(size)
     return crop or resized, resized
 

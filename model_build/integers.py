@@ -167,7 +167,8 @@ class _Search:
                 ) from error
 
     def _logits(self, path: Path, tensors: Sequence[Array]) -> Tensor:
-        classifier = Classifier(path, self._facts, threads=1)
+        # Exact, so that the choice of layers does not depend on the processor.
+        classifier = Classifier(path, self._facts, threads=1, exact=True)
         return np.concatenate([classifier.values(each) for each in tensors])
 
 

@@ -65,3 +65,14 @@ class Precision(Part):
             return self.name
         agreed = self.agreement
         return f"{self.name} (best class as in float32 on {agreed.top1:.1%} of {agreed.images} {agreed.set} images)"
+
+
+LEFT_OUT: Final = (
+    "NOTE: the agreement with float32 was measured with another decoding or transform, and is left out of the manifest;"
+    " `model quantise` measures it for the float32 model"
+)
+
+
+def unmeasured(precision: Precision) -> Precision:
+    """`precision` for another decoding or transform than that with which its ranges and agreement were measured."""
+    return Precision(name=precision.name)

@@ -48,7 +48,7 @@ def quantise(
     if out.resolve() == source.resolve():
         raise ContractError(f"{out} is the model directory itself", "give another folder to write to")
     facts, graph = described.facts, source / described.onnx.file
-    chosen = images.drawn(source, facts.input) if photos is None else images.given(photos, source, facts.input)
+    chosen = images.drawn(source, facts.input) if photos is None else images.given(photos, source, facts.input, say)
     with staged(out) as folder:
         path = folder / f"{Path(described.onnx.file).stem}.int8.onnx"
         say(f"Calibrating on {chosen.set} images")
@@ -57,32 +57,29 @@ def quantise(
         check_contract(path, facts)
         say("Comparing with float32")
         reference = Classifier(graph, facts, threads=1)
-        agreed = agreement.measure(reference, Classifier(path, facts, threads=1, exact=True), chosen)
+        agreed = agreement.measure(reference, Classifier(path, facts, threads=1, exact=True), chosen, calibrating)
         say(
             f"Same best class on {agreed.top1:.1%} of {agreed.images} other {chosen.set} images, {agreed.top5:.1%} of"
             f" the five best; logits differ by at most {agreed.logits:.1%} of their range"
         )
         agreement.require(agreed)
+        shutil.copyfile(source / described.labels.file, folder / described.labels.file)
+        precision = Precision(
+            name="int8",
+            of=described.onnx.sha256,
+            weights="int8",
+            activations=activations,
+            float=kept,
+            calibration=Calibration(images=sum(map(len, calibrating)), set=chosen.set),
+            agreement=agreed,
+        )
+        made = _written(described, path, precision)
         if speed_test:
-            ratio = agreement.speed(reference, Classifier(path, facts, threads=1))
+            ratio = agreement.speed(source, folder)
             say(f"{ratio:.2f} times as fast as float32 on one thread")
             agreement.require_speed(ratio)
             agreed = agreed.model_copy(update={"speed": LEAST_SPEED})
-        shutil.copyfile(source / described.labels.file, folder / described.labels.file)
-        made = _manifest(
-            described,
-            path,
-            Precision(
-                name="int8",
-                of=described.onnx.sha256,
-                weights="int8",
-                activations=activations,
-                float=kept,
-                calibration=Calibration(images=sum(map(len, calibrating)), set=chosen.set),
-                agreement=agreed,
-            ),
-        )
-        (folder / manifest.FILE_NAME).write_bytes(made.canonical())
+            made = _written(described, path, precision.model_copy(update={"agreement": agreed}))
         answers.check(folder, made, expected, say)
         return made
 
@@ -104,10 +101,10 @@ def _require_float32(source: Path, described: AnyManifest) -> None:
         )
 
 
-def _manifest(described: AnyManifest, graph: Path, precision: Precision) -> AnyManifest:
-    """The manifest of the int8 variant `graph` of the model `described`."""
+def _written(described: AnyManifest, graph: Path, precision: Precision) -> AnyManifest:
+    """The manifest of the int8 variant `graph` of the model `described`, written beside it."""
     kept = ("name", "version", "trained", "weights", "formats", "decoding")
-    return manifest.of_facts(
+    made = manifest.of_facts(
         described.facts,
         described.labels,
         precision=precision,
@@ -121,6 +118,8 @@ def _manifest(described: AnyManifest, graph: Path, precision: Precision) -> AnyM
         notice=_notice(described.notice, synthetic=precision.agreement is None or precision.agreement.set != "given"),
         **{name: getattr(described, name) for name in kept},
     )
+    graph.with_name(manifest.FILE_NAME).write_bytes(made.canonical())
+    return made
 
 
 def _notice(said: str | None, *, synthetic: bool) -> str | None:

@@ -48,9 +48,10 @@ class Input:
     def of_picture(self, picture: Picture, preprocessing: Preprocessing, threads: int = 1) -> Array:
         """The input (1, ...) for a `picture`, on at most `threads` threads. A uint8 input takes the grey levels."""
         if self.dtype == "uint8":
-            pixels = preprocessing.pixels(picture.image, size=picture.size, threads=threads)[np.newaxis]
+            pixels = preprocessing.pixels(picture.image, size=picture.size, box=picture.box, threads=threads)
+            pixels = pixels[np.newaxis]
             return np.ascontiguousarray(pixels if self.layout == "NHWC" else pixels.transpose(0, 3, 1, 2))
-        tensor = preprocessing.tensor(picture.image, size=picture.size, threads=threads)
+        tensor = preprocessing.tensor(picture.image, size=picture.size, box=picture.box, threads=threads)
         if self.layout == "NHWC":
             tensor = tensor.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(tensor, dtype=DTYPES[self.dtype])

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
-from photo_classifier import exif, formats, jpeg, png, problems, webp
+from photo_classifier import exif, formats, jpeg, png, problems, turn, webp
 from photo_classifier.formats import AVIF, JPEG, PNG, WEBP, Format, FormatNotTaken
 from photo_classifier.problems import InputProblem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from photo_classifier.turn import Box
 
 MAX_BYTES: Final = 20 * 1024 * 1024
 """Largest encoded image, in bytes. A 48-megapixel JPEG from a telephone has about 12 MB."""
@@ -55,7 +57,10 @@ _UNDECODABLE: Final = (
 """Exceptions that Pillow raises for damaged images."""
 
 _MISSING_GREY: Final = frozenset({127, 128})
-"""The value that a JPEG decoder fills in for missing pixels: coefficients of zero; 127 in inverted CMYK."""
+"""The brightness that a JPEG decoder fills in for missing pixels: coefficients of zero; 127 in inverted CMYK."""
+
+_ROUNDED: Final = 0.6
+"""By how much the brightness of RGB can differ from that of the YCbCr from which it was rounded."""
 
 _STRIP_ROWS: Final = 256
 """Number of rows that are processed at once, to limit additional memory."""
@@ -75,10 +80,14 @@ def prepare(taken: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class Picture:
-    """An upright RGB image. `size`: width and height of the full image in pixels; `image` may be smaller."""
+    """An upright RGB image. `size`: width and height of the full image in pixels; `image` may be smaller.
+
+    `box`: the part of `image` that shows the full image. A smaller `image` ends within its last column and row.
+    """
 
     image: Image.Image
     size: tuple[int, int]
+    box: Box
 
 
 def decode(
@@ -130,26 +139,25 @@ def picture(
 
 
 def _upright(found: Format, data: bytes, max_pixels: int, least_side: int | None) -> Picture:
-    size: tuple[int, int] | None = None
+    extent: tuple[float, float]
     if found is JPEG:
-        image, size = _jpeg(data, max_pixels, least_side)
+        image, size, extent = _jpeg(data, max_pixels, least_side)
         block = image.info.get("exif")
     elif found is AVIF:
         # Its own boxes turn a picture; Pillow gives what they say as an EXIF orientation, in place of a real one.
         image = _loaded(found, data, max_pixels)
+        size = extent = image.size
         block = image.info.get("exif")
     else:
         reduced = png.reduce(data) if found is PNG else webp.reduce(data)
         image = _loaded(found, reduced.data, max_pixels)
+        size = extent = image.size
         block = reduced.exif
         if found is PNG and _ends_in_nothing(image) and not png.has_all_rows(reduced):
             raise _truncated(PNG, "some of its pixels are missing")
-    width, height = size or image.size
-    image = _to_rgb(image)
-    turn = _TURNS.get(exif.orientation(block))
-    if turn is None:
-        return Picture(image, (width, height))
-    return Picture(image.transpose(turn), (height, width) if turn in _SIDEWAYS else (width, height))
+    orientation = exif.orientation(block)
+    image, box = turn.upright(_to_rgb(image), extent, orientation)
+    return Picture(image, turn.sides(size, orientation), box)
 
 
 def _loaded(found: Format, data: bytes, max_pixels: int) -> Image.Image:
@@ -159,11 +167,9 @@ def _loaded(found: Format, data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _load(found: Format, image: Image.Image, least_side: int | None = None) -> None:
-    """Decode the pixels of an opened `image`, of a JPEG smaller if `least_side` permits it. Raises `InputProblem`."""
+def _load(found: Format, image: Image.Image) -> None:
+    """Decode the pixels of an opened `image`. Raises `InputProblem`."""
     try:
-        if least_side is not None:
-            image.draft(None, (least_side, least_side))
         image.load()
     except _UNDECODABLE as error:
         raise _truncated(found, "its pixels are incomplete or cannot be decoded") from error
@@ -187,28 +193,63 @@ def _opened(found: Format, data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _jpeg(data: bytes, max_pixels: int, least_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
-    """The image of a JPEG with or without end marker, and the size of the full image.
+def _jpeg(
+    data: bytes, max_pixels: int, least_side: int | None
+) -> tuple[Image.Image, tuple[int, int], tuple[float, float]]:
+    """The image of a JPEG with or without end marker, the size of the full image, and the extent of its content.
 
     Raises `InputProblem`, `FormatNotTaken`.
     """
-    structure = None if data.endswith(jpeg.END) else jpeg.structure(data)
-    if structure is not None and not structure.has_end:
-        image = _endless_jpeg(data, structure, max_pixels)
-        return image, image.size
+    structure = jpeg.structure(data, until_pixels=True)
+    if not (structure.one_scan and data.endswith(jpeg.END)):
+        structure = jpeg.structure(data)
+        if not structure.has_end and not data.endswith(jpeg.END):
+            image = _endless_jpeg(data, structure, max_pixels)
+            return image, image.size, image.size
     try:
-        image = _opened(JPEG, data, max_pixels)
-        size = image.size
-        _load(JPEG, image, least_side)
+        image, size, extent = _decoded_jpeg(data, max_pixels, least_side)
     except InputProblem:
-        if not (structure or jpeg.structure(data)).plain:
+        if not structure.plain:
             raise FormatNotTaken(formats.JPEG_LOSSLESS) from None
         raise
-    if _ends_in_grey(image):
-        structure = structure or jpeg.structure(data)
-        if structure.pixels_end is not None:
-            image = _require_all_pixels(data, structure, max_pixels)
-    return image, size
+    if not structure.one_scan or _ends_in_grey(image):
+        for each in _continued(data):
+            if not _equal(image, _decoded_jpeg(each, max_pixels, least_side)[0]):
+                raise _truncated(JPEG, "some of its pixels are missing")
+    return image, size, extent
+
+
+def _decoded_jpeg(
+    data: bytes, max_pixels: int, least_side: int | None
+) -> tuple[Image.Image, tuple[int, int], tuple[float, float]]:
+    """As `_jpeg`, whether or not pixels are missing."""
+    image = _opened(JPEG, data, max_pixels)
+    size = image.size
+    extent: tuple[float, float] = size
+    try:
+        drafted = image.draft(None, (least_side, least_side)) if least_side else None
+    except _UNDECODABLE as error:
+        raise _truncated(JPEG, "its pixels cannot be decoded") from error
+    if drafted:
+        # libjpeg rounds the smaller width and height up, so the image does not end with the photo.
+        extent = drafted[1][2:]
+    _load(JPEG, image)
+    return image, size, extent
+
+
+def _continued(data: bytes) -> list[bytes]:
+    """`data`, which has an end marker, with other bytes behind its last scan: the pixels depend on none of them.
+
+    Raises `InputProblem` if a component has no scan.
+    """
+    structure = jpeg.structure(data)
+    if structure.pixels_end is None:
+        return []
+    if structure.has_end and not structure.every_component:
+        raise _truncated(JPEG, "one of its colour components is missing")
+    more = jpeg.continued(data, structure)
+    # Behind several scans it is done for each photo, so with one of them: that which begins with the opposite of zeros.
+    return more if structure.one_scan else more[1:2]
 
 
 def _endless_jpeg(data: bytes, structure: jpeg.Structure, max_pixels: int) -> Image.Image:
@@ -240,9 +281,16 @@ def _equal(image: Image.Image, other: Image.Image) -> bool:
 
 
 def _ends_in_grey(image: Image.Image) -> bool:
-    """Whether the last pixel has the value that decoders fill in for missing ones."""
+    """Whether the last pixel has the brightness that decoders fill in for missing ones.
+
+    Its colour may come from the block above: decoders smooth colours that are stored at a lower resolution.
+    """
     last: Any = image.getpixel((image.width - 1, image.height - 1))
-    return _MISSING_GREY.issuperset(last if isinstance(last, tuple) else (last,))
+    if not isinstance(last, tuple):
+        return last in _MISSING_GREY
+    red, green, blue, *key = last
+    brightness = 0.299 * red + 0.587 * green + 0.114 * blue
+    return min(abs(brightness - grey) for grey in _MISSING_GREY) <= _ROUNDED and _MISSING_GREY.issuperset(key)
 
 
 def _ends_in_nothing(image: Image.Image) -> bool:
@@ -265,24 +313,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         grey = np.asarray(strip).astype(np.int64).clip(0, 65535)
         rgb.paste(Image.fromarray(((grey + 128) // 257).astype(np.uint8)), (0, top))
     return rgb
-
-
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-_SIDEWAYS: Final = frozenset(
-    {
-        Image.Transpose.TRANSPOSE,
-        Image.Transpose.ROTATE_270,
-        Image.Transpose.TRANSVERSE,
-        Image.Transpose.ROTATE_90,
-    }
-)
-"""Rotations that exchange width and height."""

@@ -1,6 +1,7 @@
-"""Determines whether a JPEG without its end marker contains all pixels (ITU-T T.81, annex B).
+"""Determines whether a JPEG contains all pixels (ITU-T T.81, annex B).
 
-A decoder that runs out of data fills the rest of the image with grey and emits a warning, which Pillow does not report.
+A decoder that runs out of data, at the file's end or at an end marker, continues with zeros (for the one scan of most
+files that means grey) and emits a warning, which Pillow does not report.
 So the entropy-coded data is continued in several ways: if pixels depend on the missing bytes, the images differ.
 """
 
@@ -23,12 +24,17 @@ _FRAMES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 """Markers of a frame header (SOF), which are all of that row but DHT, JPG and DAC."""
 _DECODABLE_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 """Baseline, extended sequential and progressive, with Huffman's or arithmetic coding."""
+_PROGRESSIVE: Final = frozenset({0xC2, 0xCA})
+_ARITHMETIC: Final = frozenset({0xC9, 0xCA})
 
 _NOTHING: Final = 16
 """More low bits than a coefficient has."""
 
-_MARKER: Final = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
-"""In entropy-coded data: what is neither a stuffed byte nor a restart marker."""
+_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""In entropy-coded data: what is neither a stuffed byte nor a restart marker. Without the fill bytes before it, since a
+pattern that takes any number of them needs a time that grows with the square of that number."""
+_FILL: Final = b"\xff"
+_NO_FILL: Final = re.compile(rb"[^\xff]")
 _PADDING: Final = b"\x00\xff"
 """What erased or unwritten storage holds."""
 _STUFFED: Final = b"\xff\x00"
@@ -44,26 +50,32 @@ three 4, all four none."""
 class Structure:
     """`pixels_end`: end of the last scan's entropy-coded data; None without a scan. `has_end`: EOI follows.
 
-    `complete`: the scans contain every component and every bit of every coefficient. `plain`: the kind of JPEG is
-    decoded. `restart`: the next restart marker; empty if the scan has none.
+    `complete`: the scans contain every component and every bit of every coefficient. `every_component`: they contain
+    at least the mean values of every component. `one_scan`: all is in one scan with Huffman's coding. `plain`: the kind
+    of JPEG is decoded. `restart`: the next restart marker; empty if the scan has none.
     """
 
     pixels_end: int | None
     has_end: bool
     complete: bool
+    every_component: bool
+    one_scan: bool
     plain: bool
     restart: bytes
 
 
-def structure(data: bytes) -> Structure:
-    """Follow the markers of `data`, which begins like a JPEG, as far as possible."""
+def structure(data: bytes, *, until_pixels: bool = False) -> Structure:
+    """Follow the markers of `data`, which begins like a JPEG, as far as possible, or only to the first scan."""
     scans = _Scans()
     position = 2
     has_end = False
     while position + 2 <= len(data) and data[position] == 0xFF and not has_end:
         marker = data[position + 1]
         if marker == 0xFF:
-            position += 1
+            after = _NO_FILL.search(data, position)
+            if after is None:
+                break
+            position = after.start() - 1
             continue
         has_end = marker == _EOI
         if has_end or marker in _ALONE:
@@ -78,12 +90,23 @@ def structure(data: bytes) -> Structure:
         position += 2 + length
         if marker == _SOS:
             scans.scan(segment)
+            if until_pixels:
+                break
             found = _MARKER.search(data, position)
-            scans.span = position, found.start() if found else _without_padding(data, position)
+            end = _without_fill(data, position, found.start()) if found else _without_padding(data, position)
+            scans.span = position, end
             position = found.start() if found else len(data)
         else:
             scans.table(marker, segment)
-    return Structure(scans.span and scans.span[1], has_end, scans.complete(), scans.plain, scans.restart(data))
+    return Structure(
+        pixels_end=scans.span and scans.span[1],
+        has_end=has_end,
+        complete=scans.complete(),
+        every_component=scans.every_component(),
+        one_scan=scans.number == 1 and scans.complete() and not scans.progressive and not scans.arithmetic,
+        plain=scans.plain,
+        restart=scans.restart(data),
+    )
 
 
 def continued(data: bytes, structure: Structure) -> list[bytes]:
@@ -97,6 +120,8 @@ class _Scans:
 
     def __init__(self) -> None:
         self.plain = True
+        self.progressive = self.arithmetic = False
+        self.number = 0
         self.span: tuple[int, int] | None = None
         """Of the last scan's entropy-coded data."""
         self._left: dict[int, list[int]] = {}
@@ -108,6 +133,8 @@ class _Scans:
         if marker == _DRI:
             self._restarts = any(segment[:2])
         elif marker in _FRAMES:
+            self.progressive |= marker in _PROGRESSIVE
+            self.arithmetic |= marker in _ARITHMETIC
             self.plain = self.plain and marker in _DECODABLE_FRAMES and segment[:1] == b"\x08"
             self._left.update((component, [_NOTHING] * 64) for component in segment[6:-2:3])
 
@@ -116,7 +143,9 @@ class _Scans:
         components = segment[1:-3:2]
         if len(segment) < 6 or len(components) != segment[0]:
             return
-        first, last, shifts = segment[-3:]
+        self.number += 1
+        # A sequential scan brings everything, whatever it says of that: decoders ignore it.
+        first, last, shifts = segment[-3:] if self.progressive else (0, 63, 0)
         for component in components:
             for index in range(first, min(last, 63) + 1):
                 self._left.setdefault(component, [_NOTHING] * 64)[index] = shifts & 15
@@ -124,12 +153,20 @@ class _Scans:
     def complete(self) -> bool:
         return bool(self._left) and not any(any(left) for left in self._left.values())
 
+    def every_component(self) -> bool:
+        return bool(self._left) and all(left[0] < _NOTHING for left in self._left.values())
+
     def restart(self, data: bytes) -> bytes:
         if not self._restarts or self.span is None:
             return b""
         places = [data.rfind(bytes((0xFF, marker)), *self.span) for marker in _RESTARTS]
         following = (places.index(max(places)) + 1) % 8 if max(places) >= 0 else 0
         return bytes((0xFF, _RESTARTS[following]))
+
+
+def _without_fill(data: bytes, start: int, end: int) -> int:
+    """Where entropy-coded data from `start` to a marker at `end` stops, before the marker's fill bytes."""
+    return start + len(data[start:end].rstrip(_FILL))
 
 
 def _without_padding(data: bytes, start: int) -> int:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from photo_classifier.filters import FILTERS, Filter
+
+if TYPE_CHECKING:
+    from photo_classifier.turn import Box
 
 Pixels = npt.NDArray[np.uint8]
 Tensor = npt.NDArray[np.float32]
@@ -60,13 +63,17 @@ class Preprocessing:
     scale: float = OF_255
     channels: str = "RGB"
 
-    def tensor(self, image: Image.Image, *, size: Extent | None = None, threads: int = 1) -> Tensor:
-        """Preprocess an RGB `image` to a float32 tensor (1, 3, H, W). `size`, `threads`: see `crop_pixels`."""
-        return normalise(self.pixels(image, size=size, threads=threads), self.mean, self.std, self.scale)
+    def tensor(
+        self, image: Image.Image, *, size: Extent | None = None, box: Box | None = None, threads: int = 1
+    ) -> Tensor:
+        """Preprocess an RGB `image` to a float32 tensor (1, 3, H, W). `size`, `box`, `threads`: see `crop_pixels`."""
+        return normalise(self.pixels(image, size=size, box=box, threads=threads), self.mean, self.std, self.scale)
 
-    def pixels(self, image: Image.Image, *, size: Extent | None = None, threads: int = 1) -> Pixels:
+    def pixels(
+        self, image: Image.Image, *, size: Extent | None = None, box: Box | None = None, threads: int = 1
+    ) -> Pixels:
         """Resize and crop an RGB `image` to uint8 pixels (H, W, 3), in the order of `channels`."""
-        pixels = crop_pixels(image, self.resize, self.crop, self.interpolation, size=size, threads=threads)
+        pixels = crop_pixels(image, self.resize, self.crop, self.interpolation, size=size, box=box, threads=threads)
         return pixels if self.channels == "RGB" else pixels[:, :, ::-1]
 
 
@@ -77,12 +84,14 @@ def crop_pixels(
     interpolation: str = "bilinear",
     *,
     size: Extent | None = None,
+    box: Box | None = None,
     threads: int = 1,
 ) -> Pixels:
     """Resize and centre-crop an RGB `image` to uint8 pixels (H, W, 3), on at most two `threads`.
 
-    Sizes: see `Preprocessing`. `size`: width and height of the full image, if `image` is a smaller form of it. Source:
-    torchvision's `resize` and `center_crop`.
+    Sizes: see `Preprocessing`. `size`: width and height of the full image, if `image` is a smaller form of it. `box`:
+    the part of `image` that shows the full image, by default all of it. Source: torchvision's `resize` and
+    `center_crop`.
     """
     kernel = FILTERS[interpolation]
     height, width = (crop, crop) if isinstance(crop, int) else crop
@@ -90,18 +99,21 @@ def crop_pixels(
     # torchvision's `center_crop` rounds half to even.
     left = round((resized[0] - width) / 2.0)
     top = round((resized[1] - height) / 2.0)
+    whole = (0, 0, *image.size)
+    box = box or whole
     if resized[0] * resized[1] > _LARGEST_RESIZED:
-        return _resample_window(image, resized, (left, top), (width, height), kernel)
-    if resized != image.size:
+        return _resample_window(image, _axes(image, box, resized), (left, top), (width, height), kernel)
+    if resized != image.size or box != whole:
         if not isinstance(resize, int) or image.width == resized[0] or image.height > 2 * image.width:
             # Pillow has one pass, or may begin with the vertical one.
-            image = image.resize(resized, kernel.pillow)
+            image = image.resize(resized, kernel.pillow, box)
         else:
-            return _resample_crop(image, resized, (left, top), (width, height), kernel, threads=threads)
+            axes = _axes(image, box, resized)
+            return _resample_crop(image, axes, (left, top), (width, height), kernel, threads=threads)
     return np.asarray(image.crop((left, top, left + width, top + height)))
 
 
-def _resized(size: tuple[int, int], resize: int | Size) -> tuple[int, int]:
+def _resized(size: Extent, resize: int | Size) -> tuple[int, int]:
     """Width and height after the resize of an image whose width and height are `size`."""
     if not isinstance(resize, int):
         return resize[1], resize[0]
@@ -125,16 +137,45 @@ def normalise(pixels: Pixels, mean: tuple[float, ...], std: tuple[float, ...], s
     return tensor
 
 
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of a resize: of `size` positions, those from `start` to `end` become `resized` positions."""
+
+    size: int
+    start: float
+    end: float
+    resized: int
+
+    @property
+    def scale(self) -> float:
+        return (self.end - self.start) / self.resized
+
+    @property
+    def changes(self) -> bool:
+        return (self.start, self.end, self.resized) != (0, self.size, self.size)
+
+
+def _axes(image: Image.Image, box: Box, resized: Extent) -> tuple[_Axis, _Axis]:
+    """The horizontal and the vertical axis of the resize of the `box` of `image` to `resized`."""
+    return _Axis(image.width, box[0], box[2], resized[0]), _Axis(image.height, box[1], box[3], resized[1])
+
+
 def _resample_crop(
-    image: Image.Image, resized: Extent, corner: tuple[int, int], window: Extent, kernel: Filter, *, threads: int
+    image: Image.Image,
+    axes: tuple[_Axis, _Axis],
+    corner: tuple[int, int],
+    window: Extent,
+    kernel: Filter,
+    *,
+    threads: int,
 ) -> Pixels:
-    """The `window` at `corner` (left, top) of `image` resized to `resized` by Pillow, in its two passes.
+    """The `window` at `corner` (left, top) of `image` resized by Pillow, in its two passes.
 
     The horizontal pass processes the rows that the window depends on, the vertical pass the window's columns. Pillow
     releases the interpreter lock meanwhile.
     """
-    (left, top), (width, height) = corner, window
-    first, last = _span(image.height, resized[1], top, height, kernel)
+    (across, down), (left, top), (width, height) = axes, corner, window
+    first, last = _span(down, top, height, kernel)
     if threads > 1 and last - first >= _ROWS_FOR_TWO:
         half = (first + last) // 2
     else:
@@ -145,64 +186,62 @@ def _resample_crop(
 
     def horizontally(start: int, end: int) -> None:
         strip = image if end - start == image.height else image.crop((0, start, image.width, end))
-        strip = strip.resize((resized[0], strip.height), kernel.pillow)
+        part = (across.start, 0, across.end, strip.height)
+        strip = strip.resize((across.resized, strip.height), kernel.pillow, part)
         narrow.paste(strip.crop((left, 0, left + width, strip.height)), (0, start))
 
     beside = _SECOND.submit(horizontally, half, last) if half < last else None
     horizontally(first, half)
     if beside is not None:
         beside.result()
-    upright = narrow.resize((width, resized[1]), kernel.pillow) if image.height != resized[1] else narrow
+    upright = narrow.resize((width, down.resized), kernel.pillow, (0, down.start, width, down.end))
     return np.asarray(upright.crop((0, top, width, top + height)))
 
 
-def _span(size: int, resized: int, first: int, count: int, kernel: Filter) -> tuple[int, int]:
+def _span(axis: _Axis, first: int, count: int, kernel: Filter) -> tuple[int, int]:
     """The range of source positions, or a few more, on which resized positions `first`..`first + count` depend."""
-    scale = size / resized
-    reach = kernel.support * max(scale, 1.0) + 1
-    return max(int(first * scale - reach), 0), min(int((first + count) * scale + reach) + 1, size)
+    reach = kernel.support * max(axis.scale, 1.0) + 1
+    start, end = (axis.start + each * axis.scale for each in (first, first + count))
+    return max(int(start - reach), 0), min(int(end + reach) + 1, axis.size)
 
 
 def _resample_window(
-    image: Image.Image, resized: tuple[int, int], corner: tuple[int, int], crop: tuple[int, int], kernel: Filter
+    image: Image.Image, axes: tuple[_Axis, _Axis], corner: tuple[int, int], crop: Extent, kernel: Filter
 ) -> Pixels:
-    """The window of size `crop` at `corner` of `image` resized to `resized`, with Pillow's rounding.
+    """The window of size `crop` at `corner` of the resized `image`, with Pillow's rounding.
 
     All pairs are horizontal, vertical; in pixels.
     """
-    left, top = corner
-    columns, column_weights = _taps(image.width, resized[0], left, crop[0], kernel)
-    rows, row_weights = _taps(image.height, resized[1], top, crop[1], kernel)
+    (across, down), (left, top) = axes, corner
+    columns, column_weights = _taps(across, left, crop[0], kernel)
+    rows, row_weights = _taps(down, top, crop[1], kernel)
     # Only the source rectangle that the window depends on is ever converted to an array.
     x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
     source = np.asarray(image.crop((int(x0), int(y0), int(x1), int(y1))))
     steps = [
-        (1, columns - x0, column_weights, range(left - x0, left - x0 + crop[0]), resized[0] != image.width),
-        (0, rows - y0, row_weights, range(top - y0, top - y0 + crop[1]), resized[1] != image.height),
+        (1, columns - x0, column_weights, range(left - x0, left - x0 + crop[0]), across.changes),
+        (0, rows - y0, row_weights, range(top - y0, top - y0 + crop[1]), down.changes),
     ]
     # Pillow rounds to 8 bits between its two passes, so their order shows: a tall picture that shrinks goes vertically
     # first.
-    if image.height > 2 * image.width and resized[1] < image.height:
+    if image.height > 2 * image.width and down.resized < image.height:
         steps.reverse()
     for axis, positions, weights, kept, changes in steps:
         source = _weigh(source, positions, weights, axis=axis) if changes else source.take(kept, axis=axis)
     return source
 
 
-def _taps(
-    size: int, resized: int, first: int, count: int, kernel: Filter
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _taps(axis: _Axis, first: int, count: int, kernel: Filter) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Source positions and fixed-point weights, each (count, taps), of resized positions `first`..`first + count`.
 
     As Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc` (Resample.c). Unused taps have the weight 0.
     """
-    scale = size / resized
-    filter_scale = max(scale, 1.0)
+    filter_scale = max(axis.scale, 1.0)
     support = kernel.support * filter_scale
     width = int(np.ceil(support)) * 2 + 1
-    centres = (np.arange(first, first + count) + 0.5) * scale
+    centres = axis.start + (np.arange(first, first + count) + 0.5) * axis.scale
     starts = np.maximum((centres - support + 0.5).astype(np.int64), 0)
-    ends = np.minimum((centres + support + 0.5).astype(np.int64), size)
+    ends = np.minimum((centres + support + 0.5).astype(np.int64), axis.size)
     positions = starts[:, None] + np.arange(width)
     distances = np.abs((positions - centres[:, None] + 0.5) * (1.0 / filter_scale))
     weights = np.where(positions < ends[:, None], kernel.weight(distances), 0.0)
@@ -211,7 +250,7 @@ def _taps(
         totals += weights[:, tap]
     weights /= totals[:, None]
     fixed = np.copysign(0.5, weights) + weights * (1 << _PRECISION_BITS)
-    return np.minimum(positions, size - 1), fixed.astype(np.int64)
+    return np.minimum(positions, axis.size - 1), fixed.astype(np.int64)
 
 
 def _weigh(source: Pixels, positions: npt.NDArray[np.int64], weights: npt.NDArray[np.int64], *, axis: int) -> Pixels:

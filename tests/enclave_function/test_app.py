@@ -7,10 +7,12 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from photo_classifier.manifest import ModelError
 from photo_classifier.problems import InputProblem
 from photo_classifier.transform import Preprocessing
+from tests.support.models import BROKEN_CLASS, colour_of, write_colour_model
 
 TENSOR_BYTES = 602112
 
@@ -153,6 +155,36 @@ def test_a_batch_is_one_model_run(app, photo, encode, monkeypatch):
 def test_a_batch_of_bad_items_needs_no_run(app):
     assert [result["problem"]["code"] for result in app.classify_batch([b"", b"x"])] == ["empty_body", "not_an_image"]
     assert app.classify_batch([]) == []
+
+
+def test_a_photo_without_a_finite_answer_does_not_affect_the_others(tmp_path, load_app, encode):
+    """The model is at fault, but not for these: a float16 graph may overflow on one photo of a batch."""
+    colours = load_app(write_colour_model(tmp_path).folder)
+    items = [encode(Image.new("RGB", (224, 224), colour_of(each)), "PNG") for each in (123, BROKEN_CLASS, 456)]
+    first, broken, last = colours.classify_batch(items)
+    assert [each["predictions"][0]["class_id"] for each in (first, last)] == [123, 456]
+    assert broken == {
+        "problem": {"code": "internal", "detail": "the model has no finite answer for an image", "limits": {}}
+    }
+    with pytest.raises(Exception, match="the model has no finite answer for an image"):
+        colours.classify(items[1])
+
+
+def test_nor_does_one_whose_scores_are_none(tmp_path, load_app, encode, monkeypatch):
+    """As `answer.rank` says of a graph whose scores are outside of 0..1."""
+    colours = load_app(write_colour_model(tmp_path).folder)
+    rank = colours.answer.rank
+
+    def refuse_one(logits, *given):
+        if logits.argmax() == 123:
+            raise ModelError("the model's scores are not between 0 and 1")
+        return rank(logits, *given)
+
+    monkeypatch.setattr(colours.answer, "rank", refuse_one)
+    items = [encode(Image.new("RGB", (224, 224), colour_of(each)), "PNG") for each in (123, 456)]
+    broken, other = colours.classify_batch(items)
+    assert broken["problem"]["code"] == "internal"
+    assert other["predictions"][0]["class_id"] == 456
 
 
 def test_too_many_items(app):

@@ -141,6 +141,65 @@ def test_a_batch_whose_pictures_depend_on_each_other(build):
     assert build(model, "--batch", "1")["input"]["batch"] == 1
 
 
+DEPENDENT = {
+    "the largest value of the batch": [
+        ("ReduceMax", ["flat"], ["largest"], {"keepdims": 0}),
+        ("Div", ["flat", "largest"], ["mixed"], {}),
+    ],
+    "the mean of the batch": [
+        ("ReduceMean", ["flat"], ["mean"], {"axes": [0], "keepdims": 1}),
+        ("Sub", ["flat", "mean"], ["mixed"], {}),
+    ],
+    "the place in the batch": [("Add", ["flat", "places"], ["mixed"], {})],
+    "the neighbour": [("Gather", ["flat", "order"], ["mixed"], {"axis": 0})],
+    "whether the last place is empty": [
+        ("Gather", ["flat", "last"], ["end"], {"axis": 0}),
+        ("Sign", ["end"], ["sign"], {}),
+        ("Mul", ["flat", "sign"], ["mixed"], {}),
+    ],
+}
+
+
+@pytest.mark.parametrize("batch", [2, 3, 16])
+@pytest.mark.parametrize("mixing", DEPENDENT.values(), ids=DEPENDENT.keys())
+def test_a_fixed_batch_whose_pictures_depend_on_each_other(build, mixing, batch):
+    """It has the pictures of several callers, or empty places."""
+    nodes = [
+        ("GlobalAveragePool", ["input"], ["pooled"], {}),
+        ("Flatten", ["pooled"], ["flat"], {}),
+        *mixing,
+        ("MatMul", ["mixed", "weights"], ["output"], {}),
+    ]
+    places = np.zeros((batch, 3), dtype=np.float32)
+    places[-2] = 1
+    model = plain(
+        nodes, shape=(batch, 3, 224, 224), weights=WEIGHTS, places=places, order=np.roll(np.arange(batch), 1),
+        last=np.array([batch - 1]),
+    )  # fmt: skip
+    error, step = build(model)
+    assert "the answer for one picture depends on" in error
+    assert "export it for one picture at a time" in step
+
+
+@pytest.mark.parametrize("classes", [7, 1])
+@pytest.mark.parametrize("batch", [1, 2, 16])
+def test_a_fixed_batch_of_independent_pictures(build, batch, classes, tmp_path):
+    (tmp_path / "imagenet_classes.txt").write_text("".join(f"class {index}\n" for index in range(classes)))
+    assert build(Graph(batch=batch, classes=classes))["input"]["batch"] == batch
+
+
+def test_a_batch_that_is_told_is_checked_as_well(build):
+    nodes = [
+        ("GlobalAveragePool", ["input"], ["pooled"], {}),
+        ("Flatten", ["pooled"], ["flat"], {}),
+        *DEPENDENT["the largest value of the batch"],
+        ("MatMul", ["mixed", "weights"], ["output"], {}),
+    ]
+    error, step = build(plain(nodes, shape=("N", 3, 224, 224), weights=WEIGHTS), "--batch", "4")
+    assert "depends on the others in its batch" in error
+    assert "`model build --batch 1`" in step
+
+
 def test_a_batch_that_does_not_run(build):
     """An export whose batch axis is open by name alone."""
     nodes = [

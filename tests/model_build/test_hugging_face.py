@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
 import pytest
 
+from model_build import hugging_face
 from model_build.cli import main
 from tests.support.graphs import Graph
 
@@ -97,6 +99,106 @@ def test_transformers(build, processor, expected, folder):
     assert labels == [f"tag {index}" for index in range(7)]
 
 
+GOOGLES_EFFICIENTNET = {
+    "do_center_crop": False, "do_normalize": True, "do_rescale": True, "do_resize": True, "include_top": True,
+    "image_processor_type": "EfficientNetImageProcessor", "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.47853944, 0.4732864, 0.47434163], "resample": 3, "rescale_factor": 1 / 255,
+    "rescale_offset": False, "size": {"height": 224, "width": 224},
+}  # fmt: skip
+"""As google/efficientnet-b0 has it, but for the filter: the roots of ImageNet's deviations, which divide twice."""
+
+
+def efficientnets(level: float, config: dict[str, Any], channel: int) -> float:
+    """The steps of transformers' EfficientNetImageProcessorPil._preprocess (5.24), for one level."""
+    value, std = level, config["image_std"][channel]
+    if config.get("do_rescale", True):
+        value = value * config["rescale_factor"] - (1 if config.get("rescale_offset", False) else 0)
+    if config.get("do_normalize", True):
+        value = (value - config["image_mean"][channel]) / std
+    if config.get("include_top", True):
+        value = (value - 0) / std
+    return value
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("absent", [(), ("include_top",), ("rescale_offset", "do_normalize", "do_rescale")])
+def test_efficientnet_divides_twice(absent, named):
+    for flags in itertools.product((True, False, None), repeat=4):
+        config = GOOGLES_EFFICIENTNET | dict(
+            zip(("do_rescale", "rescale_offset", "do_normalize", "include_top"), flags, strict=True)
+        )
+        config = {name: value for name, value in config.items() if name not in absent}
+        if not named:
+            del config["image_processor_type"]
+            config |= {"include_top": True, "rescale_offset": False}
+        told = hugging_face._transformers(config)
+        stated = {name: value for name, value in config.items() if value is not None}
+        for channel, level in itertools.product(range(3), (0, 100, 255)):
+            found = (level * told.scale - told.mean[channel]) / told.std[channel]
+            assert found == pytest.approx(efficientnets(level, stated, channel), abs=1e-9), flags
+
+
+def test_the_product_of_googles_efficientnet_is_imagenets(build):
+    made, _ = build(preprocessor_config=GOOGLES_EFFICIENTNET, config=LABELS)
+    assert made["preprocessing"]["mean"] == IMAGENET["image_mean"]
+    assert made["preprocessing"]["std"] == pytest.approx(IMAGENET["image_std"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        MOBILEVIT | {"do_flip_channel_order": None},
+        {name: value for name, value in MOBILEVIT.items() if name != "do_flip_channel_order"},
+        # It is not normalised, whatever the file says of it.
+        MOBILEVIT | {"do_normalize": True, **IMAGENET},
+        # As apple/mobilevit-small had it.
+        {"crop_size": 224, "do_center_crop": True, "do_resize": True, "resample": 2, "size": 256,
+         "feature_extractor_type": "MobileViTFeatureExtractor"},
+        {"crop_size": 224, "resample": 2, "size": 256, "image_processor_type": "MobileViTImageProcessorFast"},
+    ],
+)  # fmt: skip
+def test_mobilevit_takes_bgr_unless_told_otherwise(build, processor):
+    made, _ = build(preprocessor_config=processor, config=LABELS)
+    expected = {"channels": "BGR", "mean": [0, 0, 0], "std": [1, 1, 1], "resize": 256, "crop": [224, 224]}
+    assert made["preprocessing"] == made["preprocessing"] | expected | {"scale": 1 / 255}
+
+
+def test_mobilevit_takes_rgb_if_told(build):
+    made, _ = build(preprocessor_config=MOBILEVIT | {"do_flip_channel_order": False}, config=LABELS)
+    assert made["preprocessing"]["channels"] == "RGB"
+
+
+@pytest.mark.parametrize("absent", ["do_resize", "do_rescale", "do_center_crop", "do_normalize"])
+@pytest.mark.parametrize("null", [True, False])
+def test_what_a_file_leaves_out_is_the_processors_default(build, absent, null):
+    """So that CLIP's crops the centre, and does not squash."""
+    processor = CLIP | {absent: None}
+    if not null:
+        del processor[absent]
+    made, _ = build(preprocessor_config=processor, config=LABELS)
+    assert made["preprocessing"] == made["preprocessing"] | {
+        "resize": 256, "crop": [224, 224], "scale": 1 / 255, "mean": IMAGENET["image_mean"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("processor", "expected"),
+    [
+        # As facebook/convnext-tiny-224 had it: one number is the edge that is cropped to.
+        (CONVNEXT | {"size": 224}, {"resize": 256, "crop": [224, 224]}),
+        ({name: value for name, value in CONVNEXT.items() if name != "crop_pct"}, {"resize": 256}),
+        (CLIP | {"size": 256}, {"resize": 256, "crop": [224, 224]}),
+        (VIT | {"size": 224}, {"resize": [224, 224], "crop": [224, 224]}),
+        (VIT | {"size": 256, "image_processor_type": "DeiTImageProcessor", "crop_size": 224},
+         {"resize": [256, 256], "crop": [224, 224]}),
+    ],
+    ids=["ConvNeXT", "ConvNeXT without crop_pct", "CLIP", "ViT", "DeiT"],
+)  # fmt: skip
+def test_a_size_of_one_number_is_what_the_processor_makes_of_it(build, processor, expected):
+    made, _ = build(preprocessor_config=processor, config=LABELS)
+    assert made["preprocessing"] == made["preprocessing"] | expected
+
+
 def test_timm(build):
     made, labels = build(config=TIMM)
     taken = made["preprocessing"]
@@ -123,7 +225,12 @@ def test_options_go_before_the_files(build):
         (VIT | {"resample": 0}, "resampled by 0"),
         (VIT | {"do_resize": False}, "not resized"),
         (VIT | {"size": {"shortest_edge": 224}}, "keep their shape"),
-        (CLIP | {"size": 224}, "one number"),
+        ({name: value for name, value in CLIP.items() if name != "image_processor_type"} | {"size": 224}, "one number"),
+        (VIT | {"image_processor_type": "SiglipImageProcessor", "size": 224}, "keep their shape"),
+        (VIT | {"do_pad": True}, "padded"),
+        (CONVNEXT | {"crop_pct": 0}, "cannot be followed"),
+        (CONVNEXT | {"crop_pct": 1e-320}, "cannot be followed"),
+        (CLIP | {"size": {"shortest_edge": 224, "longest_edge": 300}}, "longest_edge"),
         (VIT | {"image_mean": [0.5]}, "cannot be followed"),
         (VIT | {"size": None}, "cannot be followed"),
         (["a list"], "is no object"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import rfc8785
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import model_build
-from model_build import agreement, images, integers, manifest, onnx_file
+from model_build import agreement, function, images, integers, manifest, onnx_file, session
 from model_build.cli import main
 from model_build.contract import Classifier
 from model_build.errors import AgreementError
@@ -221,27 +224,91 @@ def test_a_graph_that_is_not_faster_is_refused_unless_built_for_elsewhere(tiny, 
 
 @pytest.mark.parametrize(
     ("count", "message"),
-    [(0, "has 0 JPEG, PNG and WebP files"), (99, "has 99 JPEG, PNG and WebP files")],
+    [(0, "has 0 different JPEG, PNG and WebP files"), (99, "has 99 different JPEG, PNG and WebP files")],
 )
 def test_too_few_photos_are_refused(network, tmp_path, count, message, capsys):
     (tmp_path / "photos").mkdir()
     for index in range(count):
-        Image.new("RGB", (8, 8)).save(tmp_path / "photos" / f"{index}.png")
+        Image.new("RGB", (8, 8), (index, 0, 0)).save(tmp_path / "photos" / f"{index}.png")
     arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(tmp_path / "photos")]
     assert main(["quantise", *arguments]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "m").exists()
 
 
-def test_a_photo_that_cannot_be_decoded_is_named(network, photos, tmp_path, capsys):
-    (tmp_path / "photos").mkdir()
+def flat(photos, folder):
+    """The photos in one folder, by their numbers."""
+    folder.mkdir()
     for path in photos.rglob("*.*"):
-        (tmp_path / "photos" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "photos" / "050.webp").write_bytes(b"no photo")
-    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(tmp_path / "photos")]
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_a_photo_that_cannot_be_used_is_left_out_and_named(network, photos, tmp_path, capsys, monkeypatch):
+    """One damaged file among thousands is no reason to begin again."""
+    monkeypatch.setattr(agreement, "LEAST_AGREEMENT", 0.9)
+    folder = flat(photos, tmp_path / "photos")
+    (folder / "050.webp").write_bytes(b"no photo")
+    (folder / "052.png").write_bytes((folder / "052.png").read_bytes()[:300])
+    (folder / "big.png").write_bytes(b"\x89PNG" + bytes(20 << 20))
+    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(folder)]
+    assert main(["quantise", *arguments]) == 0
+    said = capsys.readouterr().err
+    left_out = [line for line in said.splitlines() if line.startswith("Left out: ")]
+    assert len(left_out) == len({*left_out}) == 3, said
+    assert any("050.webp: These bytes are not" in line for line in left_out)
+    assert any("big.png" in line and str(20 << 20) in line for line in left_out)
+    stated = manifest.read(tmp_path / "m").precision
+    assert stated.calibration.images + stated.agreement.images == len(list(folder.iterdir())) - 3
+
+
+def test_too_few_photos_that_can_be_used_are_refused(network, photos, tmp_path, capsys):
+    folder = flat(photos, tmp_path / "photos")
+    for index, path in enumerate(sorted(folder.iterdir())):
+        if index % 2 and index < 30:
+            path.write_bytes(b"no photo %d" % index)
+    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(folder)]
     assert main(["quantise", *arguments]) == 1
-    assert "050.webp cannot be decoded" in capsys.readouterr().err
+    error, step = capsys.readouterr().err.splitlines()[-2:]
+    assert error == "error: only 35 different images are left to compare on, of 100"
+    assert "give at least 100 photos" in step
     assert not (tmp_path / "m").exists()
+
+
+def test_a_picture_in_two_files_counts_once(network, photos, quantised, tmp_path, capsys):
+    """Copies would stand on both sides: agreement would be measured on pictures that were used for calibration."""
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    for index, path in enumerate(sorted(photos.rglob("*.*"))[:31]):
+        (folder / f"z{index}{path.suffix}").write_bytes(path.read_bytes())
+    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(folder)]
+    assert main(["quantise", *arguments]) == 0
+    assert (tmp_path / "m" / "model.json").read_bytes() == (quantised / "model.json").read_bytes()
+    assert "Left out: 31 files that are copies of others" in capsys.readouterr().err
+
+
+def test_copies_do_not_make_up_for_too_few_photos(network, photos, tmp_path, capsys):
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    first, *others = sorted(path for path in folder.rglob("*.*") if path.suffix == ".png")
+    others[0].write_bytes(first.read_bytes())
+    (folder / "copy.png").write_bytes(first.read_bytes())
+    arguments = ["--model", str(network), "--out", str(tmp_path / "m"), "--images", str(folder)]
+    assert main(["quantise", *arguments]) == 1
+    assert "has 99 different JPEG, PNG and WebP files" in capsys.readouterr().err
+
+
+def test_a_picture_stored_differently_is_not_on_both_sides(network, photos, tmp_path):
+    """Other metadata or another lossless format make another file of the same pixels."""
+    folder = flat(photos, tmp_path / "photos")
+    for index, path in enumerate(sorted(folder.glob("*.png"))[:10]):
+        with Image.open(path) as image:
+            text = PngInfo()
+            text.add_text("Comment", "another file")
+            image.save(folder / f"again{index}.png", pnginfo=text)
+            image.convert("RGB").save(folder / f"webp{index}.webp", lossless=True)
+    chosen = images.given(folder, network, manifest.read(network).facts.input)
+    calibrating = list(chosen.calibrating())
+    sides = [[each.tobytes() for batch in side for each in batch] for side in (calibrating, chosen.others(calibrating))]
+    assert len({*sides[0], *sides[1]}) == len(sides[0]) + len(sides[1]) == 100
 
 
 def test_an_int8_model_is_not_quantised_again(quantised, tmp_path, capsys):
@@ -297,6 +364,53 @@ def test_an_imported_int8_graph_says_so_and_claims_nothing(quantised, tmp_path, 
     assert "trained, int8, model digest" in capsys.readouterr().out
 
 
+def rebuilt(folder, *options, by, tmp_path):
+    """The precision in the manifest of `folder` after it was built again with `options`."""
+    graph = str(folder / manifest.read(folder).onnx.file)
+    given = ["--onnx", graph] if by == "--onnx" else ["--directory", str(folder)]
+    assert main(["build", *given, *options, "--out", str(tmp_path / "again")]) == 0
+    return json.loads((tmp_path / "again" / "model.json").read_bytes())["precision"]
+
+
+@pytest.mark.parametrize("by", ["--onnx", "--directory"])
+@pytest.mark.parametrize("measured", [None, False, True])
+@pytest.mark.parametrize("options", [[], ["--dct-scaling"], ["--no-dct-scaling"]], ids=["", "with", "without"])
+def test_another_decoding_leaves_nothing_of_the_agreement(quantised, tmp_path, *, by, measured, options, capsys):
+    """It was measured with the decoding that its manifest states, which is that of every photo in full by default."""
+    folder = shutil.copytree(quantised, tmp_path / "m")
+    described = json.loads((folder / "model.json").read_bytes())
+    described.pop("decoding", None)
+    if measured is not None:
+        described["decoding"] = {"dct_scaling": measured}
+    (folder / "model.json").write_bytes(rfc8785.dumps(described))
+    found = rebuilt(folder, *options, "--formats", "jpeg", by=by, tmp_path=tmp_path)
+    made = manifest.read(tmp_path / "again")
+    now = made.decoding is not None and made.decoding.dct_scaling
+    assert found == (described["precision"] if now is bool(measured) else {"name": "int8"})
+    said = capsys.readouterr().err
+    assert ("the agreement with float32 was measured with another decoding or transform" in said) is ("of" not in found)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--normalisation", "half"], ["--resize", "224x224"], ["--interpolation", "bicubic"], ["--channels", "BGR"],
+        ["--activation", "sigmoid"], ["--scale", "1/128"], ["--std", "0.3"], ["--mean", "0.1"], ["--batch", "1"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_no_option_that_changes_pixels_or_answers_leaves_the_agreement(quantised, tmp_path, options, capsys):
+    assert rebuilt(quantised, *options, by="--onnx", tmp_path=tmp_path) == {"name": "int8"}
+    assert "the agreement with float32 was measured with another decoding or transform" in capsys.readouterr().err
+
+
+def test_names_and_labels_leave_it_as_it_is(quantised, tmp_path):
+    (tmp_path / "other.txt").write_text("".join(f"other {index}\n" for index in range(7)))
+    options = ["--labels", str(tmp_path / "other.txt"), "--name", "other", "--version", "2", "--no-dct-scaling"]
+    expected = json.loads((quantised / "model.json").read_bytes())["precision"]
+    assert rebuilt(quantised, *options, by="--onnx", tmp_path=tmp_path) == expected
+
+
 def test_weights_stored_in_eight_bits_are_float32_arithmetic():
     path = Path(model_build.__file__).with_name("offline_model") / "offline.onnx"
     assert onnx_file.computes_with_integers(path) is False
@@ -320,6 +434,43 @@ def test_the_check_refuses_a_manifest_of_another_precision(network, quantised, t
     (folder / "model.json").write_bytes(changed.canonical())
     assert main(["check", str(folder)]) == 1
     assert "the precision is" in capsys.readouterr().err
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The commands of the deployed function that the builder runs."""
+    commands = []
+    run = function.output
+    monkeypatch.setattr(function, "output", lambda *command, **more: commands.append(command) or run(*command, **more))
+    return commands
+
+
+def test_speed_is_that_of_the_deployed_function(network, photos, tmp_path, asked, capsys):
+    """Whose sessions are slower on a processor that would saturate sums, and may have other options, too."""
+    out = tmp_path / "m"
+    assert main(["quantise", "--model", str(network), "--out", str(out), "--images", str(photos)]) == 0
+    (command,) = [command for command in asked if command[0] == "times"]
+    assert command[:3] == ("times", "--model", str(network))
+    assert command[3] == "--model"
+    assert Path(command[4]).parent == tmp_path.resolve(), "the int8 variant, before it replaces what is in its folder"
+    assert "times as fast as float32 on one thread" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
+
+
+def test_the_float32_layers_are_chosen_with_exact_products(network, photos, tmp_path, monkeypatch):
+    """Else a builder's processor that saturates sums would choose other layers, and measure other answers."""
+    made = []
+    create = session.Session.__init__
+
+    def record(self, path, *, threads=0, exact=False):
+        if path.name.endswith("int8.onnx") and threads:
+            made.append(exact)
+        create(self, path, threads=threads, exact=exact)
+
+    monkeypatch.setattr(session.Session, "__init__", record)
+    assert main(["quantise", "--model", str(network), "--out", str(tmp_path / "m"), "--images", str(photos)]) == 0
+    assert made
+    assert all(made)
 
 
 def test_the_slow_exact_product_and_the_fast_one_with_vnni_give_the_same_logits(quantised):
