@@ -201,7 +201,7 @@ def _jpeg(
     Raises `InputProblem`, `FormatNotTaken`.
     """
     structure = jpeg.structure(data, until_pixels=True)
-    if not (structure.one_scan and data.endswith(jpeg.END)):
+    if not (structure.ends_in_grey and data.endswith(jpeg.END)):
         structure = jpeg.structure(data)
         if not structure.has_end and not data.endswith(jpeg.END):
             image = _endless_jpeg(data, structure, max_pixels)
@@ -212,7 +212,7 @@ def _jpeg(
         if not structure.plain:
             raise FormatNotTaken(formats.JPEG_LOSSLESS) from None
         raise
-    if not structure.one_scan or _ends_in_grey(image):
+    if not structure.ends_in_grey or _ends_in_grey(image):
         for each in _continued(data):
             if not _equal(image, _decoded_jpeg(each, max_pixels, least_side)[0]):
                 raise _truncated(JPEG, "some of its pixels are missing")
@@ -248,8 +248,8 @@ def _continued(data: bytes) -> list[bytes]:
     if structure.has_end and not structure.every_component:
         raise _truncated(JPEG, "one of its colour components is missing")
     more = jpeg.continued(data, structure)
-    # Behind several scans it is done for each photo, so with one of them: that which begins with the opposite of zeros.
-    return more if structure.one_scan else more[1:2]
+    # Behind such scans it is done for each photo, so with one of them: that which begins with the opposite of zeros.
+    return more if structure.ends_in_grey else more[1:2]
 
 
 def _endless_jpeg(data: bytes, structure: jpeg.Structure, max_pixels: int) -> Image.Image:

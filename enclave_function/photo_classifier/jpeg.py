@@ -51,15 +51,16 @@ class Structure:
     """`pixels_end`: end of the last scan's entropy-coded data; None without a scan. `has_end`: EOI follows.
 
     `complete`: the scans contain every component and every bit of every coefficient. `every_component`: they contain
-    at least the mean values of every component. `one_scan`: all is in one scan with Huffman's coding. `plain`: the kind
-    of JPEG is decoded. `restart`: the next restart marker; empty if the scan has none.
+    at least the mean values of every component. `ends_in_grey`: decoders show missing pixels as grey, because one scan
+    with Huffman's coding has the mean values of all components; what later scans lack is detail. `plain`: the kind of
+    JPEG is decoded. `restart`: the next restart marker; empty if the scan has none.
     """
 
     pixels_end: int | None
     has_end: bool
     complete: bool
     every_component: bool
-    one_scan: bool
+    ends_in_grey: bool
     plain: bool
     restart: bytes
 
@@ -103,7 +104,8 @@ def structure(data: bytes, *, until_pixels: bool = False) -> Structure:
         has_end=has_end,
         complete=scans.complete(),
         every_component=scans.every_component(),
-        one_scan=scans.number == 1 and scans.complete() and not scans.progressive and not scans.arithmetic,
+        # Without later scans, decoders smooth what the first one has.
+        ends_in_grey=scans.means_in_the_first and not scans.arithmetic and (scans.complete() or not scans.progressive),
         plain=scans.plain,
         restart=scans.restart(data),
     )
@@ -121,7 +123,7 @@ class _Scans:
     def __init__(self) -> None:
         self.plain = True
         self.progressive = self.arithmetic = False
-        self.number = 0
+        self.means_in_the_first = False
         self.span: tuple[int, int] | None = None
         """Of the last scan's entropy-coded data."""
         self._left: dict[int, list[int]] = {}
@@ -143,12 +145,14 @@ class _Scans:
         components = segment[1:-3:2]
         if len(segment) < 6 or len(components) != segment[0]:
             return
-        self.number += 1
+        is_first = self.span is None
         # A sequential scan brings everything, whatever it says of that: decoders ignore it.
         first, last, shifts = segment[-3:] if self.progressive else (0, 63, 0)
         for component in components:
             for index in range(first, min(last, 63) + 1):
                 self._left.setdefault(component, [_NOTHING] * 64)[index] = shifts & 15
+        if is_first:
+            self.means_in_the_first = self.every_component()
 
     def complete(self) -> bool:
         return bool(self._left) and not any(any(left) for left in self._left.values())
