@@ -89,7 +89,7 @@ class Starter:
             if peer.name != PLAIN and not whole:
                 continue
             settings = [(peer.name, 1, 0)]
-            if self.plan.tuned and whole and processors > 1:
+            if self.plan.tuned and self._whole and processors > 1:
                 settings.append((f"{peer.name}, {processors} workers of one thread", processors, 1))
             for name, workers, threads in settings:
                 self.say(f"starting {name}, {precision}")

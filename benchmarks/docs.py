@@ -79,11 +79,13 @@ def summary(results: Results) -> str:
     if "throughput" not in results:
         return ""
     best = tables.best_peer_column(results)
-    table = [["precision", "callers", "sealed by", "images/s", "of bare loop", "of plain FastAPI", best]]
+    table = [
+        ["precision", "callers", "sealed by", "images/s", "of bare loop", "of plain FastAPI", tables.OWN_BEST, best]
+    ]
     for row in results["throughput"]["rows"]:
         if row["kind"] == OURS and row["contender"] != CAPE:
             who = "caller" if "caller" in row["contender"] else "gateway"
-            compared = [_middle(row[name]) for name in ("of_bare", "of_plain", "of_best")]
+            compared = [_middle(row[name]) for name in ("of_bare", "of_plain", "of_best_own", "of_best")]
             rate = f"{row['images_per_second']['median']:.1f}"
             table.append([row["precision"], str(row["callers"]), who, rate, *compared])
     machine = results["machine"]
@@ -167,15 +169,19 @@ def _description(results: Results) -> str:
             f" SHA-256 `{photo['sha256'][:16]}`"
         ),
     ]
-    if "throughput" in results:
-        lines.append(f"- other processes: at most {_others(results):.0%} of the machine's processor time in any turn")
-        if _others(results) > QUIET_SHARE:
+    if others := _others(results):
+        lines.append(f"- other processes: at most {others:.0%} of the machine's processor time in any turn")
+        if others > QUIET_SHARE:
             lines.append(f"- {_NOT_QUIET}")
     return "\n".join(lines)
 
 
 def _others(results: Results) -> float:
-    return max(float(row["others_share"]) for row in results["throughput"]["rows"])
+    """The greatest share of the machine, 0..1, that other processes had in a turn of any part."""
+    rows = [row for part in ("throughput", "storm") if part in results for row in results[part]["rows"]]
+    rows += [row for size in results.get("sizes", []) for row in size["rows"]]
+    rows += [*results.get("noop", []), *([results["memory"]] if "memory" in results else [])]
+    return max((float(row["others_share"]) for row in rows), default=0.0)
 
 
 def _model(model: dict[str, Any]) -> str:

@@ -110,6 +110,5 @@ def installed(peer: Peer, folder: Path, say: Callable[[str], None]) -> Environme
 def _checked(command: list[str], peer: Peer) -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it does not say why"])[-1]
-        raise StackError(f"{peer.name} cannot be installed: {reason}")
+        raise StackError(f"{peer.name} cannot be installed: {processes.last_line(done.stderr)}")
     return done.stdout

@@ -70,13 +70,13 @@ def best_peer(turns: Iterable[Turn], precision: str, callers: int) -> str | None
     return max(rates, key=lambda name: median(rates[name]), default=None)
 
 
-def rows(turns: list[Turn], *, plain: str, ours: str) -> list[dict[str, Any]]:
+def rows(turns: list[Turn], *, plain: str) -> list[dict[str, Any]]:
     """One row for each precision, contender and number of callers, in the order of their first turns.
 
     Latencies are in milliseconds, over all rounds. Ratios are of throughput, each to the neighbouring turn of the same
     round: `of_bare` to the bare loop of the same precision, which has one caller; `of_plain` to the contender `plain`
-    of the same precision; `of_best` to the best peer at the precision of the first turn, whose name is `best`;
-    `of_ours`, for our other lanes, to `ours`.
+    of the same precision; `of_best_own` to the best peer of the same precision; `of_best` to the best peer at the
+    precision of the first turn, whose name is `best`.
     """
     groups: dict[tuple[str, str, int], list[Turn]] = defaultdict(list)
     for turn in turns:
@@ -84,16 +84,16 @@ def rows(turns: list[Turn], *, plain: str, ours: str) -> list[dict[str, Any]]:
     first = turns[0]["precision"]
     found = []
     for (precision, contender, callers), group in sorted(groups.items(), key=lambda item: _place(turns, item[0])):
-        kind, own = group[0]["kind"], (precision, callers)
+        kind = group[0]["kind"]
         bare = [turn for turn in turns if (turn["kind"], turn["precision"]) == (BARE, precision)]
-        best = best_peer(turns, first, callers) if kind != BARE else None
+        best, own = (best_peer(turns, each, callers) if kind != BARE else None for each in (first, precision))
         row = {"precision": precision, "contender": contender, "kind": kind, "callers": callers, "best": best}
         row |= timings(group)
         row["of_bare"] = spread(ratios(group, bare)) if bare and kind != BARE else None
         for name, reference in (
             ("of_plain", groups.get((precision, plain, callers))),
             ("of_best", groups.get((first, best, callers)) if best else None),
-            ("of_ours", groups.get((own[0], ours, callers)) if kind == OURS and contender != ours else None),
+            ("of_best_own", groups.get((precision, own, callers)) if own else None),
         ):
             row[name] = spread(ratios(group, reference)) if reference and kind != BARE else None
         found.append(row)

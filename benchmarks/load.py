@@ -32,6 +32,7 @@ ERROR, IGNORE, WAIT = "error", "ignore", "wait"
 _SCORE_TOLERANCE = 1e-6
 """Scores of one photo may differ by the order in which threads add. Ranks may not differ."""
 
+_FUNCTIONS_STAGES = ("decode", "preprocess", "run")
 _REFUSED = frozenset({429, 503})
 _LAST_ANSWERS_SECONDS = 60.0
 _LEAST_ANSWERS = 3
@@ -53,11 +54,14 @@ class Crowd:
     answers: list[tuple[float, float, int, bytes]] = field(default_factory=list)
     """Begin and end (`time.perf_counter()`, seconds), status (0: the connection was lost) and content, in the order of
     the ends."""
+    asking: dict[int, float] = field(default_factory=dict)
+    """When the request began that is in progress, by caller (`time.perf_counter()`, seconds)."""
 
     async def call_repeatedly(self, caller: Asks, stop: asyncio.Event) -> None:
         """Let one caller send requests until `stop` is set. Raises `WrongAnswer`, `OSError`."""
         while not stop.is_set():
             begun, wait = time.perf_counter(), 0.0
+            self.asking[id(caller)] = begun
             try:
                 answer = await caller.ask()
                 status, content, wait = answer.status, answer.content, answer.retry_after
@@ -65,6 +69,8 @@ class Crowd:
                 if self.refusals == ERROR:
                     raise
                 status, content = 0, str(error).encode()
+            finally:
+                del self.asking[id(caller)]
             if self.refusals == ERROR and status != 200:
                 raise WrongAnswer(f"status {status}: {content[:300].decode(errors='replace')}")
             self.answers.append((begun, time.perf_counter(), status, content if status == 200 else b""))
@@ -80,7 +86,11 @@ class Crowd:
         check_alike([content["predictions"] for _, _, content in good])
         within = [(begin, end, content) for begin, end, content in good if began <= end <= ended]
         statuses = [status for _, end, status, _ in self.answers if began <= end <= ended]
-        timings = [content["timings_ms"] for _, _, content in within if "timings_ms" in content]
+        stages = [
+            stages_of(content["timings_ms"], 1000 * (end - begin))
+            for begin, end, content in within
+            if "timings_ms" in content
+        ]
         return {
             "callers": self.callers,
             "answers": len(within),
@@ -88,7 +98,7 @@ class Crowd:
             "refused": sum(status in _REFUSED for status in statuses),
             "other": sum(status != 200 and status not in _REFUSED for status in statuses),
             "latencies_ms": [round(1000 * (end - begin), 3) for begin, end, _ in within],
-            "stages_ms": {name: median(timing[name] for timing in timings) for name in (timings[0] if timings else {})},
+            "stages_ms": {name: median(each[name] for each in stages) for name in (stages[0] if stages else {})},
             "predictions": good[0][2]["predictions"] if good else [],
         }
 
@@ -98,20 +108,35 @@ async def turn(spec: dict[str, Any]) -> dict[str, Any]:
 
     `spec` is that of a lane (`lanes.callers`) with `warm_up`, `seconds` and `crowds`. Each crowd has `callers`,
     `refusals`, and members that replace the lane's. Raises `WrongAnswer` or `OSError` for the first bad answer of a
-    crowd that must not get any.
+    crowd that must not get any. The callers of such a crowd connect one after the other, and each asks once before the
+    next connects: services that start something for a connection, as Cape's process, have started it, and connections
+    that come at once may all reach the same worker of a service.
     """
     crowds = [Crowd(each["callers"], each.get("refusals", ERROR)) for each in spec["crowds"]]
     made = [await asyncio.to_thread(lanes.callers, spec | each) for each in spec["crowds"]]
     async with contextlib.AsyncExitStack() as opened:
-        # All are there before the first asks: a Cape client's connection is made in seconds.
-        opening = [(crowd, make()) for crowd, make in zip(crowds, made, strict=True) for _ in range(crowd.callers)]
-        asking = await asyncio.gather(*(opened.enter_async_context(context) for _, context in opening))
-        callers = list(zip((crowd for crowd, _ in opening), asking, strict=True))
+        callers = []
+        for crowd, make in zip(crowds, made, strict=True):
+            for _ in range(crowd.callers):
+                caller = await opened.enter_async_context(make())
+                if crowd.refusals == ERROR:
+                    await caller.ask()
+                callers.append((crowd, caller))
         began, ended, cpu = await _at_work(callers, spec["warm_up"], spec["seconds"])
     results = [crowd.result(began, ended) for crowd in crowds]
     if not sum(result["answers"] for result in results):
         raise WrongAnswer("no answer came within the counted time")
     return {"seconds": ended - began, "generator_cpu_seconds": cpu, "crowds": results}
+
+
+def stages_of(timings: dict[str, float], latency: float) -> dict[str, float]:
+    """The stages of one answer and what is between them, in milliseconds.
+
+    `timings` are those of our answer; `inside` is the rest of its `enclave`, and `outside` the rest of the `latency`.
+    """
+    known = sum(timings.get(name, 0.0) for name in _FUNCTIONS_STAGES)
+    enclave = timings.get("enclave", known)
+    return timings | {"inside": enclave - known, "outside": latency - enclave}
 
 
 def share(begin: float, end: float, began: float, ended: float) -> float:
@@ -137,8 +162,10 @@ async def _at_work(callers: list[tuple[Crowd, Asks]], warm_up: float, seconds: f
         await _until(stop, lambda: _answered(callers, began) >= _LEAST_ANSWERS)
         ended, cpu = time.perf_counter(), time.process_time() - cpu
         print("end", flush=True)
+        # An answer that is not complete counts with its share, which only its end determines. Until then the others
+        # go on: with fewer callers it would come sooner.
+        await _until(stop, lambda: not any(begun < ended for crowd, _ in callers for begun in crowd.asking.values()))
         stop.set()
-        # An answer that is not complete counts with its share, which only its end determines.
         await asyncio.wait(tasks, timeout=_LAST_ANSWERS_SECONDS)
     finally:
         for task in tasks:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import environments, figures, instrument, machine
-from benchmarks.contenders import OURS, PLAIN, Starter
+from benchmarks.contenders import PLAIN, Starter
 from benchmarks.environments import PEERS, Environment
 from benchmarks.parts import memory, noop, sealing, sizes, start, storm, throughput
 from benchmarks.processes import StackError
@@ -86,7 +86,7 @@ def _shared(
     """Yield name and results of each part that measures the running services."""
     if "throughput" in plan.parts:
         turns = throughput.measure(plan, contenders, missing, say)
-        yield "throughput", {"rows": figures.rows(turns, plain=PLAIN, ours=OURS), "turns": turns}
+        yield "throughput", {"rows": figures.rows(turns, plain=PLAIN), "turns": turns}
     contenders = [each for each in contenders if each.name not in missing]
     if "sealing" in plan.parts:
         yield "sealing", sealing.measure(plan, contenders, say)

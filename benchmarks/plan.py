@@ -36,7 +36,7 @@ class Lengths:
     noop_rounds: int = 5
     noop_seconds: float = 1.5
     starts: int = 5
-    peer_starts: int = 2
+    peer_starts: int = 5
 
 
 FULL: Final = Lengths()

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -29,6 +30,7 @@ _POLL_SECONDS = 0.02
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Opens URLs of this machine and ignores proxies of the environment."""
 
+_FOLDERS = re.compile(r"(?:/[^/\s'\"]+)+/")
 _NUMBERED = re.compile(r"(.+?) \d+(?:, .+)?")
 _SEVERAL = {"worker": "workers", "function": "functions"}
 
@@ -46,27 +48,31 @@ def source_paths() -> dict[str, str]:
 def started(command: list[str], log: Path, settings: Mapping[str, str] | None = None) -> Iterator[psutil.Popen]:
     """A process in the folder of `log`, so that it reads no `.env` of the checkout. It ends with the block.
 
-    `settings` are added to the environment, without its `BLINDSIGHT_` variables. Its children end, too.
+    `settings` are added to the environment, without its `BLINDSIGHT_` variables. Its children end, too. Its folder for
+    temporary files has a short path: that of a Unix socket, as Ray makes them there, has at most 107 bytes.
     """
     others = {name: value for name, value in os.environ.items() if not name.startswith("BLINDSIGHT_")}
-    with log.open("wb") as output:
-        process = psutil.Popen(
-            command, cwd=log.parent, env=others | source_paths() | dict(settings or {}), stdout=output, stderr=output
-        )
-    try:
-        yield process
-    finally:
-        everyone = tree(process)
-        resume(everyone)
-        process.terminate()
+    with tempfile.TemporaryDirectory(prefix="b-", ignore_cleanup_errors=True) as short, log.open("wb") as output:
+        environment = others | source_paths() | {"TMPDIR": short} | dict(settings or {})
+        process = psutil.Popen(command, cwd=log.parent, env=environment, stdout=output, stderr=output)
         try:
-            process.wait(_STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for left in everyone:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                left.kill()
+            yield process
+        finally:
+            _end(process)
+
+
+def _end(process: psutil.Popen) -> None:
+    everyone = tree(process)
+    resume(everyone)
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for left in everyone:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.kill()
 
 
 def tree(process: psutil.Process) -> list[psutil.Process]:
@@ -145,7 +151,12 @@ def _attempts(process: psutil.Process, log: Path) -> Iterator[None]:
     while time.monotonic() < end and process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
         yield
         time.sleep(_POLL_SECONDS)
-    raise StackError(f"a service did not become ready; see {log}")
+    raise StackError(f"it did not become ready: {last_line(log.read_text(errors='replace'))}")
+
+
+def last_line(text: str) -> str:
+    """The last line of a program's output, which is its reason, without the names of this machine's folders."""
+    return _FOLDERS.sub("", (text.strip().splitlines() or ["it does not say why"])[-1].strip())
 
 
 def run(*module_and_arguments: str) -> str:

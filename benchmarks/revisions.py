@@ -103,7 +103,7 @@ class Stack:
         with instrument.running("load") as load:
             result = load.turn(spec, look, look)
         spent = seen[1] - seen[0]
-        answered = result["crowds"][0]["answers"]
+        answered = result["crowds"][0]["images"]
         return {"rate": answered / result["seconds"], "cpu_ms": 1000 * spent / answered}
 
 

@@ -18,19 +18,21 @@ _MIB = 2**20
 
 
 def measure(plan: Plan, contenders: list[Contender], say: Callable[[str], None]) -> dict[str, Any]:
-    """`requests`, and `units`: memory of gateway and enclave in MiB. Raises `StackError`."""
+    """`requests`, `others_share` (0..1), and `units`: memory of gateway and enclave in MiB. Raises `StackError`."""
     ours = next(each for each in contenders if each.kind == figures.OURS)
     samples: list[tuple[int, dict[str, Any]]] = []
-    done = 0
+    done, others = 0, 0.0
     while done < plan.lengths.memory_requests:
         record = attempt.take(
             ours, {}, say, plan.photo, warm_up=0.0, seconds=plan.lengths.memory_seconds, callers=_CALLERS
         )
         assert record is not None
         done += record["answers"]
+        others = max(others, record["others_share"])
         samples.append((done, record["memory"]))
         say(f"memory: {done} of {plan.lengths.memory_requests} requests")
-    return {"precision": ours.precision, "requests": done, "callers": _CALLERS, "units": units(samples)}
+    facts = {"precision": ours.precision, "requests": done, "callers": _CALLERS, "others_share": others}
+    return facts | {"units": units(samples)}
 
 
 def units(samples: list[tuple[int, dict[str, Any]]]) -> dict[str, dict[str, float]]:

@@ -97,7 +97,7 @@ def first_answer(
                 finally:
                     connection.close()
             time.sleep(_POLL_SECONDS)
-    raise StackError(f"there was no first answer; see {log}")
+    raise StackError(f"there was no first answer: {processes.last_line(log.read_text(errors='replace'))}")
 
 
 def _runs(process: psutil.Process) -> bool:

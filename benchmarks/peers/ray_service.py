@@ -3,6 +3,7 @@
 # FastAPI reads annotations as they are: no `from __future__ import annotations`.
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Classify:
 
 if __name__ == "__main__":
     _model, _port, _workers, _threads = sys.argv[1:]
-    ray.init(include_dashboard=False, log_to_driver=False, _temp_dir=str(Path.cwd() / "ray"))
+    ray.init(include_dashboard=False, log_to_driver=False, _temp_dir=tempfile.mkdtemp(prefix="ray-"))
     serve.start(http_options={"host": "127.0.0.1", "port": int(_port)}, logging_config={"enable_access_log": False})
     _deployment: Any = Classify
     _bound = _deployment.options(num_replicas=int(_workers)).bind(_model, int(_threads))

@@ -73,7 +73,7 @@ def test_the_median_ratio_is_not_the_ratio_of_medians() -> None:
             made("ours", OURS, number, 9 * speed),
         )
     ]
-    row = figures.rows(turns, plain="plain", ours="ours")[2]
+    row = figures.rows(turns, plain="plain")[2]
     assert (row["contender"], row["callers"]) == ("ours", 1)
     assert row["of_bare"] == {"median": 0.9, "low": 0.9, "high": 0.9}
     assert row["of_plain"] == {"median": 1.125, "low": 1.125, "high": 1.125}
@@ -89,7 +89,7 @@ def test_rows_compare_with_the_turns_beside_them() -> None:
         made("ours", OURS, 0, 8),
         made("ours", OURS, 0, 20, callers=4),
     ]
-    rows = {(row["contender"], row["callers"]): row for row in figures.rows(turns, plain="plain", ours="ours")}
+    rows = {(row["contender"], row["callers"]): row for row in figures.rows(turns, plain="plain")}
     assert rows["ours", 4]["of_plain"]["median"] == 2.0
     assert rows["ours", 1]["of_plain"]["median"] == 1.0
     assert rows["ours", 4]["of_bare"]["median"] == 4.0
@@ -123,14 +123,15 @@ def test_other_precisions_compare_with_their_own_loop_and_with_the_best_peer_of_
         made("sealed", OURS, 0, 18, **int8),
         made("plain", PEER, 0, 24, **int8),
     ]
-    rows = {(row["precision"], row["contender"]): row for row in figures.rows(turns, plain="plain", ours="ours")}
+    rows = {(row["precision"], row["contender"]): row for row in figures.rows(turns, plain="plain")}
     row = rows["int8", "ours"]
     assert row["of_bare"]["median"] == 0.9
     assert row["of_plain"]["median"] == 1.5
     assert (row["best"], row["of_best"]["median"]) == ("LitServe", 4.0)
-    assert row["of_ours"] is None
-    assert rows["int8", "sealed"]["of_ours"]["median"] == 0.5
-    assert [row["precision"] for row in figures.rows(turns, plain="plain", ours="ours")] == ["float"] * 4 + ["int8"] * 4
+    assert row["of_best_own"]["median"] == 1.5
+    assert rows["float", "ours"]["of_best_own"]["median"] == rows["float", "ours"]["of_best"]["median"] == 1.0
+    assert rows["int8", "sealed"]["of_best_own"]["median"] == 0.75
+    assert [row["precision"] for row in figures.rows(turns, plain="plain")] == ["float"] * 4 + ["int8"] * 4
 
 
 def test_latencies_are_those_of_all_rounds_together() -> None:
@@ -202,3 +203,17 @@ def test_usage_between_two_snapshots_is_of_those_who_are_there_at_the_end() -> N
 
 def test_medians_are_of_the_names_that_all_have() -> None:
     assert figures.medians([{"a": 1.0, "b": 5.0}, {"a": 3.0}, {"a": 2.0, "b": 1.0}]) == {"a": median([1.0, 3.0, 2.0])}
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ("Traceback\nOSError: AF_UNIX path length cannot exceed 107 bytes: '/home/me/bench/ray/plasma_store'\n",
+         "OSError: AF_UNIX path length cannot exceed 107 bytes: 'plasma_store'"),
+        ("no /tmp/b-x1/y/ here", "no  here"),
+        ("a/b of 1/2", "a/b of 1/2"),
+        (" \n", "it does not say why"),
+    ],
+)  # fmt: skip
+def test_the_reason_of_a_missing_peer_is_the_last_line_without_folders(output: str, reason: str) -> None:
+    assert processes.last_line(output) == reason

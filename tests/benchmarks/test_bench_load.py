@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,10 +13,10 @@ import pytest
 import uvloop
 from python_multipart.multipart import parse_options_header
 
-from benchmarks import http1, load
+from benchmarks import http1, lanes, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 PREDICTIONS = [{"rank": 1, "class_id": 207, "label": "golden retriever", "score": 0.9}]
@@ -97,7 +99,7 @@ def test_callers_keep_their_connections_and_only_the_counted_time_counts(server:
     assert 0 < crowd["answers"] == len(crowd["latencies_ms"]) < server.requests
     assert result["seconds"] > 0.29
     assert crowd["predictions"] == PREDICTIONS
-    assert crowd["stages_ms"] == {"run": 50.0}
+    assert crowd["stages_ms"]["run"] == 50.0
 
 
 def test_callers_who_close_have_a_connection_for_each_request(server: Server, photo: Path) -> None:
@@ -125,6 +127,70 @@ def test_those_who_wait_ask_again_after_retry_after_and_those_who_do_not_at_once
     assert polite["refused"] <= 4, "each was told once to come back in ten minutes"
     assert impolite["refused"] > 2, "more than once each"
     assert impolite["other"] == polite["other"] == 0
+
+
+class Slow:
+    """A caller whose answers take so many seconds each; the last of them for all that come later."""
+
+    def __init__(self, *seconds: float, opened: list[str] | None = None) -> None:
+        self.seconds = list(seconds)
+        self.asked = 0
+        self.opened = opened
+
+    async def ask(self) -> http1.Answer:
+        self.asked += 1
+        if self.opened is not None:
+            self.opened.append("asked")
+        await asyncio.sleep(self.seconds.pop(0) if len(self.seconds) > 1 else self.seconds[0])
+        return http1.Answer(200, 0.0, json.dumps({"predictions": PREDICTIONS}).encode())
+
+
+def turn_of(monkeypatch: pytest.MonkeyPatch, callers: list[Slow], crowd: dict[str, Any]) -> dict[str, Any]:
+    """A turn of 0.2 s after 0.1 s in which these are the callers, in this order."""
+    left = list(callers)
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Slow]:
+        caller = left.pop(0)
+        if caller.opened is not None:
+            caller.opened.append("connected")
+        yield caller
+
+    monkeypatch.setattr(lanes, "callers", lambda _: opened)
+    return asyncio.run(load.turn({"warm_up": 0.1, "seconds": 0.2, "crowds": [crowd]}))
+
+
+def test_while_an_answer_is_awaited_that_began_in_the_counted_time_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or it would come sooner than under the load that is measured, and its share would be too great."""
+    quick, slow = Slow(0.01), Slow(0.0, 1.0)
+    turn_of(monkeypatch, [quick, slow], {"callers": 2})
+    assert quick.asked > 60, "0.1 s of warm-up and 0.2 s are 30 at most"
+
+
+def test_callers_connect_one_after_the_other_and_ask_once_before_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    turn_of(monkeypatch, [Slow(0.05, opened=opened) for _ in range(3)], {"callers": 3})
+    assert opened[:6] == ["connected", "asked"] * 3
+
+
+def test_a_crowd_that_may_be_refused_is_there_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    turn_of(monkeypatch, [Slow(0.05, opened=opened) for _ in range(3)], {"callers": 3, "refusals": load.WAIT})
+    assert opened[:3] == ["connected"] * 3
+
+
+def test_what_is_between_the_stages_is_of_each_answer() -> None:
+    """The median of sums is not the sum of medians."""
+    crowd = load.Crowd(1, load.ERROR)
+    for number, (run, rest) in enumerate([(10.0, 5.0), (20.0, 1.0), (30.0, 3.0)]):
+        timings = {"decode": 2.0, "preprocess": 1.0, "run": run, "enclave": 3.0 + run + rest}
+        content = json.dumps({"predictions": PREDICTIONS, "timings_ms": timings}).encode()
+        crowd.answers.append((number, number + 0.001 * (timings["enclave"] + 7.0), 200, content))
+    stages = crowd.result(0.0, 5.0)["stages_ms"]
+    assert stages["inside"] == pytest.approx(3.0)
+    assert stages["outside"] == pytest.approx(7.0)
 
 
 @pytest.mark.parametrize("began", [0.1, 0.6, 0.74, 0.76])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def test_a_figure_that_was_changed_by_hand_is_noticed(page: str, results: dict[s
     forged = text[:begin] + text[begin:].replace(rate, "99999.9", 1)
     assert forged != text
     assert docs.replaced(forged, docs.pages(results)[page], page) != forged
+
+
+def test_the_committed_results_name_no_folder_of_a_machine(results: dict[str, Any]) -> None:
+    """Such as that of a log, in the reason why a peer is missing."""
+    text = json.dumps({name: value for name, value in results.items() if name != "throughput"})
+    assert not re.search(r"(?<![\w.])/[a-z]+/[\w./-]+", text)
 
 
 def test_a_page_without_a_place_for_results_is_refused() -> None:
