@@ -21,7 +21,10 @@ RESULTS = "benchmarks/results/reference.json"
 Results = dict[str, Any]
 
 QUIET_SHARE = 0.1
-"""Share of the machine's processor time, 0..1, above which other processes make a run's figures unreliable."""
+"""Share of the machine's processor time, 0..1, above which other processes have disturbed a turn."""
+
+QUIET_TURNS = 0.05
+"""Share of disturbed turns, 0..1, above which a run's figures are unreliable: medians of five rounds bear one each."""
 
 _NOT_QUIET = "**The machine was busy. These figures only show that the benchmark works.**"
 
@@ -90,7 +93,7 @@ def summary(results: Results) -> str:
             table.append([row["precision"], str(row["callers"]), who, rate, *compared])
     machine = results["machine"]
     where = f"{machine['processors']} cores, {machine['processor']}, {results['date'][:10]}"
-    mark = f" {_NOT_QUIET}" if _others(results) > QUIET_SHARE else ""
+    mark = f" {_NOT_QUIET}" if _was_busy(results) else ""
     return f"{markdown(table)}\n\n{_named(results)} {where}; {_best(results)}.{mark}"
 
 
@@ -169,19 +172,30 @@ def _description(results: Results) -> str:
             f" SHA-256 `{photo['sha256'][:16]}`"
         ),
     ]
-    if others := _others(results):
-        lines.append(f"- other processes: at most {others:.0%} of the machine's processor time in any turn")
-        if others > QUIET_SHARE:
+    if shares := _others(results):
+        disturbed = sum(share > QUIET_SHARE for share in shares)
+        lines.append(
+            f"- other processes: at most {max(shares):.0%} of the machine's processor time in any turn; more than"
+            f" {QUIET_SHARE:.0%} in {disturbed} of {len(shares)}"
+        )
+        if _was_busy(results):
             lines.append(f"- {_NOT_QUIET}")
     return "\n".join(lines)
 
 
-def _others(results: Results) -> float:
-    """The greatest share of the machine, 0..1, that other processes had in a turn of any part."""
-    rows = [row for part in ("throughput", "storm") if part in results for row in results[part]["rows"]]
+def _was_busy(results: Results) -> bool:
+    shares = _others(results)
+    return sum(share > QUIET_SHARE for share in shares) > QUIET_TURNS * len(shares)
+
+
+def _others(results: Results) -> list[float]:
+    """The shares of the machine, 0..1, that other processes had: in each turn of throughput, and in the turns of a row
+    of other parts at most.
+    """
+    rows = [*results.get("throughput", {"turns": []})["turns"], *results.get("storm", {"rows": []})["rows"]]
     rows += [row for size in results.get("sizes", []) for row in size["rows"]]
     rows += [*results.get("noop", []), *([results["memory"]] if "memory" in results else [])]
-    return max((float(row["others_share"]) for row in rows), default=0.0)
+    return [float(row["others_share"]) for row in rows]
 
 
 def _model(model: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from statistics import median
 
 import pytest
 
-from benchmarks import figures, processes, turn, usage
+from benchmarks import docs, figures, processes, turn, usage
 from benchmarks.figures import BARE, OURS, PEER
 from tests.benchmarks.turns import turn as made
 
@@ -217,3 +217,11 @@ def test_medians_are_of_the_names_that_all_have() -> None:
 )  # fmt: skip
 def test_the_reason_of_a_missing_peer_is_the_last_line_without_folders(output: str, reason: str) -> None:
     assert processes.last_line(output) == reason
+
+
+@pytest.mark.parametrize(("disturbed", "busy"), [(0, False), (2, False), (3, True), (40, True)])
+def test_a_run_is_unreliable_if_many_turns_were_disturbed(disturbed: int, busy: bool) -> None:
+    """Medians of five rounds bear a disturbed turn each; more than one in twenty is said at every figure."""
+    turns = [{"others_share": 0.3 if number < disturbed else 0.02} for number in range(40)]
+    results = {"throughput": {"turns": turns}, "memory": {"others_share": 0.01}}
+    assert docs._was_busy(results) is busy
