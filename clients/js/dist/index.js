@@ -2050,25 +2050,43 @@ function precisionOf({ precision }) {
   const name = isObject(precision) ? precision["name"] : void 0;
   return typeof name === "string" ? name : "unknown";
 }
+var MODEL_MEMBERS = {
+  name: "string",
+  version: "string",
+  digest: "string",
+  trained: "boolean",
+  precision: "string",
+  multi_label: "boolean"
+};
 function answerOf(content) {
   const { predictions, model, image, timings_ms: timings } = content;
-  const classes = Array.isArray(predictions) ? predictions.map(predictionOf) : [void 0];
+  const listed = Array.isArray(predictions) && predictions.length > 0 ? predictions : [null];
+  const classes = listed.map(predictionOf);
   const size = image === null ? null : sizeOf(image);
   if (!classes.every((each) => each !== void 0) || size === void 0) return void 0;
-  if (!isObject(model) || !isObject(timings) || !isPlain(content)) return void 0;
-  const stages = Object.entries(timings).filter((stage) => typeof stage[1] === "number");
+  if (!isModel(model) || !isObject(timings) || !isPlain(content)) return void 0;
+  const stages = Object.entries(timings).filter((stage) => Number.isFinite(stage[1]));
   if (stages.length !== Object.keys(timings).length) return void 0;
   return { predictions: classes, model, image: size, timingsMs: Object.fromEntries(stages) };
 }
 function predictionOf(each) {
   if (!isObject(each)) return void 0;
   const { rank, class_id: classId, label, score } = each;
-  const known = typeof rank === "number" && typeof classId === "number" && typeof score === "number";
-  return known && typeof label === "string" ? { rank, classId, label, score } : void 0;
+  if (!isWhole(rank, 1) || !isWhole(classId, 0) || typeof label !== "string") return void 0;
+  return typeof score === "number" && score >= 0 && score <= 1 ? { rank, classId, label, score } : void 0;
+}
+function isModel(model) {
+  return isObject(model) && Object.entries(MODEL_MEMBERS).every(([name, kind]) => {
+    const value = model[name];
+    return value === void 0 || typeof value === kind || name === "multi_label" && value === null;
+  });
+}
+function isWhole(value, least) {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= least;
 }
 function sizeOf(image) {
   const { width, height } = isObject(image) ? image : {};
-  return typeof width === "number" && typeof height === "number" ? { width, height } : void 0;
+  return isWhole(width, 1) && isWhole(height, 1) ? { width, height } : void 0;
 }
 function isPlain(value) {
   if (typeof value !== "object" || value === null) return typeof value !== "bigint";

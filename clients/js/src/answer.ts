@@ -37,14 +37,25 @@ export function precisionOf({ precision }: JsonObject): string {
   return typeof name === "string" ? name : "unknown";
 }
 
-/** Undefined if `content` is of another shape. */
+/** Types of the known members of `model`. Answers of older versions lack the last two; the last may be null. */
+const MODEL_MEMBERS: Readonly<Record<string, string>> = {
+  name: "string",
+  version: "string",
+  digest: "string",
+  trained: "boolean",
+  precision: "string",
+  multi_label: "boolean",
+};
+
+/** Undefined if a member of `content` is missing, or of another type or range. */
 export function answerOf(content: JsonObject): Answer | undefined {
   const { predictions, model, image, timings_ms: timings } = content;
-  const classes = Array.isArray(predictions) ? predictions.map(predictionOf) : [undefined];
+  const listed = Array.isArray(predictions) && predictions.length > 0 ? predictions : [null];
+  const classes = listed.map(predictionOf);
   const size = image === null ? null : sizeOf(image);
   if (!classes.every((each) => each !== undefined) || size === undefined) return undefined;
-  if (!isObject(model) || !isObject(timings) || !isPlain(content)) return undefined;
-  const stages = Object.entries(timings).filter((stage): stage is [string, number] => typeof stage[1] === "number");
+  if (!isModel(model) || !isObject(timings) || !isPlain(content)) return undefined;
+  const stages = Object.entries(timings).filter((stage): stage is [string, number] => Number.isFinite(stage[1]));
   if (stages.length !== Object.keys(timings).length) return undefined;
   return { predictions: classes, model, image: size, timingsMs: Object.fromEntries(stages) };
 }
@@ -52,13 +63,27 @@ export function answerOf(content: JsonObject): Answer | undefined {
 function predictionOf(each: Json): Prediction | undefined {
   if (!isObject(each)) return undefined;
   const { rank, class_id: classId, label, score } = each;
-  const known = typeof rank === "number" && typeof classId === "number" && typeof score === "number";
-  return known && typeof label === "string" ? { rank, classId, label, score } : undefined;
+  if (!isWhole(rank, 1) || !isWhole(classId, 0) || typeof label !== "string") return undefined;
+  return typeof score === "number" && score >= 0 && score <= 1 ? { rank, classId, label, score } : undefined;
+}
+
+function isModel(model: Json | undefined): model is JsonObject {
+  return (
+    isObject(model) &&
+    Object.entries(MODEL_MEMBERS).every(([name, kind]) => {
+      const value = model[name];
+      return value === undefined || typeof value === kind || (name === "multi_label" && value === null);
+    })
+  );
+}
+
+function isWhole(value: Json | undefined, least: number): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= least;
 }
 
 function sizeOf(image: Json | undefined): { width: number; height: number } | undefined {
   const { width, height } = isObject(image) ? image : {};
-  return typeof width === "number" && typeof height === "number" ? { width, height } : undefined;
+  return isWhole(width, 1) && isWhole(height, 1) ? { width, height } : undefined;
 }
 
 /** Whether the value can be written as JSON again, number for number. */

@@ -415,6 +415,12 @@ test("the enclave's own refusals, as such", async () => {
   await refused(() => gateway.client().classify(IMAGE), "unexpected_answer");
 });
 
+/** An answer in which a member of the class has another type or is out of range. */
+function prediction(change: JsonObject): JsonObject {
+  const [first] = ANSWER["predictions"] as JsonObject[];
+  return { ...ANSWER, predictions: [{ ...first, ...change }] };
+}
+
 test("answers of an unknown form, though signed", async () => {
   const forms: JsonObject[] = [
     { ...ANSWER, predictions: {} },
@@ -422,6 +428,19 @@ test("answers of an unknown form, though signed", async () => {
     { ...ANSWER, image: {} },
     { ...ANSWER, model: [] },
     { ...ANSWER, timings_ms: { run: "fast" } },
+    { ...ANSWER, timings_ms: { run: null } },
+    { ...ANSWER, predictions: [] },
+    { ...ANSWER, predictions: [null] },
+    ...[{ rank: 0 }, { rank: 1.5 }, { rank: true }, { rank: 2 ** 53 }, { class_id: -1 }, { class_id: "207" }].map(prediction),
+    ...[{ score: 1.1 }, { score: -0.1 }, { score: true }, { score: null }, { label: 1 }].map(prediction),
+    ...[{ width: 0, height: 3 }, { width: 4.5, height: 3 }, { width: true, height: 3 }].map((image) => ({
+      ...ANSWER,
+      image,
+    })),
+    ...[{ name: 1 }, { trained: "true" }, { precision: 8 }, { multi_label: "yes" }, { digest: null }].map((change) => ({
+      ...ANSWER,
+      model: { ...(ANSWER["model"] as JsonObject), ...change },
+    })),
   ];
   for (const form of forms) {
     const gateway = new Gateway();

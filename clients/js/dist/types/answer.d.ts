@@ -27,5 +27,5 @@ export declare function isMultiLabel(manifest: JsonObject): boolean;
  * no name.
  */
 export declare function precisionOf({ precision }: JsonObject): string;
-/** Undefined if `content` is of another shape. */
+/** Undefined if a member of `content` is missing, or of another type or range. */
 export declare function answerOf(content: JsonObject): Answer | undefined;
