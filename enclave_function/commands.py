@@ -10,7 +10,7 @@ import sys
 
 from blindsight.arguments import a_path, program
 from blindsight.files import opened
-from enclave_function import answers, inputs, times
+from enclave_function import answers, inputs
 from enclave_function.bundle import BundleError, BundleInfo, VendorTarget, build, inspect
 from enclave_function.bundle.encrypt import SealedBundle, encrypt, read_key
 
@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
                 sys.stdout.buffer.write(head.encode() + b"\n" + tensor)
             return 0
         if options.command == "times":
+            from enclave_function import times  # noqa: PLC0415 -- with numpy, which bundles do not need
+
             for seconds in times.of_models(options.model, options.rounds):
                 print(json.dumps(seconds))
             return 0
