@@ -18,6 +18,7 @@ from gateway.services import services_of
 
 if TYPE_CHECKING:
     from blindsight.attestation.recipient import Recipient
+    from gateway.enclave.attested import Attested
     from gateway.services import Services
 
 router = APIRouter(tags=["classify"])
@@ -102,7 +103,8 @@ async def classify_batch(request: Request) -> dict[str, Any]:
     services = services_of(request)
     services.authenticate(request)
     with services.admission.place():
-        attested, settings = services.fleet.current, services.settings
+        # All images of a batch are for one release, which the answer states once.
+        attested, settings = services.fleet.next(), services.settings
         query = parameters.in_query(request, BATCH_PARAMETERS)
         parameters.wanted([query], attested.classes)
         images, given = await read_images(
@@ -113,35 +115,46 @@ async def classify_batch(request: Request) -> dict[str, Any]:
             seconds=settings.body_timeout,
         )
         wanted = parameters.wanted([query, given], attested.classes)
-        results = await _classify_each(services, images, wanted.top_k, root_of(request.scope))
+        classified = await _classify_each(services, images, wanted.top_k, attested, root_of(request.scope))
+    results = [content for content, _ in classified]
     models = [result.pop("model") for result in results if "model" in result]
     return {
         "request_id": request.state.request_id,
         "results": results,
         "model": models[0] if models else None,
-        **_vouched(services.fleet.known or attested),
+        **_vouched(*([recipient for _, recipient in classified if recipient] or [attested])),
     }
 
 
 async def _classify_each(
-    services: Services, images: list[bytes | Problem], top_k: int, root: str
-) -> list[dict[str, Any]]:
+    services: Services, images: list[bytes | Problem], top_k: int, attested: Attested, root: str
+) -> list[tuple[dict[str, Any], Recipient | None]]:
+    """For each image its answer and the enclave that gave it, or a problem and None."""
     places = asyncio.Semaphore(_BATCH_PARALLEL)
 
-    async def one(image: bytes | Problem) -> dict[str, Any]:
+    async def one(image: bytes | Problem) -> tuple[dict[str, Any], Recipient | None]:
         try:
             if isinstance(image, Problem):
                 raise image
             async with places:
-                return (await services.fleet.classify(image, top_k)).content
+                answer = await services.fleet.classify(image, top_k, like=attested)
+                return answer.content, answer.recipient
         except Problem as problem:
-            return {"problem": errors.document(problem, root)}
+            return {"problem": errors.document(problem, root)}, None
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(image)) for image in images]
     return [task.result() for task in tasks]
 
 
-def _vouched(recipient: Recipient) -> dict[str, Any]:
-    """The gateway's own statements about the enclave behind an answer."""
-    return {"enclave": recipient.summary()} | ({"notice": recipient.notice} if recipient.notice else {})
+def _vouched(recipient: Recipient, *others: Recipient) -> dict[str, Any]:
+    """The gateway's own statements about the enclave behind an answer, or what all enclaves behind it have in common.
+
+    They are of one release.
+    """
+    summary = recipient.summary()
+    measurements = recipient.measurements
+    for other in {id(each): each for each in others}.values():
+        measurements = {index: value for index, value in measurements.items() if other.measurements.get(index) == value}
+    summary["measurements"] = measurements
+    return {"enclave": summary} | ({"notice": recipient.notice} if recipient.notice else {})

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _NONCE_BYTES = 32
+_OF_A_RELEASE = ("0", "1", "2", "16")
+"""The PCRs that measure image, kernel, application and function; others differ between instances (PCR 4) or roles."""
 _RETRY_SECONDS = 0.25
 """Between attempts to connect to an unreachable enclave, so that a restart costs callers little time."""
 _ANSWER_SECONDS = 5.0
@@ -37,6 +39,15 @@ class Attested(Recipient):
 
     at: float
     """`time.monotonic()` of the verification."""
+
+    def is_like(self, other: Attested) -> bool:
+        """Whether both are of one release: the same code and the same model, on whichever instance."""
+        return self._release == other._release
+
+    @property
+    def _release(self) -> tuple[str, str, list[str | None]]:
+        measured = [self.measurements.get(index) for index in _OF_A_RELEASE]
+        return self.function_checksum, self.model_digest, measured
 
     @property
     def has_ended(self) -> bool:

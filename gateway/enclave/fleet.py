@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from gateway.enclave.exchange import Answer
     from gateway.enclave.member import Member
     from gateway.enclave.sources import Sources
+
+_log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 5.0
 """Interval of looking up names, as short as headless Services change."""
@@ -53,6 +56,7 @@ class Fleet:
         """In the order of their ids, which is the same at every gateway."""
         self._order()
         self._watching: dict[Address, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._turn = 0
         self._refreshed = 0.0
 
@@ -89,11 +93,21 @@ class Fleet:
         return next((member.enclave.confinement for member in self.members if member.enclave.known is known), None)
 
     async def watch(self) -> None:
-        """Verify all enclaves periodically, and follow their addresses, until cancelled."""
-        async with asyncio.TaskGroup() as group:
+        """Verify all enclaves periodically, and follow their addresses and keys, until cancelled."""
+        try:
             while True:
-                self._follow(await self._sources.addresses(), group)
+                try:
+                    self._follow(await self._sources.addresses())
+                    for member in self.members:
+                        member.key_ids(time.monotonic())  # None of the replaced keys is missed.
+                except Exception:  # noqa: BLE001 -- whatever it is
+                    # A mistake of ours must not end the verification of those that are known.
+                    _log.exception("following the enclaves failed")
                 await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def close(self) -> None:
         """Close all idle connections."""
@@ -127,21 +141,27 @@ class Fleet:
         warm = [member for member in offered if member.enclave.ready]
         return max(warm or offered, key=lambda member: hashlib.sha256(f"{caller} {member.id}".encode()).digest())
 
-    async def classify(self, image: bytes, top_k: int, *, receipt: bool = False) -> Answer:
-        """Classify one image; at most two enclaves are asked. Raises `Problem`.
+    def next(self) -> Attested:
+        """The enclave that would get the next request of the gateway's own. Raises `Problem`."""
+        return self._least_loaded().enclave.current
+
+    async def classify(
+        self, image: bytes, top_k: int, *, receipt: bool = False, like: Attested | None = None
+    ) -> Answer:
+        """Classify one image; at most two enclaves are asked, with `like` only of its release. Raises `Problem`.
 
         The second one, which gets the image sealed anew, is asked if the first was lost or refused every request. More
         are not: the image may be what ends them.
         """
         until = asyncio.get_running_loop().time() + self._deadline
-        first = self._least_loaded()
+        first = self._least_loaded(like=like)
         try:
             return await self._ask(first, image, top_k, receipt=receipt, until=until)
         except Problem as problem:
             if problem.kind.code not in _ELSEWHERE or len(self.members) == 1:
                 raise
             try:
-                second = self._least_loaded(without=(first,))
+                second = self._least_loaded(without=(first,), like=like)
             except Problem:
                 raise problem from None
         return await self._ask(second, image, top_k, receipt=receipt, until=until)
@@ -172,10 +192,14 @@ class Fleet:
         member.succeeded()
         return answer
 
-    def _least_loaded(self, without: Collection[Member] = ()) -> Member:
+    def _least_loaded(self, without: Collection[Member] = (), like: Attested | None = None) -> Member:
         """The enclave for the next request of the gateway's own. Raises `Problem`."""
         now = time.monotonic()
-        members = [member for member in self.members if member.enclave.known and member not in without]
+        members = [
+            member
+            for member in self.members
+            if (known := member.enclave.known) and member not in without and (like is None or known.is_like(like))
+        ]
         if not members:
             raise self.refusal
         warm = [member for member in members if member.enclave.ready]
@@ -218,16 +242,22 @@ class Fleet:
         self._refreshed = now
         await asyncio.gather(*(_verified(member) for member in self.members))
 
-    def _follow(self, addresses: Collection[Address], group: asyncio.TaskGroup) -> None:
+    def _follow(self, addresses: Collection[Address]) -> None:
         """Begin with enclaves that are new, and let go of those that are gone."""
         for address in addresses:
             if address not in self._members:
                 self._members[address] = self._make(address)
             if address not in self._watching:
-                self._watching[address] = group.create_task(self._members[address].enclave.watch())
+                self._watching[address] = self._run(self._members[address].enclave.watch())
         for address in self._members.keys() - set(addresses):
-            group.create_task(self._let_go(self._members.pop(address), self._watching.pop(address)))
+            self._run(self._let_go(self._members.pop(address), self._watching.pop(address)))
         self._order()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _order(self) -> None:
         self.members = tuple(sorted(self._members.values(), key=lambda member: member.id))

@@ -131,6 +131,20 @@ def test_callers_who_accept_one_release_are_served_by_it_alone(fleet: Fleet) -> 
         assert [answer.predictions[0].class_id for answer in answers] == [20, 21, 22, 23]
 
 
+def test_a_batch_is_of_one_release(fleet: Fleet) -> None:
+    """Its answer states model and measurements once."""
+    versions = set()
+    for _ in range(6):
+        files = [("files", images.plain(40 + number)) for number in range(12)]
+        answer = fleet.gateway.client.post("/classify/batch", files=files).json()
+        assert [each["predictions"][0]["class_id"] for each in answer["results"]] == list(range(40, 52))
+        release = (fleet.new if answer["model"]["version"] == "later" else fleet.old).releases[0]
+        assert answer["enclave"]["function_checksum"] in release.function_checksums
+        assert all(answer["enclave"]["measurements"][str(index)] in values for index, values in release.pcrs.items())
+        versions.add(answer["model"]["version"])
+    assert len(versions) == 2, "both serve batches"
+
+
 def test_a_policy_that_accepts_none_gets_the_first_refusal(fleet: Fleet) -> None:
     releases = tuple(dataclasses.replace(each, pcrs={0: frozenset({"ab" * 48})}) for each in fleet.old.releases)
     with (

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 class Enclave:
     """What a member is told of its enclave."""
 
-    def __init__(self, *key_ids: int, workers: int = 1) -> None:
+    def __init__(self, *key_ids: int, workers: int = 1, release: str = "old") -> None:
         self.workers = workers
         self.ready = True
+        self.release = release
         self.refusal = Problem("enclave_unavailable", "It is away.")
         self.confinement: dict[str, Any] | None = None
         self.attested = 0
@@ -34,7 +35,14 @@ class Enclave:
 
     def publish(self, *key_ids: int) -> None:
         configs = [keyconfig.offered(key_id, bytes(32), X25519_HKDF_SHA256) for key_id in key_ids]
-        self.known = SimpleNamespace(key_configs=keyconfig.encode_list(configs))
+        self.known = SimpleNamespace(
+            key_configs=keyconfig.encode_list(configs), is_like=lambda other: other.release == self.release
+        )
+        self.known.release = self.release
+
+    @property
+    def current(self) -> Any:
+        return self.known
 
     async def attest(self) -> None:
         self.attested += 1

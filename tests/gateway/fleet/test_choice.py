@@ -188,3 +188,24 @@ async def test_an_enclave_is_found_by_its_id() -> None:
     assert [fleet.member(member.id) for member in members] == members
     with pytest.raises(Problem, match="no enclave with this id"):
         fleet.member("0" * 16)
+
+
+async def test_what_is_for_one_release_goes_to_no_other() -> None:
+    fleet, (old, *new) = fleet_of(Enclave(1), Enclave(2, release="new"), Enclave(3, release="new"))
+    like = new[0].enclave.known
+    ports = [cast("Any", await fleet.classify(b"photo", 5, like=like)) for _ in range(4)]
+    assert sorted(ports) == [7502, 7502, 7503, 7503]
+    for member in new:
+        exchange(member).refuses("enclave_unavailable")
+    with pytest.raises(Problem):
+        await fleet.classify(b"photo", 5, like=like)
+    cast("Any", new[0].enclave).known = cast("Any", new[1].enclave).known = None
+    with pytest.raises(Problem):
+        await fleet.classify(b"photo", 5, like=like)
+    assert exchange(old).asked == 0
+
+
+async def test_the_next_one_is_the_least_busy() -> None:
+    fleet, (busy, idle) = fleet_of(Enclave(1, release="a"), Enclave(2, release="b"))
+    with busy.busy(), busy.busy():
+        assert cast("Any", fleet.next()).release == cast("Any", idle.enclave).release

@@ -113,3 +113,32 @@ async def _until(condition: Any) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 -- what is awaited is no event
             await asyncio.sleep(0.01)
+
+
+async def test_a_mistake_while_following_names_does_not_end_the_verification(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    names = Names("10.0.0.1")
+    made: list[Member] = []
+
+    def make(address: Address) -> Member:
+        if address.host == "10.0.0.66":
+            raise ZeroDivisionError
+        parts: Any = (Connections(), Enclave(1), Exchange(1))
+        made.append(Member(address, *parts))
+        return made[-1]
+
+    fleet = Fleet(Sources((), (Named("enclaves", 7500),), resolve=names.resolve), make, cast("Any", None), deadline=5)
+    watching = asyncio.create_task(fleet.watch())
+    try:
+        await _until(lambda: fleet.ready)
+        names.hosts = ("10.0.0.1", "10.0.0.66")
+        await asyncio.sleep(0.05)
+        assert not watching.done()
+        assert fleet.ready
+        names.hosts = ("10.0.0.1", "10.0.0.2")
+        await _until(lambda: len(fleet.members) == 2)
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+    assert not fleet._tasks, "nothing goes on behind it"
