@@ -74,7 +74,7 @@ def cape_handler(data):
             together(8, json.dumps(request).encode())
         case b"header":
             header = b'{"ok": true, "x": [' + b"1," * 500_000 + b"1]}"
-            for descriptor in range(3, 64):
+            for descriptor in range(3, 4096):
                 try:
                     channel = socket.socket(fileno=os.dup(descriptor))
                     channel.sendall(len(header).to_bytes(4, "big") + bytes(4) + header)

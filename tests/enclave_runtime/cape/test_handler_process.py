@@ -194,7 +194,7 @@ async def test_a_cancelled_call_ends_the_process(start_handler: Start, tmp_path:
 )
 async def test_a_function_that_forges_an_answer_is_lost(start_handler: Start, tmp_path: Path, forged: bytes):
     process = await start_handler(sources.write(tmp_path, sources.PROBE))
-    forging = f"import os, socket\nfor fd in range(3, 64):\n  try: os.write(fd, {forged!r})\n  except OSError: pass\n"
+    forging = f"import os, socket\nfor fd in range(3, 4096):\n  try: os.write(fd, {forged!r})\n  except OSError: pass\n"
     await refused(process.call(forging.encode()), "function_lost")
     assert process.ended
 
@@ -202,7 +202,7 @@ async def test_a_function_that_forges_an_answer_is_lost(start_handler: Start, tm
 async def test_a_forged_name_of_an_exception_is_not_passed_on(start_handler: Start, tmp_path: Path):
     process = await start_handler(sources.write(tmp_path, sources.PROBE))
     forged = messages.encode({"failure": "the input"})
-    forging = f"import os\nfor fd in range(3, 64):\n  try: os.write(fd, {forged!r})\n  except OSError: pass\n"
+    forging = f"import os\nfor fd in range(3, 4096):\n  try: os.write(fd, {forged!r})\n  except OSError: pass\n"
     assert await refused(process.call(forging.encode()), "function_failed") == "function raised Exception"
 
 

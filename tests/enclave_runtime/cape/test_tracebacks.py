@@ -91,7 +91,7 @@ async def test_what_a_function_forges_reaches_the_party_that_tests_it_alone(
     tested: HandlerProcess, start_handler: Start, tmp_path: Path
 ):
     forged = messages.encode({"failure": "ValueError"}, b"the input")
-    forging = f"import os\nfor fd in range(3, 64):\n  try: os.write(fd, {forged!r})\n  except OSError: pass\n"
+    forging = f"import os\nfor fd in range(3, 4096):\n  try: os.write(fd, {forged!r})\n  except OSError: pass\n"
     assert await traceback_of(tested, forging) == "the input"
     called = await start_handler(sources.write(tmp_path / "called", sources.PROBE))
     with pytest.raises(Exception, match="function raised ValueError") as error:
