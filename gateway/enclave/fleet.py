@@ -57,6 +57,10 @@ class Fleet:
         self._order()
         self._watching: dict[Address, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._owners: dict[int, Member] = {}
+        """By key id, the enclave that had it first."""
+        self._gone: list[Member] = []
+        """Enclaves that left a short while ago, with keys to which callers may still seal."""
         self._turn = 0
         self._refreshed = 0.0
 
@@ -98,8 +102,7 @@ class Fleet:
             while True:
                 try:
                     self._follow(await self._sources.addresses())
-                    for member in self.members:
-                        member.key_ids(time.monotonic())  # None of the replaced keys is missed.
+                    self._claim_keys()  # So that none of the replaced keys is missed.
                 except Exception:  # noqa: BLE001 -- whatever it is
                     # A mistake of ours must not end the verification of those that are known.
                     _log.exception("following the enclaves failed")
@@ -127,12 +130,11 @@ class Fleet:
         Only one whose key ids belong to no other is offered, so that a message can be delivered by its key id (one
         byte). Raises `Problem`.
         """
-        now = time.monotonic()
+        now = self._claim_keys()
         offered = [
             member
             for member in self.members
-            if member.enclave.known
-            and all(self._owner(key_id, now) is member for key_id in member.published_key_ids(now))
+            if member.enclave.known and all(self._owners[key_id] is member for key_id in member.published_key_ids(now))
         ]
         if not offered:
             if self._sources.single:
@@ -219,20 +221,39 @@ class Fleet:
             key_id = ohttp.key_id_of(sealed)
         except SealingError as error:
             raise Problem("bad_request", "The body is not an encapsulated request.") from error
-        owner = self._owner(key_id, time.monotonic())
+        owner = self._owner(key_id)
         if owner is None:
             # Its keys may be newer than the last look at it: a caller fetches evidence from the enclave itself.
             await self._refresh()
-            owner = self._owner(key_id, time.monotonic())
-        if owner is None:
+            owner = self._owner(key_id)
+        if owner is None or owner in self._gone:
             raise Problem("ohttp_key", "Fetch and verify the key configurations, and seal anew.")
         if owner.enclave.known is None:
             raise owner.enclave.refusal
         return owner
 
-    def _owner(self, key_id: int, now: float) -> Member | None:
-        """The enclave of a key: of several that have one with this id, the first in the order of all gateways."""
-        return next((member for member in self.members if key_id in member.key_ids(now)), None)
+    def _owner(self, key_id: int) -> Member | None:
+        """The enclave of a key."""
+        self._claim_keys()
+        return self._owners.get(key_id)
+
+    def _claim_keys(self) -> float:
+        """Give each key id to the first enclave that has it, until that has it no longer. Returns the time.
+
+        An id that another enclave comes to have, too, must not take it the messages of its callers. Of those that have
+        it at once, as at the start, the first in the order of all gateways gets it.
+        """
+        now = time.monotonic()
+        held = {member: member.key_ids(now) for member in (*self.members, *self._gone)}
+        self._gone = [member for member in self._gone if held[member] and member.address not in self._members]
+        there = {*self.members, *self._gone}
+        self._owners = {
+            key_id: owner for key_id, owner in self._owners.items() if owner in there and key_id in held[owner]
+        }
+        for member in self.members:
+            for key_id in held[member]:
+                self._owners.setdefault(key_id, member)
+        return now
 
     async def _refresh(self) -> None:
         """Verify all enclaves now, at most once a second."""
@@ -250,7 +271,10 @@ class Fleet:
             if address not in self._watching:
                 self._watching[address] = self._run(self._members[address].enclave.watch())
         for address in self._members.keys() - set(addresses):
-            self._run(self._let_go(self._members.pop(address), self._watching.pop(address)))
+            member = self._members.pop(address)
+            member.leave()
+            self._gone.append(member)
+            self._run(self._let_go(member, self._watching.pop(address)))
         self._order()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

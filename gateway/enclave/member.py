@@ -36,6 +36,7 @@ class Member:
         self.exchange = exchange
         self.outstanding = 0
         """Requests that it holds for this gateway."""
+        self._has_left = False
         self._failures = 0
         self._rests_until = 0.0
         self._published: bytes | None = None
@@ -72,10 +73,14 @@ class Member:
         """Whether it failed a short while ago."""
         return now < self._rests_until
 
+    def leave(self) -> None:
+        """It belongs to the fleet no longer, so its keys are replaced by none."""
+        self._has_left = True
+
     def published_key_ids(self, now: float) -> frozenset[int]:
         """The ids of the keys in its verified evidence (RFC 9458, section 3); none without evidence."""
         known = self.enclave.known
-        published = known.key_configs if known else None
+        published = known.key_configs if known and not self._has_left else None
         if published != self._published:
             self._replaced |= dict.fromkeys(self._key_ids, now + _KEPT_SECONDS)
             self._published = published

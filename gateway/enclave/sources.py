@@ -44,6 +44,7 @@ class Sources:
         self.names = names
         self._resolve = resolve
         self._last: dict[Named, frozenset[Address]] = {}
+        self._unknown: set[Named] = set()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -75,7 +76,10 @@ class Sources:
         for name in self.names:
             try:
                 self._last[name] = await self._resolve(name.host, name.port)
+                self._unknown.discard(name)
             except OSError as error:
-                _log.warning("enclaves not looked up", extra={"reason": error.strerror or type(error).__name__})
+                if name not in self._unknown:
+                    _log.warning("enclaves not looked up", extra={"reason": error.strerror or type(error).__name__})
+                self._unknown.add(name)
             found |= self._last.get(name, frozenset())
         return frozenset(found)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from blindsight.problems import Problem
-from blindsight.sealing import keyconfig
+from blindsight.sealing import keyconfig, ohttp
 from blindsight.sealing.kem import X25519_HKDF_SHA256
 from blindsight.wire.address import Address
 from gateway.enclave.fleet import Fleet
@@ -108,3 +108,9 @@ def fleet_of(*enclaves: Enclave) -> tuple[Fleet, list[Member]]:
 
 def exchange(member: Member) -> Exchange:
     return cast("Exchange", member.exchange)
+
+
+def sealed_for(key_id: int) -> bytes:
+    """A message that names this key."""
+    config = keyconfig.offered(key_id, bytes(31) + b"\x09", X25519_HKDF_SHA256)
+    return ohttp.encapsulate(config, b"request")[0]

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from blindsight.problems import Problem
-from blindsight.sealing import keyconfig, ohttp
-from blindsight.sealing.kem import X25519_HKDF_SHA256
-from tests.support.fleets import Enclave, exchange, fleet_of
+from tests.support.fleets import Enclave, exchange, fleet_of, sealed_for
 
 if TYPE_CHECKING:
     from gateway.enclave.fleet import Fleet
@@ -20,11 +18,6 @@ if TYPE_CHECKING:
 async def asked(fleet: Fleet, count: int) -> list[int]:
     """The ports that answer so many requests, one after the other."""
     return [cast("Any", await fleet.classify(b"photo", 5)) for _ in range(count)]
-
-
-def sealed_for(key_id: int) -> bytes:
-    config = keyconfig.offered(key_id, bytes(31) + b"\x09", X25519_HKDF_SHA256)
-    return ohttp.encapsulate(config, b"request")[0]
 
 
 async def test_of_equals_each_is_asked_in_turn() -> None:
@@ -209,3 +202,17 @@ async def test_the_next_one_is_the_least_busy() -> None:
     fleet, (busy, idle) = fleet_of(Enclave(1, release="a"), Enclave(2, release="b"))
     with busy.busy(), busy.busy():
         assert cast("Any", fleet.next()).release == cast("Any", idle.enclave).release
+
+
+async def test_a_key_stays_its_enclaves_when_another_one_comes_to_have_its_id() -> None:
+    """Callers who sealed to the first have not verified the second, whichever comes first in the order."""
+    for index in (0, 1):
+        fleet, members = fleet_of(Enclave(1), Enclave(2))
+        ordered = list(fleet.members)
+        first, second = ordered[index], ordered[1 - index]
+        (key_id,) = first.published_key_ids(time.monotonic())
+        assert fleet.offered("192.0.2.1") in members
+        cast("Any", second.enclave).publish(key_id)
+        assert cast("Any", await fleet.relay(sealed_for(key_id))) == first.address.port
+        assert {fleet.offered(str(number)) for number in range(20)} == {first}
+        assert exchange(second).asked == 0

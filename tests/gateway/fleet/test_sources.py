@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import Any, cast
 
 import pytest
 
 from blindsight.errors import AddressError
+from blindsight.problems import Problem
 from blindsight.wire.address import Address
 from gateway.enclave import fleet as module
 from gateway.enclave import sources
 from gateway.enclave.fleet import Fleet
 from gateway.enclave.member import Member
 from gateway.enclave.sources import Named, Sources
-from tests.support.fleets import Connections, Enclave, Exchange
+from tests.support.fleets import Connections, Enclave, Exchange, sealed_for
 
 
 def at(host: str) -> Address:
@@ -142,3 +144,49 @@ async def test_a_mistake_while_following_names_does_not_end_the_verification(mon
         with contextlib.suppress(asyncio.CancelledError):
             await watching
     assert not fleet._tasks, "nothing goes on behind it"
+
+
+async def test_a_message_to_an_enclave_that_is_gone_reaches_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its key's id may be another's, too. Its caller is told to verify anew; that other is not offered for a while."""
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    names = Names("10.0.0.1", "10.0.0.2")
+    made: dict[str, Member] = {}
+
+    def make(address: Address) -> Member:
+        parts: Any = (Connections(), Enclave(7 if address.host in made or not made else 8), Exchange(1))
+        made[address.host] = Member(address, *parts)
+        return made[address.host]
+
+    fleet = Fleet(Sources((), (Named("enclaves", 7500),), resolve=names.resolve), make, cast("Any", None), deadline=5)
+    watching = asyncio.create_task(fleet.watch())
+    try:
+        await _until(lambda: len(fleet.members) == 2)
+        gone, other = sorted(made.values(), key=lambda member: 7 not in member.published_key_ids(time.monotonic()))
+        await fleet.relay(sealed_for(7))
+        names.hosts = (other.address.host,)
+        await _until(lambda: fleet.members == (other,))
+        cast("Any", other.enclave).publish(7, 9)
+        with pytest.raises(Problem) as refusal:
+            await fleet.relay(sealed_for(7))
+        assert refusal.value.kind.code == "ohttp_key"
+        await fleet.relay(sealed_for(9))
+        assert cast("Any", other.exchange).asked == 1
+        names.hosts = (gone.address.host, other.address.host)
+        await _until(lambda: len(fleet.members) == 2)
+        back = made[gone.address.host]
+        assert back is not gone
+        await fleet.relay(sealed_for(7))
+        assert cast("Any", back.exchange).asked == 1, "it is there again, with its key"
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+async def test_a_name_that_cannot_be_looked_up_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    names = Names()
+    found = Sources((), (Named("enclaves", 7500),), resolve=names.resolve)
+    for hosts, lines in ((None, 1), (None, 1), ((), 1), (None, 2)):
+        names.hosts = hosts
+        await found.addresses()
+        assert caplog.text.count("enclaves not looked up") == lines
