@@ -245,11 +245,13 @@ class Fleet:
         """
         now = time.monotonic()
         held = {member: member.key_ids(now) for member in (*self.members, *self._gone)}
-        self._gone = [member for member in self._gone if held[member] and member.address not in self._members]
+        # One that is back, and verified, has the keys that it had.
+        back = {gone: self._members.get(gone.address) for gone in self._gone}
+        back = {gone: member for gone, member in back.items() if member and held[member]}
+        self._gone = [member for member in self._gone if held[member] and member not in back]
+        owners = {key_id: back.get(owner) or owner for key_id, owner in self._owners.items()}
         there = {*self.members, *self._gone}
-        self._owners = {
-            key_id: owner for key_id, owner in self._owners.items() if owner in there and key_id in held[owner]
-        }
+        self._owners = {key_id: owner for key_id, owner in owners.items() if owner in there and key_id in held[owner]}
         for member in self.members:
             for key_id in held[member]:
                 self._owners.setdefault(key_id, member)
