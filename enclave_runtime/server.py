@@ -168,4 +168,5 @@ class EnclaveServer:
             "restarts": self._pool.restarts,
             "confinement": self._confinement,
             "key_configs_sha256": keyconfig.digest(self._keys.encoded_configs),
+            "account_root": self._cape.root_identity if self._cape else None,
         }

@@ -111,9 +111,7 @@ def _services(settings: Settings, make_cape: Callable[..., CapeServices | None] 
     tokens = TokenStore.load(settings.tokens_file) if settings.tokens_file else None
     authenticate = Authenticator(tokens, metrics).authenticate
     evidence_places = Places(settings.max_evidence_requests, metrics)
-    cape = make_cape and make_cape(
-        settings, fleet.members[0], metrics=metrics, tokens=tokens, evidence_places=evidence_places
-    )
+    cape = make_cape and make_cape(settings, fleet, metrics=metrics, tokens=tokens, evidence_places=evidence_places)
     return Services(
         settings=settings,
         metrics=metrics,

@@ -224,8 +224,6 @@ class Settings(BaseSettings):
             raise ValueError("BLINDSIGHT_DATABASE and BLINDSIGHT_BUNDLES go together")
         if self.classifier_grant is not None and self.database is None:
             raise ValueError("BLINDSIGHT_CLASSIFIER_GRANT needs BLINDSIGHT_DATABASE")
-        if self.database is not None and not self.enclaves.single:
-            raise ValueError("BLINDSIGHT_DATABASE needs one enclave: those of a Cape host do not share its secrets yet")
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from blindsight.attestation.claims import Claims
     from blindsight.attestation.document import AttestationDocument
-    from blindsight.attestation.release import Part
+    from blindsight.attestation.release import Part, Release
     from blindsight.attestation.roots import EvidenceKind
     from blindsight.attestation.steps import Step
 
@@ -100,5 +100,7 @@ class Verified:
     root_sha256: str | None
     """None for unsigned evidence, which only a release of kind `qemu-nitro-enclave` accepts."""
     report: VerificationReport
+    release: Release
+    """The release of the policy that accepts the document."""
     until: datetime | None
     """The earlier expiry of policy and release. DO NOT RELY ON THE RESULT AFTERWARDS."""

@@ -159,7 +159,7 @@ def _verify(
 
     report = VerificationReport(proven.kind, at, now is None, steps.done(), release.name, release.left_open)
     until = min((end for end in (policy.expires, release.expires) if end is not None), default=None)
-    return Verified(proven.kind, document, claims, proven.root_sha256, report, until)
+    return Verified(proven.kind, document, claims, proven.root_sha256, report, release, until)
 
 
 def _check_claims_pcr(claims: Claims, measured: bytes | None) -> None:

@@ -53,6 +53,13 @@ class RootSecret:
         except ValueError as error:
             raise ProducerError("state_unusable", f"{path} is damaged.") from error
 
+    @property
+    def identity(self) -> str:
+        """32 hexadecimal digits by which a gateway recognises enclaves with the same secret; they reveal nothing of
+        it.
+        """
+        return self.derive("public identity")[:16].hex()
+
     def derive(self, purpose: str) -> bytes:
         """32 bytes for one `purpose` (HKDF-SHA256, RFC 5869)."""
         return HKDF(hashes.SHA256(), 32, salt=None, info=b"blindsight/" + purpose.encode()).derive(self._secret)

@@ -36,6 +36,8 @@ class CapeService:
     ) -> None:
         limits = HandlerLimits(call_seconds=call_seconds, memory_bytes=memory_bytes)
         shared = SharedLimits(bundle_bytes=bundle_bytes)
+        self.root_identity = root.identity
+        """Whose records it opens: those of all enclaves with the same root secret (`RootSecret.identity`)."""
         self._host = CapeHost(root, producer, warden, limits, classifier_checksum=classifier_checksum, shared=shared)
 
     async def aclose(self) -> None:

@@ -12,6 +12,7 @@ from blindsight.wire import cape, frames
 from blindsight.wire.protocol import FrameKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from types import TracebackType
 
@@ -125,7 +126,12 @@ class EnclaveSession:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._ended: Callable[[], None] | None = None
         self.needs_function = False
+
+    def when_closed(self, ended: Callable[[], None]) -> None:
+        """Call `ended` once, when the session is closed."""
+        self._ended = ended
 
     async def __aenter__(self) -> EnclaveSession:
         return self
@@ -138,6 +144,9 @@ class EnclaveSession:
     def close(self) -> None:
         """Close the connection; the enclave then ends the session's process."""
         self._writer.close()
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended()
 
     async def send(self, frame: bytes) -> None:
         """Send a frame, with backpressure."""

@@ -1,10 +1,11 @@
-"""Presentation of the classifier grant to the enclave: the account whose owner authorised decryption by this bundle."""
+"""Presentation of the classifier grant: the account whose owner authorised decryption by this bundle."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from blindsight.cape import tokens
 from blindsight.errors import CapeError
@@ -12,8 +13,9 @@ from blindsight.errors import CapeError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.cape.services import CapeServices
-    from gateway.enclave.attested import AttestedEnclave
+    from gateway.cape.enclaves import CapeEnclaves
+    from gateway.cape.store import Store
+    from gateway.enclave.member import Member
 
 _log = logging.getLogger(__name__)
 
@@ -21,38 +23,52 @@ _LOOK_SECONDS = 1.0
 
 
 class ClassifierGrant:
-    """Presents the deploy token in `file` to the enclave: again when the enclave's keys change, as after a restart, and
-    when the file has another token, since owners sign for days only.
+    """Presents the deploy token in `file` to each enclave: again when the enclave's keys change, as after a restart,
+    when the file has another token, since owners sign for days only, and when the account changes.
+
+    A record that revokes the token ends the grant: an enclave that missed the change sees it here.
     """
 
-    def __init__(self, file: Path, enclave: AttestedEnclave, services: CapeServices) -> None:
+    def __init__(self, file: Path, enclaves: CapeEnclaves, store: Store) -> None:
         self._file = file
-        self._enclave = enclave
-        self._services = services
-        self._granted: tuple[bytes, str] | None = None
-        """The keys of the enclave that was told last, and the token."""
+        self._enclaves = enclaves
+        self._store = store
+        self._granted: WeakKeyDictionary[Member, tuple[bytes, str, int]] = WeakKeyDictionary()
+        """What each enclave was told last: its keys, the token, and the version of the account's record."""
+        self._said: str | None = None
+        """The refusal that the log has."""
 
     async def watch(self) -> None:
         """Run until cancelled. The file can be created or corrected later."""
-        said = None
         while True:
-            known = self._enclave.known
-            if known is not None:
-                try:
-                    token = (await asyncio.to_thread(self._file.read_text, encoding="utf-8")).strip()
-                    if (known.key_configs, token) != self._granted:
-                        await self._grant(token)
-                        self._granted = known.key_configs, token
-                    said = None
-                except (CapeError, OSError, UnicodeError) as error:
-                    reason = getattr(error, "code", type(error).__name__)
-                    if reason != said:
-                        _log.warning("classifier grant not accepted", extra={"reason": reason})
-                    said = reason
+            try:
+                if self._enclaves.members:
+                    await self._present()
+                self._said = None
+            except (CapeError, OSError, UnicodeError) as error:
+                reason = getattr(error, "code", type(error).__name__)
+                if reason != self._said:
+                    _log.warning("classifier grant not accepted", extra={"reason": reason})
+                self._said = reason
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _grant(self, token: str) -> None:
-        account = await self._services.store.account(tokens.peek(token).username)
+    async def _present(self) -> None:
+        """Tell all enclaves that do not know it yet. Raises the last refusal after all were asked."""
+        token = (await asyncio.to_thread(self._file.read_text, encoding="utf-8")).strip()
+        account = await self._store.account(tokens.peek(token).username)
         if account is None:
             raise CapeError("unknown_account", "there is no such account")
-        await self._services.enclave.grant(account.record, token)
+        refused: CapeError | None = None
+        for member in self._enclaves.members:
+            known = member.enclave.known
+            if known is None:
+                continue
+            news = known.key_configs, token, account.version
+            if self._granted.get(member) != news:
+                try:
+                    await self._enclaves.grant(member, account.record, token)
+                    self._granted[member] = news
+                except CapeError as error:
+                    refused = error
+        if refused is not None:
+            raise refused

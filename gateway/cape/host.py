@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.cape import device, device_page, relay, rest
 from gateway.cape.bundles import Bundles
-from gateway.cape.enclave import RemoteCapeEnclave
+from gateway.cape.enclaves import CapeEnclaves
 from gateway.cape.grant import ClassifierGrant
 from gateway.cape.services import CapeServices, Sessions
 from gateway.cape.store import Store
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.admission import Places
-    from gateway.enclave.member import Member
+    from gateway.enclave.fleet import Fleet
     from gateway.metrics import Metrics
     from gateway.services import Services
     from gateway.settings import Settings
@@ -39,13 +39,12 @@ async def start(services: Services, cape: CapeServices, running: contextlib.Asyn
         await running.enter_async_context(in_background(cape.signup_tokens.watch()))
     grant = services.settings.classifier_grant
     if grant is not None:
-        enclave = services.fleet.members[0].enclave
-        await running.enter_async_context(in_background(ClassifierGrant(grant, enclave, cape).watch()))
+        await running.enter_async_context(in_background(ClassifierGrant(grant, cape.enclave, cape.store).watch()))
 
 
 def services(
     settings: Settings,
-    member: Member,
+    fleet: Fleet,
     *,
     metrics: Metrics,
     tokens: TokenStore | None,
@@ -55,10 +54,11 @@ def services(
     if settings.database is None or settings.bundles is None:
         return None
     own = TokenStore.load(settings.signup_tokens_file) if settings.signup_tokens_file else None
+    store = Store(settings.database)
     return CapeServices(
-        store=Store(settings.database),
+        store=store,
         bundles=Bundles(settings.bundles),
-        enclave=RemoteCapeEnclave(member.enclave, member.connections, evidence_places, deadline=settings.deadline),
+        enclave=CapeEnclaves(fleet, store, evidence_places, deadline=settings.deadline),
         may_sign_up=_may_sign_up(settings, own or tokens, metrics),
         signup_tokens=own,
         sessions=Sessions(settings.max_sessions, metrics.sessions),

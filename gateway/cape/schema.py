@@ -102,6 +102,15 @@ tokens: Final = Table(
     Column("revoked_at", Moment),
 )
 
+account_root: Final = Table(
+    "account_root",
+    metadata,
+    # One row at most.
+    Column("id", Integer, CheckConstraint("id = 1", "one"), primary_key=True),
+    # Identity of the root secret with which the records are sealed, hex.
+    Column("root", String(32), nullable=False),
+)
+
 device_codes: Final = Table(
     "device_codes",
     metadata,

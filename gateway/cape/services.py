@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from blindsight.cape.constants import IDLE_SECONDS
 from blindsight.errors import CapeError
@@ -13,55 +13,14 @@ from gateway.cape.guesses import Guesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
     from prometheus_client import Gauge
     from starlette.requests import HTTPConnection, Request
 
     from gateway.cape.bundles import Bundles
-    from gateway.cape.enclave import EnclaveSession
+    from gateway.cape.enclaves import CapeEnclaves
     from gateway.cape.store import Store
     from gateway.tokens import TokenStore
-
-
-class CapeEnclave(Protocol):
-    """Requests of the endpoints to the enclave. A `record` is an account's sealed state; a `token` authenticates the
-    owner.
-
-    Every method can raise `CapeError`.
-    """
-
-    async def create_account(self, username: str, owner_public_key: bytes, proof: str) -> bytes:
-        """The first record, version 1. `proof`: a token of scope `account` that this key signed."""
-        ...
-
-    async def user_key(self, record: bytes) -> bytes:
-        """An attestation document that holds the account's Cape Key."""
-        ...
-
-    async def add_function(self, record: bytes, token: str) -> tuple[str, bytes]:
-        """The id of the function that a deploy `token` allows, and the next record, with it."""
-        ...
-
-    async def delete_function(self, record: bytes, token: str, function_id: str) -> bytes:
-        """The next record, without the function."""
-        ...
-
-    async def revoke_token(self, record: bytes, token: str, token_id: str, expires: datetime | None) -> bytes:
-        """The next record, in which the token is revoked until it expires anyway."""
-        ...
-
-    async def commit(self, record: bytes) -> None:
-        """Inform the enclave that `record` is stored."""
-        ...
-
-    async def grant(self, record: bytes, token: str) -> None:
-        """Let the built-in classifier decrypt for the account, whose deploy `token` names its bundle."""
-        ...
-
-    async def open(self, **fields: str | bytes) -> EnclaveSession:
-        """Begin a client's session; `fields` are CAPE_OPEN's (`blindsight.wire.cape`)."""
-        ...
 
 
 class Sessions:
@@ -96,7 +55,7 @@ class CapeServices:
 
     store: Store
     bundles: Bundles
-    enclave: CapeEnclave
+    enclave: CapeEnclaves
     may_sign_up: Callable[[Request], None]
     signup_tokens: TokenStore | None = None
     """Tokens for creating accounts, if they have a file of their own."""

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from blindsight.errors import CapeError
 from gateway.cape.database import Database
 from gateway.cape.device_codes import DeviceCodes
-from gateway.cape.schema import accounts, functions, tokens
+from gateway.cape.schema import account_root, accounts, functions, tokens
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
@@ -88,6 +88,20 @@ class Store:
     async def close(self) -> None:
         """Close the database."""
         await self._database.close()
+
+    async def account_root(self) -> str | None:
+        """Identity of the root secret that the records are sealed with; None if no enclave has said it yet."""
+        query = select(account_root.c.root)
+        return await self._database.read(lambda connection: connection.execute(query).scalar())
+
+    async def adopt_account_root(self, root: str) -> str:
+        """Store it if there is none yet; returns the stored one."""
+        adding = insert(account_root).values(id=1, root=root)
+        try:
+            await self._database.write(lambda connection: connection.execute(adding).close())
+        except IntegrityError:
+            return await self.account_root() or root  # Another gateway was first.
+        return root
 
     async def account(self, username: str) -> Account | None:
         """The account called `username`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _log = logging.getLogger(__name__)
 _NONCE_BYTES = 32
 _OF_A_RELEASE = ("0", "1", "2", "16")
 """The PCRs that measure image, kernel, application and function; others differ between instances (PCR 4) or roles."""
+_ROOT = re.compile(r"[0-9a-f]{32}")
 _RETRY_SECONDS = 0.25
 """Between attempts to connect to an unreachable enclave, so that a restart costs callers little time."""
 _ANSWER_SECONDS = 5.0
@@ -80,6 +82,8 @@ class AttestedEnclave:
         """Its live workers, as it says."""
         self.confinement: dict[str, Any] | None = None
         """What keeps untrusted code in the enclave to itself, as it says; None if it has not said."""
+        self.account_root: str | None = None
+        """Whose account records it opens, as it says; None if it has not said, or hosts no accounts."""
         self._refusal: Problem = Problem("enclave_unavailable", "The enclave has not been reached yet.")
         self._attesting = asyncio.Lock()
 
@@ -185,6 +189,7 @@ class AttestedEnclave:
             _log.info("enclave warm" if not self._warm else "enclave not ready")
         self._warm = bool(status.get("ready"))
         self.confinement = _confinement(status)
+        self.account_root = _account_root(status)
         self.workers = counts["workers"]
         self._metrics.up.set(self.ready)
         self._metrics.workers.set(counts["workers"])
@@ -228,6 +233,7 @@ class AttestedEnclave:
         self._attested = None
         self._warm = False
         self.confinement = None
+        self.account_root = None
         self._metrics.up.set(0)
 
     def forget(self) -> None:
@@ -240,6 +246,11 @@ def _count(status: dict[str, Any], name: str) -> int:
     if type(value) is not int or value < 0:
         raise TransportError("unexpected_answer", "The enclave's status has another form than the protocol says.")
     return value
+
+
+def _account_root(status: dict[str, Any]) -> str | None:
+    value = status.get("account_root")
+    return value if isinstance(value, str) and _ROOT.fullmatch(value) else None
 
 
 def _confinement(status: dict[str, Any]) -> dict[str, Any] | None:

@@ -34,9 +34,9 @@ _DRAIN_POLL_SECONDS: Final = 0.1
 _REFRESH_SECONDS: Final = 1.0
 """Least interval of verifying all enclaves because of a key that none is known to have."""
 
-_ELSEWHERE: Final = frozenset({"enclave_unavailable", "evidence_refused", "overloaded", "draining"})
+_ELSEWHERE: Final = frozenset({"enclave_unavailable", "evidence_refused", "overloaded", "draining", "cannot_decrypt"})
 """Problems after which another enclave is asked for the same photo. Not `worker_lost`, for which the photo may be the
-reason."""
+reason. An enclave that is new may not have been told yet that it may decrypt for the classifier's account."""
 _FAILURES: Final = frozenset({"enclave_unavailable", "deadline_exceeded"})
 
 
@@ -63,6 +63,11 @@ class Fleet:
         """Enclaves that left a short while ago, with keys to which callers may still seal."""
         self._turn = 0
         self._refreshed = 0.0
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one enclave, at an address that does not change."""
+        return self._sources.single
 
     @property
     def ready(self) -> bool:

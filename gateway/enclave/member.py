@@ -36,6 +36,8 @@ class Member:
         self.exchange = exchange
         self.outstanding = 0
         """Requests that it holds for this gateway."""
+        self.sessions = 0
+        """Cape clients that this gateway has connected to it."""
         self._has_left = False
         self._failures = 0
         self._rests_until = 0.0
@@ -47,6 +49,11 @@ class Member:
     def load(self) -> float:
         """Requests to each of its workers, with one more."""
         return (self.outstanding + 1) / max(self.enclave.workers, 1)
+
+    @property
+    def session_load(self) -> float:
+        """Requests and sessions to each of its workers, with one more."""
+        return (self.outstanding + self.sessions + 1) / max(self.enclave.workers, 1)
 
     @contextlib.contextmanager
     def busy(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import re
 import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -146,6 +147,8 @@ async def test_the_status_counts(enclave: Enclave, gate: Gate, warden: Warden):
         keys = hashlib.sha256(evidence["key_configs"]).digest()
         counts: dict[str, Any] = {"ready": True, "workers": 1, "busy": 0, "queued": 0, "restarts": 0}
         counts["confinement"] = warden.summary()
+        counts["account_root"] = quiet["account_root"]
+        assert re.fullmatch("[0-9a-f]{32}", quiet["account_root"])
         assert quiet == {**counts, "key_configs_sha256": keys}
         first = asyncio.create_task(enclave.classify(busy, gate=gate.name))
         await gate.arrived()

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ADA = owner("ada")
 
 
-@dataclass
+@dataclass(eq=False)
 class Enclave:
     """What the grant asks of the enclave; `known` is its keys."""
 
@@ -34,7 +34,15 @@ class Enclave:
     refusal: CapeError | None = None
     asked: int = 0
 
-    async def grant(self, record: bytes, token: str) -> None:
+    @property
+    def enclave(self) -> Enclave:
+        return self
+
+    @property
+    def members(self) -> list[Enclave]:
+        return [self] if self.known else []
+
+    async def grant(self, member: Enclave, record: bytes, token: str) -> None:
         self.asked += 1
         if self.refusal is not None:
             raise self.refusal
@@ -63,7 +71,7 @@ async def file(tmp_path: Path, enclave: Enclave, store: Store, monkeypatch: pyte
     """Where the grant is put; it is watched."""
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
     path = tmp_path / "grant"
-    watched: Any = ClassifierGrant(path, enclave, SimpleNamespace(store=store, enclave=enclave))
+    watched: Any = ClassifierGrant(path, cast("Any", enclave), store)
     task = asyncio.create_task(watched.watch())
     yield path
     assert not task.done()
@@ -104,6 +112,17 @@ async def test_it_is_presented_once_to_each_enclave(file: Path, enclave: Enclave
     enclave.has_keys(b"third")
     await until(lambda: len(enclave.granted) == 3)
     assert enclave.asked == 3
+
+
+async def test_a_changed_account_is_presented_again(file: Path, enclave: Enclave, store: Store):
+    """An enclave that was not told of a revocation sees it in the record."""
+    token = ADA.token("deploy")
+    put(file, token)
+    enclave.has_keys(b"first")
+    await until(lambda: enclave.granted)
+    await store.update_record("ada", b"with a token revoked", 1)
+    await until(lambda: len(enclave.granted) == 2)
+    assert enclave.granted[-1] == (b"with a token revoked", token)
 
 
 async def test_the_file_may_come_later(file: Path, enclave: Enclave, caplog: pytest.LogCaptureFixture):

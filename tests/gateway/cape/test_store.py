@@ -82,6 +82,7 @@ async def test_a_store_that_is_new_needs_no_migrations(store: Store, monkeypatch
 
 async def test_a_store_of_an_older_release_is_upgraded(store: Store) -> None:
     def back(connection: Connection) -> None:
+        connection.execute(text("DROP TABLE account_root"))
         connection.execute(text("DROP INDEX ix_device_codes_source"))
         connection.execute(text("ALTER TABLE device_codes DROP COLUMN source"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
