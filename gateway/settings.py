@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ROOT_PATH: Final = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)+")
+_BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9!_.*'()-]+)*/?")
 _RETIRED: Final = ("BLINDSIGHT_ENCLAVE_HOST", "BLINDSIGHT_ENCLAVE_PORT")
 """Variables of earlier releases, which BLINDSIGHT_ENCLAVE replaces."""
 
@@ -80,7 +81,9 @@ class Settings(BaseSettings):
         default=None,
         description="Database of the Cape host, `sqlite:///FILE` or `postgresql://…`; not set: no Cape host.",
     )
-    bundles: Path | None = Field(default=None, description="Folder of the Cape host's function ciphertexts.")
+    bundles: str | None = Field(
+        default=None, description="The Cape host's function ciphertexts: a folder, or a bucket `s3://NAME/PREFIX`."
+    )
     max_sessions: int = Field(
         default=512, gt=0, description="Maximum number of connected Cape clients; further ones get 503."
     )
@@ -222,6 +225,8 @@ class Settings(BaseSettings):
     def _cape_complete(self) -> Self:
         if (self.database is None) != (self.bundles is None):
             raise ValueError("BLINDSIGHT_DATABASE and BLINDSIGHT_BUNDLES go together")
+        if "://" in (self.bundles or "") and not _BUCKET.fullmatch(self.bundles or ""):
+            raise ValueError("BLINDSIGHT_BUNDLES is the path of a folder, or s3://BUCKET/PREFIX")
         if self.classifier_grant is not None and self.database is None:
             raise ValueError("BLINDSIGHT_CLASSIFIER_GRANT needs BLINDSIGHT_DATABASE")
         return self

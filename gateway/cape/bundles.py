@@ -129,12 +129,12 @@ class Bundles:
     async def chunks(self, function_id: str) -> AsyncIterator[bytes]:
         """The bundle in pieces of a mebibyte. Raises `CapeError` (`unknown_function`; `overloaded`)."""
         if not ids.is_id(function_id):
-            raise _missing()
+            raise missing()
         with _disk():
             try:
                 file = await asyncio.to_thread((self._folder / function_id).open, "rb", buffering=0)
             except FileNotFoundError as error:
-                raise _missing() from error
+                raise missing() from error
         with file:
             offset = 0
             while True:
@@ -232,5 +232,6 @@ def _disk() -> Iterator[None]:
         raise CapeError("overloaded", "the service cannot store or read the function now") from error
 
 
-def _missing() -> CapeError:
+def missing() -> CapeError:
+    """The error for a bundle that does not exist."""
     return CapeError("unknown_function", "there is no such function")

@@ -16,8 +16,7 @@ from gateway.cape.enclave import unavailable
 from gateway.cape.store import FunctionRow, unknown_account
 
 if TYPE_CHECKING:
-    from gateway.cape.bundles import Upload
-    from gateway.cape.services import CapeServices
+    from gateway.cape.services import CapeServices, Upload
 
 _log = logging.getLogger("gateway.cape")
 

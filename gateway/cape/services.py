@@ -5,22 +5,55 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from blindsight.cape.constants import IDLE_SECONDS
 from blindsight.errors import CapeError
 from gateway.cape.guesses import Guesses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Set
 
     from prometheus_client import Gauge
     from starlette.requests import HTTPConnection, Request
 
-    from gateway.cape.bundles import Bundles
     from gateway.cape.enclaves import CapeEnclaves
     from gateway.cape.store import Store
     from gateway.tokens import TokenStore
+
+
+class Upload(Protocol):
+    """A bundle during upload. `size`: bytes so far."""
+
+    size: int
+
+    async def write(self, chunk: bytes) -> None:
+        """Append `chunk`. Raises `CapeError` (`too_large`, `overloaded`)."""
+        ...
+
+    async def keep(self, function_id: str) -> None:
+        """Make this the bundle of `function_id`, durably; again, to rename it. Raises `CapeError` (`overloaded`)."""
+        ...
+
+
+class BundleStore(Protocol):
+    """Where functions' ciphertexts are: a folder (`bundles`) or a bucket (`s3bundles`)."""
+
+    def receiving(self) -> contextlib.AbstractAsyncContextManager[Upload]:
+        """An upload, which is removed unless it is kept within the block."""
+        ...
+
+    def chunks(self, function_id: str) -> AsyncIterator[bytes]:
+        """The bundle in pieces of a mebibyte. Raises `CapeError` (`unknown_function`, `overloaded`)."""
+        ...
+
+    async def delete(self, function_id: str) -> None:
+        """Remove a bundle, if it exists. Raises `CapeError` (`overloaded`)."""
+        ...
+
+    async def sweep(self, known_ids: Set[str]) -> int:
+        """Remove what crashes left, an hour later. Returns the number of removed bundles and uploads."""
+        ...
 
 
 class Sessions:
@@ -54,7 +87,7 @@ class CapeServices:
     """The services of the Cape host. `may_sign_up` raises `Problem` for callers who cannot create an account."""
 
     store: Store
-    bundles: Bundles
+    bundles: BundleStore
     enclave: CapeEnclaves
     may_sign_up: Callable[[Request], None]
     signup_tokens: TokenStore | None = None

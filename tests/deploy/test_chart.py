@@ -46,6 +46,7 @@ MORE = {
     "gateway.tlsSecret": "tls",
     "gateway.autoscaling.enabled": "true",
     "gateway.settings.BLINDSIGHT_DEADLINE": "20",
+    "gateway.settings.BLINDSIGHT_BUNDLES": "s3://functions",
     "gateway.secretSettings.BLINDSIGHT_DATABASE.secret": "store",
     "gateway.secretSettings.BLINDSIGHT_DATABASE.key": "url",
     "enclave.accountRootSecret": "accounts",
@@ -202,7 +203,7 @@ def test_gateways_look_up_the_headless_service(objects: list[dict[str, Any]]) ->
     service = one(objects, "Service", "-enclave")
     assert service["spec"]["clusterIP"] == "None"
     container = one(objects, "Deployment", "-gateway")["spec"]["template"]["spec"]["containers"][0]
-    environment = {each["name"]: each["value"] for each in container["env"]}
+    environment = {each["name"]: each.get("value", "") for each in container["env"]}
     assert environment["BLINDSIGHT_ENCLAVE"] == f"dns://{service['metadata']['name']}:7500"
     settings = {f"BLINDSIGHT_{name.upper()}" for name in Settings.model_fields}
     assert environment.keys() <= settings
@@ -214,7 +215,11 @@ def test_gateways_look_up_the_headless_service(objects: list[dict[str, Any]]) ->
 
 def test_gateways_accept_the_settings_of_the_chart(objects: list[dict[str, Any]]) -> None:
     container = one(objects, "Deployment", "-gateway")["spec"]["template"]["spec"]["containers"][0]
-    environment = {each["name"].removeprefix("BLINDSIGHT_").lower(): each["value"] for each in container["env"]}
+    secrets = {"BLINDSIGHT_DATABASE": "postgresql://blindsight@store/blindsight"}
+    environment = {
+        each["name"].removeprefix("BLINDSIGHT_").lower(): each.get("value") or secrets[each["name"]]
+        for each in container["env"]
+    }
     settings = Settings(_env_file=None, host="0.0.0.0", **environment)
     assert not settings.enclaves.single
     assert "photos-blindsight-gateway.apart.svc" in str(environment["hosts"])

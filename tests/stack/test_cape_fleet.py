@@ -19,6 +19,7 @@ from blindsight.errors import CapeError
 from tests.stack.test_fleet import release_of
 from tests.support import images
 from tests.support.cape_guest import Guest, trust_of, zipped
+from tests.support.s3 import BUCKET, running_s3
 from tests.support.waiting import wait_until
 from tests.support.wire import free_port, loopback
 
@@ -170,6 +171,30 @@ def test_the_classifier_decrypts_wherever_a_ciphertext_goes(world: World) -> Non
     wait_until("it is verified again", lambda: world.ready() >= 2)
     for number in (0, 1):
         wait_until("the grant ended", lambda number=number: _all_refuse(world, number, value))
+
+
+def test_functions_in_a_bucket(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two gateways with one store and no common folder; what was deleted is gone from the bucket."""
+    with running_s3() as s3, contextlib.ExitStack() as running:
+        for name, value in s3.environment.items():
+            monkeypatch.setenv(name, value)
+        settings: dict[str, object] = {
+            "enclave": ",".join(loopback(enclave.port) for enclave in world.ours),
+            "policy": world.folder / "policy.json",
+            "database": f"sqlite:///{world.folder / 'bucket.sqlite'}",
+            "bundles": f"s3://{BUCKET}/of/gateways",
+            "open_signup": True,
+        }
+        gateways = [running.enter_context(world.stack.another_gateway(**settings)) for _ in range(2)]
+        ada = Guest.sign_up("ada", gateways[0].url, world.ada.trust)
+        function_id = ada.deploy("double", DOUBLE)
+        assert s3.kept() == [f"of/gateways/{function_id}"]
+        assert Guest(ada.owner, gateways[1].url, ada.trust).run(function_id, b"a") == b"aa"
+        stored = s3.client().get_object(Bucket=BUCKET, Key=s3.kept()[0])["Body"].read()
+        assert b"cape_handler" not in stored
+        ada.delete(function_id)
+        assert s3.kept() == []
+        assert "canary-of-a-secret-key" not in world.stack.logs()
 
 
 def registered(world: World, token: str) -> None:
