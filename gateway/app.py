@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
@@ -19,7 +19,7 @@ from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
 from gateway.enclave.exchange import EnclaveExchange
 from gateway.enclave.fleet import Fleet
-from gateway.enclave.member import Member
+from gateway.enclave.member import Member, id_of
 from gateway.forwarded import FromProxies
 from gateway.head import HeadAsGet
 from gateway.hosts import KnownHosts
@@ -29,13 +29,20 @@ from gateway.origins import OwnPagesOnly
 from gateway.rootpath import RootPath
 from gateway.services import Authenticator, Services, in_background
 from gateway.tokens import TokenStore
+from gateway.tracing import start
+from gateway.tracing.middleware import ServerSpans
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from fastapi import APIRouter
+
     from blindsight.wire.address import Address
     from gateway.cape.services import CapeServices
     from gateway.settings import Settings
+    from gateway.tracing.current import Tracer
+
+_STATIC: Final = "/static"
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -45,11 +52,15 @@ def create_app(settings: Settings) -> FastAPI:
         from gateway.cape import host  # noqa: PLC0415 -- with SQLAlchemy, a quarter of the time of a start
 
         make_cape = host.services
-    services = _services(settings, make_cape)
+    metrics = Metrics()
+    tracer = _tracer(settings, metrics)
+    services = _services(settings, metrics, tracer, make_cape)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as running:
+            if tracer is not None:
+                running.push_async_callback(tracer.close)
             running.push_async_callback(services.fleet.close)
             await running.enter_async_context(in_background(services.fleet.watch()))
             if services.tokens is not None:
@@ -84,27 +95,47 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(OwnPagesOnly, trusted=settings.trusted_origins, metrics=services.metrics)
     app.add_middleware(KnownHosts, hosts=settings.known_hosts, metrics=services.metrics)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)
+    if tracer is not None:
+        app.add_middleware(ServerSpans, tracer=tracer)
     app.add_middleware(SharedWithPages, trusted=settings.trusted_origins)
     app.add_middleware(FromProxies, proxies=settings.known_proxies)
     app.add_middleware(RootPath, root=settings.root_path)
     app.add_middleware(OneSlash)
     errors.install(app)
-    for module in (classify, sealed, attestation, health, pages):
-        app.include_router(module.router)
-    if services.cape is not None:
-        for router in host.ROUTERS:
-            app.include_router(router)
-    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
+    for router in _routers(settings):
+        app.include_router(router)
+    app.mount(_STATIC, StaticFiles(directory=pages.STATIC), name="static")
     openapi.describe(app, services)
     return app
 
 
-def _services(settings: Settings, make_cape: Callable[..., CapeServices | None] | None) -> Services:
-    metrics = Metrics()
+def _routers(settings: Settings) -> list[APIRouter]:
+    routers = [module.router for module in (classify, sealed, attestation, health, pages)]
+    if settings.database is not None:
+        from gateway.cape import host  # noqa: PLC0415 -- as in create_app
+
+        routers += host.ROUTERS
+    return routers
+
+
+def _tracer(settings: Settings, metrics: Metrics) -> Tracer | None:
+    if settings.traces is None:
+        return None
+    templates = {getattr(route, "path", "") for router in _routers(settings) for route in router.routes}
+    routes = {*templates, _STATIC, "/openapi.json"}
+    return start.tracer(settings.traces, settings.traces_ratio, routes=routes, lost=metrics.spans_lost)
+
+
+def _services(
+    settings: Settings,
+    metrics: Metrics,
+    tracer: Tracer | None,
+    make_cape: Callable[..., CapeServices | None] | None,
+) -> Services:
     policy = Policy.load(settings.policy)
     fleet = Fleet(
         settings.enclaves,
-        lambda address: _member(address, policy, settings, metrics),
+        lambda address: _member(address, policy, settings, metrics, tracer),
         policy,
         deadline=settings.deadline,
     )
@@ -126,7 +157,8 @@ def _services(settings: Settings, make_cape: Callable[..., CapeServices | None] 
     )
 
 
-def _member(address: Address, policy: Policy, settings: Settings, metrics: Metrics) -> Member:
+def _member(address: Address, policy: Policy, settings: Settings, metrics: Metrics, tracer: Tracer | None) -> Member:
+    member_id = id_of(address)
     connections = EnclaveConnections(address, settings.enclave_secret_file)
     enclave = AttestedEnclave(
         connections,
@@ -134,7 +166,8 @@ def _member(address: Address, policy: Policy, settings: Settings, metrics: Metri
         EnclaveMetrics(metrics, str(address)),
         attest_interval=settings.attest_interval,
         status_interval=settings.status_interval,
+        member_id=member_id,
+        tracer=tracer,
     )
-    return Member(
-        address, connections, enclave, EnclaveExchange(enclave, connections, metrics, deadline=settings.deadline)
-    )
+    exchange = EnclaveExchange(enclave, connections, metrics, deadline=settings.deadline, member_id=member_id)
+    return Member(address, connections, enclave, exchange)

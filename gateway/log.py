@@ -7,6 +7,8 @@ import logging
 import sys
 from typing import Final
 
+from gateway.tracing import current
+
 _EXTRAS: Final = (
     "request_id", "method", "route", "status", "seconds", "code", "step", "reason", "exception", "client", "url",
     "count", "revoked", "added",
@@ -27,6 +29,8 @@ class JsonFormatter(logging.Formatter):
             "unit": "gateway",
             "event": record.getMessage() if _is_known(record.name) else f"a message of {record.name}",
         }
+        if (trace_id := current.trace_id()) is not None:
+            entry["trace_id"] = trace_id
         entry |= {name: getattr(record, name) for name in _EXTRAS if hasattr(record, name)}
         if record.exc_info and record.exc_info[0]:
             entry["exception"] = record.exc_info[0].__name__

@@ -58,6 +58,7 @@ class Metrics:
         self.enclave_gauges = {
             name: Gauge(title, meaning, ["enclave"], registry=registry) for name, title, meaning in _OF_AN_ENCLAVE
         }
+        self.spans_lost = Counter("trace_spans_lost_total", "Spans that the collector did not get.", registry=registry)
         self.evidence_refused = Counter(
             "evidence_refused_total", "Evidence refused.", ["enclave", "code"], registry=registry
         )

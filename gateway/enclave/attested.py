@@ -16,11 +16,13 @@ from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
 from blindsight.wire import frames, version
 from blindsight.wire.protocol import FrameKind
+from gateway.tracing import allowed, current
 
 if TYPE_CHECKING:
     from blindsight.attestation.policy import Policy
     from gateway.enclave.connection import EnclaveConnections
     from gateway.metrics import EnclaveMetrics
+    from gateway.tracing.current import Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -68,8 +70,13 @@ class AttestedEnclave:
         *,
         attest_interval: float,
         status_interval: float,
+        member_id: str = "",
+        tracer: Tracer | None = None,
     ) -> None:
+        """`tracer` begins a trace for each verification in the background; `member_id` names the enclave in it."""
         self._connections = connections
+        self._member_id = member_id
+        self._tracer = tracer
         self.policy = policy
         self._metrics = metrics
         self._attest_interval = attest_interval
@@ -132,7 +139,8 @@ class AttestedEnclave:
                 return self._attested
             nonce = secrets.token_bytes(_NONCE_BYTES)
             try:
-                attested = self._verify(await self.evidence(nonce), nonce)
+                with current.span("verify evidence", {allowed.ENCLAVE: self._member_id}, tracer=self._tracer):
+                    attested = self._verify(await self.evidence(nonce), nonce)
             except (EvidenceError, PolicyError, SealingError) as error:
                 self._refuse(error)
                 raise
