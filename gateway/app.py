@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 import blindsight
-from blindsight.attestation.policy import Policy
 from gateway import errors, openapi
 from gateway.admission import Admission, Places
 from gateway.api import attestation, classify, health, pages, sealed
+from gateway.audit import facts
+from gateway.audit.log import Audit
 from gateway.cors import SharedWithPages
 from gateway.early import EarlyRefusal
 from gateway.enclave.attested import AttestedEnclave
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from fastapi import APIRouter
 
+    from blindsight.attestation.policy import Policy
     from blindsight.wire.address import Address
     from gateway.cape.services import CapeServices
     from gateway.settings import Settings
@@ -53,18 +56,24 @@ def create_app(settings: Settings) -> FastAPI:
 
         make_cape = host.services
     metrics = Metrics()
+    audit = Audit(settings.audit_log, metrics.audit_lost)
     tracer = _tracer(settings, metrics)
-    services = _services(settings, metrics, tracer, make_cape)
+    policy, policy_digest = facts.load_policy(settings.policy)
+    services = _services(settings, policy, _Told(metrics, audit, tracer), make_cape)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as running:
+            running.push_async_callback(_stopped, audit)
+            version = blindsight.__version__
+            audit.note("gateway.started", details={"version": version, "settings": facts.names_of(settings)})
+            audit.note("policy.loaded", subject=policy_digest, details=facts.policy(policy))
             if tracer is not None:
                 running.push_async_callback(tracer.close)
             running.push_async_callback(services.fleet.close)
             await running.enter_async_context(in_background(services.fleet.watch()))
             if services.tokens is not None:
-                await running.enter_async_context(in_background(services.tokens.watch()))
+                await running.enter_async_context(in_background(services.tokens.watch(audit)))
             if services.cape is not None:
                 await host.start(services, services.cape, running)
             yield
@@ -109,6 +118,11 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+async def _stopped(audit: Audit) -> None:
+    audit.note("gateway.stopped", details={"version": blindsight.__version__})
+    await audit.close()
+
+
 def _routers(settings: Settings) -> list[APIRouter]:
     routers = [module.router for module in (classify, sealed, attestation, health, pages)]
     if settings.database is not None:
@@ -126,16 +140,22 @@ def _tracer(settings: Settings, metrics: Metrics) -> Tracer | None:
     return start.tracer(settings.traces, settings.traces_ratio, routes=routes, lost=metrics.spans_lost)
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What is told of what happens."""
+
+    metrics: Metrics
+    audit: Audit
+    tracer: Tracer | None
+
+
 def _services(
-    settings: Settings,
-    metrics: Metrics,
-    tracer: Tracer | None,
-    make_cape: Callable[..., CapeServices | None] | None,
+    settings: Settings, policy: Policy, told: _Told, make_cape: Callable[..., CapeServices | None] | None
 ) -> Services:
-    policy = Policy.load(settings.policy)
+    metrics, audit = told.metrics, told.audit
     fleet = Fleet(
         settings.enclaves,
-        lambda address: _member(address, policy, settings, metrics, tracer),
+        lambda address: _member(address, policy, settings, told),
         policy,
         deadline=settings.deadline,
     )
@@ -143,7 +163,7 @@ def _services(
     authenticate = Authenticator(tokens, metrics).authenticate
     evidence_places = Places(settings.max_evidence_requests, metrics)
     cape = make_cape and make_cape(
-        settings, fleet.members[0], metrics=metrics, tokens=tokens, evidence_places=evidence_places
+        settings, fleet.members[0], metrics=metrics, tokens=tokens, evidence_places=evidence_places, audit=audit
     )
     return Services(
         settings=settings,
@@ -153,21 +173,23 @@ def _services(
         cape=cape,
         admission=Admission(settings.max_in_flight, metrics),
         evidence_places=evidence_places,
+        audit=audit,
         fleet=fleet,
     )
 
 
-def _member(address: Address, policy: Policy, settings: Settings, metrics: Metrics, tracer: Tracer | None) -> Member:
+def _member(address: Address, policy: Policy, settings: Settings, told: _Told) -> Member:
     member_id = id_of(address)
     connections = EnclaveConnections(address, settings.enclave_secret_file)
     enclave = AttestedEnclave(
         connections,
         policy,
-        EnclaveMetrics(metrics, str(address)),
+        EnclaveMetrics(told.metrics, str(address)),
         attest_interval=settings.attest_interval,
         status_interval=settings.status_interval,
         member_id=member_id,
-        tracer=tracer,
+        tracer=told.tracer,
+        audit=told.audit,
     )
-    exchange = EnclaveExchange(enclave, connections, metrics, deadline=settings.deadline, member_id=member_id)
+    exchange = EnclaveExchange(enclave, connections, told.metrics, deadline=settings.deadline, member_id=member_id)
     return Member(address, connections, enclave, exchange)

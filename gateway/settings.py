@@ -73,6 +73,10 @@ class Settings(BaseSettings):
         default=1, ge=0, le=1, description="Ratio of the traces that begin at the gateway and are recorded, 0 to 1."
     )
 
+    audit_log: Path | None = Field(
+        default=None, description="File of the audit log; not set: administrative acts are in the ordinary log."
+    )
+
     enclave: str = Field(
         default="tcp://127.0.0.1:7500",
         description="The enclave's address: `tcp://HOST:PORT`, `vsock://CID:PORT`, `unix:///PATH` or, behind a"

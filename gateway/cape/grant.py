@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
+_ACT = "classifier_grant.presented"
 
 
 class ClassifierGrant:
@@ -41,18 +42,22 @@ class ClassifierGrant:
                 try:
                     token = (await asyncio.to_thread(self._file.read_text, encoding="utf-8")).strip()
                     if (known.key_configs, token) != self._granted:
-                        await self._grant(token)
+                        account = await self._grant(token)
+                        self._services.audit.note(_ACT, actor=account)
                         self._granted = known.key_configs, token
                     said = None
                 except (CapeError, OSError, UnicodeError) as error:
                     reason = getattr(error, "code", type(error).__name__)
                     if reason != said:
                         _log.warning("classifier grant not accepted", extra={"reason": reason})
+                        self._services.audit.note(_ACT, outcome=reason)
                     said = reason
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _grant(self, token: str) -> None:
+    async def _grant(self, token: str) -> str:
+        """The account whose grant was accepted."""
         account = await self._services.store.account(tokens.peek(token).username)
         if account is None:
             raise CapeError("unknown_account", "there is no such account")
         await self._services.enclave.grant(account.record, token)
+        return account.username

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.admission import Places
+    from gateway.audit.log import Audit
     from gateway.enclave.member import Member
     from gateway.metrics import Metrics
     from gateway.services import Services
@@ -36,7 +37,7 @@ async def start(services: Services, cape: CapeServices, running: contextlib.Asyn
     running.push_async_callback(cape.store.close)
     await cape.bundles.sweep(await cape.store.function_ids())
     if cape.signup_tokens is not None:
-        await running.enter_async_context(in_background(cape.signup_tokens.watch()))
+        await running.enter_async_context(in_background(cape.signup_tokens.watch(services.audit, purpose="signup")))
     grant = services.settings.classifier_grant
     if grant is not None:
         enclave = services.fleet.members[0].enclave
@@ -50,6 +51,7 @@ def services(
     metrics: Metrics,
     tokens: TokenStore | None,
     evidence_places: Places,
+    audit: Audit,
 ) -> CapeServices | None:
     """The services of the Cape routes; None without a database. Raises `StoreUnusable`, `BadTokenFile`."""
     if settings.database is None or settings.bundles is None:
@@ -63,6 +65,7 @@ def services(
         signup_tokens=own,
         sessions=Sessions(settings.max_sessions, metrics.sessions),
         idle_seconds=settings.idle_seconds,
+        audit=audit,
     )
 
 

@@ -105,7 +105,7 @@ async def _serve(
             deployment = None
             if route == "deploy":
                 upload = await opened.enter_async_context(services.bundles.receiving())
-                deployment = Deployment(services, upload, caller.username, token)
+                deployment = Deployment(services, upload, caller.username, token, websocket)
             await services.store.mark_token_used(claimed.id)
         except CapeError as error:
             await websocket.send_denial_response(refusal(websocket, error))

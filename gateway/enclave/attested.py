@@ -16,10 +16,13 @@ from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
 from blindsight.wire import frames, version
 from blindsight.wire.protocol import FrameKind
+from gateway.audit import facts
+from gateway.audit.log import DONE
 from gateway.tracing import allowed, current
 
 if TYPE_CHECKING:
     from blindsight.attestation.policy import Policy
+    from gateway.audit.log import Audit
     from gateway.enclave.connection import EnclaveConnections
     from gateway.metrics import EnclaveMetrics
     from gateway.tracing.current import Tracer
@@ -72,8 +75,12 @@ class AttestedEnclave:
         status_interval: float,
         member_id: str = "",
         tracer: Tracer | None = None,
+        audit: Audit | None = None,
     ) -> None:
-        """`tracer` begins a trace for each verification in the background; `member_id` names the enclave in it."""
+        """`tracer` begins a trace for each verification in the background; `audit` is told of enclaves that are
+        accepted and refused. `member_id` names the enclave in both.
+        """
+        self._audit = audit
         self._connections = connections
         self._member_id = member_id
         self._tracer = tracer
@@ -140,15 +147,22 @@ class AttestedEnclave:
             nonce = secrets.token_bytes(_NONCE_BYTES)
             try:
                 with current.span("verify evidence", {allowed.ENCLAVE: self._member_id}, tracer=self._tracer):
-                    attested = self._verify(await self.evidence(nonce), nonce)
+                    fields = await self.evidence(nonce)
+                    attested = self._verify(fields, nonce)
             except (EvidenceError, PolicyError, SealingError) as error:
-                self._refuse(error)
+                self._refuse(error, fields["document"])
                 raise
             except TransportError as error:
                 self._lose(error)
                 raise
-            if self._attested is None:
+            before = self._attested
+            if before is None:
                 _log.info("evidence accepted")
+            if before is None or (before.measurements, before.key_configs) != (
+                attested.measurements,
+                attested.key_configs,
+            ):
+                self._note("enclave.accepted", **facts.evidence(attested.document, attested.measurements))
             self._attested = attested
             self._metrics.verified.set_to_current_time()
             return attested
@@ -206,10 +220,15 @@ class AttestedEnclave:
         except TimeoutError as error:
             raise TransportError("unreachable", "The enclave does not answer.") from error
 
-    def _refuse(self, error: EvidenceError | PolicyError | SealingError) -> None:
+    def _note(self, act: str, *, outcome: str = DONE, **details: Any) -> None:  # noqa: ANN401 -- of JSON
+        if self._audit is not None:
+            self._audit.note(act, subject=self._member_id, outcome=outcome, details=details)
+
+    def _refuse(self, error: EvidenceError | PolicyError | SealingError, document: bytes) -> None:
         step = getattr(error, "step", None)
-        if self._refusal.extra.get("evidence_code") != error.code:
+        if self._refusal.extra.get("evidence_code") != error.code or self._attested is not None:
             _log.error("evidence refused", extra={"code": error.code, "step": step})
+            self._note("enclave.refused", outcome=error.code, step=step, **facts.refused_evidence(document))
         self._metrics.refused(error.code)
         self._refusal = Problem(
             "evidence_refused", f"{error} {error.next_step}", evidence_code=error.code, verification_step=step
@@ -226,6 +245,7 @@ class AttestedEnclave:
             )
             if self._refusal.detail != refusal.detail:
                 _log.error("enclave does not admit this gateway", extra={"reason": f"{error} {error.next_step}"})
+                self._note("enclave.access_refused", outcome=error.code)
         elif error is not None and error.code == "unreachable" and self._refusal.detail != refusal.detail:
             # Callers are not told where the enclave is; its operator has to know where it was looked for.
             _log.warning("enclave cannot be reached", extra={"reason": str(error)})

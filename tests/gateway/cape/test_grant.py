@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blindsight.errors import CapeError
+from gateway.audit.log import Audit
 from gateway.cape import grant as module
 from gateway.cape.grant import ClassifierGrant
 from gateway.cape.store import Store
@@ -63,7 +64,7 @@ async def file(tmp_path: Path, enclave: Enclave, store: Store, monkeypatch: pyte
     """Where the grant is put; it is watched."""
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
     path = tmp_path / "grant"
-    watched: Any = ClassifierGrant(path, enclave, SimpleNamespace(store=store, enclave=enclave))
+    watched: Any = ClassifierGrant(path, enclave, SimpleNamespace(store=store, enclave=enclave, audit=Audit()))
     task = asyncio.create_task(watched.watch())
     yield path
     assert not task.done()
