@@ -1,11 +1,12 @@
-"""`python -m gateway serve` serves; `token` creates API tokens, `revoke` removes them; `boot-config` and `forward`
-serve an enclave on this host.
+"""`python -m gateway serve` serves; `token` creates API tokens, `revoke` removes them; `audit verify` checks the audit
+log; `boot-config` and `forward` serve an enclave on this host.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 
 from blindsight import interrupt
@@ -13,6 +14,8 @@ from blindsight.arguments import a_path
 from blindsight.errors import AddressError, KmsError
 from blindsight.wire.address import Address
 from gateway import bootconfig, forward, log, tokens
+from gateway.audit import verify
+from gateway.audit.verify import BrokenTrail
 from gateway.bootconfig import BootConfigServer
 from gateway.tokens import BadTokenFile
 
@@ -28,6 +31,10 @@ def main() -> int:
     command = commands.add_parser("revoke", help="remove an API token from its file; a running gateway follows")
     command.add_argument("name", help="what it is called")
     command.add_argument("--file", type=a_path, required=True, help="the file that BLINDSIGHT_TOKENS_FILE names")
+    command = commands.add_parser("audit", help="look at the file that BLINDSIGHT_AUDIT_LOG names")
+    command = command.add_subparsers(required=True).add_parser("verify", help="check that no line was changed")
+    command.add_argument("file", type=a_path, nargs="+", help="the files, oldest first")
+    command.add_argument("--expect", metavar="SHA256", help="the digest of a line that has to be there")
     command = commands.add_parser("boot-config", help="give an enclave what it needs to ask AWS KMS: docs/kms.md")
     command.add_argument("--listen", required=True, metavar="URL", help="where its enclave asks: vsock://-1:9001")
     command.add_argument("--file", type=a_path, required=True, help="the ciphertexts, as JSON")
@@ -35,11 +42,10 @@ def main() -> int:
     forward.add_options(commands.add_parser("forward", help="carry an enclave's connections to one destination"))
     arguments = parser.parse_args()
     try:
-        if arguments.command == "token":
-            print(tokens.create(arguments.name, arguments.file))
-            return 0
-        if arguments.command == "revoke":
-            tokens.revoke(arguments.name, arguments.file)
+        if arguments.command in {"token", "revoke"}:
+            return _tokens(arguments)
+        if arguments.command == "audit":
+            print("\n".join(verify.report(arguments.file, wanted=arguments.expect)))
             return 0
         if arguments.command == "boot-config":
             log.configure()
@@ -54,8 +60,26 @@ def main() -> int:
     except OSError as error:
         what = f"{error.filename} cannot be used: {error.strerror}." if error.filename else f"{error}."
         return _fail(f"{what} Check the path and this user's rights.")
-    except (AddressError, KmsError, BadTokenFile) as error:
+    except (AddressError, KmsError, BadTokenFile, BrokenTrail) as error:
         return _fail(f"{error} {getattr(error, 'next_step', '')}".strip())
+
+
+def _tokens(arguments: argparse.Namespace) -> int:
+    from gateway.audit import command  # noqa: PLC0415 -- with pydantic, which an enclave's forwarders do not need
+    from gateway.audit.log import AuditUnusable  # noqa: PLC0415 -- as above
+
+    log.configure()  # For an entry of the audit log that cannot be written.
+    logging.getLogger().setLevel(logging.WARNING)
+    try:
+        audit = command.opened()
+    except AuditUnusable as error:
+        return _fail(str(error))
+    if arguments.command == "token":
+        print(tokens.create(arguments.name, arguments.file), flush=True)
+    else:
+        tokens.revoke(arguments.name, arguments.file)
+    command.note(audit, "token.added" if arguments.command == "token" else "token.revoked", arguments.name)
+    return 0
 
 
 async def _boot_config(arguments: argparse.Namespace) -> int:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 import blindsight
-from blindsight.attestation.policy import Policy
 from gateway import errors, openapi
 from gateway.admission import Admission, Places
 from gateway.api import attestation, classify, health, pages, sealed
+from gateway.audit import facts
+from gateway.audit.log import Audit
 from gateway.cors import SharedWithPages
 from gateway.early import EarlyRefusal
 from gateway.enclave.attested import AttestedEnclave
 from gateway.enclave.connection import EnclaveConnections
 from gateway.enclave.exchange import EnclaveExchange
 from gateway.enclave.fleet import Fleet
-from gateway.enclave.member import Member
+from gateway.enclave.member import Member, id_of
 from gateway.forwarded import FromProxies
 from gateway.head import HeadAsGet
 from gateway.hosts import KnownHosts
@@ -29,13 +31,21 @@ from gateway.origins import OwnPagesOnly
 from gateway.rootpath import RootPath
 from gateway.services import Authenticator, Services, in_background
 from gateway.tokens import TokenStore
+from gateway.tracing import start
+from gateway.tracing.middleware import ServerSpans
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from fastapi import APIRouter
+
+    from blindsight.attestation.policy import Policy
     from blindsight.wire.address import Address
     from gateway.cape.services import CapeServices
     from gateway.settings import Settings
+    from gateway.tracing.current import Tracer
+
+_STATIC: Final = "/static"
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -45,15 +55,25 @@ def create_app(settings: Settings) -> FastAPI:
         from gateway.cape import host  # noqa: PLC0415 -- with SQLAlchemy, a quarter of the time of a start
 
         make_cape = host.services
-    services = _services(settings, make_cape)
+    metrics = Metrics()
+    audit = Audit(settings.audit_log, metrics.audit_lost)
+    tracer = _tracer(settings, metrics)
+    policy, policy_digest = facts.load_policy(settings.policy)
+    services = _services(settings, policy, _Told(metrics, audit, tracer), make_cape)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as running:
+            running.push_async_callback(_stopped, audit)
+            version = blindsight.__version__
+            audit.note("gateway.started", details={"version": version, "settings": facts.names_of(settings)})
+            audit.note("policy.loaded", subject=policy_digest, details=facts.policy(policy))
+            if tracer is not None:
+                running.push_async_callback(tracer.close)
             running.push_async_callback(services.fleet.close)
             await running.enter_async_context(in_background(services.fleet.watch()))
             if services.tokens is not None:
-                await running.enter_async_context(in_background(services.tokens.watch()))
+                await running.enter_async_context(in_background(services.tokens.watch(audit)))
             if services.cape is not None:
                 await host.start(services, services.cape, running)
             yield
@@ -84,34 +104,67 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(OwnPagesOnly, trusted=settings.trusted_origins, metrics=services.metrics)
     app.add_middleware(KnownHosts, hosts=settings.known_hosts, metrics=services.metrics)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)
+    if tracer is not None:
+        app.add_middleware(ServerSpans, tracer=tracer)
     app.add_middleware(SharedWithPages, trusted=settings.trusted_origins)
     app.add_middleware(FromProxies, proxies=settings.known_proxies)
     app.add_middleware(RootPath, root=settings.root_path)
     app.add_middleware(OneSlash)
     errors.install(app)
-    for module in (classify, sealed, attestation, health, pages):
-        app.include_router(module.router)
-    if services.cape is not None:
-        for router in host.ROUTERS:
-            app.include_router(router)
-    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
+    for router in _routers(settings):
+        app.include_router(router)
+    app.mount(_STATIC, StaticFiles(directory=pages.STATIC), name="static")
     openapi.describe(app, services)
     return app
 
 
-def _services(settings: Settings, make_cape: Callable[..., CapeServices | None] | None) -> Services:
-    metrics = Metrics()
-    policy = Policy.load(settings.policy)
+async def _stopped(audit: Audit) -> None:
+    audit.note("gateway.stopped", details={"version": blindsight.__version__})
+    await audit.close()
+
+
+def _routers(settings: Settings) -> list[APIRouter]:
+    routers = [module.router for module in (classify, sealed, attestation, health, pages)]
+    if settings.database is not None:
+        from gateway.cape import host  # noqa: PLC0415 -- as in create_app
+
+        routers += host.ROUTERS
+    return routers
+
+
+def _tracer(settings: Settings, metrics: Metrics) -> Tracer | None:
+    if settings.traces is None:
+        return None
+    templates = {getattr(route, "path", "") for router in _routers(settings) for route in router.routes}
+    routes = {*templates, _STATIC, "/openapi.json"}
+    return start.tracer(settings.traces, settings.traces_ratio, routes=routes, lost=metrics.spans_lost)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is told of what happens."""
+
+    metrics: Metrics
+    audit: Audit
+    tracer: Tracer | None
+
+
+def _services(
+    settings: Settings, policy: Policy, told: _Told, make_cape: Callable[..., CapeServices | None] | None
+) -> Services:
+    metrics, audit = told.metrics, told.audit
     fleet = Fleet(
         settings.enclaves,
-        lambda address: _member(address, policy, settings, metrics),
+        lambda address: _member(address, policy, settings, told),
         policy,
         deadline=settings.deadline,
     )
     tokens = TokenStore.load(settings.tokens_file) if settings.tokens_file else None
     authenticate = Authenticator(tokens, metrics).authenticate
     evidence_places = Places(settings.max_evidence_requests, metrics)
-    cape = make_cape and make_cape(settings, fleet, metrics=metrics, tokens=tokens, evidence_places=evidence_places)
+    cape = make_cape and make_cape(
+        settings, fleet, metrics=metrics, tokens=tokens, evidence_places=evidence_places, audit=audit
+    )
     return Services(
         settings=settings,
         metrics=metrics,
@@ -120,19 +173,23 @@ def _services(settings: Settings, make_cape: Callable[..., CapeServices | None] 
         cape=cape,
         admission=Admission(settings.max_in_flight, metrics),
         evidence_places=evidence_places,
+        audit=audit,
         fleet=fleet,
     )
 
 
-def _member(address: Address, policy: Policy, settings: Settings, metrics: Metrics) -> Member:
+def _member(address: Address, policy: Policy, settings: Settings, told: _Told) -> Member:
+    member_id = id_of(address)
     connections = EnclaveConnections(address, settings.enclave_secret_file)
     enclave = AttestedEnclave(
         connections,
         policy,
-        EnclaveMetrics(metrics, str(address)),
+        EnclaveMetrics(told.metrics, str(address)),
         attest_interval=settings.attest_interval,
         status_interval=settings.status_interval,
+        member_id=member_id,
+        tracer=told.tracer,
+        audit=told.audit,
     )
-    return Member(
-        address, connections, enclave, EnclaveExchange(enclave, connections, metrics, deadline=settings.deadline)
-    )
+    exchange = EnclaveExchange(enclave, connections, told.metrics, deadline=settings.deadline, member_id=member_id)
+    return Member(address, connections, enclave, exchange)

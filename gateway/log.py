@@ -7,9 +7,11 @@ import logging
 import sys
 from typing import Final
 
+from gateway.tracing import current
+
 _EXTRAS: Final = (
     "request_id", "method", "route", "status", "seconds", "code", "step", "reason", "exception", "client", "url",
-    "count", "revoked", "added",
+    "count", "revoked", "added", "sha256",
 )  # fmt: skip
 """The only attributes of a log line besides its event."""
 _SPEAKERS: Final = ("gateway", "blindsight", "uvicorn", "alembic")
@@ -27,7 +29,12 @@ class JsonFormatter(logging.Formatter):
             "unit": "gateway",
             "event": record.getMessage() if _is_known(record.name) else f"a message of {record.name}",
         }
+        if (trace_id := current.trace_id()) is not None:
+            entry["trace_id"] = trace_id
         entry |= {name: getattr(record, name) for name in _EXTRAS if hasattr(record, name)}
+        if (audit_entry := getattr(record, "audit_entry", None)) is not None:
+            # Made by `gateway.audit.log` alone. The line has a time of its own.
+            entry |= {"audit": True, **{name: value for name, value in audit_entry.items() if name != "time"}}
         if record.exc_info and record.exc_info[0]:
             entry["exception"] = record.exc_info[0].__name__
             traceback = record.exc_info[2]

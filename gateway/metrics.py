@@ -58,6 +58,10 @@ class Metrics:
         self.enclave_gauges = {
             name: Gauge(title, meaning, ["enclave"], registry=registry) for name, title, meaning in _OF_AN_ENCLAVE
         }
+        self.spans_lost = Counter("trace_spans_lost_total", "Spans that the collector did not get.", registry=registry)
+        self.audit_lost = Counter(
+            "audit_lost_total", "Entries that could not be written to the audit log's file.", registry=registry
+        )
         self.evidence_refused = Counter(
             "evidence_refused_total", "Evidence refused.", ["enclave", "code"], registry=registry
         )

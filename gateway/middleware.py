@@ -73,6 +73,8 @@ class RequestMiddleware:
         """Instruments by method, route and status: as many as there are sets of labels."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            scope.setdefault("state", {})["request_id"] = _request_id(scope)
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

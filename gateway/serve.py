@@ -63,6 +63,8 @@ async def serve(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    if settings.audit_log is not None:
+        loop.add_signal_handler(signal.SIGHUP, services.audit.reopen)
     _log.info("listening", extra={"url": f"http://{settings.host}:{servers[0][1].getsockname()[1]}"})
     await asyncio.gather(*(server.serve(sockets=[listener]) for server, listener in servers))
     return 0

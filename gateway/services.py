@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.admission import Admission, Places
+    from gateway.audit.log import Audit
     from gateway.cape.services import CapeServices
     from gateway.enclave.fleet import Fleet
     from gateway.metrics import Metrics
@@ -37,7 +38,7 @@ class Authenticator:
 
     def authenticate(self, request: Request) -> None:
         """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""
-        if self._tokens is not None and not _has_token(request, self._tokens):
+        if self._tokens is not None and _name_of_token(request, self._tokens) is None:
             self._metrics.rejected.labels("unauthenticated").inc()
             raise Problem("unauthenticated", "Send an API token: `Authorization: Bearer bs_…`.")
 
@@ -53,14 +54,16 @@ class SignupAuthenticator:
 
     def authenticate(self, request: Request) -> None:
         """Require one of the tokens. Raises `Problem` (`unauthenticated`)."""
-        if self._tokens is None or not _has_token(request, self._tokens):
+        name = _name_of_token(request, self._tokens) if self._tokens is not None else None
+        if name is None:
             self._metrics.rejected.labels("unauthenticated").inc()
             raise Problem("unauthenticated", _NO_SIGNUP)
+        request.state.token_name = name  # For the audit log.
 
 
-def _has_token(request: Request, tokens: TokenStore) -> bool:
+def _name_of_token(request: Request, tokens: TokenStore) -> str | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and tokens.name_of(token.strip()) is not None
+    return tokens.name_of(token.strip()) if scheme.lower() == "bearer" else None
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Services:
     admission: Admission
     evidence_places: Places
     """Limits requests to the enclave that any caller can make."""
+    audit: Audit
     fleet: Fleet
     cape: CapeServices | None
     authenticate: Callable[[Request], None]

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -63,6 +64,19 @@ class Settings(BaseSettings):
     tls_key: Path | None = Field(default=None, description="PEM private key of the HTTPS port.")
     metrics_host: str = Field(default="127.0.0.1", description="Address of the metrics listener.")
     metrics_port: int = Field(default=9000, ge=0, le=65535, description="Port of the metrics listener; 0 turns it off.")
+
+    traces: str | None = Field(
+        default=None,
+        description="URL to which traces are sent (OTLP over HTTP), such as `http://collector:4318/v1/traces`;"
+        " not set: no traces.",
+    )
+    traces_ratio: float = Field(
+        default=1, ge=0, le=1, description="Ratio of the traces that begin at the gateway and are recorded, 0 to 1."
+    )
+
+    audit_log: Path | None = Field(
+        default=None, description="File of the audit log; not set: administrative acts are in the ordinary log."
+    )
 
     enclave: str = Field(
         default="tcp://127.0.0.1:7500",
@@ -195,6 +209,17 @@ class Settings(BaseSettings):
         if path.partition("/")[2].partition("/")[0] in OWN_NAMES:
             raise ValueError(f"{text!r} begins as one of the gateway's own paths does; choose another")
         return path
+
+    @field_validator("traces")
+    @classmethod
+    def _is_a_collector(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        url = urlsplit(text)
+        if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or "@" in url.netloc:
+            raise ValueError("not a collector's URL; write it as http://HOST:4318/v1/traces, without user and password")
+        _ = url.port  # Raises ValueError if it is not a port.
+        return text
 
     @field_validator("enclave")
     @classmethod

@@ -6,6 +6,7 @@ import uvloop
 from pydantic import ValidationError
 
 from blindsight.errors import PolicyError
+from gateway.audit.log import AuditUnusable
 from gateway.cape.unusable import StoreUnusable
 from gateway.serve import serve
 from gateway.settings import RetiredSetting, Settings
@@ -23,7 +24,7 @@ def start() -> int:
     except ValidationError as error:
         lines = (_reading(entry["loc"], entry["msg"]) for entry in error.errors(include_input=False))
         raise CannotStart("; ".join(lines)) from error
-    except (PolicyError, BadTokenFile, RetiredSetting, StoreUnusable) as error:
+    except (PolicyError, BadTokenFile, RetiredSetting, StoreUnusable, AuditUnusable) as error:
         raise CannotStart(f"{error} {getattr(error, 'next_step', '')}".strip()) from error
 
 

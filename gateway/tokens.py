@@ -19,6 +19,8 @@ from blindsight import files
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.audit.log import Audit
+
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.5
@@ -46,8 +48,9 @@ class TokenStore:
             raise BadTokenFile(f"{path} holds no token")
         return cls(hashes, path)
 
-    async def watch(self) -> None:
-        """Read the file again whenever it has changed, until cancelled.
+    async def watch(self, audit: Audit | None = None, *, purpose: str = "api") -> None:
+        """Read the file again whenever it has changed, until cancelled. `audit` gets the names of the tokens that have
+        come and gone, with the `purpose` of the file.
 
         An empty file revokes all tokens. While the file cannot be read or has a wrong line, the last tokens stay.
         """
@@ -63,9 +66,13 @@ class TokenStore:
                 continue
             refused = None
             if hashes != self._hashes:
-                gone, come = len(self._hashes.items() - hashes.items()), len(hashes.items() - self._hashes.items())
+                gone, come = self._hashes.items() - hashes.items(), hashes.items() - self._hashes.items()
                 self._hashes = hashes
-                _log.info("API tokens changed", extra={"revoked": gone, "added": come})
+                _log.info("API tokens changed", extra={"revoked": len(gone), "added": len(come)})
+                if audit is not None:
+                    for act, changed in (("token.revoked", gone), ("token.added", come)):
+                        for name, _ in sorted(changed):
+                            audit.note(act, subject=name, details={"purpose": purpose})
 
     def name_of(self, token: str) -> str | None:
         """The name of `token`, or None. Every stored hash is compared, in constant time."""

@@ -16,6 +16,8 @@ from gateway.cape.enclave import unavailable
 from gateway.cape.store import FunctionRow, unknown_account
 
 if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
     from gateway.cape.services import CapeServices, Upload
 
 _log = logging.getLogger("gateway.cape")
@@ -27,7 +29,16 @@ _ATTEMPTS = 5
 class Deployment:
     """One upload for one account."""
 
-    def __init__(self, services: CapeServices, upload: Upload, username: str, token: str) -> None:
+    def __init__(
+        self,
+        services: CapeServices,
+        upload: Upload,
+        username: str,
+        token: str,
+        connection: HTTPConnection | None = None,
+    ) -> None:
+        """`connection` names the request in the audit log."""
+        self._connection = connection
         self._services = services
         self._upload = upload
         self._username = username
@@ -39,6 +50,13 @@ class Deployment:
 
     async def finish(self, accepted: dict[str, Any]) -> str:
         """Store the function that the enclave has accepted; returns its id. Raises `CapeError`."""
+        deployed = self._services.audit.act("function.deployed", actor=self._username, connection=self._connection)
+        async with deployed as told:
+            told["subject"] = function_id = await self._store(accepted)
+            told["checksum"] = accepted["checksum"].hex()
+        return function_id
+
+    async def _store(self, accepted: dict[str, Any]) -> str:
         match accepted:
             case {"name": str() as name, "public": bool() as public, "checksum": bytes() as checksum}:
                 pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -141,15 +142,18 @@ async def device_decision(request: Request) -> dict[str, str]:
     if not isinstance(allow, bool):
         raise CapeError("malformed_request", "the member 'allow' is missing or not true or false")
     if not allow:
-        with cape.guesses.attempt(_guesser(account)):
-            await cape.store.device_codes.decide(user_code, allow=False, account=account.username)
+        async with cape.audit.act("device_login.denied", actor=account.username, connection=request):
+            with cape.guesses.attempt(_guesser(account)):
+                await cape.store.device_codes.decide(user_code, allow=False, account=account.username)
         return {}
     access_token = text_member(body, "access_token")
     id_token = text_member(body, "id_token", default=access_token)
     login = _login_token(access_token, account)
     if _login_token(id_token, account, "run", "account").id != login.id:
         raise CapeError("malformed_request", "the id_token has another id, by which it could not be revoked")
-    with cape.guesses.attempt(_guesser(account)):
+    approved = cape.audit.act("device_login.approved", actor=account.username, subject=login.id, connection=request)
+    async with approved, contextlib.AsyncExitStack() as attempt:
+        attempt.enter_context(cape.guesses.attempt(_guesser(account)))
         waiting = await _waiting(cape, user_code, account)
         await cape.store.device_codes.decide(
             user_code,

@@ -13,6 +13,7 @@ from blindsight.errors import CapeError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.audit.log import Audit
     from gateway.cape.enclaves import CapeEnclaves
     from gateway.cape.store import Store
     from gateway.enclave.member import Member
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
+_ACT = "classifier_grant.presented"
 
 
 class ClassifierGrant:
@@ -29,7 +31,8 @@ class ClassifierGrant:
     A record that revokes the token ends the grant: an enclave that missed the change sees it here.
     """
 
-    def __init__(self, file: Path, enclaves: CapeEnclaves, store: Store) -> None:
+    def __init__(self, file: Path, enclaves: CapeEnclaves, store: Store, audit: Audit) -> None:
+        self._audit = audit
         self._file = file
         self._enclaves = enclaves
         self._store = store
@@ -49,6 +52,7 @@ class ClassifierGrant:
                 reason = getattr(error, "code", type(error).__name__)
                 if reason != self._said:
                     _log.warning("classifier grant not accepted", extra={"reason": reason})
+                    self._audit.note(_ACT, outcome=reason)
                 self._said = reason
             await asyncio.sleep(_LOOK_SECONDS)
 
@@ -67,6 +71,7 @@ class ClassifierGrant:
             if self._granted.get(member) != news:
                 try:
                     await self._enclaves.grant(member, account.record, token)
+                    self._audit.note(_ACT, actor=account.username, subject=member.id)
                     self._granted[member] = news
                 except CapeError as error:
                     refused = error

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.admission import Places
+    from gateway.audit.log import Audit
     from gateway.enclave.fleet import Fleet
     from gateway.metrics import Metrics
     from gateway.services import Services
@@ -37,10 +38,11 @@ async def start(services: Services, cape: CapeServices, running: contextlib.Asyn
     running.push_async_callback(cape.store.close)
     await cape.bundles.sweep(await cape.store.function_ids())
     if cape.signup_tokens is not None:
-        await running.enter_async_context(in_background(cape.signup_tokens.watch()))
+        await running.enter_async_context(in_background(cape.signup_tokens.watch(services.audit, purpose="signup")))
     grant = services.settings.classifier_grant
     if grant is not None:
-        await running.enter_async_context(in_background(ClassifierGrant(grant, cape.enclave, cape.store).watch()))
+        presented = ClassifierGrant(grant, cape.enclave, cape.store, services.audit)
+        await running.enter_async_context(in_background(presented.watch()))
 
 
 def services(
@@ -50,6 +52,7 @@ def services(
     metrics: Metrics,
     tokens: TokenStore | None,
     evidence_places: Places,
+    audit: Audit,
 ) -> CapeServices | None:
     """The services of the Cape routes; None without a database. Raises `StoreUnusable`, `BadTokenFile`."""
     if settings.database is None or settings.bundles is None:
@@ -64,6 +67,7 @@ def services(
         signup_tokens=own,
         sessions=Sessions(settings.max_sessions, metrics.sessions),
         idle_seconds=settings.idle_seconds,
+        audit=audit,
     )
 
 

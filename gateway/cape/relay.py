@@ -22,6 +22,7 @@ from gateway.cape.deployments import Deployment
 from gateway.cape.enclave import fields_of, text_of
 from gateway.cape.services import cape_of
 from gateway.cape.store import unknown_function
+from gateway.tracing import allowed, current
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -104,14 +105,19 @@ async def _serve(
             deployment = None
             if route == "deploy":
                 upload = await opened.enter_async_context(services.bundles.receiving())
-                deployment = Deployment(services, upload, caller.username, token)
+                deployment = Deployment(services, upload, caller.username, token, websocket)
             await services.store.mark_token_used(claimed.id)
         except CapeError as error:
             await websocket.send_denial_response(refusal(websocket, error))
             return
         await websocket.accept(subprotocol=websocket.scope["subprotocols"][0])
         conversation = _Conversation(websocket, services, session, deployment, inputs_each=2 if route == "test" else 1)
-        await conversation.run(function.id if function and session.needs_function else None)
+        with current.span("cape session", {allowed.CAPE_ROUTE: route}) as span:
+            outcome, code = await conversation.run(function.id if function and session.needs_function else None)
+            if span is not None:
+                span.set(allowed.CAPE_OUTCOME, outcome)
+                if code is not None:
+                    span.fail(code)
 
 
 def _token(websocket: WebSocket) -> str:
@@ -148,18 +154,21 @@ class _Conversation:
         self._inputs_each = inputs_each
         self._active = time.monotonic()
 
-    async def run(self, function_id: str | None) -> None:
+    async def run(self, function_id: str | None) -> tuple[str, str | None]:
         """Relay all messages; first the function's ciphertext if the enclave does not have `function_id` in its
         cache.
+
+        Returns how it ended, one of `allowed.CAPE_OUTCOMES`, and the code of an error.
         """
         try:
             if not await self._attest(function_id):
-                return
+                return "client_ended", None
         except CapeError as error:
             await self._end(_INTERNAL, [messages.error(str(error))])
-            return
+            return "failed", error.code
         except WebSocketDisconnect:
-            return
+            return "client_ended", None
+        outcome, code = "client_ended", None
         parts: list[Coroutine[None, None, _Ending | None]]
         parts = [self._hear_client(), self._pass_on(), self._hear_enclave(), self._watch()]
         tasks = [asyncio.create_task(part) for part in parts]
@@ -168,8 +177,10 @@ class _Conversation:
             for task in done:
                 ending = task.result()
                 if ending is not None:
+                    outcome = "draining" if ending[0] == _GOING_AWAY else "idle"
                     await self._end(*ending)
         except CapeError as error:
+            outcome, code = "failed", error.code
             # Clients that wait would wait for ever: each is told before the connection closes.
             await self._end(_INTERNAL, [messages.error(str(error))] * max(1, min(self._outstanding, _MOST_TOLD)))
         except WebSocketDisconnect:
@@ -178,6 +189,7 @@ class _Conversation:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        return outcome, code
 
     async def _attest(self, function_id: str | None) -> bool:
         """Relay the start frame and its answer; False if the client closed the connection instead."""

@@ -82,12 +82,16 @@ async def create_account(request: Request) -> dict[str, str]:
         raise CapeError("forbidden", "the proof is not for this account")
     account = await cape.store.account(username)
     if account is None:
-        record = await cape.enclave.create_account(username, owner_public_key, proof)
-        account = await cape.store.add_account(username, owner_public_key, record)
-        if account.record == record:
-            await _commit(cape, record)
+        sponsor = getattr(request.state, "token_name", None)
+        async with cape.audit.act("account.created", actor=sponsor, subject=username, connection=request):
+            record = await cape.enclave.create_account(username, owner_public_key, proof)
+            account = await cape.store.add_account(username, owner_public_key, record)
+            if account.owner_public_key != owner_public_key:
+                raise _name_taken()  # At the same time by another.
+            if account.record == record:
+                await _commit(cape, record)
     if account.owner_public_key != owner_public_key:
-        raise CapeError("name_taken", "this username is taken")
+        raise _name_taken()
     return {"username": account.username}
 
 
@@ -103,7 +107,9 @@ async def delete_account(request: Request) -> dict[str, str]:
     """Delete the account, its functions and its tokens."""
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
-    await _remove_bundles(cape, await cape.store.delete_account(account.username))
+    name = account.username
+    async with cape.audit.act("account.deleted", actor=name, subject=name, connection=request):
+        await _remove_bundles(cape, await cape.store.delete_account(name))
     return {}
 
 
@@ -180,13 +186,15 @@ async def delete_function(request: Request, function_id: str) -> dict[str, str]:
     _, account = await bearer_account(request, cape.store, "account")
     function = await _own_function(cape, account, function_id)
     token = bearer_token(request)
-    await _change(
-        cape,
-        account,
-        lambda record: cape.enclave.delete_function(record, token, function.id),
-        lambda record, version: cape.store.delete_function(function.id, record, version),
-    )
-    await _remove_bundles(cape, [function.id])
+    deleted = cape.audit.act("function.deleted", actor=account.username, subject=function.id, connection=request)
+    async with deleted:
+        await _change(
+            cape,
+            account,
+            lambda record: cape.enclave.delete_function(record, token, function.id),
+            lambda record, version: cape.store.delete_function(function.id, record, version),
+        )
+        await _remove_bundles(cape, [function.id])
     return {}
 
 
@@ -220,17 +228,24 @@ async def create_token(request: Request) -> dict[str, str]:
         raise CapeError("malformed_request", "the token is for another function than the request says")
     if not _same_expiry(proven.expires, body.get("expiry")):
         raise CapeError("malformed_request", "the token expires at another time than the request says")
-    await cape.store.add_token(
-        TokenRow(
-            id=proven.id,
-            owner=account.username,
-            name=name,
-            description=description,
-            function_id=function_id or None,
-            created_at=datetime.now(UTC),
-            expires_at=proven.expires,
-        )
+    row = TokenRow(
+        id=proven.id,
+        owner=account.username,
+        name=name,
+        description=description,
+        function_id=function_id or None,
+        created_at=datetime.now(UTC),
+        expires_at=proven.expires,
     )
+    registered = cape.audit.act(
+        "account_token.registered",
+        actor=account.username,
+        subject=proven.id,
+        connection=request,
+        details={"scope": proven.scope},
+    )
+    async with registered:
+        await cape.store.add_token(row)
     return {"token": token}
 
 
@@ -276,13 +291,18 @@ async def delete_token(request: Request, token_id: str) -> dict[str, str]:
     if found is None or found.owner != account.username or found.revoked_at:
         raise unknown_token()
     token = bearer_token(request)
-    await _change(
-        cape,
-        account,
-        lambda record: cape.enclave.revoke_token(record, token, found.id, found.expires_at),
-        lambda record, version: cape.store.revoke_token(found.id, record, version),
-    )
+    async with cape.audit.act("account_token.revoked", actor=account.username, subject=found.id, connection=request):
+        await _change(
+            cape,
+            account,
+            lambda record: cape.enclave.revoke_token(record, token, found.id, found.expires_at),
+            lambda record, version: cape.store.revoke_token(found.id, record, version),
+        )
     return {}
+
+
+def _name_taken() -> CapeError:
+    return CapeError("name_taken", "this username is taken")
 
 
 async def _own_function(cape: CapeServices, account: Account, function_id: str) -> FunctionRow:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from blindsight.cape.constants import IDLE_SECONDS
 from blindsight.errors import CapeError
+from gateway.audit.log import Audit
 from gateway.cape.guesses import Guesses
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class CapeServices:
     """Tokens for creating accounts, if they have a file of their own."""
     guesses: Guesses = field(default_factory=Guesses)
     sessions: Sessions = field(default_factory=lambda: Sessions(512))
+    audit: Audit = field(default_factory=Audit)
     idle_seconds: float = IDLE_SECONDS
     """Time without data after which a connection is closed."""
 

@@ -17,11 +17,16 @@ from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
 from blindsight.wire import frames, version
 from blindsight.wire.protocol import FrameKind
+from gateway.audit import facts
+from gateway.audit.log import DONE
+from gateway.tracing import allowed, current
 
 if TYPE_CHECKING:
     from blindsight.attestation.policy import Policy
+    from gateway.audit.log import Audit
     from gateway.enclave.connection import EnclaveConnections
     from gateway.metrics import EnclaveMetrics
+    from gateway.tracing.current import Tracer
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +75,19 @@ class AttestedEnclave:
         *,
         attest_interval: float,
         status_interval: float,
+        member_id: str = "",
+        tracer: Tracer | None = None,
+        audit: Audit | None = None,
     ) -> None:
+        """`tracer` begins a trace for each verification in the background; `audit` is told of enclaves that are
+        accepted and refused. `member_id` names the enclave in both, and in the log.
+        """
+        self._audit = audit
         self._connections = connections
+        self._member_id = member_id
+        self._named = {"enclave": member_id}
+        """For the log."""
+        self._tracer = tracer
         self.policy = policy
         self._metrics = metrics
         self._attest_interval = attest_interval
@@ -122,7 +138,7 @@ class AttestedEnclave:
                 await asyncio.sleep(_RETRY_SECONDS)
             except Exception:  # noqa: BLE001 -- whatever it is
                 # A mistake of ours must show as "not ready", not freeze the last answer.
-                _log.exception("watching the enclave failed")
+                _log.exception("watching the enclave failed", extra=self._named)
                 self._lose()
                 await asyncio.sleep(self._status_interval)
 
@@ -136,15 +152,23 @@ class AttestedEnclave:
                 return self._attested
             nonce = secrets.token_bytes(_NONCE_BYTES)
             try:
-                attested = self._verify(await self.evidence(nonce), nonce)
+                with current.span("verify evidence", {allowed.ENCLAVE: self._member_id}, tracer=self._tracer):
+                    fields = await self.evidence(nonce)
+                    attested = self._verify(fields, nonce)
             except (EvidenceError, PolicyError, SealingError) as error:
-                self._refuse(error)
+                self._refuse(error, fields["document"])
                 raise
             except TransportError as error:
                 self._lose(error)
                 raise
-            if self._attested is None:
-                _log.info("evidence accepted")
+            before = self._attested
+            if before is None:
+                _log.info("evidence accepted", extra=self._named)
+            if before is None or (before.measurements, before.key_configs) != (
+                attested.measurements,
+                attested.key_configs,
+            ):
+                self._note("enclave.accepted", **facts.evidence(attested.document, attested.measurements))
             self._attested = attested
             self._metrics.verified.set_to_current_time()
             return attested
@@ -186,7 +210,7 @@ class AttestedEnclave:
         if known and status.get("key_configs_sha256") != keyconfig.digest(known.key_configs):
             await self.attest(instead_of=known)
         if bool(status.get("ready")) != self._warm:
-            _log.info("enclave warm" if not self._warm else "enclave not ready")
+            _log.info("enclave warm" if not self._warm else "enclave not ready", extra=self._named)
         self._warm = bool(status.get("ready"))
         self.confinement = _confinement(status)
         self.account_root = _account_root(status)
@@ -203,10 +227,15 @@ class AttestedEnclave:
         except TimeoutError as error:
             raise TransportError("unreachable", "The enclave does not answer.") from error
 
-    def _refuse(self, error: EvidenceError | PolicyError | SealingError) -> None:
+    def _note(self, act: str, *, outcome: str = DONE, **details: Any) -> None:  # noqa: ANN401 -- of JSON
+        if self._audit is not None:
+            self._audit.note(act, subject=self._member_id, outcome=outcome, details=details)
+
+    def _refuse(self, error: EvidenceError | PolicyError | SealingError, document: bytes) -> None:
         step = getattr(error, "step", None)
-        if self._refusal.extra.get("evidence_code") != error.code:
-            _log.error("evidence refused", extra={"code": error.code, "step": step})
+        if self._refusal.extra.get("evidence_code") != error.code or self._attested is not None:
+            _log.error("evidence refused", extra={**self._named, "code": error.code, "step": step})
+            self._note("enclave.refused", outcome=error.code, step=step, **facts.refused_evidence(document))
         self._metrics.refused(error.code)
         self._refusal = Problem(
             "evidence_refused", f"{error} {error.next_step}", evidence_code=error.code, verification_step=step
@@ -215,17 +244,21 @@ class AttestedEnclave:
 
     def _lose(self, error: TransportError | None = None) -> None:
         if self._attested is not None:
-            _log.warning("enclave lost")
+            _log.warning("enclave lost", extra=self._named)
         refusal = Problem("enclave_unavailable", "The enclave cannot be reached; it may be restarting.")
         if error is not None and error.code == "access_refused":
             refusal = Problem(
                 "enclave_unavailable", "The enclave does not admit this gateway; its operator is told why."
             )
             if self._refusal.detail != refusal.detail:
-                _log.error("enclave does not admit this gateway", extra={"reason": f"{error} {error.next_step}"})
+                _log.error(
+                    "enclave does not admit this gateway",
+                    extra={**self._named, "reason": f"{error} {error.next_step}"},
+                )
+                self._note("enclave.access_refused", outcome=error.code)
         elif error is not None and error.code == "unreachable" and self._refusal.detail != refusal.detail:
             # Callers are not told where the enclave is; its operator has to know where it was looked for.
-            _log.warning("enclave cannot be reached", extra={"reason": str(error)})
+            _log.warning("enclave cannot be reached", extra={**self._named, "reason": str(error)})
         self._refusal = refusal
         self._drop()
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from blindsight import exchange
 from blindsight.errors import BlindsightError, EvidenceError, PolicyError, SealingError, TransportError
@@ -15,6 +15,7 @@ from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
 from blindsight.wire import frames
 from blindsight.wire.protocol import FrameKind
+from gateway.tracing import allowed, current
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from gateway.enclave.attested import Attested, AttestedEnclave
     from gateway.enclave.connection import EnclaveConnections
     from gateway.metrics import Metrics
+    from gateway.tracing.current import Span
+
+_REPORTED: Final = ("decode", "preprocess", "run")
+"""Stages whose durations the enclave reports."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +39,37 @@ class Answer:
     recipient: Recipient
 
 
+@dataclass(frozen=True)
+class Exchanged:
+    """The span of an exchange with the enclave, its duration in seconds, and its end (`time.perf_counter()`)."""
+
+    span: Span
+    seconds: float
+    ended: float
+
+    def report(self, stages: dict[str, float]) -> None:
+        """Add the stages within, in seconds."""
+        current.reported(self.span, stages, within=self.seconds, ago=time.perf_counter() - self.ended)
+
+
 class EnclaveExchange:
     """Encapsulates requests with the enclave's attested key and decapsulates the answers; relays sealed messages of
     callers.
     """
 
     def __init__(
-        self, enclave: AttestedEnclave, connections: EnclaveConnections, metrics: Metrics, *, deadline: float
+        self,
+        enclave: AttestedEnclave,
+        connections: EnclaveConnections,
+        metrics: Metrics,
+        *,
+        deadline: float,
+        member_id: str = "",
     ) -> None:
-        """`deadline`: the seconds that each request has, as refusals state them."""
+        """`deadline`: the seconds that each request has, as refusals state them; `member_id` names the enclave in
+        traces.
+        """
+        self._span = {allowed.ENCLAVE: member_id}
         self._enclave = enclave
         self._connections = connections
         self._metrics = metrics
@@ -51,15 +78,17 @@ class EnclaveExchange:
     async def classify(self, image: bytes, top_k: int, *, receipt: bool = False, until: float) -> Answer:
         """Classify one image, with a receipt if requested, until `until` (the loop's time). Raises `Problem`."""
         async with self._in_time(until):
-            opened, milliseconds = await self._converse(Question(image, top_k, receipt), self._enclave.current)
+            opened, milliseconds, asked = await self._converse(Question(image, top_k, receipt), self._enclave.current)
         if opened.status != 200:
             raise _problem(opened.content)
         self._metrics.images.inc()
         timings = opened.content["timings_ms"]
         waited = milliseconds
-        for stage in ("decode", "preprocess", "run"):
+        for stage in _REPORTED:
             self._metrics.stages[stage].observe(timings[stage] / 1000)
             waited -= timings[stage]
+        if asked is not None:
+            asked.report({stage: timings[stage] / 1000 for stage in _REPORTED})
         self._metrics.stages["wait"].observe(max(waited, 0.0) / 1000)
         timings["enclave"] = milliseconds
         return Answer(opened.content, opened.recipient)
@@ -73,7 +102,8 @@ class EnclaveExchange:
         started = time.perf_counter()
         async with self._in_time(until):
             try:
-                answer = await self._ask(sealed)
+                with current.span("enclave", self._span, kind="client"):
+                    answer = await self._ask(sealed)
             except KeysChangedError as error:
                 raise Problem("ohttp_key", "Fetch and verify the key configurations, and seal anew.") from error
             except SealingError as error:
@@ -97,8 +127,9 @@ class EnclaveExchange:
         except BlindsightError as error:
             raise Problem("enclave_unavailable", "The enclave was lost while it held this image.") from error
 
-    async def _converse(self, question: Question, attested: Attested) -> tuple[Opened, float]:
-        """The enclave's answer, and the duration of the exchange in milliseconds."""
+    async def _converse(self, question: Question, attested: Attested) -> tuple[Opened, float, Exchanged | None]:
+        """The enclave's answer, the duration of the exchange in milliseconds, and its span if there is one."""
+        asked = None
         steps = exchange.converse(question, attested, padded=False)
         started = time.perf_counter()
         step = next(steps)
@@ -107,7 +138,9 @@ class EnclaveExchange:
             try:
                 if isinstance(step, Ask):
                     sent = time.perf_counter()
-                    sealed = await self._ask(step.sealed)
+                    current.past("seal", sent - started)
+                    with current.span("enclave", self._span, kind="client") as asked:
+                        sealed = await self._ask(step.sealed)
                     answered = time.perf_counter()
                     step = steps.send(sealed)
                 else:
@@ -123,7 +156,9 @@ class EnclaveExchange:
         ended = time.perf_counter()
         for stage, seconds in (("seal", sent - started), ("enclave", answered - sent), ("open", ended - answered)):
             self._metrics.stages[stage].observe(seconds)
-        return opened, round((answered - sent) * 1000, 3)
+        current.past("open", ended - answered)
+        exchanged = None if asked is None else Exchanged(asked, answered - sent, answered)
+        return opened, round((answered - sent) * 1000, 3), exchanged
 
     async def _ask(self, sealed: bytes) -> bytes:
         """The encapsulated answer. Raises `KeysChangedError`, `SealingError` (`malformed_message`) or

@@ -23,6 +23,11 @@ _FIRST_REST: Final = 0.5
 _LONGEST_REST: Final = 30.0
 
 
+def id_of(address: Address) -> str:
+    """The id of the enclave at `address`, 16 hexadecimal digits."""
+    return hashlib.sha256(str(address).encode()).hexdigest()[:_ID_DIGITS]
+
+
 class Member:
     """One enclave. Its `id` depends only on its address, so that it is the same at every gateway."""
 
@@ -30,7 +35,7 @@ class Member:
         self, address: Address, connections: EnclaveConnections, enclave: AttestedEnclave, exchange: EnclaveExchange
     ) -> None:
         self.address = address
-        self.id = hashlib.sha256(str(address).encode()).hexdigest()[:_ID_DIGITS]
+        self.id = id_of(address)
         self.connections = connections
         self.enclave = enclave
         self.exchange = exchange

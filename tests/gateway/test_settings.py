@@ -39,6 +39,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path, monkeypatch: py
     }
     values |= {"host": "localhost", "metrics_host": "::1", "enclave": "unix:///run/enclave.sock", "open_signup": "True"}
     values |= {"root_path": "/ml", "proxies": "10.0.0.0/8,::1"}
+    values |= {"traces": "http://collector:4318/v1/traces", "traces_ratio": "0.5"}
     values |= {"hosts": "classify.example,*.example", "origins": "https://app.example"}
     for name, value in values.items():
         monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)

@@ -12,6 +12,7 @@ import pytest
 
 from blindsight.cape import ids
 from blindsight.errors import CapeError
+from gateway.audit.log import Audit
 from gateway.cape import deployments
 from gateway.cape.bundles import Bundles
 from gateway.cape.deployments import Deployment
@@ -59,7 +60,7 @@ class Host:
         self.committed.append(record)
 
     async def deploy(self, accepted: dict[str, Any] = ACCEPTED, content: bytes = b"ciphertext") -> str:
-        services: Any = SimpleNamespace(store=self.store, bundles=self.bundles, enclave=self)
+        services: Any = SimpleNamespace(store=self.store, bundles=self.bundles, enclave=self, audit=Audit())
         async with self.bundles.receiving() as upload:
             deployment = Deployment(services, upload, "ada", "the token")
             for start in range(0, len(content), 4):

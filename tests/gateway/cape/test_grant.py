@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from blindsight.errors import CapeError
+from gateway.audit.log import Audit
 from gateway.cape import grant as module
 from gateway.cape.grant import ClassifierGrant
 from gateway.cape.store import Store
@@ -33,6 +34,10 @@ class Enclave:
     granted: list[tuple[bytes, str]] = field(default_factory=list)
     refusal: CapeError | None = None
     asked: int = 0
+
+    @property
+    def id(self) -> str:
+        return "of the test"
 
     @property
     def enclave(self) -> Enclave:
@@ -71,7 +76,7 @@ async def file(tmp_path: Path, enclave: Enclave, store: Store, monkeypatch: pyte
     """Where the grant is put; it is watched."""
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
     path = tmp_path / "grant"
-    watched: Any = ClassifierGrant(path, cast("Any", enclave), store)
+    watched: Any = ClassifierGrant(path, cast("Any", enclave), store, Audit())
     task = asyncio.create_task(watched.watch())
     yield path
     assert not task.done()

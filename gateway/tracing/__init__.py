@@ -1,0 +1,1 @@
+"""Traces (OpenTelemetry), by setting. Spans have no content: `allowed.py` lists all that they can say."""
