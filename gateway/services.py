@@ -12,12 +12,13 @@ from blindsight.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
 
     from gateway.admission import Admission, Places
     from gateway.cape.services import CapeServices
     from gateway.enclave.fleet import Fleet
     from gateway.metrics import Metrics
+    from gateway.ratelimits.limiter import RateLimiter
     from gateway.settings import Settings
     from gateway.tokens import TokenStore
 
@@ -37,7 +38,7 @@ class Authenticator:
 
     def authenticate(self, request: Request) -> None:
         """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""
-        if self._tokens is not None and not _has_token(request, self._tokens):
+        if self._tokens is not None and token_name(request, self._tokens) is None:
             self._metrics.rejected.labels("unauthenticated").inc()
             raise Problem("unauthenticated", "Send an API token: `Authorization: Bearer bs_…`.")
 
@@ -53,14 +54,15 @@ class SignupAuthenticator:
 
     def authenticate(self, request: Request) -> None:
         """Require one of the tokens. Raises `Problem` (`unauthenticated`)."""
-        if self._tokens is None or not _has_token(request, self._tokens):
+        if self._tokens is None or token_name(request, self._tokens) is None:
             self._metrics.rejected.labels("unauthenticated").inc()
             raise Problem("unauthenticated", _NO_SIGNUP)
 
 
-def _has_token(request: Request, tokens: TokenStore) -> bool:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and tokens.name_of(token.strip()) is not None
+def token_name(connection: HTTPConnection, tokens: TokenStore) -> str | None:
+    """The name of the request's API token; None without a valid one."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    return tokens.name_of(token.strip()) if scheme.lower() == "bearer" else None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Services:
     cape: CapeServices | None
     authenticate: Callable[[Request], None]
     """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""
+    limiter: RateLimiter | None = None
+    """The limits of callers, if any are set."""
 
 
 def services_of(request: Request) -> Services:

@@ -39,11 +39,13 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path, monkeypatch: py
     }
     values |= {"host": "localhost", "metrics_host": "::1", "enclave": "unix:///run/enclave.sock", "open_signup": "True"}
     values |= {"root_path": "/ml", "proxies": "10.0.0.0/8,::1"}
+    values |= {"rate_limit": "10/second", "quota": "100/day", "redis": "redis://127.0.0.1/0"}
     values |= {"hosts": "classify.example,*.example", "origins": "https://app.example"}
     for name, value in values.items():
         monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
     settings = Settings()
-    assert {name: str(value).removesuffix(".0") for name, value in settings.model_dump().items()} == values
+    given = {**settings.model_dump(), "redis": settings.redis and settings.redis.get_secret_value()}
+    assert {name: str(value).removesuffix(".0") for name, value in given.items()} == values
 
 
 @pytest.mark.parametrize("block", re.findall(r"^```ini\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL))
