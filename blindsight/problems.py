@@ -109,6 +109,12 @@ class Problem(BlindsightError):
     def retryable(self) -> bool:
         return self.kind.retry
 
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds to wait before the request can succeed, if the answer states them."""
+        seconds = self.extra.get("retry_after")
+        return seconds if type(seconds) is int and seconds >= 0 else None
+
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Problem:
         """Parse a problem document. Raises `KeyError` for a code that the catalogue lacks."""

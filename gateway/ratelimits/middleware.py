@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from gateway.ratelimits.limiter import Allowance, RateLimiter
 
+_STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
+
 
 class RateLimited:
     """The routes count requests themselves, too, unless this middleware has; routing is most of a refusal's cost."""
@@ -29,18 +31,18 @@ class RateLimited:
         self._authenticate = authenticate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
 
         async def send_with_fields(message: Message) -> None:
             allowance: Allowance | None = state.get(KEY)
-            if allowance is not None and message["type"] == "http.response.start":
+            if allowance is not None and message["type"] in _STARTS:
                 message = {**message, "headers": [*message.get("headers", []), *allowance.fields()]}
             await send(message)
 
-        if scope["method"] == "POST" and scope["path"] in GUARDED:
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in GUARDED:
             try:
                 # A caller without a valid token uses up no limit: the count below is of callers with one.
                 self._authenticate(Request(scope))
