@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from blindsight.problems import Problem
+from gateway.errors import RETRY_AFTER_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,7 +46,17 @@ async def count(request: Request, limiter: RateLimiter | None, *, images: bool =
     try:
         await allowance.begin(images=images)
     except Exceeded as error:
+        hold_up(request.scope["state"], allowance)
         raise error.problem() from error
+
+
+def hold_up(state: dict[str, Any], allowance: Allowance) -> None:
+    """Let the connection delay a refused caller that comes back at once, if the caller is an address.
+
+    Callers with tokens can share a connection, behind a proxy: one must not delay the others.
+    """
+    if allowance.by_address:
+        state["retry_after"] = RETRY_AFTER_SECONDS
 
 
 @contextlib.asynccontextmanager

@@ -86,7 +86,7 @@ class RequestMiddleware:
             if message["type"] == "http.response.start":
                 status, answering = message["status"], True
                 # For the connection, which holds up callers that come back too early or too often.
-                if state.get("problem_code") in FREQUENT:
+                if state.get("problem_code") == "overloaded":
                     state["retry_after"] = errors.RETRY_AFTER_SECONDS
                 state["denied"] = state.get("problem_code") == "unauthenticated"
                 no_store = [(b"cache-control", b"no-store")] if scope["method"] == "POST" else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from blindsight.errors import CapeError
-from gateway.allowance import KEY
+from gateway.allowance import KEY, hold_up
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
@@ -29,4 +29,5 @@ async def count(connection: HTTPConnection, username: str | None = None) -> None
     try:
         await allowance.begin(images=False)
     except Exceeded as error:
+        hold_up(connection.scope["state"], allowance)
         raise CapeError("rate_limited", f"too many requests: {error}", retry_after=error.retry_after) from error

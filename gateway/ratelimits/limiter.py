@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.ratelimits.windows import Counters, Reading
     from gateway.tokens import TokenStore
 
+_ADDRESS: Final = "address"
 _DIGEST_CHARACTERS: Final = 32
 _LONGEST_RETRY_AFTER: Final = 2**31 - 1
 
@@ -48,6 +49,11 @@ class Allowance:
         self._limiter = limiter
         self._caller = caller
         self._readings: dict[str, Reading] = {}
+
+    @property
+    def by_address(self) -> bool:
+        """Whether the caller is an address."""
+        return self._caller.startswith(f"{_ADDRESS}:")
 
     async def begin(self, *, images: bool) -> None:
         """Count the request; if it is with `images`, check that each quota has one left. Raises `Exceeded`."""
@@ -97,7 +103,7 @@ class RateLimiter:
         name = token_name(connection, self._tokens) if self._tokens is not None else None
         if name is not None:
             return _key("token", name)
-        return _key("address", source_of(connection.client.host) if connection.client else "")
+        return _key(_ADDRESS, source_of(connection.client.host) if connection.client else "")
 
     async def count_request(self, caller: str, readings: dict[str, Reading] | None = None) -> None:
         """Count a request; the shortest window first, so that a refusal by it counts in no longer one.

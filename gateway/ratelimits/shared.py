@@ -37,9 +37,11 @@ PREFIX: Final = "blindsight"
 ANSWER_SECONDS: Final = 0.1
 """Time for all that one step asks of Redis, from the connection on."""
 _PROBE_SECONDS: Final = 0.5
-CONNECT_SECONDS: Final = 1.0
+CONNECT_SECONDS: Final = 2.0
 """Time for connections that the background task opens. Requests wait for none longer than `ANSWER_SECONDS`."""
-_AT_ONCE: Final = 4
+PLACE_SECONDS: Final = 1.0
+"""Time that a step waits for others' steps; then it counts locally: Redis is far away, or the gateway too busy."""
+_AT_ONCE: Final = 8
 """Steps that ask Redis at a time, and so connections. Python's part is most of a step: more would not be faster."""
 _OUR_OPTIONS: Final = frozenset({"host", "port", "username", "password", "db", "path", "connection_class"})
 """What a URL may set, besides options that begin with `ssl_`."""
@@ -243,19 +245,27 @@ class SharedCounters:
         self._lost.set(0)
 
     async def _ask(self, shared: Callable[[], Awaitable[_Found]], local: Callable[[], Awaitable[_Found]]) -> _Found:
-        if self.in_use:
-            # Waiting for a place is not waiting for Redis: its time does not count.
-            async with self._places:
+        if self.in_use and await self._place():
+            try:
                 if self.in_use:
                     started = time.monotonic()
-                    try:
-                        async with asyncio.timeout(ANSWER_SECONDS):
-                            return await shared()
-                    except (RedisError, OSError) as error:
-                        # Beyond twice its time, this process has paused, and Redis may have answered.
-                        if time.monotonic() - started < 2 * ANSWER_SECONDS:
-                            self._failed(error)
+                    async with asyncio.timeout(ANSWER_SECONDS):
+                        return await shared()
+            except (RedisError, OSError) as error:
+                # Beyond twice its time, this process has paused, and Redis may have answered.
+                if time.monotonic() - started < 2 * ANSWER_SECONDS:
+                    self._failed(error)
+            finally:
+                self._places.release()
         return await local()
+
+    async def _place(self) -> bool:
+        """Wait for a place. That is not waiting for Redis, so its time does not count as Redis's."""
+        try:
+            async with asyncio.timeout(PLACE_SECONDS):
+                return await self._places.acquire()
+        except TimeoutError:
+            return False
 
     def _failed(self, error: Exception) -> None:
         """Use this process's counters. Logs the error's kind only: a message could quote the URL or a key."""

@@ -37,6 +37,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRedis]:
 async def counters(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counters]:
     # A machine that is busy with other tests is not a Redis that is gone.
     monkeypatch.setattr("gateway.ratelimits.shared.ANSWER_SECONDS", 10)
+    monkeypatch.setattr("gateway.ratelimits.shared.PLACE_SECONDS", 30)
     if request.param == "memory":
         yield LocalCounters()
         return

@@ -6,11 +6,12 @@ import asyncio
 import re
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from gateway import tokens
+from gateway import pacing, tokens
 from tests.support import images
 from tests.support.inprocess import running_app
 from tests.support.problems import CANARY, check
@@ -160,6 +161,23 @@ def test_a_caller_without_a_valid_token_uses_up_no_limit(tiny_stack: Stack, tmp_
                 check(classify(app, wrong), "unauthenticated")
         answer = classify(app, alice)
         assert state(answer) == {"requests-per-minute": (2, 60), "images-per-day": (8, 86400)}
+
+
+def test_a_token_at_its_limit_delays_no_other_on_the_same_connection(tiny_stack: Stack, tmp_path: Path) -> None:
+    """As behind a proxy that the gateway does not know."""
+    alice, bob = (tokens.create(name, tmp_path / "tokens") for name in ("alice", "bob"))
+    with running_app(tiny_stack, rate_limit="3/hour", tokens_file=tmp_path / "tokens") as app:
+        assert [classify(app, alice).status_code for _ in range(8)] == [200] * 3 + [429] * 5
+        started = time.perf_counter()
+        assert classify(app, bob).status_code == 200
+        assert time.perf_counter() - started < 0.25 + pacing.FIRST_WAIT
+
+
+def test_an_address_at_its_limit_is_held_up(tiny_stack: Stack) -> None:
+    with running_app(tiny_stack, rate_limit="1/hour") as app:
+        started = time.perf_counter()
+        assert [classify(app).status_code for _ in range(4)] == [200] + [429] * 3
+        assert time.perf_counter() - started > pacing.FIRST_WAIT
 
 
 def test_spoofed_addresses_are_the_same_caller(tiny_stack: Stack) -> None:
