@@ -36,6 +36,8 @@ class ProblemKind:
     @property
     def next_step(self) -> str:
         """The recommended action for the caller."""
+        if self.status == 429:
+            return "Wait as long as the detail says; ask the operator for a higher limit if that is not enough."
         if self.retry:
             return "Try again in a few seconds; if the error persists, ask the operator."
         return "Ask the operator." if self.status >= 500 else "Change the request as the detail says."
@@ -76,6 +78,8 @@ _KINDS = (
     ProblemKind("invalid_tensor", 422, "The tensor does not match the model's input"),
     ProblemKind("invalid_top_k", 422, "top_k is out of range"),
     ProblemKind("invalid_parameter", 422, "A parameter is invalid"),
+    ProblemKind("rate_limited", 429, "The caller has made too many requests", retry=True),
+    ProblemKind("quota_exceeded", 429, "The caller's quota of images is used up"),
     ProblemKind("internal", 500, "An internal error occurred"),
     ProblemKind("overloaded", 503, "The service is at its capacity", retry=True),
     ProblemKind("draining", 503, "The service is shutting down", retry=True),
@@ -104,6 +108,12 @@ class Problem(BlindsightError):
     @property
     def retryable(self) -> bool:
         return self.kind.retry
+
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds to wait before the request can succeed, if the answer states them."""
+        seconds = self.extra.get("retry_after")
+        return seconds if type(seconds) is int and seconds >= 0 else None
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Problem:

@@ -74,6 +74,8 @@ def create_app(settings: Settings) -> FastAPI:
             await running.enter_async_context(in_background(services.fleet.watch()))
             if services.tokens is not None:
                 await running.enter_async_context(in_background(services.tokens.watch(audit)))
+            if services.limiter is not None:
+                await running.enter_async_context(in_background(services.limiter.watch()))
             if services.cape is not None:
                 await host.start(services, services.cape, running)
             yield
@@ -100,6 +102,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     # The last one added is asked first.
     app.add_middleware(HeadAsGet)
+    if services.limiter is not None:
+        from gateway.ratelimits.middleware import RateLimited  # noqa: PLC0415 -- only with limits
+
+        app.add_middleware(RateLimited, limiter=services.limiter, authenticate=services.authenticate)
     app.add_middleware(EarlyRefusal, admission=services.admission, authenticate=services.authenticate)
     app.add_middleware(OwnPagesOnly, trusted=settings.trusted_origins, metrics=services.metrics)
     app.add_middleware(KnownHosts, hosts=settings.known_hosts, metrics=services.metrics)
@@ -165,6 +171,11 @@ def _services(
     cape = make_cape and make_cape(
         settings, fleet, metrics=metrics, tokens=tokens, evidence_places=evidence_places, audit=audit
     )
+    limiter = None
+    if settings.rate_limit is not None or settings.quota is not None:
+        from gateway.ratelimits import assembly  # noqa: PLC0415 -- with `limits`, 150 ms
+
+        limiter = assembly.limiter(settings, metrics, tokens)
     return Services(
         settings=settings,
         metrics=metrics,
@@ -175,6 +186,7 @@ def _services(
         evidence_places=evidence_places,
         audit=audit,
         fleet=fleet,
+        limiter=limiter,
     )
 
 

@@ -28,7 +28,7 @@ SHARED: Final = frozenset({"/attestation", "/.well-known/ohttp-gateway", "/ohttp
 
 _EXPOSED: Final = (
     b"access-control-expose-headers",
-    b"accept-encoding, allow, retry-after, www-authenticate, x-request-id",
+    b"accept-encoding, allow, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id",
 )
 """Header fields that clients need besides the body; `Content-Type` and `Content-Length` are always readable."""
 _PREFLIGHT: Final = [

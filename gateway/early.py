@@ -25,13 +25,15 @@ _log = logging.getLogger("gateway.request")
 GUARDED: Final = frozenset({"/classify", "/classify/batch", "/ohttp"})
 """Paths whose `POST` requests need a place."""
 
+FREQUENT: Final = ("overloaded", "rate_limited", "quota_exceeded")
+"""Codes of refusals that can be many, and must cost little."""
 LINES: Final = 5
 """Log lines for refusals in a window; the others are counted in one line at its end."""
 WINDOW_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
-class _Route:
+class Route:
     """The attributes of a route that the middleware records."""
 
     path: str
@@ -53,7 +55,7 @@ class EarlyRefusal:
         if not guarded or not self._admission.full:
             await self._app(scope, receive, send)
             return
-        scope["route"] = _Route(scope["path"])
+        scope["route"] = Route(scope["path"])
         state = scope["state"]
         try:
             self._authenticate(Request(scope))
@@ -66,9 +68,10 @@ class EarlyRefusal:
 
 
 class RefusalLog:
-    """Limits the number of log lines while many requests are refused."""
+    """Limits the number of log lines while many requests are refused with `code`."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: str = "overloaded") -> None:
+        self._code = code
         self._seen = 0
 
     def may_tell(self) -> bool:
@@ -81,4 +84,4 @@ class RefusalLog:
     def _sum_up(self) -> None:
         untold, self._seen = self._seen - LINES, 0
         if untold > 0:
-            _log.warning("more were refused", extra={"code": "overloaded", "count": untold})
+            _log.warning("more were refused", extra={"code": self._code, "count": untold})

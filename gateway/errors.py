@@ -30,6 +30,8 @@ def response(problem: Problem, request_id: str, root: str = "") -> JSONResponse:
     headers = {}
     if problem.kind.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if problem.kind.status == 429:
+        headers["Retry-After"] = str(problem.extra["retry_after"])
     if problem.kind.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if "accept_encoding" in problem.extra:

@@ -55,6 +55,11 @@ class Metrics:
             registry=registry,
         )
         self.sessions = Gauge("cape_sessions", "Cape clients connected.", registry=registry)
+        self.rate_limits_local = Gauge(
+            "rate_limits_local",
+            "1 while the Redis of BLINDSIGHT_REDIS does not answer: this gateway then counts alone.",
+            registry=registry,
+        )
         self.enclave_gauges = {
             name: Gauge(title, meaning, ["enclave"], registry=registry) for name, title, meaning in _OF_AN_ENCLAVE
         }

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from blindsight.problems import Problem
 from gateway import errors
-from gateway.early import RefusalLog
+from gateway.early import FREQUENT, RefusalLog
 from gateway.listener import one_slash
 from gateway.rootpath import root_of
 
@@ -68,7 +68,7 @@ class RequestMiddleware:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._refusals = RefusalLog()
+        self._refusals = {code: RefusalLog(code) for code in FREQUENT}
         self._kept: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         """Instruments by method, route and status: as many as there are sets of labels."""
 
@@ -132,7 +132,7 @@ class RequestMiddleware:
         count.inc()
         duration.observe(seconds)
         code = scope["state"].get("problem_code")
-        if code == "overloaded" and not self._refusals.may_tell():
+        if code in self._refusals and not self._refusals[code].may_tell():
             return
         if route in _QUIET and status < 500:
             return

@@ -12,13 +12,14 @@ from blindsight.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
 
     from gateway.admission import Admission, Places
     from gateway.audit.log import Audit
     from gateway.cape.services import CapeServices
     from gateway.enclave.fleet import Fleet
     from gateway.metrics import Metrics
+    from gateway.ratelimits.limiter import RateLimiter
     from gateway.settings import Settings
     from gateway.tokens import TokenStore
 
@@ -38,7 +39,7 @@ class Authenticator:
 
     def authenticate(self, request: Request) -> None:
         """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""
-        if self._tokens is not None and _name_of_token(request, self._tokens) is None:
+        if self._tokens is not None and token_name(request, self._tokens) is None:
             self._metrics.rejected.labels("unauthenticated").inc()
             raise Problem("unauthenticated", "Send an API token: `Authorization: Bearer bs_…`.")
 
@@ -54,15 +55,16 @@ class SignupAuthenticator:
 
     def authenticate(self, request: Request) -> None:
         """Require one of the tokens. Raises `Problem` (`unauthenticated`)."""
-        name = _name_of_token(request, self._tokens) if self._tokens is not None else None
+        name = token_name(request, self._tokens) if self._tokens is not None else None
         if name is None:
             self._metrics.rejected.labels("unauthenticated").inc()
             raise Problem("unauthenticated", _NO_SIGNUP)
         request.state.token_name = name  # For the audit log.
 
 
-def _name_of_token(request: Request, tokens: TokenStore) -> str | None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+def token_name(connection: HTTPConnection, tokens: TokenStore) -> str | None:
+    """The name of the request's API token; None without a valid one."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     return tokens.name_of(token.strip()) if scheme.lower() == "bearer" else None
 
 
@@ -81,6 +83,8 @@ class Services:
     cape: CapeServices | None
     authenticate: Callable[[Request], None]
     """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""
+    limiter: RateLimiter | None = None
+    """The limits of callers, if any are set."""
 
 
 def services_of(request: Request) -> Services:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from blindsight.errors import AddressError
@@ -117,6 +117,23 @@ class Settings(BaseSettings):
         default=None, description="File of hashed tokens for creating accounts; not set: API tokens are used."
     )
     open_signup: bool = Field(default=False, description="Allow callers to create accounts without a token.")
+    rate_limit: str | None = Field(
+        default=None,
+        description="Requests of each caller that cost the enclave something, such as `10/second;1000/hour`;"
+        " further ones get 429.",
+    )
+    quota: str | None = Field(
+        default=None,
+        description="Images of each caller, such as `100000/month`; requests with further ones get 429.",
+    )
+    redis: SecretStr | None = Field(
+        default=None,
+        description="Redis with the counts of rate limits and quotas, shared by gateways: `redis://HOST:PORT/DB`,"
+        " `rediss://…` with TLS or `unix:///PATH`; not set: each gateway counts alone.",
+    )
+    redis_password_file: Path | None = Field(
+        default=None, description="File with the password of `BLINDSIGHT_REDIS`, if its URL has none."
+    )
     max_image_bytes: int = Field(
         default=20 * 1024 * 1024,
         gt=0,
@@ -244,6 +261,32 @@ class Settings(BaseSettings):
     def _tls_complete(self) -> Self:
         if self.tls_port is not None and (self.tls_certificate is None or self.tls_key is None):
             raise ValueError("BLINDSIGHT_TLS_PORT needs BLINDSIGHT_TLS_CERTIFICATE and BLINDSIGHT_TLS_KEY")
+        return self
+
+    @field_validator("rate_limit", "quota")
+    @classmethod
+    def _are_limits(cls, text: str | None, info: ValidationInfo) -> str | None:
+        if text is not None:
+            from gateway.ratelimits import policy  # noqa: PLC0415 -- a third of the time of a start, and rarely needed
+
+            policy.parse(text, "images" if info.field_name == "quota" else "requests")
+        return text
+
+    @field_validator("redis")
+    @classmethod
+    def _is_a_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            from gateway.ratelimits import shared  # noqa: PLC0415 -- with redis, as slow as the rest of a start
+
+            shared.check_url(url.get_secret_value())
+        return url
+
+    @model_validator(mode="after")
+    def _redis_complete(self) -> Self:
+        if self.redis is not None and self.rate_limit is None and self.quota is None:
+            raise ValueError("BLINDSIGHT_REDIS needs BLINDSIGHT_RATE_LIMIT or BLINDSIGHT_QUOTA")
+        if self.redis_password_file is not None and self.redis is None:
+            raise ValueError("BLINDSIGHT_REDIS_PASSWORD_FILE needs BLINDSIGHT_REDIS")
         return self
 
     @model_validator(mode="after")

@@ -156,8 +156,9 @@ class GatewayProblem(Problem):
 GATEWAYS_OWN = frozenset(
     {
         "bad_request", "unauthenticated", "cross_origin", "not_found", "method_not_allowed", "request_timeout",
-        "image_too_large", "unsupported_media_type", "unknown_host", "invalid_parameter", "internal", "overloaded",
-        "draining", "enclave_unavailable", "evidence_refused", "deadline_exceeded",
+        "image_too_large", "unsupported_media_type", "unknown_host", "invalid_parameter", "rate_limited",
+        "quota_exceeded", "internal", "overloaded", "draining", "enclave_unavailable", "evidence_refused",
+        "deadline_exceeded",
     }
 )  # fmt: skip
 """Problems that a gateway can detect in a message that it cannot decrypt. Only the enclave can report others,

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 class CapeError(BlindsightError):
     """A request in Cape's protocol was refused. Cape's clients show the message to their users.
 
-    `status` is the HTTP status of the answer. Only `overloaded` and `function_lost` are retryable.
+    `status` is the HTTP status of the answer. Only `overloaded`, `rate_limited` and `function_lost` are retryable.
     """
+
+    def __init__(self, code: str, message: str, *, retry_after: int | None = None) -> None:
+        """`retry_after`: seconds to wait, if they are known."""
+        super().__init__(code, message)
+        self.retry_after = retry_after
 
     _STATUS: ClassVar[Mapping[str, int]] = MappingProxyType(
         {
@@ -32,6 +37,7 @@ class CapeError(BlindsightError):
             "too_large": 413,
             "unsupported_media_type": 415,
             "too_many_guesses": 429,
+            "rate_limited": 429,
             "overloaded": 503,
             "enclave_unavailable": 503,
         }
@@ -47,6 +53,7 @@ class CapeError(BlindsightError):
             "unknown_token": "Check the token's id; `cape token list` shows yours.",
             "unknown_code": "Check the code, or begin again with `cape login`: a code is good for ten minutes, once.",
             "too_many_guesses": "Wait ten minutes, then type the code as the device shows it.",
+            "rate_limited": "Wait as long as the message says, then try again.",
             "malformed_request": "Use a Cape client, or see docs/cape-compatibility.md for the requests.",
             "unsupported_media_type": "Send the body as application/json.",
             "name_taken": "Choose another username.",

@@ -14,6 +14,7 @@ from blindsight import strict_json
 from blindsight.attestation import envelope, verifier
 from blindsight.errors import EvidenceError, PolicyError, TransportError
 from blindsight.problems import Problem
+from gateway.allowance import count
 from gateway.api import openapi, parameters
 from gateway.api.addressed import EnclaveId, addressed
 from gateway.api.shapes import Attestation
@@ -32,6 +33,7 @@ _BASE64URL = "(?:[A-Za-z0-9_-]{4}){6,170}|(?:[A-Za-z0-9_-]{4}){5,170}(?:[A-Za-z0
     responses=openapi.problems(
         "invalid_parameter",
         "not_found",
+        "rate_limited",
         "overloaded",
         "enclave_unavailable",
         "evidence_refused",
@@ -63,6 +65,7 @@ async def attestation(
     if len(parameters.in_query(request, ("nonce", "enclave")).values.get("nonce", ())) > 1:
         raise Problem("invalid_parameter", "nonce must be there once.")
     wanted = _nonce(nonce)
+    await count(request, services.limiter, images=False)
     member = addressed(request, services.fleet, enclave)
     seconds = services.settings.deadline
     try:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from blindsight import receipts
 from blindsight.problems import Problem
 from gateway import errors
+from gateway.allowance import FREE, charged, count
 from gateway.api import openapi, parameters, sealed
 from gateway.api.body import BATCH_PARAMETERS, PARAMETERS, read_image, read_images
 from gateway.api.shapes import BatchClassification, Classification
@@ -39,8 +40,8 @@ callers."""
             "bad_request", "empty_body", "bad_multipart", "bad_json", "unauthenticated", "cross_origin",
             "request_timeout", "image_too_large", "unsupported_media_type", "unknown_host", "not_an_image",
             "truncated_image", "too_many_pixels", "too_many_images", "invalid_tensor", "cannot_decrypt", "ohttp_key",
-            "invalid_top_k", "invalid_parameter", "overloaded", "draining", "worker_lost", "enclave_unavailable",
-            "evidence_refused", "deadline_exceeded", "internal",
+            "invalid_top_k", "invalid_parameter", "rate_limited", "quota_exceeded", "overloaded", "draining",
+            "worker_lost", "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal",
         ),
     },
     operation_id="classify",
@@ -64,6 +65,7 @@ async def classify(request: Request) -> dict[str, Any] | Response:
     """
     services = services_of(request)
     services.authenticate(request)
+    await count(request, services.limiter)
     with services.admission.place():
         if sealed.is_sealed(request):
             # The enclave's own answer as it comes: only its caller can open it.
@@ -73,7 +75,8 @@ async def classify(request: Request) -> dict[str, Any] | Response:
         parameters.wanted([query], attested.classes)  # What is wrong with it is told before the body has come.
         upload = await read_image(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
         wanted = parameters.wanted([query, upload.given], attested.classes)
-        answer = await services.fleet.classify(upload.image, wanted.top_k, receipt=wanted.receipt)
+        async with charged(request, 1):
+            answer = await services.fleet.classify(upload.image, wanted.top_k, receipt=wanted.receipt)
     content, recipient = answer.content, answer.recipient
     if wanted.receipt:
         content = receipts.archive(content, document=recipient.document, manifest=recipient.manifest)
@@ -88,7 +91,8 @@ async def classify(request: Request) -> dict[str, Any] | Response:
     responses=openapi.problems(
         "bad_request", "empty_body", "bad_multipart", "unauthenticated", "cross_origin", "request_timeout",
         "image_too_large", "unsupported_media_type", "unknown_host", "too_many_images", "invalid_top_k",
-        "invalid_parameter", "overloaded", "draining", "enclave_unavailable", "evidence_refused", "internal",
+        "invalid_parameter", "rate_limited", "quota_exceeded", "overloaded", "draining", "enclave_unavailable",
+        "evidence_refused", "internal",
     ),
     operation_id="classifyBatch",
     summary="Classify several images",
@@ -102,6 +106,7 @@ async def classify_batch(request: Request) -> dict[str, Any]:
     """
     services = services_of(request)
     services.authenticate(request)
+    await count(request, services.limiter)
     with services.admission.place():
         # All images of a batch are for one release, which the answer states once.
         attested, settings = services.fleet.next(), services.settings
@@ -115,7 +120,10 @@ async def classify_batch(request: Request) -> dict[str, Any]:
             seconds=settings.body_timeout,
         )
         wanted = parameters.wanted([query, given], attested.classes)
-        classified = await _classify_each(services, images, wanted.top_k, attested, root_of(request.scope))
+        usable = sum(not isinstance(image, Problem) for image in images)
+        async with charged(request, usable) as bill:
+            classified = await _classify_each(services, images, wanted.top_k, attested, root_of(request.scope))
+            bill.unused = sum(content.get("problem", {}).get("code") in FREE for content, _ in classified)
     results = [content for content, _ in classified]
     models = [result.pop("model") for result in results if "model" in result]
     return {

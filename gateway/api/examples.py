@@ -219,6 +219,14 @@ _REFUSALS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
     "invalid_tensor": ("The tensor contains values that are not finite numbers.", {}),
     "invalid_top_k": ("top_k must be one whole number from 1 to 1000.", {"minimum": 1, "maximum": 1000}),
     "invalid_parameter": ("receipt must be true or false, once.", {}),
+    "rate_limited": (
+        "At most 10 requests per second. Try again in 1 s.",
+        {"policy": "requests-per-second", "retry_after": 1},
+    ),
+    "quota_exceeded": (
+        "At most 100000 images per month. 12 are left. Try again in 86400 s.",
+        {"policy": "images-per-month", "retry_after": 86400},
+    ),
     "internal": ("This is our fault; the request id names it in our logs.", {}),
     "overloaded": ("All 64 places are taken.", {}),
     "draining": ("This gateway is shutting down; another one, or this one later, will answer.", {}),

@@ -150,8 +150,10 @@ def _response(status: int, codes: list[str]) -> dict[str, Any]:
         "model": ProblemDetails,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "examples": refusals}},
     }
-    if status == 503:
+    if status in {429, 503}:
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    if status == 429:
+        response["headers"] |= {name: {"schema": {"type": "string"}} for name in ("RateLimit", "RateLimit-Policy")}
     if status == 401:
         response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
     return response

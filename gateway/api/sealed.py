@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from blindsight.problems import Problem
 from blindsight.sealing import keyconfig, ohttp
+from gateway.allowance import charged, count
 from gateway.api import openapi, parameters
 from gateway.api.addressed import EnclaveId, addressed
 from gateway.api.body import media_type_of, read_sealed
@@ -52,8 +53,9 @@ async def key_configurations(request: Request, enclave: EnclaveId = None) -> Res
         200: {"description": "The enclave's answer, or its problem, sealed", "content": openapi.SEALED_ANSWER},
         **openapi.problems(
             "bad_request", "unauthenticated", "cross_origin", "request_timeout", "image_too_large",
-            "unsupported_media_type", "unknown_host", "ohttp_key", "invalid_parameter", "overloaded", "draining",
-            "enclave_unavailable", "evidence_refused", "deadline_exceeded", "internal",
+            "unsupported_media_type", "unknown_host", "ohttp_key", "invalid_parameter", "rate_limited",
+            "quota_exceeded", "overloaded", "draining", "enclave_unavailable", "evidence_refused", "deadline_exceeded",
+            "internal",
         ),
     },
     operation_id="sendSealed",
@@ -67,6 +69,7 @@ async def ohttp_request(request: Request) -> Response:
     """
     services = services_of(request)
     services.authenticate(request)
+    await count(request, services.limiter)
     with services.admission.place():
         if not is_sealed(request):
             raise Problem("unsupported_media_type", f"Send {ohttp.REQUEST_MEDIA_TYPE}.")
@@ -86,4 +89,5 @@ async def relay(request: Request, services: Services) -> Response:
         raise services.fleet.refusal
     settings = services.settings
     sealed = await read_sealed(request, limit=settings.max_image_bytes, seconds=settings.body_timeout)
-    return _Sealed(await services.fleet.relay(sealed))
+    async with charged(request, 1):
+        return _Sealed(await services.fleet.relay(sealed))

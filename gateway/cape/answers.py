@@ -81,6 +81,8 @@ def refusal(request: HTTPConnection, error: CapeError) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if error.code == "too_many_guesses":
         headers["Retry-After"] = str(WINDOW_SECONDS)
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
     if isinstance(error.__cause__, codings.UnknownCodingError):
         headers["Accept-Encoding"] = codings.TAKEN
     if error.status == 503:

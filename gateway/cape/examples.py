@@ -101,6 +101,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     "too_large": "the body has more than 65536 bytes",
     "unsupported_media_type": "the body has to be application/json",
     "too_many_guesses": "too many wrong codes; wait ten minutes",
+    "rate_limited": "too many requests: At most 10 requests per second. Try again in 1 s.",
     "overloaded": "the service cannot reach its store; try again",
     "enclave_unavailable": "the enclave cannot be reached; it may be restarting",
 }

@@ -20,6 +20,7 @@ from gateway.cape.answers import refusal
 from gateway.cape.bearer import token_account, unauthenticated
 from gateway.cape.deployments import Deployment
 from gateway.cape.enclave import fields_of, text_of
+from gateway.cape.limits import count
 from gateway.cape.services import cape_of
 from gateway.cape.store import unknown_function
 from gateway.tracing import allowed, current
@@ -93,6 +94,7 @@ async def _serve(
             token = _token(websocket)
             # The enclave proves it again, by what it sealed itself.
             claimed, caller = await token_account(token, services.store, _SCOPES.get(route, tokens.peek(token).scope))
+            await count(websocket, caller.username)
             fields: dict[str, str | bytes] = {"route": route, "token": token, "record": caller.record}
             function = None
             if lookup is not None:
@@ -111,7 +113,9 @@ async def _serve(
             await websocket.send_denial_response(refusal(websocket, error))
             return
         await websocket.accept(subprotocol=websocket.scope["subprotocols"][0])
-        conversation = _Conversation(websocket, services, session, deployment, inputs_each=2 if route == "test" else 1)
+        conversation = _Conversation(
+            websocket, services, session, deployment, caller.username, inputs_each=2 if route == "test" else 1
+        )
         with current.span("cape session", {allowed.CAPE_ROUTE: route}) as span:
             outcome, code = await conversation.run(function.id if function and session.needs_function else None)
             if span is not None:
@@ -137,19 +141,22 @@ class _Conversation:
         services: CapeServices,
         session: EnclaveSession,
         deployment: Deployment | None,
+        caller: str,
         *,
         inputs_each: int = 1,
     ) -> None:
-        """`inputs_each`: number of the client's binary messages for each answer."""
+        """`caller`: its account; `inputs_each`: number of the client's binary messages for each answer."""
         self._websocket = websocket
         self._services = services
         self._session = session
         self._deployment = deployment
+        self._caller = caller
         self._frames: asyncio.Queue[bytes] = asyncio.Queue()
         self._queued_bytes = 0
         self._room = asyncio.Event()
         self._outstanding = 0
         """Inputs that have not been answered, a half-sent one among them."""
+        self._answered = asyncio.Event()
         self._in_message = False
         self._inputs_each = inputs_each
         self._active = time.monotonic()
@@ -226,6 +233,8 @@ class _Conversation:
                 await self._send(frames.encode(FrameKind.CAPE_DEPLOYMENT, (message.get("text") or "").encode()))
                 continue
             last = not message.get("more_body", False)
+            if not self._in_message and self._deployment is None:
+                await self._count_input()
             self._outstanding += not self._in_message
             self._in_message = not last
             if self._deployment is not None:
@@ -238,6 +247,16 @@ class _Conversation:
             self._queued_bytes += len(piece)
             for frame in cape.pieces(FrameKind.CAPE_INPUT, piece, last=last):
                 self._frames.put_nowait(frame)
+
+    async def _count_input(self) -> None:
+        """Raises `CapeError` (`rate_limited`), after earlier inputs have been answered."""
+        try:
+            await count(self._websocket, self._caller)
+        except CapeError:
+            while self._outstanding:
+                self._answered.clear()
+                await self._answered.wait()
+            raise
 
     async def _pass_on(self) -> _Ending | None:
         while True:
@@ -267,6 +286,7 @@ class _Conversation:
                     raise
                 await self._websocket.send_text(messages.error(str(error)))
             self._outstanding = max(0, self._outstanding - self._inputs_each)
+            self._answered.set()
             self._active = time.monotonic()
 
     async def _watch(self) -> _Ending:

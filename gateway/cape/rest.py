@@ -21,6 +21,7 @@ from gateway.api import openapi
 from gateway.cape import shapes
 from gateway.cape.answers import CapeRoute, failures, moment, read_json, refusal, text_member
 from gateway.cape.bearer import bearer_account, bearer_token
+from gateway.cape.limits import count
 from gateway.cape.services import cape_of
 from gateway.cape.store import FunctionRow, TokenRow, unknown_account, unknown_function, unknown_token
 
@@ -38,7 +39,7 @@ _BEARER: Final = [Depends(HTTPBearer(auto_error=False, scheme_name="cape", descr
 """For the OpenAPI page; `bearer_account` is what looks at the token."""
 
 _REFUSED: Final = ("token_invalid", "token_expired", "token_revoked", "forbidden")
-_BUSY: Final = ("overloaded", "enclave_unavailable")
+_BUSY: Final = ("rate_limited", "overloaded", "enclave_unavailable")
 _NO_TOKEN: Final = failures("token_invalid", "token_expired")[401]
 # The signup token is the service's own, and so is the refusal; the proof is Cape's.
 _NO_SIGNUP: Final = {
@@ -71,6 +72,7 @@ async def create_account(request: Request) -> dict[str, str]:
     """
     cape = cape_of(request)
     cape.may_sign_up(request)
+    await count(request)
     body = await read_json(request)
     username, proof = text_member(body, "username"), text_member(body, "proof")
     if not USERNAME.fullmatch(username):
@@ -126,6 +128,7 @@ async def user_key(request: Request, username: str) -> JSONResponse:
     """
     cape = cape_of(request)
     try:
+        await count(request)
         account = await cape.store.account(username) if USERNAME.fullmatch(username) else None
         if account is None:
             raise unknown_account()
@@ -184,6 +187,7 @@ async def delete_function(request: Request, function_id: str) -> dict[str, str]:
     """Delete a function; running calls are not stopped."""
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
+    await count(request, account.username)
     function = await _own_function(cape, account, function_id)
     token = bearer_token(request)
     deleted = cape.audit.act("function.deleted", actor=account.username, subject=function.id, connection=request)
@@ -287,6 +291,7 @@ async def delete_token(request: Request, token_id: str) -> dict[str, str]:
     """Revoke a token, with immediate effect."""
     cape = cape_of(request)
     _, account = await bearer_account(request, cape.store, "account")
+    await count(request, account.username)
     found = await cape.store.token(token_id) if ids.is_id(token_id) else None
     if found is None or found.owner != account.username or found.revoked_at:
         raise unknown_token()

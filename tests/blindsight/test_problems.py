@@ -20,7 +20,7 @@ def test_statuses_are_errors_and_the_callers_own_mistakes_are_not_retried():
     for kind in CATALOGUE.values():
         assert HTTPStatus(kind.status) >= 400
         if kind.retry:
-            assert kind.status in {408, 503, 504}
+            assert kind.status in {408, 429, 503, 504}
         else:
             assert kind.status < 502
 

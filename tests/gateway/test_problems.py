@@ -154,6 +154,8 @@ ELSEWHERE = {
     "date": "test_sealed.py",
     "unsupported_version": "test_sealed.py",
     "unauthenticated": "test_tokens.py",
+    "rate_limited": "ratelimits/test_requests.py",
+    "quota_exceeded": "ratelimits/test_requests.py",
     "overloaded": "test_overload",
     "draining": "test_inprocess.py",
     "worker_lost": "test_worker_lost",

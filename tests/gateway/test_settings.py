@@ -16,6 +16,7 @@ from blindsight.attestation import Policy
 from gateway import __main__ as command_line
 from gateway import log
 from gateway.settings import Settings
+from gateway.start import CannotStart, start
 from tests.support.processes import environment
 from tests.support.settings_table import PAGE, generated, table
 
@@ -40,11 +41,13 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path, monkeypatch: py
     values |= {"host": "localhost", "metrics_host": "::1", "enclave": "unix:///run/enclave.sock", "open_signup": "True"}
     values |= {"root_path": "/ml", "proxies": "10.0.0.0/8,::1"}
     values |= {"traces": "http://collector:4318/v1/traces", "traces_ratio": "0.5"}
+    values |= {"rate_limit": "10/second", "quota": "100/day", "redis": "redis://127.0.0.1/0"}
     values |= {"hosts": "classify.example,*.example", "origins": "https://app.example"}
     for name, value in values.items():
         monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
     settings = Settings()
-    assert {name: str(value).removesuffix(".0") for name, value in settings.model_dump().items()} == values
+    given = {**settings.model_dump(), "redis": settings.redis and settings.redis.get_secret_value()}
+    assert {name: str(value).removesuffix(".0") for name, value in given.items()} == values
 
 
 @pytest.mark.parametrize("block", re.findall(r"^```ini\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL))
@@ -62,6 +65,36 @@ def test_environment_goes_before_dot_env(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("BLINDSIGHT_PORT", "4321")
     settings = Settings()
     assert (settings.policy, settings.port) == (Path("from-file"), 4321)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rate_limit": "SECRET"}, "write it as 10/second"),
+        ({"rate_limit": ""}, "write it as 10/second"),
+        ({"quota": "5/day;6/day"}, "two limits for the same time"),
+        ({"quota": "0/day"}, "an amount is a number from 1"),
+        ({"quota": "5/day", "redis": "http://:SECRET@127.0.0.1"}, "write it as redis://"),
+        ({"quota": "5/day", "redis": "redis://:SECRET@127.0.0.1:port"}, "write it as redis://"),
+        ({"quota": "5/day", "redis": "redis://:SECRET@127.0.0.1/0?socket_timeout=SECRET"}, "write it as redis://"),
+        ({"quota": "5/day", "redis": "redis://:SECRET@127.0.0.1/0?decode_responses=1"}, "write it as redis://"),
+        ({"redis": "redis://:SECRET@127.0.0.1"}, "BLINDSIGHT_REDIS needs"),
+        ({"quota": "5/day", "redis_password_file": "SECRET"}, "BLINDSIGHT_REDIS_PASSWORD_FILE needs"),
+    ],
+)
+def test_limits_that_cannot_be_are_told_without_their_secrets(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], message: str
+) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"BLINDSIGHT_{name.upper()}", value)
+    monkeypatch.setenv("BLINDSIGHT_POLICY", "p")
+    with pytest.raises(CannotStart, match=message) as refused:
+        start()
+    assert "SECRET" not in str(refused.value)
+
+
+def test_the_password_of_redis_is_in_no_representation() -> None:
+    assert "SECRET" not in repr(Settings(policy=Path("p"), quota="1/day", redis="redis://:SECRET@127.0.0.1"))
 
 
 @pytest.mark.parametrize(

@@ -7335,6 +7335,7 @@ var MEDIA_TYPE = "application/problem+json";
 var OHTTP_KEY_TYPE = "https://iana.org/assignments/http-problem-types#ohttp-key";
 var USE_IMAGE = "Choose a JPEG, PNG or WebP file.";
 var REPORT = "Tell the operator: this client and the service do not understand each other.";
+var WAIT = "Wait as long as the message says, or ask the operator for a higher limit.";
 var LATER = "Try again in a few seconds.";
 var CATALOGUE = {
   bad_request: { title: "The request is malformed", nextStep: REPORT },
@@ -7376,6 +7377,8 @@ var CATALOGUE = {
   invalid_tensor: { title: "The tensor does not match the model's input", nextStep: USE_IMAGE },
   invalid_top_k: { title: "top_k is out of range", nextStep: "Ask for fewer classes." },
   invalid_parameter: { title: "A parameter is invalid", nextStep: REPORT },
+  rate_limited: { title: "The caller has made too many requests", nextStep: WAIT, retry: true },
+  quota_exceeded: { title: "The caller's quota of images is used up", nextStep: WAIT },
   internal: { title: "An internal error occurred", nextStep: "Tell the operator if the error persists." },
   overloaded: { title: "The service is at its capacity", nextStep: LATER, retry: true },
   draining: { title: "The service is shutting down", nextStep: LATER, retry: true },
@@ -7395,6 +7398,8 @@ var GATEWAYS_OWN = /* @__PURE__ */ new Set([
   "unsupported_media_type",
   "unknown_host",
   "invalid_parameter",
+  "rate_limited",
+  "quota_exceeded",
   "internal",
   "overloaded",
   "draining",
@@ -7405,9 +7410,12 @@ var GATEWAYS_OWN = /* @__PURE__ */ new Set([
 var Problem = class extends BlindsightError {
   name = "Problem";
   #retryable;
-  constructor(code, detail, { nextStep, retry = false }) {
+  /** Seconds to wait before the request can succeed, if the answer states them. */
+  retryAfter;
+  constructor(code, detail, { nextStep, retry = false }, retryAfter) {
     super(code, detail, nextStep);
     this.#retryable = retry;
+    this.retryAfter = retryAfter;
   }
   get retryable() {
     return this.#retryable;
@@ -7421,7 +7429,9 @@ function parseProblem(content, kindOf) {
   const kind = typeof code === "string" && Object.hasOwn(CATALOGUE, code) ? CATALOGUE[code] : void 0;
   if (typeof code !== "string" || !kind) return void 0;
   const message = typeof detail === "string" && detail ? detail : `${kind.title}.`;
-  return new kindOf(code, message, kind);
+  const { retry_after: seconds2 } = content;
+  const stated = typeof seconds2 === "number" && Number.isSafeInteger(seconds2) && seconds2 >= 0;
+  return new kindOf(code, message, kind, stated ? seconds2 : void 0);
 }
 
 // src/receipts.ts

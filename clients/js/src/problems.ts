@@ -17,6 +17,7 @@ interface ProblemKind {
 
 const USE_IMAGE = "Choose a JPEG, PNG or WebP file.";
 const REPORT = "Tell the operator: this client and the service do not understand each other.";
+const WAIT = "Wait as long as the message says, or ask the operator for a higher limit.";
 const LATER = "Try again in a few seconds.";
 
 const CATALOGUE: Readonly<Record<string, ProblemKind>> = {
@@ -59,6 +60,8 @@ const CATALOGUE: Readonly<Record<string, ProblemKind>> = {
   invalid_tensor: { title: "The tensor does not match the model's input", nextStep: USE_IMAGE },
   invalid_top_k: { title: "top_k is out of range", nextStep: "Ask for fewer classes." },
   invalid_parameter: { title: "A parameter is invalid", nextStep: REPORT },
+  rate_limited: { title: "The caller has made too many requests", nextStep: WAIT, retry: true },
+  quota_exceeded: { title: "The caller's quota of images is used up", nextStep: WAIT },
   internal: { title: "An internal error occurred", nextStep: "Tell the operator if the error persists." },
   overloaded: { title: "The service is at its capacity", nextStep: LATER, retry: true },
   draining: { title: "The service is shutting down", nextStep: LATER, retry: true },
@@ -80,6 +83,8 @@ export const GATEWAYS_OWN: ReadonlySet<unknown> = new Set([
   "unsupported_media_type",
   "unknown_host",
   "invalid_parameter",
+  "rate_limited",
+  "quota_exceeded",
   "internal",
   "overloaded",
   "draining",
@@ -92,10 +97,18 @@ export const GATEWAYS_OWN: ReadonlySet<unknown> = new Set([
 export class Problem extends BlindsightError {
   override readonly name: string = "Problem";
   readonly #retryable: boolean;
+  /** Seconds to wait before the request can succeed, if the answer states them. */
+  readonly retryAfter: number | undefined;
 
-  constructor(code: string, detail: string, { nextStep, retry = false }: { nextStep: string; retry?: boolean }) {
+  constructor(
+    code: string,
+    detail: string,
+    { nextStep, retry = false }: { nextStep: string; retry?: boolean },
+    retryAfter?: number,
+  ) {
     super(code, detail, nextStep);
     this.#retryable = retry;
+    this.retryAfter = retryAfter;
   }
 
   override get retryable(): boolean {
@@ -114,7 +127,9 @@ export function parseProblem(content: JsonObject, kindOf: typeof Problem): Probl
   const kind = typeof code === "string" && Object.hasOwn(CATALOGUE, code) ? CATALOGUE[code] : undefined;
   if (typeof code !== "string" || !kind) return undefined;
   const message = typeof detail === "string" && detail ? detail : `${kind.title}.`;
-  return new kindOf(code, message, kind);
+  const { retry_after: seconds } = content;
+  const stated = typeof seconds === "number" && Number.isSafeInteger(seconds) && seconds >= 0;
+  return new kindOf(code, message, kind, stated ? seconds : undefined);
 }
 
 /** Every code, with its title and whether the same request may succeed later. */

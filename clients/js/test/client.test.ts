@@ -352,6 +352,23 @@ test("a gateway's own refusals, as such", async () => {
   }
 });
 
+test("a limit of the caller, with the time to wait", async () => {
+  const gateway = new Gateway();
+  for (const [code, retryable, stated, retryAfter] of [
+    ["rate_limited", true, 7, 7],
+    ["quota_exceeded", false, 86400, 86400],
+    ["rate_limited", true, -1, undefined],
+    ["rate_limited", true, "7", undefined],
+    ["rate_limited", true, 0.5, undefined],
+    ["rate_limited", true, undefined, undefined],
+  ] as const) {
+    gateway.ohttp = async () => problem(429, code, stated === undefined ? {} : { retry_after: stated });
+    const error = await refused(() => gateway.client().classify(IMAGE), code);
+    assert.ok(error instanceof GatewayProblem);
+    assert.deepEqual([error.retryable, error.retryAfter], [retryable, retryAfter]);
+  }
+});
+
 const FORGED: [string, () => Response, string][] = [
   ["a problem that only the enclave can know of", () => problem(422, "not_an_image"), "not_sealed"],
   ["ohttp_key under another type", () => problem(422, "ohttp_key"), "not_sealed"],

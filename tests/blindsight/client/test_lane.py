@@ -138,7 +138,9 @@ def test_the_enclaves_problem(caller: Caller) -> None:
     assert len(caller.gateway.inner) == 1
 
 
-@pytest.mark.parametrize("code", ["unauthenticated", "overloaded", "image_too_large", "enclave_unavailable"])
+@pytest.mark.parametrize(
+    "code", ["unauthenticated", "overloaded", "rate_limited", "image_too_large", "enclave_unavailable"]
+)
 def test_the_gateways_problem(caller: Caller, code: str) -> None:
     # `self` is no name for a keyword argument of a problem; it must not matter.
     caller.gateway.tricks["/classify"] = lambda _: problem(code, self=1)
@@ -147,6 +149,19 @@ def test_the_gateways_problem(caller: Caller, code: str) -> None:
     assert caught.value.kind == CATALOGUE[code]
     assert caught.value.extra["self"] == 1
     assert caller.gateway.paths == ["/attestation", "/classify"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "seconds"), [(7, 7), (0, 0), (-1, None), ("7", None), (True, None), (0.5, None), (None, None)]
+)
+@pytest.mark.parametrize(("code", "retryable"), [("rate_limited", True), ("quota_exceeded", False)])
+def test_a_limit_of_the_caller_has_the_time_to_wait(
+    caller: Caller, code: str, retryable: bool, stated: object, seconds: int | None
+) -> None:
+    caller.gateway.tricks["/classify"] = lambda _: problem(code, retry_after=stated)
+    with pytest.raises(GatewayProblem) as caught:
+        caller.client().classify(IMAGE)
+    assert (caught.value.retryable, caught.value.retry_after) == (retryable, seconds)
 
 
 def test_the_gateways_problem_with_evidence(caller: Caller) -> None:

@@ -67,7 +67,7 @@ async def front(tmp_path: Path) -> AsyncIterator[Front]:
     await store.upgrade()
     bundles, enclave = Bundles(tmp_path / "bundles"), FakeCapeEnclave()
     app = FastAPI(redirect_slashes=False)
-    app.state.services = SimpleNamespace(cape=CapeServices(store, bundles, enclave, _no_token_required))
+    app.state.services = SimpleNamespace(cape=CapeServices(store, bundles, enclave, _no_token_required), limiter=None)
     app.add_middleware(RequestMiddleware, metrics=Metrics())
     errors.install(app)
     for router in (rest.router, device.router, device_page.router):

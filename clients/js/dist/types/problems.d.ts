@@ -10,10 +10,12 @@ export declare const GATEWAYS_OWN: ReadonlySet<unknown>;
 export declare class Problem extends BlindsightError {
     #private;
     readonly name: string;
+    /** Seconds to wait before the request can succeed, if the answer states them. */
+    readonly retryAfter: number | undefined;
     constructor(code: string, detail: string, { nextStep, retry }: {
         nextStep: string;
         retry?: boolean;
-    });
+    }, retryAfter?: number);
     get retryable(): boolean;
 }
 /** A refusal that came unsealed. The gateway may have written it, or any party between. */
