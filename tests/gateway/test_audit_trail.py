@@ -109,7 +109,7 @@ def test_tampering_is_found_where_it_was_done(file: Path, how: str) -> None:
 
 
 def test_a_line_written_elsewhere_shows_what_is_missing_at_the_end(file: Path) -> None:
-    """The chain alone cannot: whoever keeps a digest, as of the ordinary log, can."""
+    """The chain alone cannot show it; a digest that is kept elsewhere, as in the ordinary log, can."""
     kept = verify(file).last
     assert run(file, "--expect", kept).returncode == 0
     file.write_bytes(b"".join(lines(file)[:9]))
@@ -172,6 +172,18 @@ def test_threads_and_processes_share_a_file(tmp_path: Path) -> None:
         list(pool.map(lambda number: trails[number % 2].append(entry(number), time=TIME), range(200)))
     assert [process.wait(60) for process in others] == [0, 0]
     assert verify(file).lines == 400
+
+
+def test_threads_of_one_trail(tmp_path: Path) -> None:
+    trail = Trail(tmp_path / "audit.log")
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: trail.append(entry(number), time=TIME), range(1000)))
+    finally:
+        sys.setswitchinterval(before)
+    assert verify(tmp_path / "audit.log").lines == 1000
 
 
 def test_two_threads_of_one_log(tmp_path: Path) -> None:

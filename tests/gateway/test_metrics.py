@@ -31,6 +31,8 @@ METRICS = {
     "enclave_workers": {"enclave"},
     "enclave_queued_calls": {"enclave"},
     "enclave_worker_restarts": {"enclave"},
+    "trace_spans_lost_total": set(),
+    "audit_lost_total": set(),
 }
 _SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$")
 

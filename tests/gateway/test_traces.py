@@ -300,7 +300,8 @@ def use_every_lane(gateway: Gateway, stack: Stack, image: bytes, tensor_bytes: b
             sealing.classify(secret["body"].encode() * 2)
     ada = Guest.sign_up(secret["username"], gateway.url, trust_of(stack))
     deployed = ada.deploy(secret["function"], FUNCTION)
-    assert ada.run(deployed, secret["input"].encode()) == secret["input"].encode()[::-1]
+    for function in (deployed, f"{secret['username']}/{secret['function']}"):
+        assert ada.run(function, secret["input"].encode()) == secret["input"].encode()[::-1]
     results = [answer.json() for answer in answers] + batch.json()["results"][:1]
     return {prediction["label"] for result in results for prediction in result["predictions"]}
 
