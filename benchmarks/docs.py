@@ -51,12 +51,15 @@ def pages(results: Results) -> dict[str, str]:
     return {"README.md": summary(results), "docs/performance.md": full(results)}
 
 
-def replaced(page: str, content: str, name: str) -> str:
-    """`page` with `content` between its marks. Raises `OSError` if it lacks them; `name` is for the message."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def replaced(page: str, content: str, name: str, measured: str = "measured") -> str:
+    """`page` with `content` between its marks for what was `measured`. Raises `OSError` if it lacks them; `name` is for
+    the message.
+    """
+    mark = [each.replace("measured", measured) for each in (BEGIN, END)]
+    before, begin, rest = page.partition(mark[0])
+    _, end, after = rest.partition(mark[1])
     if not begin or not end:
-        raise OSError(f"{name} has no lines {BEGIN} and {END} to write between")
+        raise OSError(f"{name} has no lines {mark[0]} and {mark[1]} to write between")
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
