@@ -228,6 +228,9 @@ async def saturate(
                 # Each begins with another photo.
                 group.create_task(_repeat(name, kind, 7 * index, tally, until))
     finally:
+        for _, kind in callers:
+            if isinstance(kind, Plain | Wrong):
+                kind.connection.close()
         for client in clients:
             await client.close()
         await http.aclose()
