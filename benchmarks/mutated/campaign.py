@@ -19,7 +19,7 @@ from benchmarks.mutated.originals import FORMATS, of_photos
 from benchmarks.soak.callers import watching
 from benchmarks.soak.run import counted, from_logs, from_metrics
 from benchmarks.soak.samples import Samples
-from benchmarks.soak.verdict import judge
+from benchmarks.soak.verdict import floor, judge
 from blindsight.client import AsyncClient
 from blindsight.errors import BlindsightError
 from blindsight.problems import CATALOGUE, Problem
@@ -40,7 +40,7 @@ _LANES = ("raw", "raw", "form", "sealed")
 """Image `number` is sent in lane `number` modulo their number."""
 _MOST_KEPT = 20
 _TOLD_SECONDS = 30.0
-_WINDOW_SHARE, _WARM_UP_SHARE = 0.1, 0.3
+_WINDOW_SHARE, _WARM_UP_SHARE = 0.2, 0.2
 _SAMPLES = 400
 
 
@@ -94,7 +94,7 @@ def run(plan: Plan, model: Path, photos: list[Path], out: Path, say: Say) -> dic
         found = counted(service)
     _keep(outcomes, plan, originals, out)
     warm_up, window = lasted * _WARM_UP_SHARE, lasted * _WINDOW_SHARE
-    verdict = judge(samples, warm_up=warm_up, window=window)
+    verdict = judge(samples, warm_up=warm_up, window=window, level=floor)
     slow = sum(each > DEADLINE_SECONDS for latencies in outcomes.latencies.values() for each in latencies)
     return {
         "format": FORMAT,
@@ -117,6 +117,7 @@ def run(plan: Plan, model: Path, photos: list[Path], out: Path, say: Say) -> dic
             *from_metrics(found),
             *from_logs(work),
         ],
+        "samples": samples.to_json(),
     }
 
 

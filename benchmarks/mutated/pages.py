@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import docs, tables
+from benchmarks.soak import pages as soak
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ def write(result: Result, root: Path) -> None:
 
 def dumped(result: Result) -> str:
     """The text of the result file."""
-    return docs.dumped(result)
+    return soak.dumped(result)
 
 
 def by_outcome(result: Result) -> tables.Table:
@@ -80,8 +81,8 @@ def section(result: Result) -> str:
             ),
             tables.markdown(by_outcome(result)),
             (
-                f"Memory, as in the [soak](performance.md#soak): medians of the {plan['window']} s after a warm-up of"
-                f" {plan['warm_up']} s and of the last {plan['window']} s."
+                f"Memory between images, the tenth percentile of the {plan['window']} s after a warm-up of {plan['warm_up']} s"
+                f" and of the last {plan['window']} s:"
             ),
             tables.markdown(memory(result)),
         ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from benchmarks.soak.samples import Samples, Series
 
 MEMORY_SHARE = 0.05
@@ -19,7 +21,7 @@ moment is chance.
 
 @dataclass(frozen=True)
 class Row:
-    """One process: medians of the first window after the warm-up and of the last window."""
+    """One process: the figures of the first window after the warm-up and of the last window."""
 
     role: str
     measure: str
@@ -54,8 +56,20 @@ class Verdict:
     breaches: list[str]
 
 
-def judge(samples: Samples, *, warm_up: float, window: float) -> Verdict:
+def floor(values: Iterable[float]) -> float:
+    """The tenth percentile. The memory of a process whose inputs differ in size by orders is mostly that of its current
+    input; what it keeps shows between two of them.
+    """
+    ordered = sorted(values)
+    return ordered[len(ordered) // 10]
+
+
+def judge(
+    samples: Samples, *, warm_up: float, window: float, level: Callable[[Iterable[float]], float] = median
+) -> Verdict:
     """Compare the first `window` seconds after `warm_up` seconds with the last `window` seconds.
+
+    `level` is the figure of a window's samples of memory; that of descriptors and threads is the median.
 
     A process that is not there in both windows is a breach: it ended, or was replaced. Raises `ValueError` if the
     samples are too short for two windows.
@@ -73,9 +87,9 @@ def judge(samples: Samples, *, warm_up: float, window: float) -> Verdict:
         row = Row(
             role,
             series.measure,
-            _medians(series, seconds, windows, [each / 1024 for each in series.memory_kib]),
-            _medians(series, seconds, windows, series.descriptors),
-            _medians(series, seconds, windows, series.threads),
+            _levels(series, seconds, windows, [each / 1024 for each in series.memory_kib], level),
+            _levels(series, seconds, windows, series.descriptors),
+            _levels(series, seconds, windows, series.threads),
         )
         rows.append(row)
         breaches += row.breaches()
@@ -86,14 +100,15 @@ def _index(seconds: list[float], at: float) -> int:
     return next(index for index, each in enumerate(seconds) if each >= at)
 
 
-def _medians(
+def _levels(
     series: Series,
     seconds: list[float],
     windows: tuple[tuple[float, float], ...],
-    values: Any,  # noqa: ANN401
+    values: Sequence[float],
+    level: Callable[[Iterable[float]], float] = median,
 ) -> tuple[float, float]:
     first, last = (
-        median(value for at, value in zip(seconds[series.first :], values, strict=True) if begin <= at <= end)
+        level([value for at, value in zip(seconds[series.first :], values, strict=True) if begin <= at <= end])
         for begin, end in windows
     )
     return float(first), float(last)

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.soak.photos import Photo, WrongAnswer
 from benchmarks.soak.samples import Samples, Series
-from benchmarks.soak.verdict import judge
+from benchmarks.soak.verdict import floor, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +86,20 @@ def test_a_process_that_was_replaced_is_found() -> None:
 def test_samples_that_are_too_short_are_no_verdict() -> None:
     with pytest.raises(ValueError, match="too short"):
         judge(made(), warm_up=WARM_UP, window=700)
+
+
+def test_the_floor_shows_a_leak_below_inputs_of_all_sizes() -> None:
+    """As in a campaign of mutated photos, where a worker has one of 64 megapixels in memory for a moment."""
+
+    def noisy(at: int) -> float:
+        return 70 + (at * 7919 % 300 if at % 15 else 0)
+
+    def leaking(at: int) -> float:
+        return noisy(at) + at / 300
+
+    assert judge(made(noisy), warm_up=WARM_UP, window=WINDOW, level=floor).breaches == []
+    (breach,) = judge(made(leaking), warm_up=WARM_UP, window=WINDOW, level=floor).breaches
+    assert "memory grew" in breach
 
 
 LEAKING = """

@@ -74,7 +74,7 @@ def test_a_campaign_gets_documented_answers_alone(tmp_path: Path, model: Path, p
     assert result["worker_restarts"] == 0
     assert result["all"]["images"] == sum(row["images"] for row in result["outcomes"].values()) == 150
     assert {"answered", "truncated_image", "unsupported_media_type"} <= result["outcomes"].keys()
-    assert "truncated_image" in mutated_pages.section(json.loads(docs.dumped(result | {"command": "a test"})))
+    assert "truncated_image" in mutated_pages.section(json.loads(mutated_pages.dumped(result | {"command": "a test"})))
 
 
 def test_fleets_are_measured_and_each_enclave_gets_requests(tmp_path: Path, model: Path) -> None:
