@@ -81,8 +81,8 @@ def section(result: Result) -> str:
             ),
             tables.markdown(by_outcome(result)),
             (
-                f"Memory between images, the tenth percentile of the {plan['window']} s after a warm-up of {plan['warm_up']} s"
-                f" and of the last {plan['window']} s:"
+                f"Memory between images, the tenth percentile of the {plan['window']} s after a warm-up of"
+                f" {plan['warm_up']} s and of the last {plan['window']} s:"
             ),
             tables.markdown(memory(result)),
         ]
