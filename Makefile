@@ -53,7 +53,7 @@ RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prepared quick test-enclave lint types imports check bench bench-full conformance conformance-foreign mutants fuzz web screenshots lock clean FORCE
+.PHONY: help run test prepared quick test-enclave lint types imports check bench bench-full soak mutated scale conformance conformance-foreign mutants fuzz web screenshots lock clean FORCE
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -105,6 +105,16 @@ bench-full: $(VENV)/installed-dev ## as bench, in half an hour, also with LitSer
 
 fuzz: $(VENV)/installed-fuzz ## fuzz every parser, or TARGET=name, for SECONDS of processor time each (docs/fuzzing.md)
 	$(BIN)/python -m fuzz run --seconds $(SECONDS) $(TARGET)
+
+# Unless SECONDS was given, its default above is for `fuzz` alone. SOAK has further options: `python -m benchmarks.soak --help`.
+soak: $(VENV)/installed-dev ## a stack at saturation for half an hour, or SECONDS=n: memory, descriptors, threads, every answer; needs BLINDSIGHT_ASSETS
+	$(BIN)/python -m benchmarks.soak --seconds $(if $(filter file,$(origin SECONDS)),1800,$(SECONDS)) $(SOAK)
+
+mutated: $(VENV)/installed-dev ## 20,000 mutated photos through gateway and enclave, a quarter of an hour; needs BLINDSIGHT_ASSETS (docs/fuzzing.md)
+	$(BIN)/python -m benchmarks.mutated $(MUTATED)
+
+scale: $(VENV)/installed-dev ## one gateway before 1 to 32 enclaves whose function waits, a quarter of an hour; needs BLINDSIGHT_ASSETS
+	$(BIN)/python -m benchmarks.scale $(SCALE)
 
 conformance: $(VENV)/installed-dev ## all cases of vectors/attestation on both verifiers; a table, non-zero exit on any disagreement
 	$(BIN)/python -m blindsight_conformance run

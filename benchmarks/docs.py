@@ -26,7 +26,7 @@ QUIET_SHARE = 0.1
 QUIET_TURNS = 0.05
 """Share of disturbed turns, 0..1, above which a run's figures are unreliable: medians of five rounds bear one each."""
 
-_NOT_QUIET = "**The machine was busy. These figures only show that the benchmark works.**"
+NOT_QUIET = "**The machine was busy. These figures only show that the benchmark works.**"
 
 _LINE_DEPTH = 2
 
@@ -51,12 +51,15 @@ def pages(results: Results) -> dict[str, str]:
     return {"README.md": summary(results), "docs/performance.md": full(results)}
 
 
-def replaced(page: str, content: str, name: str) -> str:
-    """`page` with `content` between its marks. Raises `OSError` if it lacks them; `name` is for the message."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def replaced(page: str, content: str, name: str, measured: str = "measured") -> str:
+    """`page` with `content` between its marks for what was `measured`. Raises `OSError` if it lacks them; `name` is for
+    the message.
+    """
+    mark = [each.replace("measured", measured) for each in (BEGIN, END)]
+    before, begin, rest = page.partition(mark[0])
+    _, end, after = rest.partition(mark[1])
     if not begin or not end:
-        raise OSError(f"{name} has no lines {BEGIN} and {END} to write between")
+        raise OSError(f"{name} has no lines {mark[0]} and {mark[1]} to write between")
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
@@ -93,7 +96,7 @@ def summary(results: Results) -> str:
             table.append([row["precision"], str(row["callers"]), who, rate, *compared])
     machine = results["machine"]
     where = f"{machine['processors']} cores, {machine['processor']}, {results['date'][:10]}"
-    mark = f" {_NOT_QUIET}" if _was_busy(results) else ""
+    mark = f" {NOT_QUIET}" if _was_busy(results) else ""
     return f"{markdown(table)}\n\n{_named(results)} {where}; {_best(results)}.{mark}"
 
 
@@ -179,7 +182,7 @@ def _description(results: Results) -> str:
             f" {QUIET_SHARE:.0%} in {disturbed} of {len(shares)}"
         )
         if _was_busy(results):
-            lines.append(f"- {_NOT_QUIET}")
+            lines.append(f"- {NOT_QUIET}")
     return "\n".join(lines)
 
 

@@ -30,7 +30,7 @@ def _throughput(rows: list[dict[str, Any]], path: Path) -> None:
     shown = [row for row in rows if row["kind"] != BARE and row["contender"] != CAPE]
     names = list(dict.fromkeys((row["precision"], row["contender"]) for row in shown))
     callers = sorted({row["callers"] for row in shown})
-    pyplot = _pyplot()
+    pyplot = svg_pyplot()
     figure, (rates, latencies) = pyplot.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     width = 0.85 / len(names)
     for index, (precision, contender) in enumerate(names):
@@ -53,12 +53,12 @@ def _throughput(rows: list[dict[str, Any]], path: Path) -> None:
         axes.set_xticks(range(len(callers)), [str(count) for count in callers])
         axes.set_xlabel("callers")
     figure.legend(loc="outside lower center", ncols=3, fontsize="x-small")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _storm(rows: list[dict[str, Any]], path: Path) -> None:
     """Good answers per second and their 99th percentile by number of callers, for each behaviour."""
-    pyplot = _pyplot()
+    pyplot = svg_pyplot()
     figure, (rates, latencies) = pyplot.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
     for behaviour in dict.fromkeys(row["behaviour"] for row in rows if row["contender"] == OURS):
         own = [row for row in rows if (row["contender"], row["behaviour"]) == (OURS, behaviour)]
@@ -73,10 +73,11 @@ def _storm(rows: list[dict[str, Any]], path: Path) -> None:
         axes.set_xscale("log", base=2)
         axes.set_xlabel("callers")
     figure.legend(loc="outside lower center", ncols=2, fontsize="x-small")
-    _save(figure, path)
+    save(figure, path)
 
 
-def _pyplot() -> Any:  # noqa: ANN401 -- a module
+def svg_pyplot() -> Any:  # noqa: ANN401 -- a module
+    """matplotlib's module, with a backend that writes SVG."""
     import matplotlib as mpl  # noqa: PLC0415 -- half a second that only this needs
 
     mpl.use("svg")
@@ -86,6 +87,6 @@ def _pyplot() -> Any:  # noqa: ANN401 -- a module
     return pyplot
 
 
-def _save(figure: Any, path: Path) -> None:  # noqa: ANN401 -- matplotlib's
+def save(figure: Any, path: Path) -> None:  # noqa: ANN401 -- matplotlib's
     figure.savefig(path, metadata={"Date": None})
-    _pyplot().close(figure)
+    svg_pyplot().close(figure)

@@ -17,7 +17,7 @@ from benchmarks import processes
 from benchmarks.processes import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 __all__ = ["Service", "StackError", "blindsight", "bundled", "with_cape"]
@@ -70,17 +70,18 @@ def bundled(model: Path, work: Path) -> Path:
 
 
 @contextlib.contextmanager
-def blindsight(bundle: Path, work: Path, **more: object) -> Iterator[Service]:
+def blindsight(bundle: Path, work: Path, options: Sequence[str] = (), /, **more: object) -> Iterator[Service]:
     """Enclave and gateway with `bundle`, attested and warm; `work` is the state folder.
 
-    Settings have their default values; `more` are additional ones of the gateway. Raises `StackError`.
+    Settings have their default values; `options` are additional ones of the enclave's command line, `more` of the
+    gateway. Raises `StackError`.
     """
     policy = work / "policy.json"
     processes.run("enclave_runtime", "policy", "--bundle", str(bundle), "--state", str(work), "--out", str(policy))
     enclave_port, port, metrics_port = processes.free_port(), processes.free_port(), processes.free_port()
     address = f"tcp://127.0.0.1:{enclave_port}"
     serve = ["-m", "enclave_runtime", "serve", "--bundle", str(bundle), "--state", str(work), "--listen", address]
-    with processes.started([sys.executable, *serve], work / "enclave.log") as enclave:
+    with processes.started([sys.executable, *serve, *options], work / "enclave.log") as enclave:
         processes.wait_listening(enclave_port, enclave, work / "enclave.log")
         settings = {
             "BLINDSIGHT_POLICY": str(policy),

@@ -33,6 +33,7 @@ _NEEDS = {
 _LONG = (
     "tests/benchmarks/test_bench_classifier.py::test_an_int8_graph_gives_the_functions_logits_to_the_last_bit",
     "tests/benchmarks/test_bench_run.py",
+    "tests/benchmarks/test_bench_stacks.py",
     "tests/blindsight_cli/commands/test_up_precision.py::test_a_variant_that_is_not_faster_is_refused",
     "tests/blindsight_cli/commands/test_up_precision.py::test_it_goes_with_model_options_and_formats",
     "tests/browser/test_accessibility.py::test_the_documentation_with_everything_opened",
