@@ -31,6 +31,8 @@ def table() -> str:
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "must be set"
+    if field.default == "":
+        return "empty"
     return "not set" if field.default is None else f"`{field.default}`"
 
 
