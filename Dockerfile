@@ -48,6 +48,7 @@ RUN pip install --require-hashes --no-deps --requirement requirements/enclave.tx
 # The core alone: the caller's side is no part of an enclave.
 COPY blindsight/*.py blindsight/
 COPY blindsight/attestation blindsight/attestation
+COPY blindsight/errors blindsight/errors
 COPY blindsight/cape blindsight/cape
 COPY blindsight/sealing blindsight/sealing
 COPY blindsight/wire blindsight/wire
@@ -71,6 +72,7 @@ COPY requirements/enclave.txt requirements/enclave.txt
 RUN pip install --require-hashes --no-deps --requirement requirements/enclave.txt
 COPY blindsight/*.py blindsight/
 COPY blindsight/attestation blindsight/attestation
+COPY blindsight/errors blindsight/errors
 COPY blindsight/sealing blindsight/sealing
 COPY blindsight/wire blindsight/wire
 COPY enclave_runtime enclave_runtime
