@@ -5,16 +5,25 @@
 # its digest here, where the registry can be reached.
 
 FROM python:3.11.14-slim-bookworm AS base
+ARG REVISION=unknown
+LABEL org.opencontainers.image.version="0.2.0" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.vendor="Blindsight" \
+      org.opencontainers.image.base.name="docker.io/library/python:3.11.14-slim-bookworm"
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN groupadd --gid 10001 blindsight \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin blindsight \
     && install -d -o 10001 -g 10001 -m 0700 /state /gateway-secret \
-    && install -d -o 10001 -g 10001 -m 0755 /policy
+    && install -d -o 10001 -g 10001 -m 0755 /policy \
+        /secrets /secrets/gateway /secrets/postgres /secrets/redis /secrets/grafana
 WORKDIR /app
 ENV PYTHONPATH=/app
 
 # ---- gateway: no image decoder, no model, no keys ------------------------------------------------------------------
 FROM base AS gateway
+LABEL org.opencontainers.image.title="Blindsight gateway" \
+      org.opencontainers.image.description="Web gateway of confidential image classification: no image decoder, no model, no keys"
 COPY requirements/gateway.txt requirements/gateway.txt
 RUN pip install --require-hashes --no-deps --requirement requirements/gateway.txt
 COPY blindsight blindsight
@@ -32,11 +41,14 @@ CMD ["serve"]
 # For containers, with SIMULATED evidence, which proves nothing about the host. No image of a Nitro enclave: such a one
 # has no simulator in it (`python -m enclave_runtime files` lists what it has) and starts with --evidence nsm.
 FROM base AS enclave
+LABEL org.opencontainers.image.title="Blindsight enclave" \
+      org.opencontainers.image.description="Enclave runtime with SIMULATED evidence, which proves nothing about the host"
 COPY requirements/enclave.txt requirements/enclave.txt
 RUN pip install --require-hashes --no-deps --requirement requirements/enclave.txt
 # The core alone: the caller's side is no part of an enclave.
 COPY blindsight/*.py blindsight/
 COPY blindsight/attestation blindsight/attestation
+COPY blindsight/errors blindsight/errors
 COPY blindsight/cape blindsight/cape
 COPY blindsight/sealing blindsight/sealing
 COPY blindsight/wire blindsight/wire
@@ -45,6 +57,8 @@ RUN rm blindsight/files.py
 USER 10001:10001
 VOLUME ["/state"]
 EXPOSE 7500
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
+    CMD ["python", "-I", "-c", "import socket; socket.create_connection(('127.0.0.1', 7500), 2).close()"]
 # By its path: `python -m` would believe compiled files of the first modules, which nothing measures.
 ENTRYPOINT ["python", "-I", "-S", "-B", "/app/enclave_runtime/boot.py", "enclave_runtime.commands"]
 CMD ["serve", "--listen", "tcp://0.0.0.0:7500", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
@@ -52,10 +66,13 @@ CMD ["serve", "--listen", "tcp://0.0.0.0:7500", "--bundle", "/state/function.zip
 # ---- enclave-classifier: the same without Cape's code, for those who only classify; "policy --variant classifier" -----
 # Evidence is SIMULATED here, too.
 FROM base AS enclave-classifier
+LABEL org.opencontainers.image.title="Blindsight enclave without Cape" \
+      org.opencontainers.image.description="Enclave runtime without Cape's code, with SIMULATED evidence"
 COPY requirements/enclave.txt requirements/enclave.txt
 RUN pip install --require-hashes --no-deps --requirement requirements/enclave.txt
 COPY blindsight/*.py blindsight/
 COPY blindsight/attestation blindsight/attestation
+COPY blindsight/errors blindsight/errors
 COPY blindsight/sealing blindsight/sealing
 COPY blindsight/wire blindsight/wire
 COPY enclave_runtime enclave_runtime
@@ -63,11 +80,15 @@ RUN rm -r blindsight/files.py blindsight/wire/cape.py enclave_runtime/cape
 USER 10001:10001
 VOLUME ["/state"]
 EXPOSE 7500
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
+    CMD ["python", "-I", "-c", "import socket; socket.create_connection(('127.0.0.1', 7500), 2).close()"]
 ENTRYPOINT ["python", "-I", "-S", "-B", "/app/enclave_runtime/boot.py", "enclave_runtime.commands"]
 CMD ["serve", "--variant", "classifier", "--listen", "tcp://0.0.0.0:7500", "--bundle", "/state/function.zip", "--state", "/state/enclave"]
 
 # ---- commands: client and commands, as in the wheel ------------------------------------------------------------------
 FROM base AS commands
+LABEL org.opencontainers.image.title="Blindsight commands" \
+      org.opencontainers.image.description="Client and commands of confidential image classification"
 COPY requirements/client.txt requirements/client.txt
 RUN pip install --require-hashes --no-deps --requirement requirements/client.txt
 COPY blindsight blindsight
@@ -78,6 +99,8 @@ ENTRYPOINT ["python", "-m", "blindsight_cli.main"]
 
 # ---- model-build: torch, to make a model directory and a bundle, once ------------------------------------------------
 FROM base AS model-build
+LABEL org.opencontainers.image.title="Blindsight model build" \
+      org.opencontainers.image.description="Makes model directories and function bundles"
 COPY requirements/torch.txt requirements/model-build.txt requirements/
 # Of that index torch alone is wanted: a package of another name there would go before PyPI's.
 RUN pip install --index-url https://download.pytorch.org/whl/cpu --require-hashes --no-deps \

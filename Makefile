@@ -18,6 +18,8 @@ VARIANT ?= cape
 PYTHON ?=
 SECONDS ?= 60
 TARGET ?=
+# The documentation site.
+SITE ?= .blindsight/site
 # Processes that run the tests, which wait more than they compute. 0: all in one, for a debugger.
 JOBS ?= 3
 # What `make quick` runs.
@@ -53,7 +55,7 @@ RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prepared quick test-enclave lint types imports check bench bench-full soak mutated scale conformance conformance-foreign mutants fuzz web screenshots lock clean FORCE
+.PHONY: help run test prepared quick test-enclave lint types imports check bench bench-full soak mutated scale conformance conformance-foreign mutants fuzz web screenshots site site-screenshots lock clean FORCE
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -135,6 +137,12 @@ web: ## build the JavaScript client, and the page with it into gateway/static/ap
 
 screenshots: $(VENV)/installed-dev ## take README's pictures anew, into docs/images; needs chromium and BLINDSIGHT_ASSETS
 	$(BIN)/python -m tests.browser.screenshots
+
+site: $(VENV)/installed-dev ## build the documentation site into SITE; a broken link ends the build
+	$(BIN)/python -m site_build --out $(call quoted,SITE)
+
+site-screenshots: site ## pictures of that site: start page, guide, references; light, dark, wide, phone; needs chromium
+	$(BIN)/python -m tests.browser.site_screenshots --site $(call quoted,SITE)
 
 lock: ## resolve the dependency groups of pyproject.toml anew, with hashes; needs uv, and network
 	for unit in client $(UNITS); do \

@@ -49,7 +49,7 @@ def describe(app: FastAPI, services: Services) -> None:
         schemas = components.setdefault("schemas", {})
         schemas |= {"ProblemDetails": ProblemDetails.model_json_schema(), **BODIES}
         if services.tokens is not None:
-            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            components.setdefault("securitySchemes", {})["token"] = {"type": "http", "scheme": "bearer"}
         operations = [(path, one) for path, methods in schema["paths"].items() for one in methods.values()]
         for path, operation in operations:
             _correct(operation, services, classifies=path.startswith(("/classify", "/ohttp")))

@@ -40,6 +40,8 @@ _LONG = (
     "tests/cape_host/test_crashes.py",
     "tests/cape_host/test_scale.py",
     "tests/clients/js/test_package.py::test_the_sources_pass_their_own_checks",
+    "tests/docs/test_site.py::test_pages_are_accessible",
+    "tests/docs/test_site.py::test_two_builds_are_the_same",
     "tests/evil_gateway/test_browser.py::test_the_trick_is_refused_on_the_page",
     "tests/gateway/cape/test_device_flood.py",
     "tests/model_build/test_export.py",

@@ -1,8 +1,9 @@
-"""Write the digests of the base images into the Dockerfile: `python tools/pin_base_images.py [Dockerfile]`.
+"""Write the digests of images into Dockerfile and compose file: `python tools/pin_base_images.py [FILE…]`.
 
 An exact tag can be moved; a digest cannot. Asks the registry for each `FROM name:tag` that has no digest yet (OCI
 Distribution Specification 1.1, "Checking if content exists in the registry") and changes the line to
-`FROM name:tag@sha256:…`. It has to be run where the registry can be reached.
+`FROM name:tag@sha256:…`; `image: name:tag` of a compose file likewise. It has to be run where the registry can be
+reached.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ ACCEPT: Final = (
 )
 SECONDS: Final = 30
 
-_FROM = re.compile(r"^FROM (?P<name>[a-z0-9./_-]+):(?P<tag>[A-Za-z0-9._-]+)(?P<rest>(?: AS [a-z-]+)?)$", re.MULTILINE)
+_IMAGE = re.compile(
+    r"^(?P<before>FROM | +image: )(?P<name>[a-z0-9./_-]+):(?P<tag>[A-Za-z0-9._-]+)(?P<rest>(?: AS [a-z-]+)?)$",
+    re.MULTILINE,
+)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -47,29 +51,29 @@ def digest_of(name: str, tag: str, *, registry: str, tokens: str | None) -> str:
 def main() -> int:
     """Pin every base image; nothing is written unless all could be resolved."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dockerfile", type=Path, nargs="?", default=Path("Dockerfile"))
+    parser.add_argument("files", type=Path, nargs="*", default=[Path("Dockerfile"), Path("docker-compose.yml")])
     parser.add_argument("--registry", default=REGISTRY, help="default %(default)s")
     parser.add_argument("--no-token", action="store_true", help="the registry asks for none")
     arguments = parser.parse_args()
-    text = arguments.dockerfile.read_text(encoding="utf-8")
+    texts = {file: file.read_text(encoding="utf-8") for file in arguments.files}
     tokens = None if arguments.no_token else TOKENS
+
+    def with_digest(found: re.Match[str]) -> str:
+        digest = digest_of(found["name"], found["tag"], registry=arguments.registry, tokens=tokens)
+        return f"{found['before']}{found['name']}:{found['tag']}@{digest}{found['rest']}"
+
     try:
-        pinned = _FROM.sub(
-            lambda found: (
-                f"FROM {found['name']}:{found['tag']}"
-                f"@{digest_of(found['name'], found['tag'], registry=arguments.registry, tokens=tokens)}{found['rest']}"
-            ),
-            text,
-        )
+        pinned = {file: _IMAGE.sub(with_digest, text) for file, text in texts.items()}
     except (OSError, ValueError, KeyError) as error:
         print(f"error: the digests could not be had: {error}", file=sys.stderr)
         print("next:  run this where the registry can be reached; the exact tags stay until then", file=sys.stderr)
         return 1
-    if pinned == text:
+    if pinned == texts:
         print("every base image has its digest")
-    else:
-        arguments.dockerfile.write_text(pinned, encoding="utf-8")
-        print("\n".join(line for line in pinned.splitlines() if "@sha256:" in line))
+        return 0
+    for file, text in pinned.items():
+        file.write_text(text, encoding="utf-8")
+        print("\n".join(line.strip() for line in text.splitlines() if "@sha256:" in line))
     return 0
 
 

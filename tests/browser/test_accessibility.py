@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import secrets
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
 from blindsight.cape.messages import b64
+from tests.support.accessibility import SETTLED, faults
 from tests.support.cape_front import owner
 from tests.support.images import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
 
     from tests.support.processes import Gateway
     from tests.support.stack import Stack
-
-AXE = Path(__file__).parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
-
-SERIOUS = {"serious", "critical"}
 
 SWAGGER_UIS_OWN = {
     ("label", "input[type=file]"): "its form fields have their names beside them, in a cell and not in a label",
@@ -67,11 +64,6 @@ FAINT = """() => {
 (success criterion 1.4.3)."""
 
 
-SETTLED = """Promise.allSettled(document.getAnimations()
-  .filter((each) => each.effect.getComputedTiming().endTime !== Infinity).map((each) => each.finished))"""
-"""Waits for the colours: those that are on their way are neither the old nor the new ones."""
-
-
 @pytest.fixture(scope="module")
 def host(tiny_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway that is a Cape host, too: with everything that /docs can describe."""
@@ -96,31 +88,6 @@ def light(browser: Browser) -> Iterator[Page]:
 def page(light: Page, request: pytest.FixtureRequest) -> Page:
     light.emulate_media(color_scheme=request.param)
     return light
-
-
-def faults(page: Page, excepted: dict[tuple[str, str], str] | None = None, *, colours: bool = True) -> list[str]:
-    """What axe-core calls serious or critical, with contrast if `colours`, without what is excepted."""
-    if not AXE.exists():
-        pytest.skip("axe-core is not installed: npm ci in tests/browser/js")
-    page.evaluate(AXE.read_text())
-    page.evaluate(SETTLED)
-    options = {"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": colours}}}
-    found: dict[str, Any] = page.evaluate("options => axe.run(document, options)", options)
-    faulty = [
-        (violation["id"], node)
-        for violation in found["violations"]
-        if violation["impact"] in SERIOUS
-        for node in violation["nodes"]
-    ]
-    return [
-        f"{rule} at {node['target'][0]}: {(node['any'] or [{}])[0].get('message')}"
-        for rule, node in faulty
-        if not any(
-            rule == where and page.evaluate("([at, kind]) => document.querySelector(at).matches(kind)", [at, kind])
-            for (where, kind) in excepted or {}
-            for at in node["target"][:1]
-        )
-    ]
 
 
 def test_the_documentation_with_everything_opened(host: Gateway, light: Page) -> None:

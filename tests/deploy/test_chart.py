@@ -50,6 +50,7 @@ MORE = {
     "gateway.secretSettings.BLINDSIGHT_DATABASE.secret": "store",
     "gateway.secretSettings.BLINDSIGHT_DATABASE.key": "url",
     "enclave.accountRootSecret": "accounts",
+    "gateway.hosts": "classify.example",
     "gateway.service.type": "LoadBalancer",
     "gateway.service.annotations.a": "b",
     "gateway.nodeSelector.pool": "web",
@@ -222,7 +223,9 @@ def test_gateways_accept_the_settings_of_the_chart(objects: list[dict[str, Any]]
     }
     settings = Settings(_env_file=None, host="0.0.0.0", **environment)
     assert not settings.enclaves.single
-    assert "photos-blindsight-gateway.apart.svc" in str(environment["hosts"])
+    assert "photos-blindsight-gateway.apart.svc" in str(environment["hosts"]).split(",")
+    more = "BLINDSIGHT_DEADLINE" in {each["name"] for each in container["env"]}
+    assert ("classify.example" in str(environment["hosts"]).split(",")) is more
 
 
 def test_volumes_are_those_that_are_mounted(objects: list[dict[str, Any]]) -> None:
@@ -250,6 +253,9 @@ def test_what_has_to_be_given_is_asked_for(helm: Helm, name: str) -> None:
         "gateway.replicas=0",
         "enclave.variant=sgx",
         "gateway.settings.deadline=3",
+        "gateway.settings.BLINDSIGHT_UNKNOWN=3",
+        "gateway.settings.BLINDSIGHT_POLICY=/elsewhere",
+        "gateway.settings.BLINDSIGHT_PORT=80",
         "gateway.imagee=x",
         "enclave.workers=two",
         "enclave.nitro.eif=x;reboot",

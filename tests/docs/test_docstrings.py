@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "blindsight", "blindsight_cli", "blindsight_conformance", "enclave_function", "enclave_image", "enclave_runtime",
-    "evil_gateway", "fuzz", "gateway", "kms_standin", "model_build", "release_build",
+    "evil_gateway", "fuzz", "gateway", "kms_standin", "model_build", "release_build", "site_build",
 )  # fmt: skip
 
 NO_ERRORS = {"AssertionError", "BadParameter", "Exit", "NotImplementedError", "StopIteration", "KeyboardInterrupt"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 import pytest
 
+from gateway.tokens import create
 from tests.support.images import plain
 
 if TYPE_CHECKING:
@@ -252,3 +253,17 @@ def test_examples_of_problems_look_like_what_is_answered(
 
 def test_limits_are_whole_numbers(tiny_stack: Stack) -> None:
     assert '"max_image_bytes":20971520,' in tiny_stack.client.get("/info").text
+
+
+def test_every_scheme_that_is_required_is_described(tiny_stack: Stack, tmp_path: Path) -> None:
+    """Of a gateway that has API tokens and is a Cape host, too."""
+    tokens = tmp_path / "tokens"
+    create("alice", tokens)
+    cape = {"database": f"sqlite:///{tmp_path / 'cape.sqlite'}", "bundles": tmp_path / "bundles"}
+    with tiny_stack.another_gateway(tokens_file=tokens, **cape) as gateway:
+        described = gateway.client.get("/openapi.json").json()
+    required = {
+        scheme for _, operation in operations(described) for each in operation.get("security", []) for scheme in each
+    }
+    assert required == {"cape", "token"}
+    assert set(described["components"]["securitySchemes"]) == required

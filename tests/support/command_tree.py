@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 import typer
 
 from blindsight_cli import main as blindsight_main
 from blindsight_cli.cape import main as cape_main
+from site_build.programs import PASSED_ON, UNITS, parser_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,30 +21,9 @@ if TYPE_CHECKING:
 
     from blindsight_cli.cape.flags import Command as CapeCommand
 
+__all__ = ["BY_DEFAULT", "PASSED_ON", "ROOT", "TAKES_MODELS", "UNITS", "Node", "make", "programs"]
+
 ROOT = Path(__file__).resolve().parents[2]
-
-UNITS = {
-    "benchmarks": "benchmarks.__main__", "blindsight_conformance": "blindsight_conformance.__main__",
-    "enclave_function": "enclave_function.commands", "enclave_image": "enclave_image.commands",
-    "enclave_runtime": "enclave_runtime.commands", "evil_gateway": "evil_gateway.__main__", "fuzz": "fuzz.__main__",
-    "gateway": "gateway.__main__", "kms_standin": "kms_standin.__main__", "model_build": "model_build.cli",
-    "release_build": "release_build.cli",
-}  # fmt: skip
-"""The units with a command line, and where it is read."""
-
-PASSED_ON = {
-    ("model", "build"): ("model_build", "build"),
-    ("model", "check"): ("model_build", "check"),
-    ("model", "quantise"): ("model_build", "quantise"),
-    ("bundle", "build"): ("enclave_function", "bundle", "build"),
-    ("bundle", "inspect"): ("enclave_function", "bundle", "inspect"),
-    ("bundle", "encrypt"): ("enclave_function", "bundle", "encrypt"),
-    ("eif", "build"): ("enclave_image", "build"),
-    ("release", "make"): ("release_build", "make"),
-    ("demo", "evil-gateway"): ("evil_gateway",),
-}
-"""Commands of `blindsight` that are a unit's."""
-
 
 TAKES_MODELS = (("bundle", "build"), ("release", "make"))
 """Of these, the ones that import an ONNX file before they pass it on (`blindsight_cli.modelpath`)."""
@@ -71,7 +48,7 @@ class Node:
 
 def programs() -> dict[str, Node]:
     """The command trees, by how they are called: `blindsight`, `cape`, and each unit by the name of its package."""
-    found = {unit: _unit(unit, module) for unit, module in UNITS.items()}
+    found = {unit: _argparse(parser_of(unit)) for unit in UNITS}
     tree = _click(typer.main.get_command(blindsight_main.app))
     for path, target in PASSED_ON.items():
         parent = tree
@@ -98,28 +75,6 @@ def make() -> tuple[set[str], set[str]]:
     targets = re.findall(r"^([a-z][a-z-]*):(?!=)", text, re.MULTILINE)
     variables = re.findall(r"^([A-Z_]+)\s*[?:]?=", text, re.MULTILINE)
     return set(targets), set(variables)
-
-
-class _Captured(Exception):
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        super().__init__()
-        self.parser = parser
-
-
-def _unit(unit: str, module: str) -> Node:
-    """The tree of the parser that the unit's `main` makes."""
-
-    def capture(parser: argparse.ArgumentParser, *_: object) -> None:
-        raise _Captured(parser)
-
-    loaded = importlib.import_module(module)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(argparse.ArgumentParser, "parse_args", capture)
-        patch.setattr(sys, "argv", [unit])
-        with pytest.raises(_Captured) as caught:
-            # The one parser that costs seconds to make is made only where it is asked for.
-            loaded.main(["train-offline"]) if unit == "model_build" else loaded.main()
-    return _argparse(caught.value.parser)
 
 
 def _argparse(parser: argparse.ArgumentParser) -> Node:

@@ -1,6 +1,6 @@
 """The table of docs/settings.md, made from the settings themselves.
 
-`python -m tests.support.settings_table` writes it anew.
+`python -m tests.support.settings_table` writes it anew, and the lists of .env.example, the compose file and the chart.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticUndefined
 
 from gateway.settings import Settings
+from tests.support import settings_places
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -31,6 +32,8 @@ def table() -> str:
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "must be set"
+    if field.default == "":
+        return "empty"
     return "not set" if field.default is None else f"`{field.default}`"
 
 
@@ -43,6 +46,7 @@ def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
     head, tail = page.partition(BEGIN)[0], page.partition(END)[2]
     PAGE.write_text(head + BEGIN + table() + END + tail, encoding="utf-8")
+    settings_places.write()
 
 
 if __name__ == "__main__":

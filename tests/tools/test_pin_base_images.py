@@ -80,3 +80,12 @@ def test_the_projects_own_dockerfile_is_understood(tmp_path: Path, registry: tup
     file.write_bytes((SCRIPT.parents[1] / "Dockerfile").read_bytes())
     assert pin(file, registry[0]).returncode == 0
     assert DIGEST in file.read_text()
+
+
+def test_images_of_compose_files_too(tmp_path: Path, registry: tuple[str, list[tuple[str, str]]]):
+    file = tmp_path / "docker-compose.yml"
+    content = "services:\n  a:\n    image: python:3.11.14-slim-bookworm\n  b:\n    build: {context: .}\n"
+    file.write_text(content)
+    done = pin(file, registry[0])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert file.read_text() == content.replace("bookworm", f"bookworm@{DIGEST}")
