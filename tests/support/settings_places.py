@@ -40,6 +40,10 @@ _HEAD: Final = """\
 _PROFILES: Final = """\
 # With the profile `postgres`:
 #   BLINDSIGHT_DATABASE=postgresql://gateway@postgres/blindsight?passfile=/secrets/pgpass
+# With the profile `redis`:
+#   BLINDSIGHT_REDIS=redis://gateway@redis:6379/0
+#   BLINDSIGHT_REDIS_PASSWORD_FILE=/secrets/redis
+#   BLINDSIGHT_RATE_LIMIT=10/second
 """
 _COMPOSES: Final = {
     "BLINDSIGHT_DATABASE": "sqlite:////state/cape.sqlite",
