@@ -150,7 +150,7 @@ def _response(status: int, codes: list[str]) -> dict[str, Any]:
         "model": ProblemDetails,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "examples": refusals}},
     }
-    if status == 503:
+    if any(CATALOGUE[code].retry for code in codes):
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     if status == 401:
         response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
