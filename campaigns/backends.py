@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SECONDS = 30.0
+_POSTGRES_USER = "postgres"
+"""Of Debian's packages."""
 _NGINX = """
 {user}worker_processes 1;
 error_log {folder}/error.log warn;
@@ -167,10 +168,8 @@ def _drop_root(root: Path) -> tuple[str, ...]:
     """The server refuses to run as root."""
     if os.getuid() != 0:
         return ()
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    user = "postgres" if "postgres" in names else "nobody"
-    shutil.chown(root, user)
-    return ("runuser", "-u", user, "--")
+    shutil.chown(root, _POSTGRES_USER)
+    return ("runuser", "-u", _POSTGRES_USER, "--")
 
 
 def _run(*command: str) -> None:
