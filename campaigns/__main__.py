@@ -22,13 +22,21 @@ from benchmarks.processes import ROOT, StackError
 from campaigns import disks, report
 from campaigns.faults import faults
 from campaigns.plan import FAULTS_A_MINUTE, Plan
+from campaigns.rollout import rollout
 from campaigns.schedule import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+_PURPOSES: Final = {
+    "faults": "random kills and stalls of every part under load",
+    "rollout": "enclaves replaced by those of another release under load",
+}
 _MOST_PHOTOS: Final = 24
-_SCENARIOS: Final[dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]]] = {"faults": faults}
+_SCENARIOS: Final[dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]]] = {
+    "faults": faults,
+    "rollout": rollout,
+}
 
 
 def main() -> int:
@@ -106,14 +114,14 @@ def _model(told: Path | None, assets: str | None, work: Path) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m campaigns", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, purpose in (("faults", "random kills and stalls of every part under load"),):
+    for name, purpose in _PURPOSES.items():
         command = commands.add_parser(name, help=purpose)
         command.add_argument("--seconds", type=float, default=600.0, help="length of the load (default 600)")
         command.add_argument("--seed", type=int, help="of the schedule and the callers (default: random, printed)")
         command.add_argument("--callers", type=int, default=16)
         command.add_argument("--enclaves", type=int, default=3)
         command.add_argument("--gateways", type=int, default=2)
-        command.add_argument("--pause", type=float, default=1.0, help="mean seconds between a caller's requests")
+        command.add_argument("--pause", type=float, default=2.5, help="mean seconds between a caller's requests")
         command.add_argument("--faults-a-minute", type=float, default=FAULTS_A_MINUTE, help="(default 12.5)")
         command.add_argument("--only", action="append", choices=KINDS, help="only this kind of fault; may be repeated")
         command.add_argument("--cape", action="store_true", help="gateways are Cape hosts, with PostgreSQL")

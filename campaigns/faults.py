@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.processes import StackError
@@ -41,38 +42,61 @@ class Run:
     photos: Sequence[Photo]
     cuts: Windows
     """When gateways were killed or restarted, which cuts connections."""
+    windows: Windows
+    """When which part had a fault."""
     started: float = 0.0
     baseline: dict[str, Use] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
 
 @contextlib.asynccontextmanager
-async def running(plan: Plan, work: Path, say: Callable[[str], None], *, mounted: bool) -> AsyncIterator[Run]:
-    """The service of `plan`, started, without callers; stopped when the block ends. Raises `StackError`."""
+async def running(
+    plan: Plan, work: Path, say: Callable[[str], None], *, mounted: bool, also: Path | None = None
+) -> AsyncIterator[Run]:
+    """The service of `plan`, started, without callers; stopped when the block ends. Its policy also accepts the bundle
+    `also`. Raises `StackError`.
+    """
     known = await asyncio.to_thread(photos.expected, plan.model, plan.photos, work)
     say(f"{len(known)} photos with known answers; starting {plan.enclaves} enclaves, {plan.gateways} gateways")
     site = Site(plan, work, mounted=mounted)
-    cuts = Windows()
-    judge = Judge(plan, lambda start, end: cuts.any_of("gateway", start - _SLACK, end + _SLACK))
+    cuts, windows = Windows(), Windows()
+    judge = Judge(
+        plan,
+        lambda start, end: cuts.any_of("gateway", start - _SLACK, end + _SLACK),
+        lambda start, end: any(each.any_of("", start - _SLACK, end + _SLACK) for each in (cuts, windows)),
+    )
     try:
-        await site.start()
-        yield Run(site, judge, known, cuts)
+        await site.start(also)
+        yield Run(site, judge, known, cuts, windows)
     finally:
         await site.stop()
 
 
-def callers(run: Run, plan: Plan) -> list[Caller]:
+async def cape_of(run: Run, work: Path) -> Callable[..., Caller] | None:
+    """What makes a caller of Cape's lane; None if the plan has none."""
+    if not run.site.plan.cape:
+        return None
+    from campaigns import cape  # noqa: PLC0415 -- only where it is asked for
+
+    function = await asyncio.to_thread(cape.deployed, run.site, work)
+    return partial(cape.Cape, function=function)
+
+
+async def callers(run: Run, plan: Plan, work: Path) -> list[Caller]:
     """The callers of the plan, of each lane in turn."""
     made: list[Caller] = []
+    function = await cape_of(run, work)
     for number in range(plan.callers):
         arguments = (number, run.site.url, run.photos, run.judge, plan.seed)
-        match number % 3:
-            case 0:
-                made.append(Plain(*arguments))
+        match number % 4:
             case 1:
                 made.append(Sealed(*arguments, policy=run.site.policy))
-            case _:
+            case 2:
                 made.append(Batch(*arguments))
+            case 3:
+                made.append(function(*arguments) if function else Sealed(*arguments, policy=run.site.policy))
+            case _:
+                made.append(Plain(*arguments))
     return made
 
 
@@ -96,11 +120,11 @@ async def calling(everyone: Sequence[Caller], plan: Plan, judge: Judge) -> Async
 async def faults(plan: Plan, work: Path, say: Callable[[str], None], *, mounted: bool) -> dict[str, Any]:
     """Run the campaign. Returns its results; `passed` says whether everything that is promised was kept."""
     async with running(plan, work, say, mounted=mounted) as run:
-        windows = Windows()
-        injector = Injector(run.site, windows, run.cuts, run.photos[0])
+        injector = Injector(run.site, run.windows, run.cuts, run.photos[0])
         schedule = planned(plan)
         say(f"seed {plan.seed}: {len(schedule)} faults in {plan.seconds:g} s, {plan.callers} callers")
-        async with calling(callers(run, plan), plan, run.judge):
+        everyone = await callers(run, plan, work)
+        async with calling(everyone, plan, run.judge):
             await asyncio.sleep(plan.warm_up)
             run.baseline = {name: leaks.used(unit) for name, unit in run.site.units().items()}
             begun = time.monotonic()
@@ -137,14 +161,10 @@ def result(run: Run, plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     judge = run.judge
     done = [outcome for outcome in outcomes if outcome.recovery is not None]
     late = [f"{each.fault.part} after {each.fault.kind}: {each.recovery} s" for each in done if not each.in_time]
-    kills = {
-        name: sum(each.fault.part == name and each.fault.kind in {"runtime killed", "gateway killed"} for each in done)
-        for name in run.site.units()
-    }
     ended = [
-        f"{name} ended {unit.endings} times, killed {kills[name]} times"
+        f"{name} ended {unit.endings} times, by the campaign {unit.ends} times"
         for name, unit in run.site.units().items()
-        if unit.endings != kills[name]
+        if unit.endings != unit.ends
     ]
     failures = [*(f"not whole in time: {each}" for each in late), *ended, *run.failures]
     latencies = sorted(judge.latencies)

@@ -113,7 +113,7 @@ class Injector:
             case "worker killed" | "worker stopped":
                 return await self._struck_worker(fault, enclave)
             case "runtime killed":
-                enclave.unit.signal(signal.SIGKILL)
+                enclave.unit.end(signal.SIGKILL)
             case "runtime stopped":
                 await _stopped(enclave, fault.hold)
             case "link cut" | "link stalled" | "link reset in a frame":
@@ -150,7 +150,7 @@ class Injector:
     async def _struck_gateway(self, fault: Fault, gateway: Gateway) -> None:
         match fault.kind:
             case "gateway killed":
-                gateway.unit.signal(signal.SIGKILL)
+                gateway.unit.end(signal.SIGKILL)
             case "gateway stopped":
                 await _stopped(gateway, fault.hold)
             case "gateway's disk full":
@@ -192,10 +192,10 @@ class Injector:
 
 
 async def _stopped(part: Enclave | Gateway, seconds: float) -> None:
-    pid = part.unit.signal(signal.SIGSTOP)
+    pid = part.unit.send(signal.SIGSTOP)
     await asyncio.sleep(seconds)
     if pid is not None and part.unit.pid == pid:
-        part.unit.signal(signal.SIGCONT)
+        part.unit.send(signal.SIGCONT)
 
 
 async def _full(part: Enclave | Gateway, seconds: float) -> None:

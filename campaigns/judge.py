@@ -43,11 +43,13 @@ class Reply:
 class Judge:
     """Counts outcomes of all callers, and keeps what must not have been.
 
-    `gateway_fault(start, end)` says whether a gateway was killed, stopped or restarted in that time.
+    `gateway_fault(start, end)` says whether a gateway was killed or restarted in that time, `any_fault` whether any
+    part had a fault.
     """
 
     plan: Plan
     gateway_fault: Callable[[float, float], bool]
+    any_fault: Callable[[float, float], bool] = lambda _start, _end: False
     right: Counter[str] = field(default_factory=Counter)
     """By lane."""
     refused: Counter[str] = field(default_factory=Counter)
@@ -75,9 +77,7 @@ class Judge:
 
     def replied(self, reply: Reply) -> None:
         """Judge one HTTP exchange in any lane; the content of a 200 is judged by `answered`."""
-        seconds = reply.ended - reply.started
-        if seconds > self.longest:
-            self.mistake("late", f"{reply.lane}: {seconds:.1f} s, status {reply.status} {reply.error}")
+        self.in_time(reply.lane, reply.ended - reply.started, f"status {reply.status} {reply.error}")
         if reply.status == 200:
             return
         if reply.media_type == MEDIA_TYPE and reply.problem is not None:
@@ -86,6 +86,18 @@ class Judge:
             self.cut[reply.lane] += 1
         else:
             self.mistake("undocumented", f"{reply.lane}: status {reply.status} {reply.media_type} {reply.error}")
+
+    def in_time(self, lane: str, seconds: float, what: str = "") -> None:
+        """Whether a request took no longer than it may."""
+        if seconds > self.longest:
+            self.mistake("late", f"{lane}: {seconds:.1f} s, {what}")
+
+    def lost(self, lane: str, started: float, ended: float, what: str) -> None:
+        """An error of a protocol without problems, which must have a fault as its reason."""
+        if self.any_fault(started, ended):
+            self.cut[lane] += 1
+        else:
+            self.mistake("undocumented", f"{lane}: {what}")
 
     def refused_inside(self, lane: str, problem: Mapping[str, Any]) -> None:
         """A problem that came inside an answer with status 200: sealed, or as an element of a batch."""

@@ -25,7 +25,9 @@ class Kept:
         self.log = log
         self.unit = Unit(name, module, arguments, settings, log)
         self.endings = 0
-        """How often it ended by itself or was killed."""
+        """How often it ended, before `stop`."""
+        self.ends = 0
+        """How often `end` ended it."""
         self._supervisor: Supervisor | None = None
 
     def start(self) -> None:
@@ -36,7 +38,7 @@ class Kept:
     async def stop(self) -> None:
         """End it with SIGTERM, also if it stands still."""
         if self._supervisor is not None:
-            self.signal(signal.SIGCONT)
+            self.send(signal.SIGCONT)
             await self._supervisor.stop()
             self._supervisor = None
 
@@ -45,7 +47,7 @@ class Kept:
         """None while it is away."""
         return self._supervisor.pids.get(self.name) if self._supervisor else None
 
-    def signal(self, number: signal.Signals) -> int | None:
+    def send(self, number: signal.Signals) -> int | None:
         """Send a signal, if it is there. Returns its process id."""
         pid = self.pid
         if pid is not None:
@@ -54,6 +56,11 @@ class Kept:
             except ProcessLookupError:
                 return None
         return pid
+
+    def end(self, number: signal.Signals) -> None:
+        """Send a signal that ends it. It is started again."""
+        if self.send(number) is not None:
+            self.ends += 1
 
     def tree(self) -> list[psutil.Process]:
         """Its process and all below it; empty while it is away."""

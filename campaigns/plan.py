@@ -29,7 +29,7 @@ class Plan:
     cape: bool = False
     """Whether the gateways are Cape hosts, with PostgreSQL."""
     redis: bool = False
-    pause: float = 1.0
+    pause: float = 2.5
     """Mean time between an answer and its caller's next request."""
     faults_a_minute: float = FAULTS_A_MINUTE
     kinds: tuple[str, ...] = ()

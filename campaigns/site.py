@@ -78,8 +78,10 @@ class Site:
         self.plan = plan
         self.work = work
         self._mounted = mounted
-        self.bundle = processes_bundle(plan.model, work, "bundle.zip")
+        self.bundle = built(plan.model, work, "bundle.zip")
         self.policy_file = work / "policy.json"
+        self.releases: list[Policy] = []
+        """Policies that accept one bundle each."""
         self.enclaves: list[Enclave] = []
         self.gateways: list[Gateway] = []
         self.postgres: Postgres | None = None
@@ -96,8 +98,8 @@ class Site:
         assert self.nginx is not None
         return f"http://127.0.0.1:{self.nginx.port}"
 
-    async def start(self, policy: Policy | None = None) -> None:
-        """Start everything, and wait until every gateway uses every enclave. `policy` is the gateways'.
+    async def start(self, also: Path | None = None) -> None:
+        """Start everything, and wait until every gateway uses every enclave. The policy also accepts the bundle `also`.
 
         Raises `StackError`.
         """
@@ -107,7 +109,9 @@ class Site:
         if plan.redis:
             self.redis = Redis(self.work / "redis")
         states = [self._disk(f"enclave-{number + 1}") for number in range(plan.enclaves)]
-        self.policy = policy or policy_of(self.bundle, self.work, states[0].at / "state")
+        bundles = [self.bundle, *([also] if also else [])]
+        self.releases = [policy_of(bundle, self.work, states[0].at / "state") for bundle in bundles]
+        self.policy = Policy(releases=tuple(release for each in self.releases for release in each.releases))
         self.policy_file.write_text(self.policy.to_json())
         for number, disk in enumerate(states):
             self.enclaves.append(await self._enclave(number, disk, states[0].at / "state"))
@@ -219,7 +223,7 @@ class Site:
         return Gateway(unit, disk, port, clock, http)
 
 
-def processes_bundle(model: Path, work: Path, name: str) -> Path:
+def built(model: Path, work: Path, name: str) -> Path:
     """Build the bundle of `model`. Raises `StackError`."""
     bundle = work / name
     processes.run("enclave_function", "bundle", "build", "--model", str(model), "--out", str(bundle))
