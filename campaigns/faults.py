@@ -147,6 +147,8 @@ async def finish(run: Run) -> None:
     except StackError as error:
         run.failures.append(str(error))
     for enclave in site.enclaves:
+        if not await enclave.probe.is_whole(site.plan.workers, run.photos[0]):
+            run.failures.append(f"{enclave.unit.name} is not whole at the end")
         await enclave.probe.close()
     await asyncio.sleep(site.plan.settle)
     after = {name: leaks.used(unit) for name, unit in site.units().items()}

@@ -57,7 +57,7 @@ def leaked(before: Mapping[str, Use], after: Mapping[str, Use], most_connections
     found = []
     for name, then in before.items():
         now = after[name]
-        if now.processes != then.processes:
+        if now.processes > then.processes:
             found.append(f"{name}: {now.processes} processes, {then.processes} before")
         if now.files > then.files + _MORE_FILES:
             found.append(f"{name}: {now.files} open files, {then.files} before")

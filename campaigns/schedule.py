@@ -14,10 +14,12 @@ ENCLAVE, GATEWAY, POSTGRES, REDIS = "enclave", "gateway", "postgres", "redis"
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault: the part that it strikes, its weight in the draw, and how long it is held, in seconds."""
+    """A kind of fault: the part that it strikes, how many of it are in the deck, and how long it is held, in
+    seconds.
+    """
 
     part: str
-    weight: float
+    weight: int
     least: float = 0.0
     most: float = 0.0
     needs: str = ""
@@ -78,21 +80,25 @@ def planned(plan: Plan) -> list[Fault]:
     free: dict[str, float] = {}
     faults: list[Fault] = []
     gap = 60.0 / plan.faults_a_minute
+    deck: list[str] = []
     at = 0.0
     while at < plan.seconds:
-        there = [
-            (name, f"{kind.part} {number}")
-            for name, kind in kinds.items()
-            for number in range(1, counts[kind.part] + 1)
-            if free.get(f"{kind.part} {number}", 0.0) <= at
-        ]
-        if there:
-            weights = [kinds[name].weight / counts[kinds[name].part] for name, _ in there]
-            name, part = dice.choices(there, weights)[0]
-            kind = kinds[name]
+        if len(deck) < len(kinds):
+            more = [name for name, kind in kinds.items() for _ in range(kind.weight)]
+            dice.shuffle(more)
+            deck += more
+        there = {
+            part: [name for number in range(1, count + 1) if free.get(name := f"{part} {number}", 0.0) <= at]
+            for part, count in counts.items()
+        }
+        drawn = next((name for name in deck if there[kinds[name].part]), None)
+        if drawn is not None:
+            deck.remove(drawn)
+            kind = kinds[drawn]
+            part = dice.choice(there[kind.part])
             hold = round(dice.uniform(kind.least, kind.most), 2)
-            faults.append(Fault(len(faults) + 1, round(at, 2), name, part, hold, round(dice.random(), 4)))
-            free[part] = at + hold + limit(plan, name) + _SETTLED
+            faults.append(Fault(len(faults) + 1, round(at, 2), drawn, part, hold, round(dice.random(), 4)))
+            free[part] = at + hold + limit(plan, drawn) + _SETTLED
         at += dice.uniform(0.5, 1.5) * gap
     return faults
 
