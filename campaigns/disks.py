@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CLONE_NEWNS: Final = 0x20000
-_BYTES: Final = 48 << 20
 _BLOCK: Final = bytes(1 << 16)
 _FILLER: Final = "filler"
 
@@ -32,12 +31,12 @@ def private_mounts() -> bool:
 
 
 class Disk:
-    """The folder `at`, as a file system of its own if `mounted`."""
+    """The folder `at`, as a file system of its own with `size` bytes if `mounted`."""
 
-    def __init__(self, at: Path, *, mounted: bool) -> None:
+    def __init__(self, at: Path, size: int, *, mounted: bool) -> None:
         at.mkdir(parents=True)
         self.at = at
-        self.can_be_full = mounted and _done("mount", "-t", "tmpfs", "-o", f"size={_BYTES},mode=0755", "tmpfs", str(at))
+        self.can_be_full = mounted and _done("mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", str(at))
 
     def fill(self) -> None:
         """Leave no byte free: further writes fail with ENOSPC."""

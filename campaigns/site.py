@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _START_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.1
+_FREE_BYTES: Final = 48 << 20
+_UNPACKED: Final = 4
+"""Times the size of its bundle that an enclave's files may have."""
 _SHARED: Final = ("simulated_root.pem", "gateway_secret")
 """Files of the state folder that all enclaves have: one root for the policy, one secret for the gateways."""
 _SHARED_WITH_CAPE: Final = ("root_secret",)
@@ -79,6 +82,7 @@ class Site:
         self.work = work
         self._mounted = mounted
         self.bundle = built(plan.model, work, "bundle.zip")
+        self._disk_bytes = _FREE_BYTES + _UNPACKED * self.bundle.stat().st_size
         self.policy_file = work / "policy.json"
         self.releases: list[Policy] = []
         """Policies that accept one bundle each."""
@@ -170,7 +174,7 @@ class Site:
         return Kept(f"enclave {number + 1}", "enclave_runtime", arguments, self._environment(disk), disk.at / "log")
 
     def _disk(self, name: str) -> Disk:
-        disk = Disk(self.work / name, mounted=self._mounted)
+        disk = Disk(self.work / name, self._disk_bytes, mounted=self._mounted)
         (disk.at / "tmp").mkdir()
         (disk.at / "state").mkdir(mode=0o700)
         return disk

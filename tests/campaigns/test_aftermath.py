@@ -97,7 +97,7 @@ from pathlib import Path
 from campaigns.disks import Disk, private_mounts
 if not private_mounts():
     sys.exit(3)
-disk = Disk(Path({str(tmp_path / "disk")!r}), mounted=True)
+disk = Disk(Path({str(tmp_path / "disk")!r}), 1 << 20, mounted=True)
 assert disk.can_be_full
 log = (disk.at / "log").open("ab", buffering=0)
 disk.fill()
@@ -119,6 +119,6 @@ assert log.write(b"x") == 1
 
 
 def test_without_mounts_there_is_a_folder(tmp_path: Path) -> None:
-    disk = Disk(tmp_path / "disk", mounted=False)
+    disk = Disk(tmp_path / "disk", 1 << 20, mounted=False)
     assert not disk.can_be_full
     assert disk.at.is_dir()
