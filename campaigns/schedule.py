@@ -69,7 +69,10 @@ class Fault:
 
 
 def planned(plan: Plan) -> list[Fault]:
-    """All faults in the order of their times. No part is struck again before it has to be whole."""
+    """All faults in the order of their times. No part is struck again before it has to be whole.
+
+    The times do not depend on `crowding`; a part that is not whole yet on a crowded machine is left out.
+    """
     dice = random.Random(plan.seed)
     kinds = {
         name: kind
@@ -98,11 +101,16 @@ def planned(plan: Plan) -> list[Fault]:
             part = dice.choice(there[kind.part])
             hold = round(dice.uniform(kind.least, kind.most), 2)
             faults.append(Fault(len(faults) + 1, round(at, 2), drawn, part, hold, round(dice.random(), 4)))
-            free[part] = at + hold + limit(plan, drawn) + _SETTLED
+            free[part] = at + hold + promised(plan, drawn) + _SETTLED
         at += dice.uniform(0.5, 1.5) * gap
     return faults
 
 
+def promised(plan: Plan, kind: str) -> float:
+    """Seconds after its end within which the part is whole again, on a machine without other work."""
+    return plan.worker_seconds if kind == "worker killed" else plan.whole_seconds
+
+
 def limit(plan: Plan, kind: str) -> float:
-    """Seconds after its end within which the part is whole again."""
-    return plan.crowding * (plan.worker_seconds if kind == "worker killed" else plan.whole_seconds)
+    """The same on the plan's machine."""
+    return plan.crowding * promised(plan, kind)

@@ -16,6 +16,7 @@ PLAN = Plan(Path("model"), ())
 
 def test_a_seed_gives_one_schedule_and_another_seed_another() -> None:
     assert planned(PLAN) == planned(PLAN)
+    assert planned(PLAN) == planned(dataclasses.replace(PLAN, crowding=5))
     assert planned(PLAN) != planned(dataclasses.replace(PLAN, seed=1))
 
 
