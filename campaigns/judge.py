@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from blindsight.problems import CATALOGUE, MEDIA_TYPE
@@ -61,6 +62,8 @@ class Judge:
     mistakes: dict[str, list[str]] = field(default_factory=lambda: {"wrong answer": [], "undocumented": [], "late": []})
     latencies: list[float] = field(default_factory=list)
     """Seconds of right answers."""
+    times: dict[str, list[float]] = field(default_factory=dict)
+    """By lane, when right answers came (`time.monotonic()`)."""
 
     @property
     def longest(self) -> float:
@@ -72,6 +75,7 @@ class Judge:
         if right:
             self.right[lane] += 1
             self.latencies.append(seconds)
+            self.times.setdefault(lane, []).append(time.monotonic())
         else:
             self.mistake("wrong answer", f"{lane}: {said}")
 
@@ -111,6 +115,11 @@ class Judge:
         """Something that must not be."""
         kept = self.mistakes[kind]
         kept.append(what if len(kept) < _KEPT_MISTAKES else "")
+
+    def longest_gap(self, lane: str, start: float, end: float) -> float:
+        """Seconds in which no caller of `lane` got a right answer, at most, between `start` and `end`."""
+        within = [start, *(at for at in self.times.get(lane, []) if start < at < end), end]
+        return max((later - earlier for earlier, later in pairwise(within)), default=0.0)
 
     @property
     def passed(self) -> bool:

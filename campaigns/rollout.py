@@ -100,6 +100,19 @@ class Rollout:
         row = {"at": round(at - self.run.started, 1), "step": name, "took": round(time.monotonic() - at, 1)}
         self.steps.append(row)
 
+    def check_served(self) -> None:
+        """Callers of each release were served all the time that it was there, and refused afterwards or before."""
+        run, times, plan = self.run, self.times, self.run.site.plan
+        end = run.started + plan.seconds
+        for lane, start, until_then in ((OLD, run.started, times.last_old), (NEW, times.first_new, end)):
+            gap = run.judge.longest_gap(lane, start, min(until_then, end))
+            if gap > (plan.deadline + plan.margin) * plan.crowding:
+                run.failures.append(f"{lane}: no right answer for {gap:.1f} s, though the release was there")
+            if not run.judge.right[lane]:
+                run.failures.append(f"{lane}: no right answer at all")
+            if not run.judge.expected[lane]:
+                run.failures.append(f"{lane}: never refused, though the release was not there")
+
     async def _used(self, enclave: Enclave) -> None:
         """Wait until it answers by itself, and every gateway uses it."""
         site = self.run.site
@@ -134,9 +147,7 @@ async def rollout(plan: Plan, work: Path, say: Callable[[str], None], *, mounted
                 await rolling.step(name, what, part)
             await asyncio.sleep(max(run.started + plan.seconds - time.monotonic(), 0))
         await finish(run)
-    served = run.judge.right
-    run.failures += [f"{lane}: served never" for lane in (OLD, NEW) if not served[lane]]
-    run.failures += [] if run.judge.expected[OLD] else ["the old release's callers were never refused"]
+    rolling.check_served()
     return result(run, plan, ()) | {"steps": rolling.steps}
 
 

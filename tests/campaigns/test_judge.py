@@ -104,6 +104,15 @@ def test_windows_are_remembered() -> None:
     assert not windows.any_of("gateway", 0, 1)
 
 
+def test_the_longest_gap_between_right_answers_of_a_lane() -> None:
+    found = judge()
+    found.times = {"sealed": [1.0, 2.0, 6.0, 7.0]}
+    assert found.longest_gap("sealed", 0, 7.5) == 4
+    assert found.longest_gap("sealed", 0, 12) == 5
+    assert found.longest_gap("sealed", 6.5, 7.2) == 0.5
+    assert found.longest_gap("plain", 0, 12) == 12
+
+
 async def asked(caller: type[Plain], content: dict[str, Any], *, status: int = 200, seconds: float = 0.0,
                 cut: bool = False) -> Judge:  # fmt: skip
     """What the judge finds when a real caller asks a service that answers so, after so many seconds."""
