@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.processes import StackError, free_port
+from benchmarks.processes import StackError
+from campaigns.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

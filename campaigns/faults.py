@@ -184,6 +184,7 @@ def result(run: Run, plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "mistakes": judge.mistakes,
         "right": dict(judge.right),
         "refused": dict(judge.refused),
+        "refused_in": dict(judge.refused_in),
         "cut": dict(judge.cut),
         "expected_refusals": dict(judge.expected),
         "latency": {name: round(latencies[int(len(latencies) * share)], 3) if latencies else None

@@ -55,6 +55,8 @@ class Judge:
     """By lane."""
     refused: Counter[str] = field(default_factory=Counter)
     """Documented refusals, by code."""
+    refused_in: Counter[str] = field(default_factory=Counter)
+    """The same by lane and code."""
     cut: Counter[str] = field(default_factory=Counter)
     """By lane: requests that were lost with a gateway."""
     expected: Counter[str] = field(default_factory=Counter)
@@ -107,9 +109,13 @@ class Judge:
         """A problem that came inside an answer with status 200: sealed, or as an element of a batch."""
         code = str(problem.get("code"))
         if code in RETRYABLE and problem.get("retryable") is True:
-            self.refused[code] += 1
+            self._refused(lane, code)
         else:
             self.mistake("undocumented", f"{lane}: {code} inside the answer")
+
+    def _refused(self, lane: str, code: str) -> None:
+        self.refused[code] += 1
+        self.refused_in[f"{lane}: {code}"] += 1
 
     def mistake(self, kind: str, what: str) -> None:
         """Something that must not be."""
@@ -131,7 +137,7 @@ class Judge:
         verify = code == _VERIFY_AGAIN and reply.lane.startswith("sealed")
         retry = code in RETRYABLE and problem.get("retryable") is True and reply.retry_after is not None
         if known and (verify or retry):
-            self.refused[code] += 1
+            self._refused(reply.lane, code)
         else:
             detail = f"status {reply.status} {code}, Retry-After {reply.retry_after}"
             self.mistake("undocumented", f"{reply.lane}: {detail}")

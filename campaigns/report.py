@@ -68,6 +68,7 @@ def summary(results: Results) -> str:
     if results["expected_refusals"]:
         lines.append(f"- refusals by a caller's own policy that had to be: {_counted(results['expected_refusals'])}")
     if results.get("faults"):
+        lines.append(f"- faults: {len(results['faults'])}; left out: {len(results.get('left_out', ()))}")
         lines += ["", markdown(_faults(results["faults"]))]
     if results.get("steps"):
         lines += ["", markdown([["at, s", "step", "took, s"], *([str(row["at"]), row["step"], str(row["took"])]

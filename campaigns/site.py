@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx2
 
 from benchmarks import processes
-from benchmarks.processes import StackError, free_port, source_paths
+from benchmarks.processes import StackError, source_paths
 from blindsight.attestation.policy import Policy
 from blindsight.wire.address import Address
 from campaigns.backends import Nginx, Postgres, Redis
 from campaigns.disks import Disk
 from campaigns.kept import Kept
 from campaigns.link import Link
+from campaigns.ports import free_port
 from campaigns.probe import Probe
 
 if TYPE_CHECKING:
