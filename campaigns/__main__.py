@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.processes import ROOT, StackError
+from blindsight.interrupt import EXIT_STATUS
 from campaigns import disks, report
 from campaigns.faults import faults
 from campaigns.plan import FAULTS_A_MINUTE, Plan
@@ -42,6 +44,7 @@ _SCENARIOS: Final[dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]]]
 def main() -> int:
     """Run one command. Returns the exit status."""
     options = _parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # So that everything is stopped then, too.
     try:
         if options.command == "report":
             results = json.loads((ROOT / report.committed(options.scenario)).read_text())
@@ -66,6 +69,9 @@ def main() -> int:
     except (StackError, OSError) as error:
         print(f"campaigns: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("campaigns: interrupted", file=sys.stderr)
+        return EXIT_STATUS
     return 0 if results["passed"] else 1
 
 

@@ -70,7 +70,7 @@ class Link:
         self._open |= both
         try:
             await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # At the campaign's end it is cancelled, and nothing waits for it.
             for each in both:
                 _reset(each)
         finally:
