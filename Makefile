@@ -55,7 +55,7 @@ RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-package torch $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prepared quick test-enclave lint types imports check bench bench-full soak mutated scale conformance conformance-foreign mutants fuzz web screenshots site site-screenshots lock clean FORCE
+.PHONY: help run test prepared quick test-enclave lint types imports check bench bench-full test-faults test-rollout soak mutated scale conformance conformance-foreign mutants fuzz web screenshots site site-screenshots lock clean FORCE
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -104,6 +104,15 @@ bench: $(VENV)/installed-dev ## compare with a bare loop and plain FastAPI in th
 
 bench-full: $(VENV)/installed-dev ## as bench, in half an hour, also with LitServe, BentoML and Ray Serve, which it installs once
 	$(BIN)/python -m benchmarks run $(BENCH)
+
+# Seconds of a campaign, unless SECONDS is given. CAMPAIGN has further options: `python -m campaigns faults --help`.
+CAMPAIGN_SECONDS = $(if $(filter file,$(origin SECONDS)),600,$(SECONDS))
+
+test-faults: $(VENV)/installed-dev ## kill and stall every part of a whole service under load for ten minutes (docs/operations.md)
+	$(BIN)/python -m campaigns faults --seconds $(CAMPAIGN_SECONDS) $(CAMPAIGN)
+
+test-rollout: $(VENV)/installed-dev ## replace the enclaves of a whole service by another release under load, likewise
+	$(BIN)/python -m campaigns rollout --seconds $(CAMPAIGN_SECONDS) $(CAMPAIGN)
 
 fuzz: $(VENV)/installed-fuzz ## fuzz every parser, or TARGET=name, for SECONDS of processor time each (docs/fuzzing.md)
 	$(BIN)/python -m fuzz run --seconds $(SECONDS) $(TARGET)

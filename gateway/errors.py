@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 RETRY_AFTER_SECONDS = 1
-"""Value of `Retry-After`: within this time a worker is replaced and a queue advances."""
+"""Value of `Retry-After`, of each problem that may be retried: within this time a worker is replaced and a queue
+advances."""
 
 _CAPE_PATHS: Final = ("/v1/", "/oauth/")
 
@@ -28,7 +29,7 @@ _BY_STATUS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 4
 def response(problem: Problem, request_id: str, root: str = "") -> JSONResponse:
     """The HTTP response for `problem`; `root` is the path prefix of the gateway's links."""
     headers = {}
-    if problem.kind.status == 503:
+    if problem.retryable:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if problem.kind.status == 429:
         headers["Retry-After"] = str(problem.extra["retry_after"])

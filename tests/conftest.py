@@ -37,6 +37,8 @@ _LONG = (
     "tests/blindsight_cli/commands/test_up_precision.py::test_a_variant_that_is_not_faster_is_refused",
     "tests/blindsight_cli/commands/test_up_precision.py::test_it_goes_with_model_options_and_formats",
     "tests/browser/test_accessibility.py::test_the_documentation_with_everything_opened",
+    "tests/campaigns/test_campaign_run.py::test_a_recovery_that_takes_too_long_fails",
+    "tests/campaigns/test_campaign_run.py::test_a_roll_out",
     "tests/cape_host/test_crashes.py",
     "tests/cape_host/test_scale.py",
     "tests/clients/js/test_package.py::test_the_sources_pass_their_own_checks",
@@ -53,7 +55,19 @@ _LONG = (
 """Tests with the marker `long`, by the beginnings of their names: the most processor time for what they add. Continuous
 integration has twenty minutes and leaves them out."""
 
-_SLOW = {"stack", "browser", "cape_host", "docs", "js", "model_build", "cape", "commands", "evil_gateway", "tools"}
+_SLOW = {
+    "stack",
+    "campaigns",
+    "browser",
+    "cape_host",
+    "docs",
+    "js",
+    "model_build",
+    "cape",
+    "commands",
+    "evil_gateway",
+    "tools",
+}
 """Folders whose tests start stacks, browsers or builds."""
 
 

@@ -150,7 +150,7 @@ def _response(status: int, codes: list[str]) -> dict[str, Any]:
         "model": ProblemDetails,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "examples": refusals}},
     }
-    if status in {429, 503}:
+    if status == 429 or any(CATALOGUE[code].retry for code in codes):
         response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
     if status == 429:
         response["headers"] |= {name: {"schema": {"type": "string"}} for name in ("RateLimit", "RateLimit-Policy")}
