@@ -24,6 +24,7 @@ METRICS = {
     "inference_stage_duration_seconds": {"stage"},
     "images_classified_total": set(),
     "sealed_requests_relayed_total": set(),
+    "rate_limits_local": set(),
     "cape_sessions": set(),
     "enclave_up": {"enclave"},
     "evidence_verified_timestamp_seconds": {"enclave"},

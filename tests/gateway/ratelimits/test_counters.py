@@ -65,6 +65,18 @@ async def test_of_100_at_once_exactly_the_limit_is_admitted(counters: Counters) 
     assert all(0 < reading.wait <= 120 for reading in readings if not reading.admitted)
 
 
+async def test_of_100_at_once_in_two_gateways_exactly_the_limit_is_admitted(
+    redis: RunningRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.ratelimits.shared.ANSWER_SECONDS", 10)
+    shared = [RedisCounters(redis.url) for _ in range(2)]
+    gateways = [SharedCounters(each, Unused(), Metrics().rate_limits_local) for each in shared]
+    for limit, amount in ((TEN, 10), (QUOTA, 100)):
+        taken = (gateway.take(limit, "token:two", 1) for gateway in gateways * 75)
+        assert sum(reading.admitted for reading in await asyncio.gather(*taken)) == amount
+    await asyncio.gather(*(each.close() for each in shared))
+
+
 async def test_of_100_images_at_once_exactly_the_quota_is_admitted(counters: Counters) -> None:
     readings = await asyncio.gather(*(counters.take(QUOTA, "token:a", 1) for _ in range(150)))
     assert sum(reading.admitted for reading in readings) == 100
