@@ -11,6 +11,7 @@ from gateway.cape import device, device_page, relay, rest
 from gateway.cape.bundles import Bundles
 from gateway.cape.enclave import RemoteCapeEnclave
 from gateway.cape.grant import ClassifierGrant
+from gateway.cape.records import RecordsCheck
 from gateway.cape.services import CapeServices, Sessions
 from gateway.cape.store import Store
 from gateway.services import SignupAuthenticator, in_background
@@ -37,9 +38,10 @@ async def start(services: Services, cape: CapeServices, running: contextlib.Asyn
     await cape.bundles.sweep(await cape.store.function_ids())
     if cape.signup_tokens is not None:
         await running.enter_async_context(in_background(cape.signup_tokens.watch()))
+    enclave = services.fleet.members[0].enclave
+    await running.enter_async_context(in_background(RecordsCheck(enclave, cape).watch()))
     grant = services.settings.classifier_grant
     if grant is not None:
-        enclave = services.fleet.members[0].enclave
         await running.enter_async_context(in_background(ClassifierGrant(grant, enclave, cape).watch()))
 
 

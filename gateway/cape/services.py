@@ -90,6 +90,23 @@ class Sessions:
             self._gauge.set(self._taken)
 
 
+@dataclass
+class Records:
+    """What is known of the stored records. `sealed_elsewhere`: the enclave cannot decrypt them."""
+
+    sealed_elsewhere: bool = False
+
+    @property
+    def notice(self) -> str:
+        """What callers are told; empty if there is nothing."""
+        if not self.sealed_elsewhere:
+            return ""
+        return (
+            "ACCOUNTS CANNOT BE USED: the enclave has another root secret than the stored accounts were made with."
+            " The operator can restore that secret, or delete the accounts."
+        )
+
+
 @dataclass(frozen=True)
 class CapeServices:
     """The services of the Cape host. `may_sign_up` raises `Problem` for callers who cannot create an account."""
@@ -102,6 +119,7 @@ class CapeServices:
     """Tokens for creating accounts, if they have a file of their own."""
     guesses: Guesses = field(default_factory=Guesses)
     sessions: Sessions = field(default_factory=lambda: Sessions(512))
+    records: Records = field(default_factory=Records)
     idle_seconds: float = IDLE_SECONDS
     """Time without data after which a connection is closed."""
 

@@ -1,0 +1,72 @@
+"""docs/day-two.md: its commands are typed, on stores and stacks as it describes them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blindsight.cape import ids
+from blindsight_cli import stored
+from gateway import tokens
+from gateway.cape.bundles import Bundles
+from gateway.cape.store import FunctionRow, Store, TokenRow
+from tests.docs.reader import type_in
+from tests.support.documented import commands_of
+
+if TYPE_CHECKING:
+    from tests.support.documented import Command
+
+NOW = datetime(2030, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the reader types: with `.venv`, a stack's folder `.blindsight`, and a gateway's files."""
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+    state = tmp_path / ".blindsight"
+    for name in ("gateway", "enclave", "cape"):
+        (state / name).mkdir(parents=True, mode=0o700)
+    state.chmod(0o700)
+    (state / "enclave" / "root_secret").write_bytes(b"r" * 32)
+    (state / "cape" / "owner.key").write_bytes(b"a key")
+    tokens.create("alice", tmp_path / "tokens")
+    asyncio.run(fill(f"sqlite:///{stored.database(state)}", state / "gateway" / "bundles"))
+    asyncio.run(fill(f"sqlite:///{tmp_path / 'cape.sqlite'}", tmp_path / "bundles"))
+    return tmp_path
+
+
+async def fill(url: str, folder: Path) -> None:
+    store, bundles = Store(url), Bundles(folder)
+    await store.upgrade()
+    for name in ("ada", "bob"):
+        await store.add_account(name, name[:1].encode() * 32, b"a record")
+    row = FunctionRow(ids.new(), "ada", "echo", True, b"c" * 32, 7, NOW)
+    async with bundles.receiving() as upload:
+        await upload.write(b"a bundle"[:7])
+        await upload.keep(row.id)
+    await store.deploy_function(row, b"the next record", 1)
+    await store.add_token(TokenRow(ids.new(), "ada", "t", "", None, NOW))
+    await store.close()
+
+
+def typed(folder: Path, *sections: list[Command]) -> list[str]:
+    found = [command for section in sections for command in section]
+    return type_in(folder, found, {})
+
+
+def test_backup_restore_and_the_loss_of_the_root_secret(folder: Path) -> None:
+    lacks = typed(
+        folder,
+        commands_of("docs/day-two.md", "Backup and restore"),
+        commands_of("docs/day-two.md", "Loss of the root secret"),
+    )
+    assert lacks == []
+    assert (folder / "restored" / "enclave" / "root_secret").read_bytes() == b"r" * 32
+    assert (folder / "new-tokens").read_bytes() == (folder / "tokens").read_bytes()
+    assert stored.accounts(folder / "restored") == 0
+    assert stored.accounts(folder / ".blindsight") == 2
