@@ -1,4 +1,4 @@
-"""The secrets of a stack's folder, in one file apart from the archive: whoever has both can read all accounts' data.
+"""The secrets of a stack's folder, in one file apart from the archive: with both, all accounts' data can be read.
 
 enclave/     the root secret, the simulated root's key, the port's access secret
 cape/, capedocs/    the owner keys of this machine's accounts, and their tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -39,6 +40,8 @@ def about_the_store(arguments: argparse.Namespace) -> int:
     from gateway.cape.backup import command  # noqa: PLC0415 -- as above
     from gateway.cape.backup.layout import BackupError  # noqa: PLC0415 -- as above
 
+    # It tells of each step that it takes; the command prints the result.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     run = command.run if arguments.command in {"backup", "restore"} else administration.run
     try:
         return asyncio.run(run(arguments))

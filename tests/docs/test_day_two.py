@@ -59,6 +59,10 @@ def typed(folder: Path, *sections: list[Command]) -> list[str]:
     return type_in(folder, found, {})
 
 
+def test_the_schema(folder: Path) -> None:
+    assert typed(folder, commands_of("docs/day-two.md", "Schema of the database")) == []
+
+
 def test_backup_restore_and_the_loss_of_the_root_secret(folder: Path) -> None:
     lacks = typed(
         folder,
