@@ -157,8 +157,8 @@ def _has_account(url: str, username: str) -> bool:
 
 def _deployed(variables: Mapping[str, str], function_id: str) -> bool:
     text = _cape(variables, "list", "--limit", "1000", "-o", "json")
-    # As Cape's own command, it prints nothing for an account without functions.
-    listed = json.loads(text) if text.strip() else {"deployments": []}
+    # Like Cape's own command, it prints a sentence for an account without functions.
+    listed = json.loads(text) if text.startswith("{") else {"deployments": []}
     return any(each["id"] == function_id for each in listed["deployments"])
 
 

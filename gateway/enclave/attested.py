@@ -218,6 +218,10 @@ class AttestedEnclave:
             )
             if self._refusal.detail != refusal.detail:
                 _log.error("enclave does not admit this gateway", extra={"reason": f"{error} {error.next_step}"})
+        elif error is not None and error.code == "unsupported_protocol":
+            refusal = Problem("enclave_unavailable", f"{error} {error.next_step}")
+            if self._refusal.detail != refusal.detail:
+                _log.error("enclave speaks another protocol", extra={"reason": f"{error} {error.next_step}"})
         elif error is not None and error.code == "unreachable" and self._refusal.detail != refusal.detail:
             # Callers are not told where the enclave is; its operator has to know where it was looked for.
             _log.warning("enclave cannot be reached", extra={"reason": str(error)})

@@ -17,6 +17,7 @@ from gateway import tokens
 from tests.support import postgres, preloaded
 from tests.support.cape_client import GoCape
 from tests.support.cape_guest import Guest, record_of, trust_of, zipped
+from tests.support.command import blindsight
 from tests.support.hostile import CANARY, CODE_CANARY, PRIVATE, found
 from tests.support.processes import environment
 from tests.support.stack import root_fingerprint, running_stack
@@ -179,6 +180,10 @@ def test_without_the_root_secret_nothing_is_revealed_and_the_reason_is_told(
             attempt()
     info = wait_until("the notice", lambda: notices(host.stack))
     assert "another root secret than the stored accounts were made with" in info
+    seen = blindsight(tmp_path, "doctor", "--url", host.stack.gateway.url)
+    (row,) = (line for line in seen.stdout.splitlines() if " accounts " in line)
+    assert row.startswith("mend")
+    assert "docs/day-two.md" in row
     event = "enclave cannot decrypt the stored accounts: it has another root secret"
     assert [each["reason"] for each in host.stack.gateway.events() if each["event"] == event] == [
         "restore the root secret, or delete the accounts: docs/day-two.md"
