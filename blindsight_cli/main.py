@@ -18,6 +18,7 @@ from blindsight_cli import (
     kms,
     localtrust,
     modelpath,
+    policies,
     receipt,
     release,
     tls,
@@ -54,6 +55,7 @@ app.add_typer(attest.app, name="attest")
 app.add_typer(receipt.app, name="receipt")
 app.add_typer(eif.app, name="eif")
 app.add_typer(kms.app, name="kms")
+app.add_typer(policies.app, name="policy")
 app.command("doctor")(doctor.doctor)
 app.add_typer(hardware.app, name="hardware-report")
 app.command("tls")(tls.tls)

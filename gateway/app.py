@@ -9,7 +9,6 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 import blindsight
-from blindsight.attestation.policy import Policy
 from gateway import errors, openapi
 from gateway.admission import Admission, Places
 from gateway.api import attestation, classify, health, pages, sealed
@@ -26,6 +25,7 @@ from gateway.hosts import KnownHosts
 from gateway.metrics import EnclaveMetrics, Metrics
 from gateway.middleware import OneSlash, RequestMiddleware
 from gateway.origins import OwnPagesOnly
+from gateway.policyfile import PolicyFile
 from gateway.rootpath import RootPath
 from gateway.services import Authenticator, Services, in_background
 from gateway.tokens import TokenStore
@@ -33,6 +33,7 @@ from gateway.tokens import TokenStore
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from blindsight.attestation.policy import Policy
     from blindsight.wire.address import Address
     from gateway.cape.services import CapeServices
     from gateway.settings import Settings
@@ -52,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with contextlib.AsyncExitStack() as running:
             running.push_async_callback(services.fleet.close)
             await running.enter_async_context(in_background(services.fleet.watch()))
+            await running.enter_async_context(in_background(services.policy_file.watch(services.fleet.use)))
             if services.tokens is not None:
                 await running.enter_async_context(in_background(services.tokens.watch()))
             if services.cape is not None:
@@ -101,11 +103,12 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _services(settings: Settings, make_cape: Callable[..., CapeServices | None] | None) -> Services:
     metrics = Metrics()
-    policy = Policy.load(settings.policy)
+    policy_file = PolicyFile(settings.policy)
     fleet = Fleet(
         settings.enclaves,
-        lambda address: _member(address, policy, settings, metrics),
-        policy,
+        # One that joins later is judged by the policy of then.
+        lambda address: _member(address, policy_file.in_force, settings, metrics),
+        policy_file.in_force,
         deadline=settings.deadline,
     )
     tokens = TokenStore.load(settings.tokens_file) if settings.tokens_file else None
@@ -123,6 +126,7 @@ def _services(settings: Settings, make_cape: Callable[..., CapeServices | None] 
         admission=Admission(settings.max_in_flight, metrics),
         evidence_places=evidence_places,
         fleet=fleet,
+        policy_file=policy_file,
     )
 
 

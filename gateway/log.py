@@ -9,7 +9,7 @@ from typing import Final
 
 _EXTRAS: Final = (
     "request_id", "method", "route", "status", "seconds", "code", "step", "reason", "exception", "client", "url",
-    "count", "revoked", "added",
+    "count", "revoked", "removed", "added",
 )  # fmt: skip
 """The only attributes of a log line besides its event."""
 _SPEAKERS: Final = ("gateway", "blindsight", "uvicorn", "alembic")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.cape.services import CapeServices
     from gateway.enclave.fleet import Fleet
     from gateway.metrics import Metrics
+    from gateway.policyfile import PolicyFile
     from gateway.settings import Settings
     from gateway.tokens import TokenStore
 
@@ -74,6 +75,7 @@ class Services:
     evidence_places: Places
     """Limits requests to the enclave that any caller can make."""
     fleet: Fleet
+    policy_file: PolicyFile
     cape: CapeServices | None
     authenticate: Callable[[Request], None]
     """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from blindsight.attestation import verifier
 from blindsight.attestation.recipient import Recipient, verify_recipient
 from blindsight.errors import BlindsightError, EvidenceError, PolicyError, SealingError, TransportError
 from blindsight.problems import Problem
@@ -105,6 +106,23 @@ class AttestedEnclave:
             return self._refusal
         return Problem("enclave_unavailable", "The enclave is warming up.")
 
+    def use(self, policy: Policy) -> None:
+        """Put `policy` in force, and judge the evidence that is known by it, without waiting for the enclave.
+
+        An enclave that it refuses is not used from here on. One that was refused before is asked within a second.
+        """
+        self.policy = policy
+        known = self._attested
+        if known is None:
+            return
+        try:
+            # Its nonce was compared when it came, and is not a second time.
+            verified = verifier.verify(known.document, policy=policy, nonce=None, now=datetime.now(UTC))
+        except (EvidenceError, PolicyError) as error:
+            self._refuse(error)
+        else:
+            self._attested = replace(known, verified=verified)
+
     async def watch(self) -> None:
         """Verify evidence periodically and request the status, until cancelled."""
         while True:
@@ -128,8 +146,9 @@ class AttestedEnclave:
         Raises `EvidenceError`, `PolicyError`, `SealingError` or `TransportError`; the enclave is not used then.
         """
         async with self._attesting:
-            if instead_of is not None and self._attested is not None and self._attested is not instead_of:
-                return self._attested
+            known = self._attested
+            if instead_of is not None and known is not None and known.document != instead_of.document:
+                return known
             nonce = secrets.token_bytes(_NONCE_BYTES)
             try:
                 attested = self._verify(await self.evidence(nonce), nonce)

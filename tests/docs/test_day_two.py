@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,16 +11,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from blindsight.attestation import Policy
+from blindsight.attestation.release import Release
 from blindsight.cape import ids
+from blindsight.wire.protocol import FrameKind
 from blindsight_cli import stored
 from gateway import tokens
 from gateway.cape.bundles import Bundles
 from gateway.cape.store import FunctionRow, Store, TokenRow
 from tests.docs.reader import type_in
+from tests.support import wire
 from tests.support.documented import commands_of
+from tests.support.stack import root_fingerprint
+from tests.support.wire import free_port, loopback
 
 if TYPE_CHECKING:
     from tests.support.documented import Command
+    from tests.support.stack import Stack
 
 NOW = datetime(2030, 1, 2, tzinfo=UTC)
 
@@ -57,6 +65,50 @@ async def fill(url: str, folder: Path) -> None:
 def typed(folder: Path, *sections: list[Command]) -> list[str]:
     found = [command for section in sections for command in section]
     return type_in(folder, found, {})
+
+
+def test_keys_and_moving(folder: Path, tiny_stack: Stack) -> None:
+    """The access secret of a running enclave is replaced: its gateway goes on, and the old secret is refused."""
+    state = folder / "enclave"
+    port = free_port()
+    enclave = tiny_stack.start_enclave(state=state, port=port, workers=1, gateway_secret=state / "gateway_secret")
+    enclave.wait_warm()
+    old = folder / "old"
+    old.write_bytes((state / "gateway_secret").read_bytes())
+    old.chmod(0o600)
+    policy = folder / "accepting.json"
+    (release,) = tiny_stack.policy.releases
+    mine = dataclasses.replace(release, roots=frozenset({root_fingerprint(state)}))
+    policy.write_text(Policy(releases=(mine,)).to_json())
+    settings = {"policy": policy, "enclave": loopback(port), "enclave_secret_file": state / "gateway_secret"}
+    with tiny_stack.another_gateway(**settings) as gateway:
+        lacks = typed(
+            folder,
+            commands_of("docs/day-two.md", "Keys and tokens"),
+            commands_of("docs/day-two.md", "Moving to another machine"),
+        )
+        assert lacks == []
+        enclave.stop()
+        enclave = tiny_stack.start_enclave(state=state, port=port, workers=1, gateway_secret=state / "gateway_secret")
+        enclave.wait_warm()
+        gateway.wait_ready()
+        assert (state / "gateway_secret").read_bytes() != old.read_bytes()
+        with pytest.raises(AssertionError, match=str(FrameKind.REFUSAL.value)), wire.admitted(port, old, seconds=10):
+            pass
+    enclave.stop()
+    moved = folder / "elsewhere"
+    for name in ("enclave/root_secret", "cape/owner.key"):
+        assert (moved / name).read_bytes() == (folder / ".blindsight" / name).read_bytes()
+    assert stored.accounts(moved) == 2
+
+
+def test_a_policy_roll_out(folder: Path) -> None:
+    releases = [Release(kind="nitro", pcrs={0: frozenset({value * 48})}, any_function=True) for value in ("aa", "bb")]
+    old = Policy(releases=(dataclasses.replace(releases[0], name="1.0.0"),))
+    (folder / "policy.json").write_text(old.to_json())
+    (folder / "new.json").write_text(Policy(releases=(releases[1],)).to_json())
+    assert typed(folder, commands_of("docs/day-two.md", "Policy roll-out")) == []
+    assert [release.name for release in Policy.load(folder / "policy.json").releases] == ["2.0.0"]
 
 
 def test_the_schema(folder: Path) -> None:
