@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,8 +22,9 @@ from blindsight.attestation.policy import Policy
 from blindsight.attestation.report import LEFT_OPEN, PROVES_NOTHING
 from blindsight.client import routes
 from blindsight.errors import PolicyError, ProxyError
-from blindsight_cli import confinement, given, replies, units
+from blindsight_cli import confinement, deployment, given, replies, units
 from blindsight_cli.console import out
+from blindsight_cli.finding import Finding
 from blindsight_cli.gateway_url import DEFAULT_URL, Url
 from blindsight_cli.local_trust import environment
 from blindsight_cli.paths import a_path
@@ -44,20 +44,6 @@ _MIN_MEMORY_BYTES = 2 << 30
 _GATEWAY_SECONDS = 5.0
 _SHOWN = 300
 _CONFINEMENT_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check: `good`, what was `seen`, and the remedy if it is not good.
-
-    `absent`: there is nothing to check, which is no fault; the next step makes it.
-    """
-
-    name: str
-    good: bool
-    seen: str
-    next_step: str = ""
-    absent: bool = False
 
 
 def doctor(
@@ -84,9 +70,11 @@ def doctor(
     folder = environment.stack_folder(state, os.environ)
     if given.on_the_command_line(context, "state") and not given.on_the_command_line(context, "policy"):
         policy = None  # The environment's may be another stack's.
+    checked, accepted = _policies(folder, policy)
     findings = [
-        _python(), *_units(), _memory(), _disk(folder), _state(folder), *_policies(folder, policy), _security_module(),
-        *_confinement(), *_gateway(url, proxy),
+        _python(), *_units(), _memory(), _disk(folder), _state(folder), *checked, _security_module(), *_confinement(),
+        *deployment.of_store(folder), *deployment.of_ports(url, folder), *deployment.of_tls(url, folder, _now()),
+        *_gateway(url, proxy), *deployment.of_gateway(url, proxy, accepted),
     ]  # fmt: skip
     show(findings)
     if not all(finding.good for finding in findings):
@@ -153,23 +141,26 @@ def _state(state: Path) -> Finding:
     return Finding("state folder", not mode & 0o077, f"{state}, mode {mode:o}", f"chmod 700 {state}: it holds keys")
 
 
-def _policies(state: Path, named: Path | None) -> list[Finding]:
-    file = state / "policy.json"
-    if named is None:
-        return [_policy(file)] if file.exists() else []
-    return [_policy(named)]
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
-def _policy(file: Path) -> Finding:
+def _policies(state: Path, named: Path | None) -> tuple[list[Finding], Policy | None]:
+    """The findings about the policy, and the policy if it can be used."""
+    file = named or state / "policy.json"
+    if named is None and not file.exists():
+        return [], None
     try:
         policy = Policy.load(file)
-        matching.check_policy(policy, at=datetime.now(UTC))
+        matching.check_policy(policy, at=_now())
     except PolicyError as error:
-        return Finding("policy", good=False, seen=str(error), next_step=error.next_step)
+        return [Finding("policy", good=False, seen=str(error), next_step=error.next_step)], None
     if policy.left_open:
         seen = " ".join(LEFT_OPEN[part] for part in policy.left_open)
-        return Finding("policy", good=False, seen=seen, next_step="pin it, unless you mean to accept any")
-    return Finding("policy", good=True, seen=f"{file}, code and function pinned")
+        first = Finding("policy", good=False, seen=seen, next_step="pin it, unless you mean to accept any")
+    else:
+        first = Finding("policy", good=True, seen=f"{file}, code and function pinned")
+    return [first, *deployment.of_policy(file, policy, _now())], policy
 
 
 def _security_module() -> Finding:

@@ -9,7 +9,22 @@ from typer.core import TyperGroup
 
 import blindsight
 from blindsight import interrupt
-from blindsight_cli import attest, classify, doctor, eif, kms, localtrust, modelpath, receipt, release, tls, units, up
+from blindsight_cli import (
+    attest,
+    backup,
+    classify,
+    doctor,
+    eif,
+    kms,
+    localtrust,
+    modelpath,
+    policies,
+    receipt,
+    release,
+    tls,
+    units,
+    up,
+)
 from blindsight_cli.console import err
 from blindsight_cli.hardware import command as hardware
 
@@ -40,9 +55,13 @@ app.add_typer(attest.app, name="attest")
 app.add_typer(receipt.app, name="receipt")
 app.add_typer(eif.app, name="eif")
 app.add_typer(kms.app, name="kms")
+app.add_typer(policies.app, name="policy")
 app.command("doctor")(doctor.doctor)
 app.add_typer(hardware.app, name="hardware-report")
 app.command("tls")(tls.tls)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
+app.command("forget-accounts")(backup.forget_accounts)
 
 app.command("with-local-trust", context_settings={"allow_interspersed_args": False})(localtrust.with_local_trust)
 

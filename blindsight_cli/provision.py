@@ -156,7 +156,9 @@ def _has_account(url: str, username: str) -> bool:
 
 
 def _deployed(variables: Mapping[str, str], function_id: str) -> bool:
-    listed = json.loads(_cape(variables, "list", "--limit", "1000", "-o", "json"))
+    text = _cape(variables, "list", "--limit", "1000", "-o", "json")
+    # Like Cape's own command, it prints a sentence for an account without functions.
+    listed = json.loads(text) if text.startswith("{") else {"deployments": []}
     return any(each["id"] == function_id for each in listed["deployments"])
 
 

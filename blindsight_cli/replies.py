@@ -29,6 +29,8 @@ class Reply:
 
     status: int
     content: bytes = field(repr=False)
+    date: str = ""
+    """Its `Date` field (RFC 9110, section 6.6.1)."""
 
     def members(self) -> dict[str, Any]:
         """The members of its JSON object; none if it is something else."""
@@ -108,4 +110,4 @@ class _Body:
             raise ValueError("the body is too large")
 
     def reply(self) -> Reply:
-        return Reply(self._response.status_code, bytes(self._content))
+        return Reply(self._response.status_code, bytes(self._content), self._response.headers.get("date", ""))

@@ -50,9 +50,9 @@ def alone_in(state: Path) -> Iterator[None]:
 
 def require_none(state: Path) -> None:
     """Exit with one line if a stack runs in the folder `state`."""
-    if holder := _holder(state):
+    if process := holder(state):
         fail(
-            f"another stack uses {state} (process {holder})",
+            f"another stack uses {state} (process {process})",
             f"stop it, or choose another folder and other ports, as in `make run STATE=.blindsight-2 {ports.others()}`",
         )
 
@@ -61,14 +61,14 @@ def require_not_in_use(out: Path) -> None:
     """Exit with one line if `out`, which is to be written, is a running stack's."""
     out = Path(os.path.abspath(out))  # noqa: PTH100 -- a link is replaced, not what it leads to
     for state in out.parents:
-        if out.relative_to(state).parts[0] in _OWN and (holder := _holder(state)):
+        if out.relative_to(state).parts[0] in _OWN and (process := holder(state)):
             fail(
-                f"{out} is of the stack that runs in {state} (process {holder})",
+                f"{out} is of the stack that runs in {state} (process {process})",
                 "stop that stack first, or write to another place",
             )
 
 
-def _holder(state: Path) -> str | None:
+def holder(state: Path) -> str | None:
     """The number of the process that has the folder, as text; None if there is none."""
     try:
         lock = (state / _LOCK).open(encoding="utf-8")

@@ -17,7 +17,7 @@ import typer
 
 from blindsight.client import routes
 from blindsight.errors import BlindsightError
-from blindsight_cli import banner, listeners, localca, models, ports, provision, statelock, units
+from blindsight_cli import banner, listeners, localca, models, ports, provision, statelock, stored, units
 from blindsight_cli.console import err, fail
 from blindsight_cli.paths import a_path
 from blindsight_cli.printable import printable
@@ -97,6 +97,7 @@ def up(  # noqa: PLR0917 -- typer makes options of them
             told = models.Asked(
                 model and _expanded(model), formats, model_options, precision, images and _expanded(images)
             )
+            stored.require_usable(state)
             status = _up(state, told, workers, variant, taken, began=began)
     except OSError as error:
         place = f"{error.filename} cannot be used" if error.filename else "the stack could not be started"

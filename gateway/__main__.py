@@ -1,5 +1,6 @@
 """`python -m gateway serve` serves; `token` creates API tokens, `revoke` removes them; `audit verify` checks the audit
-log; `boot-config` and `forward` serve an enclave on this host.
+log; `backup`, `restore`, `database` and `forget-accounts` are about the Cape host's store; `boot-config` and `forward`
+serve an enclave on this host.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def main() -> int:
     command = command.add_subparsers(required=True).add_parser("verify", help="check that no line was changed")
     command.add_argument("file", type=a_path, nargs="+", help="the files, oldest first")
     command.add_argument("--expect", metavar="SHA256", help="the digest of a line that has to be there")
+    _add_store_commands(commands)
     command = commands.add_parser("boot-config", help="give an enclave what it needs to ask AWS KMS: docs/kms.md")
     command.add_argument("--listen", required=True, metavar="URL", help="where its enclave asks: vsock://-1:9001")
     command.add_argument("--file", type=a_path, required=True, help="the ciphertexts, as JSON")
@@ -53,6 +55,8 @@ def main() -> int:
         if arguments.command == "forward":
             log.configure()
             return asyncio.run(forward.run(arguments))
+        if arguments.command in {"backup", "restore", "database", "forget-accounts"}:
+            return _store(arguments)
         return _serve()
     except KeyboardInterrupt:
         _fail("interrupted")
@@ -82,6 +86,24 @@ def _tokens(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _add_store_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    help_text = "write accounts, functions and tokens of the running Cape host to one file: docs/day-two.md"
+    command = commands.add_parser("backup", help=help_text)
+    command.add_argument("--out", type=a_path, required=True, help="the archive to write, with mode 0600")
+    command = commands.add_parser("restore", help="restore an archive of `backup` into an empty store")
+    command.add_argument("archive", type=a_path, help="the archive")
+    command.add_argument("--sha256", metavar="HEX", help="refuse any other archive")
+    command = commands.add_parser("forget-accounts", help="delete accounts with their functions and tokens")
+    command.add_argument("name", nargs="*", help="the accounts; none: all, such as those whose root secret is lost")
+    command.add_argument("--yes", action="store_true", help="do so; without it only their number is printed")
+    command = commands.add_parser("database", help="the schema of the Cape host's database")
+    actions = command.add_subparsers(dest="action", required=True)
+    actions.add_parser("current", help="print the schema's revision")
+    actions.add_parser("upgrade", help="take it to this release's, as the gateway does at its start")
+    action = actions.add_parser("downgrade", help="take it back, before an older release is started")
+    action.add_argument("revision", help="the revision that the older release knows, such as 0002")
+
+
 async def _boot_config(arguments: argparse.Namespace) -> int:
     return await bootconfig.serve(Address.parse(arguments.listen), BootConfigServer(arguments.file, arguments.bundle))
 
@@ -92,6 +114,16 @@ def _serve() -> int:
     log.configure()  # After what libraries say as they are loaded.
     try:
         return start()
+    except CannotStart as error:
+        return _fail(str(error))
+
+
+def _store(arguments: argparse.Namespace) -> int:
+    from gateway.start import CannotStart, about_the_store  # noqa: PLC0415 -- as above
+
+    log.configure()
+    try:
+        return about_the_store(arguments)
     except CannotStart as error:
         return _fail(str(error))
 

@@ -28,6 +28,7 @@ from gateway.hosts import KnownHosts
 from gateway.metrics import EnclaveMetrics, Metrics
 from gateway.middleware import OneSlash, RequestMiddleware
 from gateway.origins import OwnPagesOnly
+from gateway.policyfile import PolicyFile
 from gateway.rootpath import RootPath
 from gateway.services import Authenticator, Services, in_background
 from gateway.tokens import TokenStore
@@ -58,8 +59,8 @@ def create_app(settings: Settings) -> FastAPI:
     metrics = Metrics()
     audit = Audit(settings.audit_log, metrics.audit_lost)
     tracer = _tracer(settings, metrics)
-    policy, policy_digest = facts.load_policy(settings.policy)
-    services = _services(settings, policy, _Told(metrics, audit, tracer), make_cape)
+    policy_file = PolicyFile(settings.policy, audit)
+    services = _services(settings, policy_file, _Told(metrics, audit, tracer), make_cape)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -67,11 +68,12 @@ def create_app(settings: Settings) -> FastAPI:
             running.push_async_callback(_stopped, audit)
             version = blindsight.__version__
             audit.note("gateway.started", details={"version": version, "settings": facts.names_of(settings)})
-            audit.note("policy.loaded", subject=policy_digest, details=facts.policy(policy))
+            policy_file.note()
             if tracer is not None:
                 running.push_async_callback(tracer.close)
             running.push_async_callback(services.fleet.close)
             await running.enter_async_context(in_background(services.fleet.watch()))
+            await running.enter_async_context(in_background(services.policy_file.watch(services.fleet.use)))
             if services.tokens is not None:
                 await running.enter_async_context(in_background(services.tokens.watch(audit)))
             if services.limiter is not None:
@@ -156,13 +158,14 @@ class _Told:
 
 
 def _services(
-    settings: Settings, policy: Policy, told: _Told, make_cape: Callable[..., CapeServices | None] | None
+    settings: Settings, policy_file: PolicyFile, told: _Told, make_cape: Callable[..., CapeServices | None] | None
 ) -> Services:
     metrics, audit = told.metrics, told.audit
     fleet = Fleet(
         settings.enclaves,
-        lambda address: _member(address, policy, settings, told),
-        policy,
+        # One that joins later is judged by the policy of then.
+        lambda address: _member(address, policy_file.in_force, settings, told),
+        policy_file.in_force,
         deadline=settings.deadline,
     )
     tokens = TokenStore.load(settings.tokens_file) if settings.tokens_file else None
@@ -187,6 +190,7 @@ def _services(
         audit=audit,
         fleet=fleet,
         limiter=limiter,
+        policy_file=policy_file,
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.cape.services import CapeServices
     from gateway.enclave.fleet import Fleet
     from gateway.metrics import Metrics
+    from gateway.policyfile import PolicyFile
     from gateway.ratelimits.limiter import RateLimiter
     from gateway.settings import Settings
     from gateway.tokens import TokenStore
@@ -80,6 +81,7 @@ class Services:
     """Limits requests to the enclave that any caller can make."""
     audit: Audit
     fleet: Fleet
+    policy_file: PolicyFile
     cape: CapeServices | None
     authenticate: Callable[[Request], None]
     """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""

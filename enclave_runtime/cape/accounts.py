@@ -229,4 +229,6 @@ def unknown_function() -> CapeError:
 
 
 def _damaged() -> CapeError:
-    return CapeError("damaged_record", "the host's record of the account is damaged")
+    return CapeError(
+        "damaged_record", "the enclave cannot decrypt the account's record: it is damaged, or of another root secret"
+    )

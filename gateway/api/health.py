@@ -67,6 +67,7 @@ async def info(request: Request) -> dict[str, Any]:
     services = services_of(request)
     settings = services.settings
     known = services.fleet.known
+    notices = [known.notice if known else "", services.cape.enclave.notice if services.cape else ""]
     return {
         "name": "blindsight",
         "version": blindsight.__version__,
@@ -88,5 +89,5 @@ async def info(request: Request) -> dict[str, Any]:
             "deadline_seconds": settings.deadline,
         },
         "links": {name: f"{root_of(request.scope)}{path}" for name, path in _LINKS.items()},
-        "notices": [known.notice] if known and known.notice else [],
+        "notices": [notice for notice in notices if notice],
     }

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import create_engine, event, inspect, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -22,6 +22,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from blindsight.errors import CapeError
+from gateway.cape import migrating
 from gateway.cape.unusable import StoreUnusable
 
 if TYPE_CHECKING:
@@ -39,9 +40,6 @@ _UPGRADE_LOCK: Final = 0x626C696E64
 
 _BUSY_SECONDS: Final = 10
 """Time that a transaction waits for SQLite's single writer."""
-
-_VERSIONS: Final = Path(__file__).with_name("migrations") / "versions"
-"""Migrations. The name of each file begins with its revision; revisions are numbered in order."""
 
 _upgrading = threading.Lock()
 """Alembic keeps its context in global variables."""
@@ -99,11 +97,38 @@ class Database:
             _log.error("store failed", extra={"exception": type(cause).__name__})
             raise CapeError("overloaded", "the service cannot reach its store; try again") from error
 
+    async def snapshot(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one read-only transaction in which every query sees the same state. Raises `StoreUnusable`.
+
+        Writers do not wait for it. SQLite's transactions (WAL) always see one state, PostgreSQL's from REPEATABLE READ
+        on.
+        """
+        return await asyncio.to_thread(self._snapshot, work)
+
+    def _snapshot(self, work: Callable[[Connection], T]) -> T:
+        if self._path and not Path(self._path).is_file():
+            raise StoreUnusable("there is no database in this place; check BLINDSIGHT_DATABASE")
+        engine = self._engine
+        if not self._path:
+            engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        except SQLAlchemyError as error:
+            raise _unusable(error) from error
+
     async def upgrade(self) -> None:
         """Upgrade the tables to this release's schema. Raises `StoreUnusable`."""
-        await asyncio.to_thread(self._upgrade)
+        await self.administer(migrating.upgrade)
 
-    def _upgrade(self) -> None:
+    async def administer(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which changes the schema or a whole store, in one transaction. Raises `StoreUnusable`.
+
+        Of several processes one does so at a time: SQLite has one writer, and PostgreSQL an advisory lock.
+        """
+        return await asyncio.to_thread(self._administer, work)
+
+    def _administer(self, work: Callable[[Connection], T]) -> T:
         try:
             if self._path:
                 # Made here, as SQLite would let all users of the machine read it.
@@ -111,41 +136,20 @@ class Database:
             with _upgrading, self._writing.begin() as connection:
                 if not self._path:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-                if not _is_current(connection):
-                    _migrate(connection)
+                return work(connection)
         except OSError as error:
             raise StoreUnusable(f"the store cannot be opened: {error.strerror}") from error
         except SQLAlchemyError as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            raise StoreUnusable(f"the store cannot be opened or upgraded: {type(cause).__name__}") from error
+            raise _unusable(error) from error
 
     async def close(self) -> None:
         """Close all connections."""
         await asyncio.to_thread(self._engine.dispose)
 
 
-def _is_current(connection: Connection) -> bool:
-    """Whether the schema has the newest revision."""
-    if not inspect(connection).has_table("alembic_version"):
-        return False
-    newest = max(path.name for path in _VERSIONS.glob("[0-9]*.py")).partition("_")[0]
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [newest]
-
-
-def _migrate(connection: Connection) -> None:
-    """Upgrade the schema. Raises `StoreUnusable` for an unknown revision, and `SQLAlchemyError`."""
-    # These imports take a sixth of the time of the gateway's imports and 10 MB, for a step that runs once a release.
-    from alembic import command  # noqa: PLC0415 -- as above
-    from alembic.config import Config  # noqa: PLC0415 -- as above
-    from alembic.util import CommandError  # noqa: PLC0415 -- as above
-
-    config = Config()
-    config.set_main_option("script_location", "gateway.cape:migrations")
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        raise StoreUnusable("the store was made by a newer release; use that one") from error
+def _unusable(error: SQLAlchemyError) -> StoreUnusable:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return StoreUnusable(f"the store cannot be opened or upgraded: {type(cause).__name__}")
 
 
 def _with_driver(url: URL) -> URL:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from blindsight.errors import CapeError
+from gateway.cape.accountroot import AccountRoot
 from gateway.cape.enclave import EnclaveSession, RemoteCapeEnclave, unavailable
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from gateway.cape.store import Store
     from gateway.enclave.fleet import Fleet
     from gateway.enclave.member import Member
-
-_log = logging.getLogger("gateway.cape")
 
 _ELSEWHERE: Final = frozenset({"enclave_unavailable", "overloaded"})
 """Refusals after which another enclave is asked."""
@@ -46,14 +44,10 @@ class CapeEnclaves:
     def __init__(self, fleet: Fleet, store: Store, evidence_places: Places, *, deadline: float) -> None:
         """`evidence_places` and `deadline` as those of `RemoteCapeEnclave`."""
         self._fleet = fleet
-        self._store = store
         self._evidence_places = evidence_places
         self._deadline = deadline
         self._remotes: WeakKeyDictionary[Member, RemoteCapeEnclave] = WeakKeyDictionary()
-        self._root: str | None = None
-        """Identity of the root secret that the store's records belong to, once that is known."""
-        self._strangers: frozenset[str] = frozenset()
-        """Ids of the enclaves with another one, which the log has named."""
+        self._root = AccountRoot(store, fleet, self._opens)
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -63,8 +57,17 @@ class CapeEnclaves:
             member
             for member in members
             # The only one is asked in any case, so that its refusal states the reason.
-            if self._opens_records(member) and (member.enclave.known or self._fleet.is_single)
+            if self._root.is_of(member) and (member.enclave.known or self._fleet.is_single)
         )
+
+    @property
+    def notice(self) -> str:
+        """What callers are told of the accounts; empty if there is nothing."""
+        return self._root.notice
+
+    async def watch(self) -> None:
+        """Find out whose records the store has, and name enclaves that cannot open them, until cancelled."""
+        await self._root.watch()
 
     async def create_account(self, username: str, owner_public_key: bytes, proof: str) -> bytes:
         """The record of a new account."""
@@ -88,7 +91,7 @@ class CapeEnclaves:
 
     async def commit(self, record: bytes) -> None:
         """Inform all enclaves that this record is stored. Raises a refusal after all were asked."""
-        await self._find_root()
+        await self._root.look()
         told = (self._in_time(member, lambda enclave: enclave.commit(record)) for member in self.members)
         for refused in await asyncio.gather(*told, return_exceptions=True):
             if refused is not None:
@@ -111,6 +114,18 @@ class CapeEnclaves:
         """Let the classifier of one enclave decrypt for the account."""
         await self._in_time(member, lambda enclave: enclave.grant(record, token))
 
+    async def _opens(self, member: Member, record: bytes) -> bool:
+        """Whether an enclave opens a stored record. Raises `CapeError` if it does not say."""
+        try:
+            # It is the stored one, of which enclaves are told anyway.
+            await self._in_time(member, lambda enclave: enclave.commit(record))
+        except CapeError as error:
+            if error.code == "damaged_record":
+                return False
+            if error.code != "stale_record":  # The account was changed meanwhile.
+                raise
+        return True
+
     def _remote(self, member: Member) -> RemoteCapeEnclave:
         found = self._remotes.get(member)
         if found is None:
@@ -124,8 +139,8 @@ class CapeEnclaves:
 
     async def _ask(self, ask: Callable[[RemoteCapeEnclave], Awaitable[T]], *, near: str = "") -> tuple[Member, T]:
         """The answer, and the enclave that gave it. `near`: what to find an enclave by, of those that are equal."""
-        await self._find_root()
-        refusal = unavailable()
+        await self._root.look()
+        refusal = self._root.refusal or unavailable()
         for member in self._in_order(near)[:_ASKED]:
             try:
                 with member.busy():
@@ -138,7 +153,7 @@ class CapeEnclaves:
                 refusal = error
                 continue
             member.succeeded()
-            if await self._belongs(member):
+            if await self._root.adopt(member):
                 return member, answer
             if isinstance(answer, EnclaveSession):
                 answer.close()
@@ -164,29 +179,6 @@ class CapeEnclaves:
             return place, not member.enclave.ready, member.rests(now), member.session_load, affinity
 
         return sorted(self.members, key=rank)
-
-    def _opens_records(self, member: Member) -> bool:
-        root = member.enclave.account_root
-        if root is None:
-            return self._fleet.is_single  # It has not said yet, or is of an earlier release.
-        return self._root in {None, root}
-
-    async def _find_root(self) -> None:
-        """Look up whose records the store has, and log which enclaves cannot open them."""
-        if self._root is None:
-            self._root = await self._store.account_root()
-        roots = {member.id: member.enclave.account_root for member in self._fleet.members}
-        strangers = frozenset(name for name, root in roots.items() if self._root and root not in {None, self._root})
-        for name in strangers - self._strangers:
-            _log.error("enclave has another root secret than the accounts", extra={"enclave": name})
-        self._strangers = strangers
-
-    async def _belongs(self, member: Member) -> bool:
-        """Whether the store's records are this enclave's. The first enclave that answers decides, for all gateways."""
-        root = member.enclave.account_root
-        if self._root is None and root is not None:
-            self._root = await self._store.adopt_account_root(root)
-        return root in {None, self._root}
 
 
 def _session_closed(member: Member) -> None:

@@ -39,6 +39,7 @@ async def start(services: Services, cape: CapeServices, running: contextlib.Asyn
     await cape.bundles.sweep(await cape.store.function_ids())
     if cape.signup_tokens is not None:
         await running.enter_async_context(in_background(cape.signup_tokens.watch(services.audit, purpose="signup")))
+    await running.enter_async_context(in_background(cape.enclave.watch()))
     grant = services.settings.classifier_grant
     if grant is not None:
         presented = ClassifierGrant(grant, cape.enclave, cape.store, services.audit)

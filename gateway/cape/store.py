@@ -208,6 +208,11 @@ class Store:
         query = select(functions.c.id)
         return await self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
+    async def some_records(self, limit: int) -> list[bytes]:
+        """The records of at most `limit` accounts, the newest accounts first."""
+        query = select(accounts.c.record).order_by(accounts.c.created_at.desc()).limit(limit)
+        return await self._database.read(lambda connection: list(connection.execute(query).scalars()))
+
     async def add_token(self, token: TokenRow) -> None:
         """Register a token. Raises `CapeError` (`malformed_request`) if its id is in use, `unknown_account`."""
         try:

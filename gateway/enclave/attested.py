@@ -7,10 +7,11 @@ import logging
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from blindsight.attestation import verifier
 from blindsight.attestation.recipient import Recipient, verify_recipient
 from blindsight.errors import BlindsightError, EvidenceError, PolicyError, SealingError, TransportError
 from blindsight.problems import Problem
@@ -125,6 +126,23 @@ class AttestedEnclave:
             return self._refusal
         return Problem("enclave_unavailable", "The enclave is warming up.")
 
+    def use(self, policy: Policy) -> None:
+        """Put `policy` in force, and judge the evidence that is known by it, without waiting for the enclave.
+
+        An enclave that it refuses is not used from here on. One that was refused before is asked within a second.
+        """
+        self.policy = policy
+        known = self._attested
+        if known is None:
+            return
+        try:
+            # Its nonce was compared when it came, and is not a second time.
+            verified = verifier.verify(known.document, policy=policy, nonce=None, now=datetime.now(UTC))
+        except (EvidenceError, PolicyError) as error:
+            self._refuse(error, known.document)
+        else:
+            self._attested = replace(known, verified=verified)
+
     async def watch(self) -> None:
         """Verify evidence periodically and request the status, until cancelled."""
         while True:
@@ -148,8 +166,9 @@ class AttestedEnclave:
         Raises `EvidenceError`, `PolicyError`, `SealingError` or `TransportError`; the enclave is not used then.
         """
         async with self._attesting:
-            if instead_of is not None and self._attested is not None and self._attested is not instead_of:
-                return self._attested
+            known = self._attested
+            if instead_of is not None and known is not None and known.document != instead_of.document:
+                return known
             nonce = secrets.token_bytes(_NONCE_BYTES)
             try:
                 with current.span("verify evidence", {allowed.ENCLAVE: self._member_id}, tracer=self._tracer):
@@ -256,6 +275,11 @@ class AttestedEnclave:
                     extra={**self._named, "reason": f"{error} {error.next_step}"},
                 )
                 self._note("enclave.access_refused", outcome=error.code)
+        elif error is not None and error.code == "unsupported_protocol":
+            refusal = Problem("enclave_unavailable", f"{error} {error.next_step}")
+            if self._refusal.detail != refusal.detail:
+                reason = f"{error} {error.next_step}"
+                _log.error("enclave speaks another protocol", extra={**self._named, "reason": reason})
         elif error is not None and error.code == "unreachable" and self._refusal.detail != refusal.detail:
             # Callers are not told where the enclave is; its operator has to know where it was looked for.
             _log.warning("enclave cannot be reached", extra={**self._named, "reason": str(error)})

@@ -122,6 +122,12 @@ class Fleet:
         for member in self.members:
             await member.connections.close()
 
+    def use(self, policy: Policy) -> None:
+        """Put `policy` in force for all enclaves at once; those that it refuses get no further request."""
+        self.policy = policy
+        for member in self.members:
+            member.enclave.use(policy)
+
     def member(self, member_id: str) -> Member:
         """The enclave with this id. Raises `Problem` (`not_found`)."""
         for member in self.members:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,6 +77,18 @@ def test_a_gateway_refuses_another_version(kind: FrameKind, fields: dict[str, An
         evidence_of(Answering(kind, fields))
     assert refusal.value.code == "unsupported_protocol"
     assert "release" in refusal.value.next_step
+
+
+def test_the_operator_is_told_of_another_version() -> None:
+    """It is no enclave that cannot be reached, and waiting does not help."""
+    up = SimpleNamespace(up=SimpleNamespace(set=lambda _: None))
+    enclave = AttestedEnclave(
+        Answering(FrameKind.REFUSAL, {"code": "unsupported_protocol"}), None, up, attest_interval=1, status_interval=1
+    )
+    with pytest.raises(TransportError):
+        asyncio.run(enclave.attest())
+    assert "speak different versions of their protocol" in enclave.refusal.detail
+    assert "docs/protocol.md" in enclave.refusal.detail
 
 
 def test_the_evidence_s_envelope_says_its_version(tiny_stack: Stack) -> None:

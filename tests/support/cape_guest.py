@@ -56,9 +56,9 @@ def enveloped(key: bytes, archive: bytes) -> bytes:
     return PREFIX + writer.start + writer.update(archive) + writer.finish()
 
 
-def trust_of(stack: Stack) -> Trust:
-    """Trust in the stack's simulated enclave."""
-    pem = (stack.state / "simulated_root.pem").read_bytes()
+def trust_of(stack: Stack, state: Path | None = None) -> Trust:
+    """Trust in the stack's simulated enclave, or in one with another `state`."""
+    pem = ((state or stack.state) / "simulated_root.pem").read_bytes()
     return Trust(x509.load_pem_x509_certificate(pem[pem.index(b"-----BEGIN CERTIFICATE") :]))
 
 

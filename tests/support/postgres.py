@@ -8,8 +8,11 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sqlalchemy import create_engine, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +42,16 @@ def running_postgres(folder: Path) -> Iterator[str]:
             yield f"postgresql://tester@/postgres?host={root}"
         finally:
             _run(*control, "-m", "immediate", "stop")
+
+
+def new_database(server: str) -> str:
+    """The URL of a new, empty database of the server with this URL."""
+    name = f"test_{uuid.uuid4().hex}"
+    engine = create_engine(server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.replace("/postgres?", f"/{name}?")
 
 
 def _drop_root(root: Path) -> tuple[str, ...]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import create_engine, text
 
 from gateway import errors
 from gateway.cape import device, device_page, rest
@@ -43,13 +41,14 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/store.db"
-    server: str = request.getfixturevalue("postgres_server")
-    name = f"test_{uuid.uuid4().hex}"
-    engine = create_engine(server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.replace("/postgres?", f"/{name}?")
+    database: str = request.getfixturevalue("postgres_database")
+    return database
+
+
+@pytest.fixture
+def postgres_database(postgres_server: str) -> str:
+    """An empty database of PostgreSQL."""
+    return postgres.new_database(postgres_server)
 
 
 @pytest.fixture

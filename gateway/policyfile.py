@@ -1,0 +1,73 @@
+"""The gateway's policy file, which a running gateway follows: an operator rolls out a release without a restart.
+
+A new policy is in force for all enclaves at once. A file that is unreadable, invalid or expired changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from blindsight.attestation import matching
+from blindsight.errors import PolicyError
+from gateway.audit import facts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from blindsight.attestation.policy import Policy
+    from gateway.audit.log import Audit
+
+_log = logging.getLogger(__name__)
+
+_LOOK_SECONDS: Final = 0.5
+
+
+class PolicyFile:
+    """The policy in the file `path`. `in_force` is the last one that was valid."""
+
+    def __init__(self, path: Path, audit: Audit) -> None:
+        """Reads the file. Raises `PolicyError`; an expired policy is read, and refuses everything.
+
+        `audit` is told of each new policy.
+        """
+        self._path = path
+        self._audit = audit
+        self.in_force, self._digest = facts.load_policy(path)
+
+    def note(self) -> None:
+        """Tell the audit log which policy is in force."""
+        self._audit.note("policy.loaded", subject=self._digest, details=facts.policy(self.in_force))
+
+    async def watch(self, use: Callable[[Policy], None]) -> None:
+        """Read the file again and again, and call `use` with each new policy, until cancelled."""
+        refused = None
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            try:
+                policy, digest = await asyncio.to_thread(facts.load_policy, self._path)
+                if policy != self.in_force:
+                    matching.check_policy(policy, at=datetime.now(UTC))
+            except (PolicyError, OSError) as error:
+                if str(error) != refused:
+                    _log.error("policy file not read again", extra={"reason": _reason(error)})
+                refused = str(error)
+                continue
+            refused = None
+            if policy != self.in_force:
+                self._take(policy, digest, use)
+
+    def _take(self, policy: Policy, digest: str, use: Callable[[Policy], None]) -> None:
+        added = [each for each in policy.releases if each not in self.in_force.releases]
+        removed = [each for each in self.in_force.releases if each not in policy.releases]
+        self.in_force, self._digest = policy, digest
+        _log.info("policy changed", extra={"added": len(added), "removed": len(removed)})
+        self.note()
+        use(policy)
+
+
+def _reason(error: PolicyError | OSError) -> str:
+    return f"{error} {error.next_step}" if isinstance(error, PolicyError) else type(error).__name__

@@ -1,0 +1,37 @@
+"""`python -m gateway forget-accounts`: one account, or all, with everything that is theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.gateway.cape.test_backup import content, files_of, filled
+from tests.gateway.cape.test_migrations import command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_one_or_all(store_url: str, tmp_path: Path) -> None:
+    store, functions = await filled(store_url, tmp_path / "bundles")
+    before = await content(store)
+
+    def forget(*words: str) -> tuple[int, str]:
+        done = command(tmp_path, store_url, "forget-accounts", *words, bundles=tmp_path / "bundles")
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    status, said = forget("bob", "eve", "--yes")
+    assert (status, "there is no account 'eve'; nothing was deleted." in said) == (1, True)
+    assert forget() == (1, "2 accounts would be deleted, with their functions and tokens. To do so, add --yes.\n")
+    assert forget("ADA")[1].startswith("1 accounts would be deleted")
+    assert await content(store) == before
+    assert forget("ADA", "ada", "--yes") == (0, "1 accounts and 2 functions are deleted.\n")
+    after = await content(store)
+    assert [row.username for row in after["accounts"]] == ["bob"]
+    assert {row.owner for row in after["functions"]} == {"bob"}
+    assert after["tokens"] == []
+    assert files_of(tmp_path / "bundles").keys() == {functions[2].id}
+    assert forget("--yes") == (0, "1 accounts and 1 functions are deleted.\n")
+    assert not any((await content(store)).values())
+    assert files_of(tmp_path / "bundles") == {}
+    await store.close()
