@@ -42,7 +42,7 @@ replaced ones.
 """
 IDS, IDS_OF_AN_ENCLAVE = 256, 2
 """Key ids in one byte; each enclave publishes two, at random."""
-FLEETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+FLEETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 
 _CALLERS = 16
 
@@ -110,7 +110,7 @@ def plan(rate: int, precision: str, lane: str, found: Costs) -> Plan:
     cores = rate * found.enclave_ms[precision] / 1000 / UTILISATION
     enclaves = max(math.ceil(cores / ENCLAVE_CORES), 2)  # So that one may fail, or be replaced.
     gateways = max(math.ceil(rate * found.gateway_ms[lane] / 1000 / UTILISATION), 2)
-    fleet = math.ceil(enclaves / gateways)
+    fleet = max(math.ceil(enclaves / gateways), 2)
     each = 1 / EVIDENCE_SECONDS + 1 / KEY_SECONDS
     return Plan(
         rate,
@@ -121,7 +121,7 @@ def plan(rate: int, precision: str, lane: str, found: Costs) -> Plan:
         enclaves,
         in_flight=rate / gateways * found.answer_seconds(precision, lane),
         fleet=fleet,
-        verifications=max(gateways * fleet, enclaves) * each,
+        verifications=gateways * fleet * each,
         all_to_all=gateways * enclaves * each,
         gigabits=rate * PHOTO_BYTES * 8 * HOPS / 1e9,
     )
