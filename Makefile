@@ -109,10 +109,10 @@ bench-full: $(VENV)/installed-dev ## as bench, in half an hour, also with LitSer
 CAMPAIGN_SECONDS = $(if $(filter file,$(origin SECONDS)),600,$(SECONDS))
 
 test-faults: $(VENV)/installed-dev ## kill and stall every part of a whole service under load for ten minutes (docs/operations.md)
-	$(BIN)/python -m campaigns faults --seconds $(CAMPAIGN_SECONDS) $(CAMPAIGN)
+	$(BIN)/python -m campaigns faults --cape --redis --seconds $(CAMPAIGN_SECONDS) $(CAMPAIGN)
 
 test-rollout: $(VENV)/installed-dev ## replace the enclaves of a whole service by another release under load, likewise
-	$(BIN)/python -m campaigns rollout --seconds $(CAMPAIGN_SECONDS) $(CAMPAIGN)
+	$(BIN)/python -m campaigns rollout --cape --redis --seconds $(CAMPAIGN_SECONDS) $(CAMPAIGN)
 
 fuzz: $(VENV)/installed-fuzz ## fuzz every parser, or TARGET=name, for SECONDS of processor time each (docs/fuzzing.md)
 	$(BIN)/python -m fuzz run --seconds $(SECONDS) $(TARGET)

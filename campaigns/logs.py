@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from campaigns.photos import Photo
 
+_EVENT: Final = '{"time": '
 _LEAST_LABEL: Final = 8
 """Characters: a shorter class name, such as "ram", is part of other words."""
 
@@ -43,10 +44,14 @@ def _secrets(photos: Sequence[Photo]) -> Iterator[tuple[str, bytes]]:
 
 
 def tracebacks_in(logs: Iterable[Path]) -> list[str]:
-    """The logs of our units with a line that is not JSON, such as a traceback, with the number of such lines."""
+    """The logs of our units with a line that is not JSON, such as a traceback, with the number of such lines.
+
+    A line that a full disk has cut off begins as an event does, and is none of them.
+    """
     found = []
     for log in logs:
-        odd = [line for line in log.read_text(errors="replace").splitlines() if line and not _is_event(line)]
+        lines = log.read_text(errors="replace").splitlines()
+        odd = [line for line in lines if line and not line.startswith(_EVENT) and not _is_event(line)]
         if odd:
             found.append(f"{log.parent.name}/{log.name}: {len(odd)} lines, the last {odd[-1][:200]}")
     return found

@@ -55,6 +55,9 @@ SECTIONS: Final = (
         "Running gateways and enclaves: containers, Kubernetes, AWS, monitoring, releases.",
         (
             "docs/operations.md",
+            "docs/several.md",
+            "docs/day-two.md",
+            "docs/planning.md",
             "docs/monitoring.md",
             "docs/kubernetes.md",
             "docs/deploy-nitro.md",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 UNITS: Final = {
     "benchmarks": "benchmarks.__main__",
     "blindsight_conformance": "blindsight_conformance.__main__",
+    "campaigns": "campaigns.__main__",
     "enclave_function": "enclave_function.commands",
     "enclave_image": "enclave_image.commands",
     "enclave_runtime": "enclave_runtime.commands",

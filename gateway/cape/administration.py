@@ -85,6 +85,8 @@ def _delete(connection: Connection, names: list[str]) -> tuple[int, list[str]]:
         connection.execute(delete(accounts).where(accounts.c.username == owner))
     # A login that waits may be of one of them; it is asked for again in a moment.
     connection.execute(delete(device_codes))
+    if not connection.execute(_ACCOUNTS).first():
+        connection.execute(delete(account_root))  # The next ones may be of another root secret.
     return len(owners), function_ids
 
 

@@ -16,6 +16,8 @@ import pytest
 from blindsight.attestation.policy import Policy
 from blindsight.cape import tokens
 from blindsight.errors import CapeError
+from blindsight.wire.address import Address
+from gateway.enclave.member import id_of
 from tests.stack.test_fleet import release_of
 from tests.support import images
 from tests.support.cape_guest import Guest, trust_of, zipped
@@ -50,6 +52,9 @@ class World:
     def at(self, number: int) -> Guest:
         """Ada, as a client of one of the gateways."""
         return Guest(self.ada.owner, self.gateways[number].url, self.ada.trust)
+
+    def id_of(self, enclave: Enclave) -> str:
+        return id_of(Address.parse(loopback(enclave.port)))
 
     def ready(self) -> int:
         """Least number of enclaves that a gateway has ready."""
@@ -120,7 +125,7 @@ def test_an_enclave_with_another_root_secret_has_no_part_and_is_named(world: Wor
     for _ in range(4):
         assert bob.key() == Guest(bob.owner, world.gateways[0].url, bob.trust).key()
     told = [event for event in world.gateways[1].events() if "another root secret" in event["event"]]
-    assert [event["level"] for event in told] == ["error"]
+    assert [(event["level"], event["enclave"]) for event in told] == [("error", world.id_of(world.stranger))]
     assert not any("another root secret" in event["event"] for event in world.gateways[0].events())
 
 

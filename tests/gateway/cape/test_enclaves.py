@@ -132,8 +132,9 @@ async def test_a_single_one_of_another_secret_is_not(store: Store):
     world = World(store, (THEIRS, OLD), single=True)
     with pytest.raises(CapeError) as refused:
         await world.asked()
-    assert refused.value.code == "enclave_unavailable"
+    assert refused.value.code == "damaged_record"
     assert world.remotes[0].asked == []
+    assert "another root secret" in world.enclaves.notice
 
 
 @pytest.mark.parametrize("code", ["enclave_unavailable", "overloaded"])
