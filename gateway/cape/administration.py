@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from gateway.cape import migrating
 from gateway.cape.bundles import Bundles
 from gateway.cape.database import Database
-from gateway.cape.schema import accounts, device_codes, functions, tokens
+from gateway.cape.schema import account_root, accounts, device_codes, functions, tokens
 from gateway.cape.stored import Stored, StoredDatabase
 from gateway.cape.unusable import StoreUnusable
 
