@@ -42,7 +42,7 @@ _MOST_KEPT = 20
 _TOLD_SECONDS = 30.0
 _WINDOW_SHARE, _WARM_UP_SHARE = 0.2, 0.5
 MEMORY_SHARE = 0.25
-"""By which memory may grow in the second half. The heap of a worker settles at what images of all sizes have left in it,
+"""By which memory may grow in the second half. A worker's heap settles at what images of all sizes have left in it,
 which is chance; the same images again do not make it grow, as a test of the decoders shows.
 """
 _SAMPLES = 400
