@@ -80,7 +80,7 @@ def text(result: Result) -> str:
 def section(result: Result) -> str:
     """The Markdown of the page's section."""
     plan, where = result["plan"], result["machine"]
-    others = max(row["others_share"] for row in result["fleets"])
+    others = min(max(row["others_share"] for row in result["fleets"]), 1.0)
     busy = f" {docs.NOT_QUIET}" if others > docs.QUIET_SHARE else ""
     return "\n\n".join(
         [

@@ -34,9 +34,9 @@ class Row:
         """Of the memory, as a share of its first value."""
         return self.memory_mib[1] / self.memory_mib[0] - 1
 
-    def breaches(self) -> list[str]:
+    def breaches(self, share: float = MEMORY_SHARE) -> list[str]:
         found = []
-        if self.growth > MEMORY_SHARE:
+        if self.growth > share:
             first, last = self.memory_mib
             found.append(f"{self.role}: memory grew from {first:.1f} to {last:.1f} MiB, by {self.growth:.1%}")
         for name, (first, last), more in (
@@ -65,11 +65,17 @@ def floor(values: Iterable[float]) -> float:
 
 
 def judge(
-    samples: Samples, *, warm_up: float, window: float, level: Callable[[Iterable[float]], float] = median
+    samples: Samples,
+    *,
+    warm_up: float,
+    window: float,
+    level: Callable[[Iterable[float]], float] = median,
+    share: float = MEMORY_SHARE,
 ) -> Verdict:
     """Compare the first `window` seconds after `warm_up` seconds with the last `window` seconds.
 
     `level` is the figure of a window's samples of memory; that of descriptors and threads is the median.
+    Memory may grow by `share`.
 
     A process that is not there in both windows is a breach: it ended, or was replaced. Raises `ValueError` if the
     samples are too short for two windows.
@@ -92,7 +98,7 @@ def judge(
             _levels(series, seconds, windows, series.threads),
         )
         rows.append(row)
-        breaches += row.breaches()
+        breaches += row.breaches(share)
     return Verdict(rows, breaches)
 
 
