@@ -41,8 +41,9 @@ def about_the_store(arguments: argparse.Namespace) -> int:
     from gateway.cape.backup import command  # noqa: PLC0415 -- as above
     from gateway.cape.backup.layout import BackupError  # noqa: PLC0415 -- as above
 
-    # It tells of each step that it takes; the command prints the result.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # They tell of each step that they take; the command prints the result.
+    for name in ("alembic", "botocore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     run = command.run if arguments.command in {"backup", "restore"} else administration.run
     try:
         return asyncio.run(run(arguments))

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import delete, select
 
 from gateway.cape import migrating
-from gateway.cape.bundles import Bundles
 from gateway.cape.database import Database
 from gateway.cape.schema import account_root, accounts, device_codes, functions, tokens
-from gateway.cape.stored import Stored, StoredDatabase
+from gateway.cape.stored import Stored, StoredDatabase, bundle_store
 from gateway.cape.unusable import StoreUnusable
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ async def _forget_accounts(stored: Stored, names: list[str], *, yes: bool) -> in
         number, function_ids = await database.administer(lambda connection: _delete(connection, names))
     finally:
         await database.close()
-    bundles = Bundles(stored.bundles)
+    bundles = bundle_store(stored.bundles)
     for function_id in function_ids:
         await bundles.delete(function_id)
     _print(f"{number} accounts and {len(function_ids)} functions are deleted.")

@@ -179,6 +179,17 @@ class S3Bundles:
         with _service():
             self.client.delete_object(Bucket=self.bucket, Key=key)
 
+    def sizes(self) -> dict[str, int]:
+        """The sizes of all that is under the prefix, by name, except uploads. Raises `CapeError` (`overloaded`)."""
+        found = {}
+        with _service():
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix):
+                for each in page.get("Contents", ()):
+                    name = each["Key"].removeprefix(self.prefix)
+                    if not name.startswith("uploads/"):
+                        found[name] = each["Size"]
+        return found
+
     async def sweep(self, known_ids: Set[str]) -> int:
         """Remove what a crash left, after an hour: uploads, and bundles without a function. Returns their number.
 

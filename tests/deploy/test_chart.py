@@ -228,6 +228,49 @@ def test_gateways_accept_the_settings_of_the_chart(objects: list[dict[str, Any]]
     assert ("classify.example" in str(environment["hosts"]).split(",")) is more
 
 
+def test_another_policy_restarts_no_gateway(helm: Helm) -> None:
+    """Gateways follow the file. Kubernetes updates a ConfigMap in a volume, unless it is mounted by a subPath."""
+    one_policy, another = (
+        one(rendered(helm, GIVEN | {"policy.content": content}), "Deployment", "-gateway") for content in ("old", "new")
+    )
+    assert one_policy == another
+    (container,) = one_policy["spec"]["template"]["spec"]["containers"]
+    assert not any("subPath" in mount for mount in container["volumeMounts"])
+
+
+def test_nitro_enclaves_with_an_open_port_need_no_access_secret(helm: Helm) -> None:
+    values = {name: value for name, value in NITRO.items() if name != "accessSecret"}
+    for more in ({}, {"gateway.tlsSecret": "tls"}):
+        pod = one(rendered(helm, values | more), "Deployment", "-gateway")["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert "BLINDSIGHT_ENCLAVE_SECRET_FILE" not in {each["name"] for each in container["env"]}
+        assert all(volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume)
+        mounted = {
+            mount["name"] for each in [*(pod.get("initContainers") or []), container] for mount in each["volumeMounts"]
+        }
+        assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_pages_values_open_the_network_to_stores(helm: Helm, tmp_path: Path) -> None:
+    """The page's file of values is accepted; its rules are added to those of gateways, and its settings are valid."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "stores.yaml").write_text(text)
+    options = [part for name, value in GIVEN.items() for part in ("--set", f"{name}={value}")]
+    done = helm("template", "photos", str(CHART), "--values", str(tmp_path / "stores.yaml"), *options)
+    assert done.returncode == 0, done.stderr
+    objects = [each for each in yaml.safe_load_all(done.stdout) if each]
+    rules = one(objects, "NetworkPolicy", "-gateway")["spec"]["egress"]
+    assert rules[2:] == yaml.safe_load(text)["networkPolicy"]["egress"]
+    assert [port["port"] for rule in rules[2:] for port in rule["ports"]] == [5432, 6379, 443, 4318]
+    (container,) = one(objects, "Deployment", "-gateway")["spec"]["template"]["spec"]["containers"]
+    given = {each["name"].removeprefix("BLINDSIGHT_").lower(): each.get("value") for each in container["env"]}
+    secrets = {"database": "postgresql://blindsight@store/blindsight", "redis": "rediss://:word@counts:6379/0"}
+    ours = {name: value for name, value in (given | secrets).items() if not name.startswith("aws_")}
+    settings = Settings(_env_file=None, host="0.0.0.0", **ours)
+    assert settings.bundles is not None
+    assert settings.rate_limit is not None
+
+
 def test_volumes_are_those_that_are_mounted(objects: list[dict[str, Any]]) -> None:
     for _, pod in pods(objects):
         mounted = {
@@ -256,6 +299,8 @@ def test_what_has_to_be_given_is_asked_for(helm: Helm, name: str) -> None:
         "gateway.settings.BLINDSIGHT_UNKNOWN=3",
         "gateway.settings.BLINDSIGHT_POLICY=/elsewhere",
         "gateway.settings.BLINDSIGHT_PORT=80",
+        "gateway.secretSettings.BLINDSIGHT_POLICY.secret=s,gateway.secretSettings.BLINDSIGHT_POLICY.key=k",
+        "gateway.secretSettings.BLINDSIGHT_UNKNOWN.secret=s,gateway.secretSettings.BLINDSIGHT_UNKNOWN.key=k",
         "gateway.imagee=x",
         "enclave.workers=two",
         "enclave.nitro.eif=x;reboot",

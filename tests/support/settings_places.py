@@ -29,6 +29,9 @@ _END: Final = "      # end of what is generated\n"
 CHARTS_PORTS: Final = frozenset(f"BLINDSIGHT_{name}" for name in ("HOST", "PORT", "METRICS_HOST", "METRICS_PORT"))
 """Settings that the chart leaves at the image's values, because probes and services name the ports."""
 
+_OF_AWS: Final = "^AWS_[A-Z0-9_]+$"
+"""Variables of AWS's library, which reads credentials, region and endpoint of a bucket from them."""
+
 _HEAD: Final = """\
 # Settings of `docker compose up`: copy this file to `.env`, and remove the `#` before what you change. Each line shows
 # the default. A gateway that is started in this folder without Docker reads `.env`, too.
@@ -104,10 +107,12 @@ def default(name: str, field: FieldInfo) -> str:
 
 
 def schema(text: str) -> str:
-    """The chart's schema `text` with the names that `gateway.settings` may have."""
+    """The chart's schema `text` with the names that `gateway.settings` and `gateway.secretSettings` may have."""
     described = json.loads(text)
     names = [name for name in variables() if name not in set_by_chart()]
-    described["properties"]["gateway"]["properties"]["settings"]["propertyNames"] = {"enum": names}
+    gateway = described["properties"]["gateway"]["properties"]
+    gateway["settings"]["propertyNames"] = {"enum": names}
+    gateway["secretSettings"]["propertyNames"] = {"anyOf": [{"enum": names}, {"pattern": _OF_AWS}]}
     return json.dumps(described, indent=2) + "\n"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.cape.backup import layout
 from gateway.cape.backup.make import make
 from gateway.cape.backup.restore import restore
-from gateway.cape.stored import Stored
+from gateway.cape.stored import Stored, place_of_bundles
 
 if TYPE_CHECKING:
     import argparse
@@ -21,13 +21,14 @@ async def run(arguments: argparse.Namespace) -> int:
     token_files = {layout.TOKENS_FILE: stored.tokens_file, layout.SIGNUP_TOKENS_FILE: stored.signup_tokens_file}
     if arguments.command == "backup":
         return await _backup(arguments.out, stored, token_files)
-    checked = await restore(arguments.archive, stored.database, stored.bundles, token_files, sha256=arguments.sha256)
+    bundles = place_of_bundles(stored.bundles)
+    checked = await restore(arguments.archive, stored.database, bundles, token_files, sha256=arguments.sha256)
     _print(f"Restored {_told(checked.counts)}.")
     return 0
 
 
 async def _backup(out: Path, stored: Stored, token_files: dict[str, Path | None]) -> int:
-    made = await make(stored.database, stored.bundles, out, token_files)
+    made = await make(stored.database, place_of_bundles(stored.bundles), out, token_files)
     _print(f"{out}: {_told(made.counts)}")
     _print(f"SHA-256 {made.sha256}")
     if made.missing:

@@ -8,7 +8,7 @@
 
 It is an uncompressed tar archive in this order. The columns belong to the format and not to a schema's revision, so an
 archive can be restored into SQLite or PostgreSQL and by later releases. Logins of devices are left out: they last ten
-minutes, and an approved one holds a token.
+minutes, and an approved one holds a token. So is which root secret the records belong to: gateways find it again.
 """
 
 from __future__ import annotations

@@ -10,12 +10,14 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from sqlalchemy import select
 
 import blindsight
 from blindsight import files
+from blindsight.errors import CapeError
 from gateway.cape import migrating
 from gateway.cape.backup import layout
 from gateway.cape.backup.layout import BackupError
@@ -24,9 +26,9 @@ from gateway.cape.database import Database
 from gateway.cape.schema import functions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Connection
+
+    from gateway.cape.s3bundles import S3Bundles
 
 _ROWS: Final = 200
 """Fetched at a time."""
@@ -52,11 +54,13 @@ class _Snapshot:
     sizes: dict[str, int] = field(default_factory=dict)
 
 
-async def make(database_url: str, bundles: Path, out: Path, token_files: dict[str, Path | None]) -> Made:
+async def make(database_url: str, bundles: Path | S3Bundles, out: Path, token_files: dict[str, Path | None]) -> Made:
     """Write the archive `out` (mode 0600) of a store and of `token_files`, by their names in the archive.
 
+    `bundles` is the folder or the bucket of functions.
+
     The database is read in one transaction. Bundles are copied after it: their files never change, and exist before
-    their functions do. Raises `BackupError`, `StoreUnusable`, `OSError`.
+    their functions do. Raises `BackupError`, `StoreUnusable`, `OSError`, and `CapeError` if the bucket does not answer.
     """
     files.require_replaceable(out)
     database = Database(database_url)
@@ -66,7 +70,10 @@ async def make(database_url: str, bundles: Path, out: Path, token_files: dict[st
             snapshot = await database.snapshot(lambda connection: _dump(connection, tables))
             file = opened.enter_context(files.replacing(out, mode=0o600))
             writer = Writer(file, at=int(time.time()))
-            missing = await asyncio.to_thread(_add_bundles, writer, bundles, snapshot.sizes)
+            if isinstance(bundles, Path):
+                missing = await asyncio.to_thread(_add_bundles, writer, bundles, snapshot.sizes)
+            else:
+                missing = await _add_objects(writer, bundles, snapshot.sizes, out)
             # One that was deleted since the snapshot is left out. One that the store lists and lacks is reported.
             there = await database.snapshot(lambda connection: set(connection.execute(_IDS).scalars()))
             lost = [function_id for function_id in missing if function_id in there]
@@ -139,6 +146,27 @@ def _add_bundles(writer: Writer, folder: Path, sizes: dict[str, int]) -> list[st
                 continue
             file.seek(0)
             writer.add(f"{layout.BUNDLES}{function_id}", file, size)
+    return missing
+
+
+async def _add_objects(writer: Writer, bucket: S3Bundles, sizes: dict[str, int], out: Path) -> list[str]:
+    """As `_add_bundles`. Each is first received in a temporary file: a connection may end within it."""
+    missing = []
+    for function_id, size in sizes.items():
+        with _draft_beside(out) as draft:
+            try:
+                async for chunk in bucket.chunks(function_id):
+                    await asyncio.to_thread(draft.write, chunk)
+            except CapeError as error:
+                if error.code != "unknown_function":
+                    raise
+                missing.append(function_id)
+                continue
+            if draft.tell() != size:
+                missing.append(function_id)
+                continue
+            draft.seek(0)
+            await asyncio.to_thread(writer.add, f"{layout.BUNDLES}{function_id}", draft, size)
     return missing
 
 

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from sqlalchemy import func, insert, inspect, select, text
@@ -24,11 +25,11 @@ from gateway.cape.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from sqlalchemy import Connection
 
     from gateway.cape.backup.tar import Member
+    from gateway.cape.s3bundles import S3Bundles
 
 _ROWS = 200
 """Inserted at a time."""
@@ -40,7 +41,7 @@ _KEYS: Final[Mapping[str, Callable[[Mapping[str, Any]], tuple[object, object]]]]
 }
 """Of each row, what no other row of its table has."""
 
-_USED = "Restore into an empty database and an empty folder of bundles."
+_USED = "Restore into an empty database and an empty folder or bucket of bundles."
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,24 @@ class Checked:
 
 
 async def restore(
-    archive: Path, database_url: str, bundles: Path, token_files: dict[str, Path | None], *, sha256: str | None = None
+    archive: Path,
+    database_url: str,
+    bundles: Path | S3Bundles,
+    token_files: dict[str, Path | None],
+    *,
+    sha256: str | None = None,
 ) -> Checked:
-    """Restore `archive` into the store at `database_url` and `bundles`, and into `token_files`.
+    """Restore `archive` into the store at `database_url` and `bundles`, a folder or a bucket, and into `token_files`.
 
     Refuses a store that is used, and an archive that is damaged, hostile, of another format or, with `sha256`, another
-    one than that. Raises `BackupError`, `StoreUnusable`, `OSError`.
+    one than that. Raises `BackupError`, `StoreUnusable`, `OSError`, and `CapeError` if bundles cannot be stored.
     """
     with files.opened(archive) as file:
         checked = await asyncio.to_thread(check, file, sha256)
         database = Database(database_url)
         try:
-            _require_unused(file, checked, bundles, token_files)
+            there = _sizes(bundles) if isinstance(bundles, Path) else await asyncio.to_thread(bundles.sizes)
+            _require_unused(file, checked, there, token_files)
             await database.administer(_begin)
             await _write_bundles(file, checked, bundles)
             await asyncio.to_thread(_write_token_files, file, checked, token_files)
@@ -178,16 +185,27 @@ def _rows(file: BinaryIO, checked: Checked, name: str) -> Iterator[dict[str, Any
         yield layout.decode(name, line)
 
 
-def _require_unused(file: BinaryIO, checked: Checked, bundles: Path, token_files: dict[str, Path | None]) -> None:
-    """Refuse to mix with what is there. What an interrupted restore of the same archive wrote may be there."""
+def _sizes(folder: Path) -> dict[str, int]:
+    """The sizes of all that is in a folder of bundles, by name.
+
+    Except unfinished uploads: they are of a process that has ended, or of a gateway whose functions the database would
+    show.
+    """
+    found = folder.iterdir() if folder.exists() else ()
+    return {each.name: each.lstat().st_size for each in found if not each.name.startswith(".upload-")}
+
+
+def _require_unused(
+    file: BinaryIO, checked: Checked, there: dict[str, int], token_files: dict[str, Path | None]
+) -> None:
+    """Refuse to mix with what is there. What an interrupted restore of the same archive wrote may be there.
+
+    `there` has the sizes of bundles.
+    """
     known = checked.bundles
-    for there in bundles.iterdir() if bundles.exists() else ():
-        # Unfinished uploads are of a process that has ended, or of a gateway whose functions the database would show.
-        if there.name.startswith(".upload-"):
-            continue
-        member = known.get(there.name)
-        if member is None or member.size != there.lstat().st_size:
-            raise BackupError(f"{bundles} holds other functions. {_USED}")
+    for name, size in there.items():
+        if name not in known or known[name].size != size:
+            raise BackupError(f"the place of BLINDSIGHT_BUNDLES holds other functions. {_USED}")
     for name in layout.TOKEN_FILES:
         path, member = token_files.get(name), checked.members.get(name)
         if path is None or not path.exists():
@@ -247,8 +265,8 @@ def _write_token_files(file: BinaryIO, checked: Checked, token_files: dict[str, 
             files.write(path, b"".join(tar.copy(file, checked.members[name])), mode=0o600)
 
 
-async def _write_bundles(file: BinaryIO, checked: Checked, folder: Path) -> None:
-    store = Bundles(folder)
+async def _write_bundles(file: BinaryIO, checked: Checked, place: Path | S3Bundles) -> None:
+    store = Bundles(place) if isinstance(place, Path) else place
     for function_id, member in checked.bundles.items():
         async with store.receiving() as upload:
             for chunk in tar.copy(file, member):
