@@ -32,6 +32,8 @@ INCOMPLETE: Final = "incomplete_sha256"
 
 _MODE: Final = 0o600
 _TAIL_BYTES: Final = 64 << 10
+_MOST_TAIL_BYTES: Final = 4 << 20
+"""The last whole line is within the last bytes of the file, because `verify` accepts lines of a mebibyte."""
 
 
 def digest(line: bytes) -> str:
@@ -52,7 +54,9 @@ class Trail:
     """Appends to the file at `path`, from any thread. Follows when the file is moved or replaced."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `OSError` if the file cannot be opened, EINVAL if it is not a regular file."""
+        """Raises `OSError` if the file cannot be opened, EINVAL if it is not a regular file, or a large one without
+        entries at its end.
+        """
         self._path = path
         self._lock = threading.Lock()
         self._descriptor: int | None = None
@@ -63,7 +67,12 @@ class Trail:
         self._incomplete: bytes | None = None
         """What follows the last whole line."""
         with self._lock:
-            self._open()
+            descriptor = self._open()
+            try:
+                self._look(descriptor, os.fstat(descriptor).st_size)
+            except OSError:
+                self._close()
+                raise
 
     def append(self, entry: Mapping[str, Any], *, time: str) -> str:
         """Append one line; returns its digest. Raises `OSError`; the file then has no part of it, if possible.
@@ -123,6 +132,8 @@ class Trail:
         last = -1
         kept: list[bytes] = []
         while last < 0 and length < size:
+            if length >= _MOST_TAIL_BYTES:
+                raise OSError(errno.EINVAL, "its last lines are no entries", str(self._path))
             length = min(size, max(_TAIL_BYTES, 2 * length))
             *kept, rest = os.pread(descriptor, length, size - length).split(b"\n")
             self._is_unended = bool(rest)

@@ -337,6 +337,25 @@ def test_files_that_cannot_be_used(tmp_path: Path, kind: str) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_large_file_of_another_kind_is_refused_at_the_start(tmp_path: Path) -> None:
+    """Without reading all of it in search of an entry; its end could be anywhere."""
+    path = tmp_path / "audit.log"
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(AuditUnusable, match="its last lines are no entries"):
+        Audit(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+    assert path.stat().st_size == 1 << 30
+
+
+def test_an_entry_before_a_long_incomplete_one_is_found(file: Path) -> None:
+    with file.open("ab") as appended:
+        appended.write(b'{"time":"' + bytes(1 << 20))
+    Trail(file).append(entry(11), time=TIME)
+    assert file.read_bytes().count(b"\n") == 13
+
+
 def test_verify_says_what_cannot_be_read(tmp_path: Path) -> None:
     done = run(tmp_path / "none")
     assert done.returncode == 1
