@@ -43,12 +43,13 @@ def about_the_store(arguments: argparse.Namespace) -> int:
 
     # It tells of each step that it takes; the command prints the result.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("gateway.audit").setLevel(logging.WARNING)
     run = command.run if arguments.command in {"backup", "restore"} else administration.run
     try:
         return asyncio.run(run(arguments))
     except ValidationError as error:
         raise CannotStart(_readings(error)) from error
-    except (BackupError, StoreUnusable, CapeError) as error:
+    except (BackupError, StoreUnusable, AuditUnusable, CapeError) as error:
         raise CannotStart(str(error)) from error
 
 

@@ -21,13 +21,13 @@ async def run(arguments: argparse.Namespace) -> int:
     token_files = {layout.TOKENS_FILE: stored.tokens_file, layout.SIGNUP_TOKENS_FILE: stored.signup_tokens_file}
     if arguments.command == "backup":
         return await _backup(arguments.out, stored, token_files)
-    checked = await restore(arguments.archive, stored.database, stored.bundles, token_files, sha256=arguments.sha256)
+    checked = await restore(arguments.archive, stored.database, stored.folder, token_files, sha256=arguments.sha256)
     _print(f"Restored {_told(checked.counts)}.")
     return 0
 
 
 async def _backup(out: Path, stored: Stored, token_files: dict[str, Path | None]) -> int:
-    made = await make(stored.database, stored.bundles, out, token_files)
+    made = await make(stored.database, stored.folder, out, token_files)
     _print(f"{out}: {_told(made.counts)}")
     _print(f"SHA-256 {made.sha256}")
     if made.missing:

@@ -12,13 +12,18 @@ import pytest
 
 from blindsight.cape import ids
 from blindsight.errors import CapeError
+from gateway.cape import administration
 from gateway.cape import s3bundles as module
 from gateway.cape.s3bundles import S3Bundles
+from gateway.cape.stored import Stored
+from tests.gateway.cape.test_backup import filled
+from tests.gateway.cape.test_migrations import command
 from tests.support.s3 import BUCKET, S3, running_s3
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SIZES = {"empty": 0, "small": 1000, "one part": 8 << 20, "three parts": (20 << 20) + 17}
 
@@ -169,3 +174,24 @@ async def test_a_service_that_is_gone_or_stalled(s3: S3, monkeypatch: pytest.Mon
     finally:
         os.kill(s3.process.pid, signal.SIGCONT)
     assert await read(bundles, name) == b"before"
+
+
+async def test_forgotten_accounts_leave_nothing_in_the_bucket(s3: S3, bundles: S3Bundles, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    store, functions = await filled(url, tmp_path / "elsewhere")
+    for function in functions:
+        await kept(bundles, b"content", function.id)
+    stored = Stored(database=url, bundles=f"s3://{BUCKET}/a/prefix")
+    assert await administration._forget_accounts(stored, ["Ada"], yes=True) == 0
+    assert s3.kept() == [f"a/prefix/{functions[2].id}"]
+    await store.close()
+
+
+@pytest.mark.parametrize("words", [("backup", "--out", "archive"), ("restore", "archive")])
+def test_commands_that_know_only_folders_say_so(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Otherwise the archive would have no bundle, or the bucket would get none."""
+    done = command(tmp_path, f"sqlite:///{tmp_path}/store.db", *words, bundles=f"s3://{BUCKET}/a/prefix")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "BLINDSIGHT_BUNDLES is a bucket" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "archive").exists()
