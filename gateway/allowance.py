@@ -70,7 +70,11 @@ async def charged(request: Request, images: int) -> AsyncIterator[Bill]:
     if allowance is None or not images:
         yield bill
         return
-    await allowance.charge(images)
+    try:
+        await allowance.charge(images)
+    except Problem:
+        hold_up(request.scope["state"], allowance)
+        raise
     try:
         yield bill
     except Problem as problem:

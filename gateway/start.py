@@ -42,14 +42,14 @@ def about_the_store(arguments: argparse.Namespace) -> int:
     from gateway.cape.backup.layout import BackupError  # noqa: PLC0415 -- as above
 
     # They tell of each step that they take; the command prints the result.
-    for name in ("alembic", "botocore"):
+    for name in ("alembic", "botocore", "gateway.audit"):
         logging.getLogger(name).setLevel(logging.WARNING)
     run = command.run if arguments.command in {"backup", "restore"} else administration.run
     try:
         return asyncio.run(run(arguments))
     except ValidationError as error:
         raise CannotStart(_readings(error)) from error
-    except (BackupError, StoreUnusable, CapeError) as error:
+    except (BackupError, StoreUnusable, AuditUnusable, CapeError) as error:
         raise CannotStart(str(error)) from error
 
 

@@ -18,7 +18,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 PREVIOUS: Final = "previous"
@@ -32,6 +32,8 @@ INCOMPLETE: Final = "incomplete_sha256"
 
 _MODE: Final = 0o600
 _TAIL_BYTES: Final = 64 << 10
+_MOST_TAIL_BYTES: Final = 4 << 20
+"""The last whole line is within the last bytes of the file, because `verify` accepts lines of a mebibyte."""
 
 
 def digest(line: bytes) -> str:
@@ -52,7 +54,9 @@ class Trail:
     """Appends to the file at `path`, from any thread. Follows when the file is moved or replaced."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `OSError` if the file cannot be opened, EINVAL if it is not a regular file."""
+        """Raises `OSError` if the file cannot be opened, EINVAL if it is not a regular file, or a large one without
+        entries at its end.
+        """
         self._path = path
         self._lock = threading.Lock()
         self._descriptor: int | None = None
@@ -63,7 +67,12 @@ class Trail:
         self._incomplete: bytes | None = None
         """What follows the last whole line."""
         with self._lock:
-            self._open()
+            descriptor = self._open()
+            try:
+                self._look(descriptor, os.fstat(descriptor).st_size)
+            except OSError:
+                self._close()
+                raise
 
     def append(self, entry: Mapping[str, Any], *, time: str) -> str:
         """Append one line; returns its digest. Raises `OSError`; the file then has no part of it, if possible.
@@ -71,20 +80,21 @@ class Trail:
         `time`: when, for the line that follows an incomplete one.
         """
         with self._lock:
-            descriptor = self._current()
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            try:
-                return self._append(descriptor, entry, time)
-            finally:
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            while True:
+                descriptor = self._current()
+                with _locked(descriptor):
+                    # If it was rotated before the lock was free, the next file continues what it had then.
+                    if self._is_at_path(descriptor):
+                        return self._append(descriptor, entry, time)
 
     def reopen(self) -> None:
-        """Open the file anew at the next line."""
+        """Follow now if the file was moved or replaced. Raises `OSError`."""
         with self._lock:
-            self._close()
+            self._current()
 
     def close(self) -> None:
-        self.reopen()
+        with self._lock:
+            self._close()
 
     def _append(self, descriptor: int, entry: Mapping[str, Any], time: str) -> str:
         size = os.fstat(descriptor).st_size
@@ -114,14 +124,16 @@ class Trail:
         return self._last
 
     def _look(self, descriptor: int, size: int) -> None:
-        """Find the last whole line. A new file continues the chain of the one before it, if this process has written
-        that.
+        """Find the last whole line. A new file continues the chain of the one before it, if this process had that
+        open.
         """
         self._is_unended, self._incomplete = False, None
         length = 0
         last = -1
         kept: list[bytes] = []
         while last < 0 and length < size:
+            if length >= _MOST_TAIL_BYTES:
+                raise OSError(errno.EINVAL, "its last lines are no entries", str(self._path))
             length = min(size, max(_TAIL_BYTES, 2 * length))
             *kept, rest = os.pread(descriptor, length, size - length).split(b"\n")
             self._is_unended = bool(rest)
@@ -137,15 +149,26 @@ class Trail:
     def _current(self) -> int:
         """The open file, anew if another one is at its path."""
         if self._descriptor is not None:
-            mine = os.fstat(self._descriptor)
-            try:
-                there = self._path.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                there = None
-            if there is not None and (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino):
+            if self._is_at_path(self._descriptor):
                 return self._descriptor
-            self._close()
+            self._leave(self._descriptor)
         return self._open()
+
+    def _is_at_path(self, descriptor: int) -> bool:
+        mine = os.fstat(descriptor)
+        try:
+            there = self._path.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def _leave(self, descriptor: int) -> None:
+        """Close a file that was rotated, after its last line, which another process may have written."""
+        with contextlib.suppress(OSError), _locked(descriptor):
+            size = os.fstat(descriptor).st_size
+            if size != self._end:
+                self._look(descriptor, size)
+        self._close()
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -161,6 +184,15 @@ class Trail:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+@contextlib.contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

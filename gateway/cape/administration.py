@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select
 
+from gateway.audit import command
 from gateway.cape import migrating
 from gateway.cape.database import Database
 from gateway.cape.schema import account_root, accounts, device_codes, functions, tokens
@@ -22,7 +23,7 @@ _ACCOUNTS: Final = select(accounts.c.username, accounts.c.username_key)
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Run one of them. Raises `StoreUnusable`, `ValidationError`."""
+    """Run one of them. Raises `StoreUnusable`, `AuditUnusable`, `CapeError`, `ValidationError`."""
     if arguments.command == "forget-accounts":
         return await _forget_accounts(Stored(), arguments.name, yes=arguments.yes)
     database = Database(StoredDatabase().database)
@@ -45,20 +46,26 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 async def _forget_accounts(stored: Stored, names: list[str], *, yes: bool) -> int:
-    """Delete the rows of these accounts, or all, in one transaction, and then the bundles. Raises `StoreUnusable`."""
+    """Delete the rows of these accounts, or all, in one transaction, and then the bundles; record it in the audit log.
+
+    Raises `StoreUnusable`, `AuditUnusable`, and `CapeError` if a bundle cannot be deleted.
+    """
+    audit = command.opened()
     database = Database(stored.database)
     try:
         if not yes:
             number = len(await database.snapshot(lambda connection: _named(connection, names)))
             _print(f"{number} accounts would be deleted, with their functions and tokens. To do so, add --yes.")
             return 1
-        number, function_ids = await database.administer(lambda connection: _delete(connection, names))
+        bundles = bundle_store(stored.bundles)
+        owners, function_ids = await database.administer(lambda connection: _delete(connection, names))
     finally:
         await database.close()
-    bundles = bundle_store(stored.bundles)
+    for owner in owners:
+        command.note(audit, "account.deleted", owner)
     for function_id in function_ids:
         await bundles.delete(function_id)
-    _print(f"{number} accounts and {len(function_ids)} functions are deleted.")
+    _print(f"{len(owners)} accounts and {len(function_ids)} functions are deleted.")
     return 0
 
 
@@ -72,8 +79,8 @@ def _named(connection: Connection, names: list[str]) -> list[str]:
     return [found[name] for name in dict.fromkeys(wanted)]
 
 
-def _delete(connection: Connection, names: list[str]) -> tuple[int, list[str]]:
-    """The number of accounts that are deleted, and the ids of their functions. Raises `StoreUnusable`."""
+def _delete(connection: Connection, names: list[str]) -> tuple[list[str], list[str]]:
+    """The accounts that are deleted, and the ids of their functions. Raises `StoreUnusable`."""
     migrating.upgrade(connection)
     owners = _named(connection, names)
     function_ids: list[str] = []
@@ -86,7 +93,7 @@ def _delete(connection: Connection, names: list[str]) -> tuple[int, list[str]]:
     connection.execute(delete(device_codes))
     if not connection.execute(_ACCOUNTS).first():
         connection.execute(delete(account_root))  # The next ones may be of another root secret.
-    return len(owners), function_ids
+    return owners, function_ids
 
 
 def _print(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -142,8 +141,9 @@ async def device_decision(request: Request) -> dict[str, str]:
     if not isinstance(allow, bool):
         raise CapeError("malformed_request", "the member 'allow' is missing or not true or false")
     if not allow:
-        async with cape.audit.act("device_login.denied", actor=account.username, connection=request):
-            with cape.guesses.attempt(_guesser(account)):
+        # Around the act: what it refuses unseen is none, and would fill the audit log.
+        with cape.guesses.attempt(_guesser(account)):
+            async with cape.audit.act("device_login.denied", actor=account.username, connection=request):
                 await cape.store.device_codes.decide(user_code, allow=False, account=account.username)
         return {}
     access_token = text_member(body, "access_token")
@@ -152,25 +152,25 @@ async def device_decision(request: Request) -> dict[str, str]:
     if _login_token(id_token, account, "run", "account").id != login.id:
         raise CapeError("malformed_request", "the id_token has another id, by which it could not be revoked")
     approved = cape.audit.act("device_login.approved", actor=account.username, subject=login.id, connection=request)
-    async with approved, contextlib.AsyncExitStack() as attempt:
-        attempt.enter_context(cape.guesses.attempt(_guesser(account)))
-        waiting = await _waiting(cape, user_code, account)
-        await cape.store.device_codes.decide(
-            user_code,
-            allow=True,
-            account=account.username,
-            access_token=access_token,
-            id_token=id_token,
-            listed=TokenRow(
-                id=login.id,
-                owner=account.username,
-                name=waiting.device.name or "device",
-                description=f"login of a device at {waiting.device.address or 'an unknown address'}",
-                function_id=None,
-                created_at=datetime.now(UTC),
-                expires_at=login.expires,
-            ),
-        )
+    with cape.guesses.attempt(_guesser(account)):
+        async with approved:
+            waiting = await _waiting(cape, user_code, account)
+            await cape.store.device_codes.decide(
+                user_code,
+                allow=True,
+                account=account.username,
+                access_token=access_token,
+                id_token=id_token,
+                listed=TokenRow(
+                    id=login.id,
+                    owner=account.username,
+                    name=waiting.device.name or "device",
+                    description=f"login of a device at {waiting.device.address or 'an unknown address'}",
+                    function_id=None,
+                    created_at=datetime.now(UTC),
+                    expires_at=login.expires,
+                ),
+            )
     return {}
 
 

@@ -233,8 +233,8 @@ class _Conversation:
                 await self._send(frames.encode(FrameKind.CAPE_DEPLOYMENT, (message.get("text") or "").encode()))
                 continue
             last = not message.get("more_body", False)
-            if not self._in_message and self._deployment is None:
-                await self._count_input()
+            if not self._in_message and self._deployment is None and not await self._count_input():
+                return None
             self._outstanding += not self._in_message
             self._in_message = not last
             if self._deployment is not None:
@@ -248,15 +248,43 @@ class _Conversation:
             for frame in cape.pieces(FrameKind.CAPE_INPUT, piece, last=last):
                 self._frames.put_nowait(frame)
 
-    async def _count_input(self) -> None:
-        """Raises `CapeError` (`rate_limited`), after earlier inputs have been answered."""
+    async def _count_input(self) -> bool:
+        """Raises `CapeError` (`rate_limited`), after earlier inputs have been answered; False if the client is gone by
+        then.
+        """
         try:
             await count(self._websocket, self._caller)
         except CapeError:
-            while self._outstanding:
+            if not await self._wait_for_answers():
+                return False
+            raise
+        return True
+
+    async def _wait_for_answers(self) -> bool:
+        """Wait until all whole inputs are answered, and drop what comes meanwhile; False if the client is gone before.
+
+        Some are never answered, so only the client's end is certain to come.
+        """
+
+        async def answered() -> bool:
+            while self._outstanding >= self._inputs_each:
                 self._answered.clear()
                 await self._answered.wait()
-            raise
+            return True
+
+        async def gone() -> bool:
+            while (await self._websocket.receive())["type"] != "websocket.disconnect":
+                pass
+            return False
+
+        tasks = [asyncio.create_task(answered()), asyncio.create_task(gone())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return tasks[0].done()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _pass_on(self) -> _Ending | None:
         while True:

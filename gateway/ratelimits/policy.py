@@ -50,6 +50,8 @@ def parse(text: str, unit: Unit) -> list[Limit]:
         raise ValueError("there are two limits for the same time")
     if not all(0 < limit.amount <= MAX_AMOUNT for limit in found):
         raise ValueError(f"an amount is a number from 1 to {MAX_AMOUNT}")
+    if not all(0 < limit.seconds <= MAX_AMOUNT for limit in found):
+        raise ValueError("the time is too long")
     return sorted(found, key=lambda limit: limit.seconds)
 
 

@@ -51,7 +51,9 @@ def check_url(url: str) -> None:
     """Raise `ValueError`, which does not quote `url`, unless it is one of a Redis."""
     try:
         options = parse_url(url)
-    except (ValueError, TypeError) as error:
+        # It does not connect, but an unknown option, or one without TLS, would otherwise fail each request.
+        redis_client.ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]  # the library's
+    except (ValueError, TypeError, RedisError) as error:
         raise _bad_url() from error
     if not all(name in _OUR_OPTIONS or name.startswith("ssl_") for name in options):
         raise _bad_url()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -142,6 +143,37 @@ def test_rotation_by_renaming(file: Path, tmp_path: Path) -> None:
     old.write_bytes(b"".join(lines(old)[:-1]))
     with pytest.raises(BrokenTrail, match="line 1: does not continue the file before it"):
         report([old, older, file])
+
+
+@pytest.mark.parametrize("how", ["noticed", "signalled", "created"])
+def test_rotation_of_a_shared_file(file: Path, tmp_path: Path, how: str) -> None:
+    """The new file continues the last line of the old one, whichever process has written that."""
+    gateway = Trail(file)
+    gateway.append(entry(10), time=TIME)
+    Trail(file).append(entry(11), time=TIME)  # A command's.
+    old = file.rename(tmp_path / "audit.log.1")
+    if how == "created":
+        file.touch(mode=0o600)
+    if how == "signalled":
+        gateway.reopen()
+    gateway.append(entry(12), time=TIME)
+    assert len(report([old, file])) == 2
+
+
+def test_no_line_follows_in_a_file_that_was_renamed_while_it_was_locked(file: Path, tmp_path: Path) -> None:
+    """A writer that waited for the lock while the file was rotated writes to the new one."""
+    trail = Trail(file)
+    trail.append(entry(10), time=TIME)
+    with file.open("rb") as locked, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        waiting = pool.submit(trail.append, entry(11), time=TIME)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.2)
+        old = file.rename(tmp_path / "audit.log.1")
+        fcntl.flock(locked, fcntl.LOCK_UN)
+        waiting.result(10)
+    assert (verify(old).lines, verify(file).lines) == (11, 1)
+    assert len(report([old, file])) == 2
 
 
 def test_rotation_by_a_removed_file_and_by_a_signal(file: Path) -> None:
@@ -303,6 +335,25 @@ def test_files_that_cannot_be_used(tmp_path: Path, kind: str) -> None:
     with pytest.raises(AuditUnusable, match="BLINDSIGHT_AUDIT_LOG"):
         Audit(path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_large_file_of_another_kind_is_refused_at_the_start(tmp_path: Path) -> None:
+    """Without reading all of it in search of an entry; its end could be anywhere."""
+    path = tmp_path / "audit.log"
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(AuditUnusable, match="its last lines are no entries"):
+        Audit(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10
+    assert path.stat().st_size == 1 << 30
+
+
+def test_an_entry_before_a_long_incomplete_one_is_found(file: Path) -> None:
+    with file.open("ab") as appended:
+        appended.write(b'{"time":"' + bytes(1 << 20))
+    Trail(file).append(entry(11), time=TIME)
+    assert file.read_bytes().count(b"\n") == 13
 
 
 def test_verify_says_what_cannot_be_read(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +12,16 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from gateway.audit.log import Audit
 from gateway.cape import device_codes
 from gateway.cape.device import GRANT_TYPE
 from gateway.cape.device_codes import Device
+from gateway.cape.guesses import MAX_WRONG
 from gateway.connections import source_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gateway.cape.store import Store
     from tests.support.cape_front import Front
 
@@ -64,6 +70,23 @@ async def test_a_login_works_during_a_flood(front: Front, victim: str) -> None:
 async def _rows(store: Store, where: str = "true") -> int:
     query = text(f"SELECT count(*) FROM device_codes WHERE {where}")
     return await store._database.read(lambda connection: int(connection.execute(query).scalar_one()))
+
+
+@pytest.mark.parametrize("allow", [True, False])
+async def test_guesses_fill_no_audit_log(front: Front, tmp_path: Path, allow: bool) -> None:
+    """What is refused without a look at the code is no decision."""
+    file = tmp_path / "audit.log"
+    services = front.app.state.services
+    services.cape = replace(services.cape, audit=Audit(file))
+    ada = await front.sign_up("ada")
+    body = {"user_code": "AAAA-AAAA", "allow": allow, "access_token": ada.token()}
+    statuses = [
+        (await front.client.post("/oauth/device/decision", json=body, headers=ada.bearer())).status_code
+        for _ in range(MAX_WRONG + 5)
+    ]
+    assert statuses == [404] * MAX_WRONG + [429] * 5
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [entry["outcome"] for entry in entries if entry["act"] != "account.created"] == ["unknown_code"] * MAX_WRONG
 
 
 @pytest.fixture

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
+from gateway.audit.verify import verify
 from tests.gateway.cape.test_backup import content, files_of, filled
 from tests.gateway.cape.test_migrations import command
 
@@ -34,4 +36,28 @@ async def test_one_or_all(store_url: str, tmp_path: Path) -> None:
     assert forget("--yes") == (0, "1 accounts and 1 functions are deleted.\n")
     assert not any((await content(store)).values())
     assert files_of(tmp_path / "bundles") == {}
+    await store.close()
+
+
+async def test_deletions_are_in_the_audit_log(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    store, _ = await filled(url, tmp_path / "bundles")
+    before = await content(store)
+
+    def forget(audit_log: Path, *words: str) -> int:
+        settings = {"bundles": tmp_path / "bundles", "audit_log": audit_log}
+        return command(tmp_path, url, "forget-accounts", *words, **settings).returncode
+
+    assert forget(tmp_path / "none" / "audit.log", "--yes") == 1
+    assert await content(store) == before
+    file = tmp_path / "audit.log"
+    assert forget(file) == 1  # It only says how many.
+    assert forget(file, "--yes") == 0
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {(entry["act"], entry["subject"], entry["outcome"]) for entry in entries} == {
+        ("account.deleted", "Ada", "done"),
+        ("account.deleted", "bob", "done"),
+    }
+    assert all(entry["actor"].startswith("uid ") for entry in entries)
+    verify(file)
     await store.close()

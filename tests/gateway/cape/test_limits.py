@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from blindsight.errors import CapeError
+from blindsight.wire.protocol import FrameKind
+from gateway.cape.relay import _Conversation
+from gateway.cape.services import Sessions
 from gateway.metrics import Metrics
 from gateway.ratelimits.limiter import RateLimiter
 from gateway.ratelimits.local import LocalCounters
@@ -18,7 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx2
+    from fastapi import WebSocket
 
+    from gateway.cape.enclave import EnclaveSession
+    from gateway.cape.services import CapeServices
     from tests.support.cape_front import Front
     from tests.support.models import TinyModel
 
@@ -66,6 +74,94 @@ async def test_changes_are_limited_by_account_and_wrong_tokens_count_for_no_one(
     for _ in range(5):
         assert (await front.client.get("/v1/functions", headers=ada.bearer())).status_code == 200
         assert (await front.client.get("/v1/tokens", headers=ada.bearer())).status_code == 200
+
+
+class Client:
+    """A WebSocket whose client sends what the test says."""
+
+    def __init__(self, limiter: RateLimiter) -> None:
+        self.app = SimpleNamespace(state=SimpleNamespace(services=SimpleNamespace(limiter=limiter)))
+        self.scope: dict[str, Any] = {"state": {}}
+        self.sends: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.told: list[str] = []
+
+    async def receive(self) -> dict[str, Any]:
+        return await self.sends.get()
+
+    async def send_text(self, text: str) -> None:
+        self.told.append(text)
+
+    async def close(self, code: int) -> None:
+        self.told.append(str(code))
+
+
+class Session:
+    """A session in an enclave that attests itself, and then says what the test says."""
+
+    def __init__(self) -> None:
+        self.says: asyncio.Queue[str] = asyncio.Queue()
+        self.says.put_nowait("evidence")
+
+    async def send(self, frame: bytes) -> None: ...
+
+    async def receive(self) -> tuple[FrameKind, bytes]:
+        return FrameKind.CAPE_TEXT, (await self.says.get()).encode()
+
+
+def conversing(text: str, *, inputs_each: int = 1) -> tuple[Client, Session, asyncio.Task[tuple[str, str | None]]]:
+    client = Client(RateLimiter(parse(text, "requests"), [], LocalCounters(), Metrics(), None))
+    session = Session()
+    client.sends.put_nowait({"type": "websocket.receive", "text": '{"message": {"nonce": ""}}'})
+    conversation = _Conversation(
+        cast("WebSocket", client),
+        cast("CapeServices", SimpleNamespace(idle_seconds=60.0, sessions=Sessions(1))),
+        cast("EnclaveSession", session),
+        None,
+        "ada",
+        inputs_each=inputs_each,
+    )
+    return client, session, asyncio.create_task(conversation.run(None))
+
+
+INPUT = {"type": "websocket.receive", "bytes": b"x"}
+GONE = {"type": "websocket.disconnect"}
+
+
+async def test_half_a_test_at_the_limit_does_not_wait_for_its_answer() -> None:
+    """`cape test` sends two messages for one answer: after the first alone there will be none."""
+    client, _, running = conversing("1/hour", inputs_each=2)
+    for _ in range(2):
+        client.sends.put_nowait(INPUT)
+    async with asyncio.timeout(5):
+        assert await running == ("failed", "rate_limited")
+    assert client.told[0] == "evidence"
+    assert "too many requests" in client.told[1]
+    assert client.told[2:] == ["1011"]
+
+
+async def test_a_client_at_its_limit_that_is_gone_keeps_no_session() -> None:
+    """Even if its earlier input is never answered, as by a session that takes none."""
+    client, _, running = conversing("1/hour")
+    for _ in range(3):
+        client.sends.put_nowait(INPUT)
+    done, _ = await asyncio.wait([running], timeout=0.2)
+    assert not done
+    client.sends.put_nowait(GONE)
+    async with asyncio.timeout(5):
+        assert await running == ("client_ended", None)
+
+
+async def test_earlier_inputs_are_answered_before_the_refusal() -> None:
+    client, session, running = conversing("2/hour")
+    for _ in range(4):
+        client.sends.put_nowait(INPUT)
+    session.says.put_nowait("first")
+    await asyncio.sleep(0.05)
+    session.says.put_nowait("second")
+    async with asyncio.timeout(5):
+        assert await running == ("failed", "rate_limited")
+    assert client.told[:3] == ["evidence", "first", "second"]
+    assert "too many requests" in client.told[3]
 
 
 @pytest.mark.stack

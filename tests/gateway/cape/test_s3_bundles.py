@@ -12,13 +12,17 @@ import pytest
 
 from blindsight.cape import ids
 from blindsight.errors import CapeError
+from gateway.cape import administration
 from gateway.cape import s3bundles as module
 from gateway.cape.s3bundles import S3Bundles
+from gateway.cape.stored import Stored
+from tests.gateway.cape.test_backup import filled
 from tests.support.s3 import BUCKET, S3, running_s3
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SIZES = {"empty": 0, "small": 1000, "one part": 8 << 20, "three parts": (20 << 20) + 17}
 
@@ -169,3 +173,14 @@ async def test_a_service_that_is_gone_or_stalled(s3: S3, monkeypatch: pytest.Mon
     finally:
         os.kill(s3.process.pid, signal.SIGCONT)
     assert await read(bundles, name) == b"before"
+
+
+async def test_forgotten_accounts_leave_nothing_in_the_bucket(s3: S3, bundles: S3Bundles, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    store, functions = await filled(url, tmp_path / "elsewhere")
+    for function in functions:
+        await kept(bundles, b"content", function.id)
+    stored = Stored(database=url, bundles=f"s3://{BUCKET}/a/prefix")
+    assert await administration._forget_accounts(stored, ["Ada"], yes=True) == 0
+    assert s3.kept() == [f"a/prefix/{functions[2].id}"]
+    await store.close()

@@ -180,6 +180,15 @@ def test_an_address_at_its_limit_is_held_up(tiny_stack: Stack) -> None:
         assert time.perf_counter() - started > pacing.FIRST_WAIT
 
 
+def test_an_address_with_batches_beyond_its_quota_is_held_up(tiny_stack: Stack) -> None:
+    """One image is left, so that only the batch, which was read, is too much."""
+    with running_app(tiny_stack, quota="1/day") as app:
+        started = time.perf_counter()
+        for _ in range(3):
+            check(batch(app, 2), "quota_exceeded")
+        assert time.perf_counter() - started > 2 * pacing.FIRST_WAIT
+
+
 def test_spoofed_addresses_are_the_same_caller(tiny_stack: Stack) -> None:
     with running_app(tiny_stack, rate_limit="5/minute") as app:
         found = [
