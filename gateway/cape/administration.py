@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select
 
-from gateway.cape import migrating
-from gateway.cape.bundles import Bundles
+from gateway.cape import bundles, migrating
 from gateway.cape.database import Database
 from gateway.cape.schema import account_root, accounts, device_codes, functions, tokens
 from gateway.cape.stored import Stored, StoredDatabase
@@ -56,9 +55,9 @@ async def _forget_accounts(stored: Stored, names: list[str], *, yes: bool) -> in
         number, function_ids = await database.administer(lambda connection: _delete(connection, names))
     finally:
         await database.close()
-    bundles = Bundles(stored.bundles)
+    store = bundles.store_at(stored.bundles)
     for function_id in function_ids:
-        await bundles.delete(function_id)
+        await store.delete(function_id)
     _print(f"{number} accounts and {len(function_ids)} functions are deleted.")
     return 0
 

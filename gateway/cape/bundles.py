@@ -14,6 +14,7 @@ import os
 import secrets
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from blindsight.cape import ids
@@ -23,7 +24,8 @@ from blindsight.errors import CapeError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Set
     from io import FileIO
-    from pathlib import Path
+
+    from gateway.cape.services import BundleStore
 
 _log = logging.getLogger("gateway.bundles")
 
@@ -167,6 +169,15 @@ class Bundles:
             if (unfinished or orphaned) and _remove_unlocked(path, 0 if unfinished else ORPHAN_SECONDS):
                 removed += 1
         return removed
+
+
+def store_at(where: str) -> BundleStore:
+    """The folder, or the bucket of an URL `s3://…`. Raises `StoreUnusable`, `OSError`."""
+    if "://" not in where:
+        return Bundles(Path(where))
+    from gateway.cape.s3bundles import S3Bundles  # noqa: PLC0415 -- as it says
+
+    return S3Bundles(where)
 
 
 def _abandon(making: asyncio.Future[Upload]) -> None:

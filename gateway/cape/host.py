@@ -5,14 +5,12 @@ Only a gateway with a Cape host imports it: with SQLAlchemy, its imports take a 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gateway.cape import device, device_page, relay, rest
-from gateway.cape.bundles import Bundles
+from gateway.cape import bundles, device, device_page, relay, rest
 from gateway.cape.enclaves import CapeEnclaves
 from gateway.cape.grant import ClassifierGrant
-from gateway.cape.services import BundleStore, CapeServices, Sessions
+from gateway.cape.services import CapeServices, Sessions
 from gateway.cape.store import Store
 from gateway.services import SignupAuthenticator, in_background
 from gateway.tokens import TokenStore
@@ -62,7 +60,7 @@ def services(
     store = Store(settings.database)
     return CapeServices(
         store=store,
-        bundles=_bundles(settings.bundles),
+        bundles=bundles.store_at(settings.bundles),
         enclave=CapeEnclaves(fleet, store, evidence_places, deadline=settings.deadline),
         may_sign_up=_may_sign_up(settings, own or tokens, metrics),
         signup_tokens=own,
@@ -70,14 +68,6 @@ def services(
         idle_seconds=settings.idle_seconds,
         audit=audit,
     )
-
-
-def _bundles(where: str) -> BundleStore:
-    if "://" not in where:
-        return Bundles(Path(where))
-    from gateway.cape.s3bundles import S3Bundles  # noqa: PLC0415 -- as it says
-
-    return S3Bundles(where)
 
 
 def _may_sign_up(settings: Settings, tokens: TokenStore | None, metrics: Metrics) -> Callable[[Request], None]:

@@ -13,7 +13,7 @@ class Stored(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BLINDSIGHT_", env_file=".env", extra="ignore", frozen=True)
 
     database: str
-    bundles: Path
+    bundles: str
     tokens_file: Path | None = None
     signup_tokens_file: Path | None = None
 

@@ -13,7 +13,7 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from sqlalchemy import func, insert, inspect, select, text
+from sqlalchemy import delete, func, insert, inspect, select, text
 
 from blindsight import files, strict_json
 from gateway.cape import migrating
@@ -21,6 +21,7 @@ from gateway.cape.backup import layout, tar
 from gateway.cape.backup.layout import BackupError
 from gateway.cape.bundles import MAX_BUNDLE_BYTES, Bundles
 from gateway.cape.database import Database
+from gateway.cape.schema import account_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -81,7 +82,7 @@ async def restore(
 
 def check(file: BinaryIO, sha256: str | None = None) -> Checked:
     """Read the whole archive. Raises `BackupError` unless all of it is of the format, `OSError`."""
-    if sha256 is not None and not hmac.compare_digest(_digest(file), sha256.lower()):
+    if sha256 is not None and not hmac.compare_digest(_digest(file).encode(), sha256.lower().encode()):
         raise BackupError("the archive's SHA-256 is another one than --sha256. Use the archive that `backup` made.")
     file.seek(0)
     *content, sums, last = _all(file)
@@ -230,6 +231,8 @@ def _finish(connection: Connection, file: BinaryIO, checked: Checked) -> None:
     _require_empty(connection)
     _mark(connection, "DELETE FROM alembic_version WHERE version_num = :entry")
     migrating.upgrade(connection)
+    # Of accounts that are deleted. The gateway finds out which enclaves open the restored records.
+    connection.execute(delete(account_root))
     for name, table in layout.TABLES.items():
         batch: list[dict[str, Any]] = []
         for row in _rows(file, checked, name):

@@ -22,6 +22,7 @@ from gateway.cape.backup.make import make
 from gateway.cape.bundles import Bundles
 from gateway.cape.store import FunctionRow, Store, TokenRow
 from gateway.cape.unusable import StoreUnusable
+from tests.gateway.cape.test_migrations import command
 from tests.support.problems import CANARY
 
 if TYPE_CHECKING:
@@ -308,6 +309,8 @@ def row_changed(table: str, **fields: Any) -> Callable[[Members], Members]:
         ],
         row_changed("tokens.jsonl", name="x" * 101),
         row_changed("tokens.jsonl", description="\0"),
+        row_changed("tokens.jsonl", description="\ud800"),
+        row_changed("tokens.jsonl", created_at="0001-01-01T00:00:00+23:59"),
         lambda found: [each for each in found if each[0].name != "tokens.jsonl"],
         lambda found: [each for each in found if not each[0].name.startswith("bundles/")],
         lambda found: [(info, body * (1 + (info.name == "tokens.jsonl"))) for info, body in found],
@@ -366,6 +369,33 @@ async def test_a_store_in_use_is_not_overwritten(archive: Path, store_url: str, 
     await store.upgrade()
     assert await store.account("ada") is not None
     await store.close()
+
+
+async def test_a_digest_that_is_none_is_refused(archive: Path, tmp_path: Path) -> None:
+    await refused(archive, tmp_path, "SHA-256", sha256="é" * 64)
+
+
+async def test_the_root_secret_of_earlier_accounts_is_not_that_of_the_restored(
+    archive: Path, store_url: str, tmp_path: Path
+) -> None:
+    """The target had an account under another root secret: enclaves of that one alone would be used."""
+    store = Store(store_url)
+    await store.upgrade()
+    await store.adopt_account_root("0b" * 16)
+    await restore.restore(archive, store_url, tmp_path / "new", {})
+    assert await store.account_root() is None
+    await store.close()
+
+
+async def test_a_bucket_is_not_taken_for_a_folder(archive: Path, tmp_path: Path) -> None:
+    """Bundles would be missing in the archive, or be restored into a folder that no gateway reads."""
+    for words in (("backup", "--out", "new.tar"), ("restore", str(archive))):
+        done = command(tmp_path, f"sqlite:///{tmp_path}/bucket.db", *words, bundles="s3://functions/prefix")
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert "BLINDSIGHT_BUNDLES is a bucket" in done.stderr
+    assert below(tmp_path, "s3*") == []
+    assert not (tmp_path / "bucket.db").exists()
 
 
 @pytest.mark.parametrize("at", ["bundles", "rows"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from argparse import Namespace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,16 @@ import pytest
 
 from blindsight.cape import ids
 from blindsight.errors import CapeError
+from gateway.cape import administration
 from gateway.cape import s3bundles as module
 from gateway.cape.s3bundles import S3Bundles
+from gateway.cape.store import FunctionRow, Store
 from tests.support.s3 import BUCKET, S3, running_s3
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SIZES = {"empty": 0, "small": 1000, "one part": 8 << 20, "three parts": (20 << 20) + 17}
 
@@ -169,3 +173,23 @@ async def test_a_service_that_is_gone_or_stalled(s3: S3, monkeypatch: pytest.Mon
     finally:
         os.kill(s3.process.pid, signal.SIGCONT)
     assert await read(bundles, name) == b"before"
+
+
+async def test_the_functions_of_deleted_accounts_go_from_the_bucket(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """`python -m gateway forget-accounts` does not take the bucket for a folder of that name."""
+    monkeypatch.chdir(tmp_path)
+    url = f"sqlite:///{tmp_path}/store.db"
+    store = Store(url)
+    await store.upgrade()
+    account = await store.add_account("ada", b"k" * 32, b"record")
+    name = await kept(S3Bundles(f"s3://{BUCKET}/a"), b"ciphertext")
+    row = FunctionRow(name, "ada", "echo", public=False, checksum=b"c" * 32, size=10, created_at=datetime.now(UTC))
+    await store.deploy_function(row, b"record 2", account.version)
+    await store.close()
+    monkeypatch.setenv("BLINDSIGHT_DATABASE", url)
+    monkeypatch.setenv("BLINDSIGHT_BUNDLES", f"s3://{BUCKET}/a")
+    assert await administration.run(Namespace(command="forget-accounts", name=[], yes=True)) == 0
+    assert s3.kept() == []
+    assert not (await asyncio.to_thread(lambda: list(tmp_path.glob("s3*"))))
