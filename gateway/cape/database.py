@@ -13,10 +13,10 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
+    DataError,
     DBAPIError,
-    InterfaceError,
+    IntegrityError,
     NoSuchModuleError,
-    OperationalError,
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -92,7 +92,10 @@ class Database:
         try:
             with (self._writing if writes else self._engine).begin() as connection:
                 return work(connection)
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except (IntegrityError, DataError):
+            raise  # Of a caller's values, or of ours.
+        except (DBAPIError, PoolTimeout) as error:
+            # Whatever the database says: that it is a replica now (InternalError), or that a table is away.
             cause = error.orig if isinstance(error, DBAPIError) else error
             _log.error("store failed", extra={"exception": type(cause).__name__})
             raise CapeError("overloaded", "the service cannot reach its store; try again") from error

@@ -417,6 +417,34 @@ async def test_a_database_that_is_gone_is_a_busy_service(store_url: str, tmp_pat
     await store.close()
 
 
+async def test_a_database_in_any_other_trouble_is_a_busy_service(store_url: str, tmp_path: Path) -> None:
+    """A damaged file; a table that is away; PostgreSQL that became a replica, which takes no writes."""
+    store = Store(store_url)
+    await store.upgrade()
+    await _ada(store)
+    if store_url.startswith("postgresql"):
+        name = await store._database.read(lambda c: str(c.execute(text("SELECT current_database()")).scalar()))
+        readonly = text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        await store._database.write(lambda connection: connection.execute(readonly).close())
+        await store.close()
+        with pytest.raises(CapeError) as caught:
+            await store.update_record("ada", b"record 2", 1)
+        assert caught.value.code == "overloaded"
+        return
+    await store._database.write(lambda connection: connection.execute(text("DROP TABLE device_codes")).close())
+    with pytest.raises(CapeError) as caught:
+        await store.device_codes.decide("BCDF-GHJK", allow=False)
+    assert caught.value.code == "overloaded"
+    await store.close()
+    path = tmp_path / "damaged.db"
+    await asyncio.to_thread(path.write_bytes, b"no database" * 1000)
+    damaged = Store(f"sqlite:///{path}")
+    with pytest.raises(CapeError) as caught:
+        await damaged.account("ada")
+    assert caught.value.code == "overloaded"
+    await damaged.close()
+
+
 async def test_device_code_from_asking_to_delivery(store: Store) -> None:
     codes = store.device_codes
     new = await codes.create(now=NOW)
