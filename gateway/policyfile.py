@@ -51,22 +51,26 @@ class PolicyFile:
                 policy, digest = await asyncio.to_thread(facts.load_policy, self._path)
                 if policy != self.in_force:
                     matching.check_policy(policy, at=datetime.now(UTC))
+                    self._take(policy, digest, use)
             except (PolicyError, OSError) as error:
                 if str(error) != refused:
                     _log.error("policy file not read again", extra={"reason": _reason(error)})
                 refused = str(error)
                 continue
+            except Exception:  # noqa: BLE001 -- whatever it is
+                # A mistake of ours must not end the watching: no recall of a release would be in force.
+                _log.exception("policy file not read again")
+                continue
             refused = None
-            if policy != self.in_force:
-                self._take(policy, digest, use)
 
     def _take(self, policy: Policy, digest: str, use: Callable[[Policy], None]) -> None:
         added = [each for each in policy.releases if each not in self.in_force.releases]
         removed = [each for each in self.in_force.releases if each not in policy.releases]
+        # First of all: what fails after it must not keep the new policy from being in force.
+        use(policy)
         self.in_force, self._digest = policy, digest
         _log.info("policy changed", extra={"added": len(added), "removed": len(removed)})
         self.note()
-        use(policy)
 
 
 def _reason(error: PolicyError | OSError) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from blindsight.errors import CapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.cape.store import Store
     from gateway.enclave.fleet import Fleet
@@ -78,6 +78,9 @@ class AccountRoot:
                 await self.look(again=bool(self.notice))
             except CapeError as error:  # The store or an enclave is busy.
                 _log.debug("account records not checked", extra={"reason": error.code})
+            except Exception:  # noqa: BLE001 -- whatever it is
+                # A mistake of ours must not end the watching, of which the log would have nothing.
+                _log.exception("account records not checked")
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self, *, again: bool = False) -> None:
@@ -119,13 +122,28 @@ class AccountRoot:
         if not records:
             self._refused.clear()
             return
-        for member in self._known:
-            tried = member.id, str(member.enclave.account_root)
+        known = {(member.id, str(member.enclave.account_root)): member for member in self._known}
+        self._refused &= known.keys()  # What a host writes into the status must not fill the memory.
+        unanswered: CapeError | None = None
+        for tried, member in known.items():
             if tried in self._refused:
                 continue
-            for record in records:
-                if await self._opens(member, record):
-                    await self.adopt(member)
-                    self._refused.clear()
-                    return
+            try:
+                opens = await self._opens_one(member, records)
+            except CapeError as error:
+                unanswered = error  # Another may open them.
+                continue
+            if opens:
+                await self.adopt(member)
+                self._refused.clear()
+                return
             self._refused.add(tried)
+        if unanswered is not None:
+            raise unanswered
+
+    async def _opens_one(self, member: Member, records: Sequence[bytes]) -> bool:
+        """Raises `CapeError` if the enclave does not say."""
+        for record in records:
+            if await self._opens(member, record):
+                return True
+        return False

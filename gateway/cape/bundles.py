@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
+
 _log = logging.getLogger("gateway.bundles")
 
 CHUNK_BYTES: Final = 1024 * 1024

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -13,10 +14,10 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
+    DataError,
     DBAPIError,
-    InterfaceError,
+    IntegrityError,
     NoSuchModuleError,
-    OperationalError,
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -24,6 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from blindsight.errors import CapeError
 from gateway.cape import migrating
 from gateway.cape.unusable import StoreUnusable
+from gateway.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +42,13 @@ _UPGRADE_LOCK: Final = 0x626C696E64
 
 _BUSY_SECONDS: Final = 10
 """Time that a transaction waits for SQLite's single writer."""
+_STATEMENT_SECONDS: Final = 10.0
+"""For which PostgreSQL works on a statement, waiting for locks included."""
+_ANSWER_SECONDS: Final = 15.0
+"""For which a caller waits for a transaction."""
+_CONNECT_SECONDS: Final = 5
+_THREADS: Final = 15
+"""As many as there can be connections in SQLAlchemy's pool."""
 
 _upgrading = threading.Lock()
 """Alembic keeps its context in global variables."""
@@ -54,7 +63,8 @@ class Database:
             parsed = _with_driver(make_url(url))
             sqlite = parsed.get_backend_name() == "sqlite"
             # Statements' parameters are records and tokens, which an exception must not carry.
-            self._engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=not sqlite)
+            waits = {} if sqlite or "connect_timeout" in parsed.query else {"connect_timeout": _CONNECT_SECONDS}
+            self._engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=not sqlite, connect_args=waits)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise StoreUnusable("the store's URL is not usable: sqlite:///path or postgresql://host/name") from error
         self._path = parsed.database if sqlite else None
@@ -63,7 +73,10 @@ class Database:
                 raise StoreUnusable("the store needs a file: each connection would have a memory of its own")
             event.listen(self._engine, "connect", self._on_connect)
             event.listen(self._engine, "begin", _on_begin)
+        else:
+            event.listen(self._engine, "connect", _limit_statements)
         self._writing = self._engine.execution_options(writes=True)
+        self._threads = Threads("store", _THREADS)
 
     def _on_connect(self, connection: Any, _: object) -> None:  # noqa: ANN401 -- sqlite3's, behind SQLAlchemy's
         # Python's own transaction control would begin them late, at the first change.
@@ -79,23 +92,35 @@ class Database:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a read-only transaction and return its result. Raises `CapeError` (`overloaded`)."""
-        return await asyncio.to_thread(self._run, work, writes=False)
+        return await self._in_time(work, writes=False)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one transaction, which is rolled back if it raises. Raises `CapeError` (`overloaded`).
 
         `IntegrityError` passes through: only the caller knows its meaning.
         """
-        return await asyncio.to_thread(self._run, work, writes=True)
+        return await self._in_time(work, writes=True)
+
+    async def _in_time(self, work: Callable[[Connection], T], *, writes: bool) -> T:
+        """After a timeout the transaction may still be done."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await self._threads.run(partial(self._run, work, writes=writes))
+        except TimeoutError as error:
+            _log.error("store failed", extra={"exception": "TimeoutError"})
+            raise _away() from error
 
     def _run(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         try:
             with (self._writing if writes else self._engine).begin() as connection:
                 return work(connection)
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except (IntegrityError, DataError):
+            raise  # Of a caller's values, or of ours.
+        except (DBAPIError, PoolTimeout) as error:
+            # Whatever the database says: that it is a replica now (InternalError), or that a table is away.
             cause = error.orig if isinstance(error, DBAPIError) else error
             _log.error("store failed", extra={"exception": type(cause).__name__})
-            raise CapeError("overloaded", "the service cannot reach its store; try again") from error
+            raise _away() from error
 
     async def snapshot(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in one read-only transaction in which every query sees the same state. Raises `StoreUnusable`.
@@ -113,6 +138,7 @@ class Database:
             engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         try:
             with engine.begin() as connection:
+                self._take_time(connection)
                 return work(connection)
         except SQLAlchemyError as error:
             raise _unusable(error) from error
@@ -134,6 +160,7 @@ class Database:
                 # Made here, as SQLite would let all users of the machine read it.
                 os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             with _upgrading, self._writing.begin() as connection:
+                self._take_time(connection)
                 if not self._path:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
                 return work(connection)
@@ -142,9 +169,23 @@ class Database:
         except SQLAlchemyError as error:
             raise _unusable(error) from error
 
+    def _take_time(self, connection: Connection) -> None:
+        """In this transaction statements may take as long as they take."""
+        if not self._path:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+
     async def close(self) -> None:
         """Close all connections."""
         await asyncio.to_thread(self._engine.dispose)
+
+
+def _away() -> CapeError:
+    return CapeError("overloaded", "the service cannot reach its store; try again")
+
+
+def _limit_statements(connection: Any, _: object) -> None:  # noqa: ANN401 -- psycopg's, behind SQLAlchemy's
+    connection.execute(f"SET statement_timeout = {int(_STATEMENT_SECONDS * 1000)}")
+    connection.commit()
 
 
 def _unusable(error: SQLAlchemyError) -> StoreUnusable:

@@ -153,11 +153,19 @@ class CapeEnclaves:
                 refusal = error
                 continue
             member.succeeded()
-            if await self._root.adopt(member):
+            if await self._adopted(member, answer):
                 return member, answer
-            if isinstance(answer, EnclaveSession):
-                answer.close()
         raise refusal
+
+    async def _adopted(self, member: Member, answer: object) -> bool:
+        """Whether the store's records are of this enclave; a session that is not used is closed."""
+        adopted = False
+        try:
+            adopted = await self._root.adopt(member)
+        finally:
+            if not adopted and isinstance(answer, EnclaveSession):
+                answer.close()
+        return adopted
 
     async def _in_time(self, member: Member, ask: Callable[[RemoteCapeEnclave], Awaitable[T]]) -> T:
         """The answer, in time for another enclave to be asked. Raises `CapeError` (`enclave_unavailable`) if not."""

@@ -54,6 +54,9 @@ class ClassifierGrant:
                     _log.warning("classifier grant not accepted", extra={"reason": reason})
                     self._audit.note(_ACT, outcome=reason)
                 self._said = reason
+            except Exception:  # noqa: BLE001 -- whatever it is
+                # A mistake of ours must not end the watching: enclaves learn here that the grant is revoked.
+                _log.exception("classifier grant not presented")
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _present(self) -> None:

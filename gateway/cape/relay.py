@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
@@ -19,7 +19,7 @@ from blindsight.wire.protocol import FrameKind
 from gateway.cape.answers import refusal
 from gateway.cape.bearer import token_account, unauthenticated
 from gateway.cape.deployments import Deployment
-from gateway.cape.enclave import fields_of, text_of
+from gateway.cape.enclave import fields_of, text_of, unavailable
 from gateway.cape.limits import count
 from gateway.cape.services import cape_of
 from gateway.cape.store import unknown_function
@@ -40,8 +40,12 @@ _SCOPES: Final[dict[str, tokens.Scope]] = {"run": "run", "deploy": "deploy"}
 _MOST_TOLD: Final = 64
 """Maximum number of unanswered inputs that get an error frame each at the end."""
 _DEPLOY_IDLE_SECONDS: Final = 600.0
+_START_STEP_SECONDS: Final = 300.0
+"""For a piece of a function, or for unpacking all of it."""
 _LOOK_SECONDS: Final = 5.0
 _DRAIN_LOOK_SECONDS: Final = 0.05
+
+T = TypeVar("T")
 
 _Ending = tuple[int, "list[str]"]
 """A close code and the text frames to send before it."""
@@ -211,10 +215,10 @@ class _Conversation:
         nonce = messages.nonce_of(message.get("text") or "")
         if function_id is not None:
             async for chunk, last in _with_last(self._services.bundles.chunks(function_id)):
-                await self._session.send(cape.piece(FrameKind.CAPE_FUNCTION, chunk, last=last))
-            await self._session.opened()
-        await self._session.send(frames.encode(FrameKind.CAPE_NONCE, nonce))
-        await self._websocket.send_text(text_of(*await self._session.receive()))
+                await _step(self._session.send(cape.piece(FrameKind.CAPE_FUNCTION, chunk, last=last)))
+            await _step(self._session.opened())
+        await _step(self._session.send(frames.encode(FrameKind.CAPE_NONCE, nonce)))
+        await self._websocket.send_text(text_of(*await _step(self._session.receive())))
         return True
 
     async def _hear_client(self) -> _Ending | None:
@@ -340,6 +344,17 @@ class _Conversation:
             for text in texts:
                 await self._websocket.send_text(text)
             await self._websocket.close(code)
+
+
+async def _step(step: Awaitable[T]) -> T:
+    """A step of the enclave's before the conversation, during which the client is not listened to. Raises `CapeError`
+    (`enclave_unavailable`) if it does not end.
+    """
+    try:
+        async with asyncio.timeout(_START_STEP_SECONDS):
+            return await step
+    except TimeoutError as error:
+        raise unavailable() from error
 
 
 async def _with_last(chunks: AsyncIterator[bytes]) -> AsyncIterator[tuple[bytes, bool]]:

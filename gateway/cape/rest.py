@@ -347,9 +347,9 @@ async def _commit(cape: CapeServices, record: bytes) -> None:
 
 
 async def _remove_bundles(cape: CapeServices, function_ids: Iterable[str]) -> None:
-    for function_id in function_ids:
-        # The function is gone already; what stays of it is swept later.
-        with contextlib.suppress(CapeError):
+    # The functions are gone already; what stays of them is swept later. A bucket that stands still is waited for once.
+    with contextlib.suppress(CapeError):
+        for function_id in function_ids:
             await cape.bundles.delete(function_id)
 
 

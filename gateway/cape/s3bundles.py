@@ -25,6 +25,7 @@ from blindsight.cape.constants import MAX_FUNCTION_BYTES
 from blindsight.errors import CapeError
 from gateway.cape.bundles import CHUNK_BYTES, MAX_BUNDLE_BYTES, ORPHAN_SECONDS, missing
 from gateway.cape.unusable import StoreUnusable
+from gateway.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Set
@@ -37,11 +38,12 @@ _PART_BYTES: Final = 8 * 1024 * 1024
 _ABANDONED: Final = timedelta(days=1)
 """Minimum age for aborting a multipart upload of a gateway that was killed."""
 _GONE: Final = frozenset({"NoSuchKey", "404", "NotFound"})
+_CONNECTIONS: Final = 32
 _CONFIG: Final = Config(
     connect_timeout=5,
     read_timeout=20,
     retries={"mode": "standard", "max_attempts": 3},
-    max_pool_connections=32,
+    max_pool_connections=_CONNECTIONS,
     # Of services that do not know the newer checksums; TLS protects the transport, and the enclave checks the function.
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
@@ -72,7 +74,7 @@ class S3Upload:
         self.size += len(chunk)
         self._held += chunk
         if len(self._held) >= _PART_BYTES:
-            await asyncio.to_thread(self._send_part)
+            await self._store.threads.run(self._send_part)
 
     def _send_part(self) -> None:
         with self._lock, _service():
@@ -98,8 +100,8 @@ class S3Upload:
         if not ids.is_id(function_id):
             raise ValueError("not a function's id")
         if self._multipart is not None and self._held:
-            await asyncio.to_thread(self._send_part)
-        await asyncio.to_thread(self._keep, self._store.prefix + function_id)
+            await self._store.threads.run(self._send_part)
+        await self._store.threads.run(self._keep, self._store.prefix + function_id)
 
     def _keep(self, key: str) -> None:
         client, bucket = self._store.client, self._store.bucket
@@ -127,7 +129,7 @@ class S3Upload:
 
 
 class S3Bundles:
-    """The bucket of bundles: the same methods as `gateway.cape.bundles.Bundles`. All requests run in threads."""
+    """The bucket of bundles: the same methods as `gateway.cape.bundles.Bundles`. Requests have their own threads."""
 
     def __init__(self, url: str, *, limit: int = MAX_BUNDLE_BYTES) -> None:
         """`url`: `s3://BUCKET` or `s3://BUCKET/PREFIX`. `limit`: maximum size of a bundle, bytes.
@@ -139,6 +141,7 @@ class S3Bundles:
         self.bucket = bucket
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self.limit = limit
+        self.threads = Threads("bundles", _CONNECTIONS)
         try:
             self.client: Any = boto3.client("s3", config=_CONFIG)
         except (BotoCoreError, ValueError) as error:
@@ -153,18 +156,19 @@ class S3Bundles:
         finally:
             # Shielded: a second cancellation must not leave what was sent behind.
             with contextlib.suppress(CapeError):
-                await asyncio.shield(asyncio.to_thread(upload.close))
+                await asyncio.shield(self.threads.run(upload.close))
 
     async def chunks(self, function_id: str) -> AsyncIterator[bytes]:
         """The bundle in pieces of a mebibyte. Raises `CapeError` (`unknown_function`; `overloaded`)."""
         if not ids.is_id(function_id):
             raise missing()
-        body = await asyncio.to_thread(self._get, self.prefix + function_id)
+        body = await self.threads.run(self._get, self.prefix + function_id)
         try:
-            while chunk := await asyncio.to_thread(_read, body):
+            while chunk := await self.threads.run(_read, body):
                 yield chunk
         finally:
-            body.close()
+            # In a thread: closing waits for a read that a cancelled caller left in another one.
+            await asyncio.shield(self.threads.run(body.close))
 
     def _get(self, key: str) -> Any:  # noqa: ANN401 -- botocore's stream
         with _service():
@@ -173,7 +177,7 @@ class S3Bundles:
     async def delete(self, function_id: str) -> None:
         """Remove a bundle, if it exists."""
         if ids.is_id(function_id):
-            await asyncio.to_thread(self._delete, self.prefix + function_id)
+            await self.threads.run(self._delete, self.prefix + function_id)
 
     def _delete(self, key: str) -> None:
         with _service():
@@ -196,7 +200,7 @@ class S3Bundles:
         Read `known_ids` before the call. If the service cannot be reached, this is logged, and nothing is removed.
         """
         try:
-            return await asyncio.to_thread(self._sweep, known_ids)
+            return await self.threads.run(self._sweep, known_ids)
         except CapeError:
             return 0
 

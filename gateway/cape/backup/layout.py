@@ -59,9 +59,10 @@ def _digest(value: object) -> bytes:
 
 
 def _text(value: object) -> str:
-    # PostgreSQL's texts have no NUL.
+    # PostgreSQL's texts have no NUL, and lone surrogates have no encoding.
     if not isinstance(value, str) or "\0" in value:
         raise ValueError
+    value.encode()
     return value
 
 
@@ -108,7 +109,10 @@ def _moment(value: object) -> datetime:
     moment = datetime.fromisoformat(_text(value))
     if moment.tzinfo is None:
         raise ValueError
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:  # Before the year 1 or after 9999 there.
+        raise ValueError from error
 
 
 def _or_none(read: Callable[[object], Any]) -> Callable[[object], Any]:

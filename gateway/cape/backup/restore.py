@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from sqlalchemy import func, insert, inspect, select, text
+from sqlalchemy import delete, func, insert, inspect, select, text
 
 from blindsight import files, strict_json
 from gateway.cape import migrating
@@ -22,6 +22,7 @@ from gateway.cape.backup import layout, tar
 from gateway.cape.backup.layout import BackupError
 from gateway.cape.bundles import MAX_BUNDLE_BYTES, Bundles
 from gateway.cape.database import Database
+from gateway.cape.schema import account_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -88,7 +89,7 @@ async def restore(
 
 def check(file: BinaryIO, sha256: str | None = None) -> Checked:
     """Read the whole archive. Raises `BackupError` unless all of it is of the format, `OSError`."""
-    if sha256 is not None and not hmac.compare_digest(_digest(file), sha256.lower()):
+    if sha256 is not None and not hmac.compare_digest(_digest(file).encode(), sha256.lower().encode()):
         raise BackupError("the archive's SHA-256 is another one than --sha256. Use the archive that `backup` made.")
     file.seek(0)
     *content, sums, last = _all(file)
@@ -248,6 +249,8 @@ def _finish(connection: Connection, file: BinaryIO, checked: Checked) -> None:
     _require_empty(connection)
     _mark(connection, "DELETE FROM alembic_version WHERE version_num = :entry")
     migrating.upgrade(connection)
+    # Of accounts that are deleted. The gateway finds out which enclaves open the restored records.
+    connection.execute(delete(account_root))
     for name, table in layout.TABLES.items():
         batch: list[dict[str, Any]] = []
         for row in _rows(file, checked, name):

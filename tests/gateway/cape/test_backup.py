@@ -310,6 +310,8 @@ def row_changed(table: str, **fields: Any) -> Callable[[Members], Members]:
         ],
         row_changed("tokens.jsonl", name="x" * 101),
         row_changed("tokens.jsonl", description="\0"),
+        row_changed("tokens.jsonl", description="\ud800"),
+        row_changed("tokens.jsonl", created_at="0001-01-01T00:00:00+23:59"),
         lambda found: [each for each in found if each[0].name != "tokens.jsonl"],
         lambda found: [each for each in found if not each[0].name.startswith("bundles/")],
         lambda found: [(info, body * (1 + (info.name == "tokens.jsonl"))) for info, body in found],
@@ -367,6 +369,22 @@ async def test_a_store_in_use_is_not_overwritten(archive: Path, store_url: str, 
     assert stat.S_IMODE((tmp_path / "t").stat().st_mode) == 0o600
     await store.upgrade()
     assert await store.account("ada") is not None
+    await store.close()
+
+
+async def test_a_digest_that_is_none_is_refused(archive: Path, tmp_path: Path) -> None:
+    await refused(archive, tmp_path, "SHA-256", sha256="é" * 64)
+
+
+async def test_the_root_secret_of_earlier_accounts_is_not_that_of_the_restored(
+    archive: Path, store_url: str, tmp_path: Path
+) -> None:
+    """The target had an account under another root secret: enclaves of that one alone would be used."""
+    store = Store(store_url)
+    await store.upgrade()
+    await store.adopt_account_root("0b" * 16)
+    await restore.restore(archive, store_url, tmp_path / "new", {})
+    assert await store.account_root() is None
     await store.close()
 
 

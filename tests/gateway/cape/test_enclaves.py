@@ -9,13 +9,18 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from sqlalchemy import delete
 
 from blindsight.errors import CapeError
 from blindsight.wire.address import Address
+from gateway.cape import accountroot
 from gateway.cape.enclave import EnclaveSession
 from gateway.cape.enclaves import CapeEnclaves
+from gateway.cape.schema import account_root
 from gateway.cape.store import Store
 from gateway.enclave.member import Member
+from tests.support.problems import CANARY
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -218,3 +223,85 @@ async def test_a_session_that_was_not_opened_does_not_count(store: Store):
     with pytest.raises(CapeError):
         await world.enclaves.open(function_id="f")
     assert [each.sessions for each in world.members] == [0, 0]
+
+
+@pytest.mark.parametrize("how", ["stalled", "overloaded"])
+async def test_one_that_does_not_answer_does_not_hide_another_that_opens_the_records(store: Store, how: str):
+    """The store does not say yet whose records it has, as after a restore."""
+    await store.add_account("ada", b"k" * 32, b"record")
+    for index in (0, 1):
+        world = World(store, (OURS, OLD), (OURS, OLD))
+        world.remotes[index].stalled = how == "stalled"
+        world.remotes[index].refusal = CapeError("overloaded", "full") if how == "overloaded" else None
+        await world.enclaves._root.look()
+        assert await store.account_root() == OURS
+        await store._database.write(lambda connection: connection.execute(delete(account_root)).close())
+
+
+async def test_a_store_whose_enclaves_do_not_answer_is_looked_at_again(store: Store):
+    await store.add_account("ada", b"k" * 32, b"record")
+    world = World(store, (OURS, OLD))
+    world.remotes[0].refusal = CapeError("overloaded", "full")
+    with pytest.raises(CapeError, match="full"):
+        await world.enclaves._root.look()
+    world.remotes[0].refusal = None
+    await world.enclaves._root.look()
+    assert await store.account_root() == OURS
+
+
+async def test_an_enclave_that_names_another_secret_each_time_fills_no_memory(store: Store):
+    """Its status is not authenticated: the host can write anything into it."""
+    await store.add_account("ada", b"k" * 32, b"record")
+    world = World(store, (OURS, OLD))
+    world.remotes[0].refusal = CapeError("damaged_record", "another secret")
+    for number in range(50):
+        world.members[0].enclave.account_root = f"{number:032x}"
+        await world.enclaves._root.look()
+    assert len(world.enclaves._root._refused) == 1
+
+
+@pytest.mark.parametrize("how", ["refused", "cancelled"])
+async def test_a_session_ends_if_the_store_does_not_take_its_enclaves_secret(
+    store: Store, how: str, monkeypatch: pytest.MonkeyPatch
+):
+    closed = []
+
+    async def open_session(**_: str | bytes) -> EnclaveSession:
+        writer = SimpleNamespace(close=lambda: closed.append(1))
+        return EnclaveSession(cast("Any", None), cast("Any", writer))
+
+    async def adopt(_: str) -> str:
+        if how == "refused":
+            raise CapeError("overloaded", "the store is away")
+        return await asyncio.Event().wait()  # type: ignore[return-value] -- it never ends
+
+    world = World(store, (OURS, OLD))
+    world.remotes[0].open = open_session  # type: ignore[method-assign]
+    monkeypatch.setattr(store, "adopt_account_root", adopt)
+    opening = asyncio.create_task(world.enclaves.open(function_id="f"))
+    await asyncio.sleep(0.1)
+    opening.cancel()
+    with pytest.raises((CapeError, asyncio.CancelledError)):
+        await opening
+    assert closed == [1]
+    assert (world.members[0].sessions, world.members[0].outstanding) == (0, 0)
+
+
+async def test_a_mistake_does_not_end_the_watching(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(accountroot, "_LOOK_SECONDS", 0.01)
+    world = World(store, (OURS, OLD))
+    looks = []
+
+    async def account_root() -> str | None:
+        looks.append(1)
+        raise RuntimeError(CANARY)
+
+    monkeypatch.setattr(store, "account_root", account_root)
+    watching = asyncio.create_task(world.enclaves.watch())
+    await asyncio.to_thread(wait_until, "three looks", lambda: len(looks) >= 3)
+    assert not watching.done()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert "account records" in caplog.text

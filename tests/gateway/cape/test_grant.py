@@ -179,3 +179,20 @@ async def test_a_file_that_is_no_text_does_not_end_the_watching(
     await until(lambda: warnings(caplog))
     put(file, ADA.token("deploy"))
     await until(lambda: enclave.granted)
+
+
+async def test_a_mistake_does_not_end_the_watching(
+    file: Path, enclave: Enclave, store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """An enclave that missed a revocation sees it here only."""
+    original = store.account
+
+    async def broken(_: str) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(store, "account", broken)
+    put(file, ADA.token("deploy"))
+    enclave.has_keys(b"first")
+    await until(lambda: "not presented" in caplog.text)
+    monkeypatch.setattr(store, "account", original)
+    await until(lambda: enclave.granted)

@@ -72,6 +72,7 @@ async def test_each_step_back_keeps_what_the_older_schema_can_hold(store_url: st
     store = Store(store_url)
     await store.upgrade()
     newest = await store._database.snapshot(_shape)
+    await store.adopt_account_root("0a" * 16)
     await store.add_account("Ada", b"k" * 32, b"record")
     row = FunctionRow(ids.new(), "Ada", "echo", True, b"c" * 32, 5, NOW)
     await store.deploy_function(row, b"record 2", 1)

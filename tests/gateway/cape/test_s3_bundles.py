@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -184,3 +186,46 @@ async def test_forgotten_accounts_leave_nothing_in_the_bucket(s3: S3, bundles: S
     assert await administration._forget_accounts(stored, ["Ada"], yes=True) == 0
     assert s3.kept() == [f"a/prefix/{functions[2].id}"]
     await store.close()
+
+
+async def test_a_stalled_service_takes_no_thread_of_others(s3: S3, monkeypatch: pytest.MonkeyPatch):
+    """The database and the files that the gateway follows need threads, too."""
+    monkeypatch.setattr(module, "_CONFIG", module._CONFIG.merge(module.Config(read_timeout=2, connect_timeout=2)))
+    bundles = S3Bundles(f"s3://{BUCKET}")
+    os.kill(s3.process.pid, signal.SIGSTOP)
+    reading = [asyncio.create_task(read(bundles, ids.new())) for _ in range(32)]
+    try:
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(1):
+            assert await asyncio.to_thread(lambda: "another") == "another"
+    finally:
+        os.kill(s3.process.pid, signal.SIGCONT)
+        await asyncio.gather(*reading, return_exceptions=True)
+
+
+async def test_leaving_a_stalled_body_does_not_stop_the_loop(bundles: S3Bundles, monkeypatch: pytest.MonkeyPatch):
+    """Closing the body waits for the read in its thread, and the loop must not."""
+
+    class Body:
+        def __init__(self) -> None:
+            self.lock, self.reading = threading.Lock(), threading.Event()
+
+        def read(self, _: int) -> bytes:
+            with self.lock:
+                self.reading.set()
+                time.sleep(1)
+            return b""
+
+        def close(self) -> None:
+            with self.lock:
+                pass
+
+    body = Body()
+    monkeypatch.setattr(bundles, "_get", lambda _: body)
+    task = asyncio.create_task(read(bundles, ids.new()))
+    await asyncio.to_thread(body.reading.wait, 5)
+    began = time.monotonic()
+    task.cancel()
+    await asyncio.sleep(0.05)
+    assert time.monotonic() - began < 0.5
+    await asyncio.gather(task, return_exceptions=True)
