@@ -105,6 +105,7 @@ bench: $(VENV)/installed-dev ## compare with a bare loop and plain FastAPI in th
 bench-full: $(VENV)/installed-dev ## as bench, in half an hour, also with LitServe, BentoML and Ray Serve, which it installs once
 	$(BIN)/python -m benchmarks run $(BENCH)
 
+CAMPAIGN ?=
 # Seconds of a campaign, unless SECONDS is given. CAMPAIGN has further options: `python -m campaigns faults --help`.
 CAMPAIGN_SECONDS = $(if $(filter file,$(origin SECONDS)),600,$(SECONDS))
 

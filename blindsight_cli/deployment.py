@@ -27,6 +27,7 @@ from cryptography import x509
 import blindsight
 from blindsight.attestation import cose, verifier
 from blindsight.attestation.document import AttestationDocument
+from blindsight.client.routes import is_loopback
 from blindsight.errors import EvidenceError, PolicyError, ProxyError
 from blindsight_cli import listeners, replies, statelock, stored, units
 from blindsight_cli.finding import Finding
@@ -171,8 +172,10 @@ def _when(end: datetime, now: datetime) -> str:
     return f"at {end:%Y-%m-%d %H:%MZ}, {words}"
 
 
-def of_tls(url: str, state: Path, now: datetime) -> list[Finding]:
-    """The certificates of the gateway at `url` and of the stack in `state`."""
+def of_tls(url: str, state: Path, now: datetime, proxy: str | None = None) -> list[Finding]:
+    """The certificates of the gateway at `url` and of the stack in `state`; with a proxy to other machines, only theirs
+    that can be asked without it.
+    """
     found = {
         "this stack's TLS certificate": state / "tls" / "server.pem",
         "this stack's TLS authority": state / "tls" / "ca.pem",
@@ -183,7 +186,7 @@ def of_tls(url: str, state: Path, now: datetime) -> list[Finding]:
             end = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
             findings += _ends(name, end, now, f"restart `blindsight up`, or run `blindsight tls --out {state / 'tls'}`")
     with contextlib.suppress(OSError, ValueError):
-        if der := _presented(url):
+        if der := _presented(url, proxy):
             end = x509.load_der_x509_certificate(der).not_valid_after_utc
             step = "renew the certificate of BLINDSIGHT_TLS_CERTIFICATE, and restart the gateway"
             soon = _ends("TLS certificate", end, now, step)
@@ -195,10 +198,12 @@ def _ends(name: str, end: datetime, now: datetime, step: str) -> list[Finding]:
     return [Finding(name, good=False, seen=f"expires {_when(end, now)}", next_step=step)] if end - now < _SOON else []
 
 
-def _presented(url: str) -> bytes | None:
-    """The certificate that the server at `url` presents, valid or not; None without TLS. Raises `OSError`."""
+def _presented(url: str, proxy: str | None) -> bytes | None:
+    """The certificate that the server at `url` presents, valid or not; None without TLS, or if only `proxy` may connect
+    to it. Raises `OSError`.
+    """
     parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
+    if parts.scheme != "https" or not parts.hostname or (proxy is not None and not is_loopback(url)):
         return None
     # Nothing is sent: an expired certificate has to be seen, not refused.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

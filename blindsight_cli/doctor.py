@@ -73,7 +73,7 @@ def doctor(
     checked, accepted = _policies(folder, policy)
     findings = [
         _python(), *_units(), _memory(), _disk(folder), _state(folder), *checked, _security_module(), *_confinement(),
-        *deployment.of_store(folder), *deployment.of_ports(url, folder), *deployment.of_tls(url, folder, _now()),
+        *deployment.of_store(folder), *deployment.of_ports(url, folder), *deployment.of_tls(url, folder, _now(), proxy),
         *_gateway(url, proxy), *deployment.of_gateway(url, proxy, accepted),
     ]  # fmt: skip
     show(findings)

@@ -46,7 +46,7 @@ def description() -> dict[str, Any]:
                 policy=policy,
                 tokens_file=tokens,
                 database=f"sqlite:///{folder / 'cape.sqlite'}",
-                bundles=folder / "bundles",
+                bundles=str(folder / "bundles"),
             )
             described: dict[str, Any] = create_app(settings).openapi()
     return described

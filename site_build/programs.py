@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 UNITS: Final = {
     "benchmarks": "benchmarks.__main__",
+    "benchmarks.mutated": "benchmarks.mutated.__main__",
+    "benchmarks.scale": "benchmarks.scale.__main__",
+    "benchmarks.soak": "benchmarks.soak.__main__",
     "blindsight_conformance": "blindsight_conformance.__main__",
     "campaigns": "campaigns.__main__",
     "enclave_function": "enclave_function.commands",

@@ -128,7 +128,7 @@ def _command_faults(words: list[str]) -> list[str]:
         named = [word.partition("=") for word in words]
         return [f"make {name}" for name, is_set, _ in named if name not in (variables if is_set else targets) | {"…"}]
     if program.startswith("python"):
-        program, words = words[1].partition(".")[0], words[2:]
+        program, words = _unit(words[1]), words[2:]
         if program not in trees():
             return [] if program in sys.stdlib_module_names | {"pip"} else [f"python -m {program}"]
     node, path = trees()[program], program
@@ -149,13 +149,19 @@ def _is_shown_with(option: str, file: str) -> bool:
         if file.startswith(prefix):
             return all(option in _node(command).options for command in commands)
     module = file.removesuffix(".py").replace("/", ".")
-    package = module.partition(".")[0]
+    package = _unit(module)
     nodes = [node for tree in trees().values() for _, node in tree.walk()]
     if package in UNITS:
         nodes = [node for _, node in trees()[package].walk()]
     elif own := [node for node in nodes if module in node.modules]:
         nodes = own
     return any(option in node.options for node in nodes)
+
+
+def _unit(module: str) -> str:
+    """The program that a module is of: some packages have several."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if ".".join(parts[:2]) in UNITS else parts[0]
 
 
 def _node(command: tuple[str, ...]) -> Node:

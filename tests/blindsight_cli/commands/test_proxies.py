@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from blindsight_cli import localca
+from blindsight_cli import deployment, localca
 from tests.blindsight_cli.commands.conftest import CLASS
 from tests.support.models import label_of
 from tests.support.names import leading_here
@@ -124,7 +125,7 @@ def test_sealed_photos_go_through_a_proxy_that_was_asked_for(tiny_stack: Stack, 
 
 def test_https_goes_through_it_as_a_tunnel(proxy: RecordingProxy, photo: Path, tmp_path: Path) -> None:
     done = blindsight(tmp_path, "classify", "--url", f"https://{NAME}", "--proxy", proxy.url, photo)
-    assert [head.split(b"\r\n")[0] for head in proxy.heads] == [b"CONNECT photos.example:443 HTTP/1.1"]
+    assert {head.split(b"\r\n")[0] for head in proxy.heads} == {b"CONNECT photos.example:443 HTTP/1.1"}
     assert done.returncode == 1
     assert "does not answer (ProxyError)" in done.stderr
 
@@ -150,6 +151,22 @@ def test_the_other_commands_do_the_same(command: str, proxy: RecordingProxy, tin
     elsewhere = [f"https://{NAME}" if argument == url else argument for argument in arguments]
     blindsight(tmp_path, *elsewhere, "--proxy", proxy.url)
     assert [head.split(b"\r\n")[0] for head in proxy.heads] == [b"CONNECT photos.example:443 HTTP/1.1"]
+
+
+def test_doctor_connects_to_no_certificate_past_the_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def refused(address: object, *_: object) -> None:
+        asked.append(address)
+        raise OSError
+
+    monkeypatch.setattr(deployment.socket, "create_connection", refused)
+    now = datetime.now(UTC)
+    deployment.of_tls(f"https://{NAME}", tmp_path, now, "http://proxy.example:3128")
+    assert asked == []
+    deployment.of_tls("https://localhost", tmp_path, now, "http://proxy.example:3128")
+    deployment.of_tls(f"https://{NAME}", tmp_path, now)
+    assert asked == [("localhost", 443), (NAME, 443)]
 
 
 @pytest.mark.parametrize("proxy_url", ["socks5://127.0.0.1:1", "http://a:pw@:b"])
