@@ -52,7 +52,8 @@ def deployed(site: Site, work: Path) -> Function:
 class Cape(Caller):
     """Runs the function on one photo after another, on one connection until that is lost.
 
-    Cape's protocol has no problems with codes: an error is a mistake unless some part was under a fault.
+    Cape's protocol has no problems with codes: an error is a mistake unless some part was under a fault since the
+    connection was used last, for it may have been lost while nothing was asked.
     """
 
     lane = "cape"
@@ -62,9 +63,12 @@ class Cape(Caller):
         self._function = function
         self._opened: contextlib.ExitStack | None = None
         self._connection: Connection | None = None
+        self._used = 0.0
+        """When the connection gave its last answer (`time.monotonic()`)."""
 
     async def ask(self) -> None:
         photo, started = self._photo(), time.monotonic()
+        whole_at = self._used if self._connection is not None else started
         try:
             async with asyncio.timeout(self._timeout):
                 output = await asyncio.to_thread(self._run, photo)
@@ -72,11 +76,12 @@ class Cape(Caller):
             self._judge.mistake("late", f"{self.lane}: {time.monotonic() - started:.1f} s")
             await self.close()
         except (BlindsightError, OSError) as error:
-            self._judge.lost(self.lane, started, time.monotonic(), f"{type(error).__name__}: {error}")
+            self._judge.lost(self.lane, whole_at, time.monotonic(), f"{type(error).__name__}: {error}")
             self._wait = 1.0
             await self.close()
         else:
-            seconds = time.monotonic() - started
+            self._used = time.monotonic()
+            seconds = self._used - started
             self._judge.in_time(self.lane, seconds)
             self._judge.answered(self.lane, seconds, right=_is_right(photo, output), said="another photo's class")
 
