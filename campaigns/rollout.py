@@ -66,19 +66,24 @@ class Rollout:
         enclave = site.enclaves[number]
         if all(each.release == "new" for each in site.enclaves if each is not enclave):
             self.times.last_old = time.monotonic()
+        # A Cape session stays at its enclave, and ends with it.
+        self.run.windows.begin(enclave.unit.name)
         await enclave.unit.stop()
         enclave.unit.unit = site.enclave_unit(number, self.later, enclave.port, enclave.disk).unit
         enclave.release = "new"
         enclave.unit.start()
         await self._used(enclave)
+        self.run.windows.end(enclave.unit.name)
         self.times.first_new = min(self.times.first_new, time.monotonic())
 
     async def kill(self, number: int) -> None:
         """SIGKILL an enclave's runtime, which is started again."""
         enclave = self.run.site.enclaves[number]
+        self.run.windows.begin(enclave.unit.name)
         enclave.unit.end(signal.SIGKILL)
         await until("its end is seen", lambda: enclave.unit.endings == enclave.unit.ends, _SECONDS)
         await self._used(enclave)
+        self.run.windows.end(enclave.unit.name)
 
     async def restart(self, number: int) -> None:
         """SIGTERM a gateway, which answers what it has and is started again."""
