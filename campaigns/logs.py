@@ -51,10 +51,14 @@ def tracebacks_in(logs: Iterable[Path]) -> list[str]:
     found = []
     for log in logs:
         lines = log.read_text(errors="replace").splitlines()
-        odd = [line for line in lines if line and not line.startswith(_EVENT) and not _is_event(line)]
+        odd = [line for line in lines if line and not _is_event(line) and not _is_cut(line)]
         if odd:
             found.append(f"{log.parent.name}/{log.name}: {len(odd)} lines, the last {odd[-1][:200]}")
     return found
+
+
+def _is_cut(line: str) -> bool:
+    return _EVENT.startswith(line) or line.startswith(_EVENT)
 
 
 def exceptions_in(logs: Iterable[Path]) -> Counter[str]:

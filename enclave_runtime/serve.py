@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from blindsight.errors import ProducerError
+from blindsight.loglines import LineHandler
 from blindsight.receipts import ReceiptKey
 from blindsight.wire.address import listen
 from enclave_runtime import function as functions
@@ -249,6 +250,4 @@ class _JsonFormatter(logging.Formatter):
 
 
 def _log_as_json() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[LineHandler(_JsonFormatter())])

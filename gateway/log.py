@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from typing import Final
 
+from blindsight.loglines import LineHandler
 from gateway.tracing import current
 
 _EXTRAS: Final = (
@@ -51,10 +51,8 @@ def _is_known(logger: str) -> bool:
 
 def configure() -> None:
     """Send every logger's records to standard error as JSON."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [LineHandler(JsonFormatter())]
     root.setLevel(logging.INFO)
     # No line contains source file, thread or process, and determining them is most of a line's cost (Python's Logging
     # HOWTO, "Optimization").
