@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
@@ -30,7 +31,7 @@ _FIRST_ADDRESS: Final = 10
 """Each caller has its own address, 127.0.0.10 and up: gateways slow down an address that repeats too early."""
 
 
-class Caller:
+class Caller(ABC):
     """One caller of `lane`. `ask` sends one photo, or several, and tells the judge."""
 
     lane = ""
@@ -58,11 +59,13 @@ class Caller:
         finally:
             await self.close()
 
+    @abstractmethod
     async def ask(self) -> None:
-        raise NotImplementedError
+        """Make one request, and let the judge know how it went."""
 
+    @abstractmethod
     async def close(self) -> None:
-        raise NotImplementedError
+        """Close the connections."""
 
     def told(self, reply: Reply) -> None:
         """Each HTTP exchange of this caller."""

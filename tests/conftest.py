@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import postgres
 from tests.support.models import TinyModel, write_colour_model
 
 if TYPE_CHECKING:
@@ -142,3 +143,13 @@ def mobilenet_stack(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     import_onnx(model, assets / "models" / "mobilenet_v2_imagenet.onnx")
     with running_stack(model, tmp_path_factory.mktemp("mobilenet-stack")) as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL of the tests' own."""
+    folder = postgres.binaries()
+    if folder is None:
+        pytest.skip("PostgreSQL's server programs (Debian: postgresql) are not installed")
+    with postgres.running_postgres(folder) as url:
+        yield url

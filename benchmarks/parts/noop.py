@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import figures, inputs, stack
+from benchmarks import figures, inputs, sleeping, stack
 from benchmarks.parts import attempt
 from benchmarks.parts.throughput import described
-from benchmarks.processes import ROOT
 from benchmarks.turn import Contender
-from enclave_function.bundle import archive
-from enclave_function.bundle.reader import manifest_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
     from benchmarks.instrument import Instrument
     from benchmarks.plan import Plan
 
-_APP = ROOT / "benchmarks" / "noop_app.py"
 _CALLERS = 4
 _UNITS = ("gateway", "enclave runtime")
 _BODIES = (("form", 13_000), ("form", 80_000), ("raw", 80_000), ("sealed", 80_000))
@@ -32,7 +28,7 @@ def measure(
     """One row for each lane and size of body (`row`). Raises `StackError`."""
     work.mkdir()
     bundle = work / "bundle.zip"
-    write_bundle(model, bundle)
+    sleeping.bundled(model, 0, bundle)
     with stack.blindsight(bundle, work) as service:
         lengths = plan.lengths
         contenders = [
@@ -59,11 +55,3 @@ def row(lane: str, size: int, turns: list[dict[str, Any]]) -> dict[str, Any]:
     found |= figures.timings(turns)
     del found["memory"]
     return found
-
-
-def write_bundle(model: Path, out: Path) -> None:
-    """Write the bundle of the function that answers at once, with the files of `model`, to `out`."""
-    manifest = (model / "model.json").read_bytes()
-    files = {"model.json": manifest} | {name: (model / name).read_bytes() for name in manifest_files(manifest)}
-    with out.open("wb") as file:
-        archive.write(file, files | {"app.py": _APP.read_bytes()})

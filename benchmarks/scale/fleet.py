@@ -9,10 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from benchmarks import processes
-from benchmarks.processes import ROOT, StackError
+from benchmarks.processes import StackError
 from benchmarks.stack import Service
-from enclave_function.bundle import archive
-from enclave_function.bundle.reader import manifest_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,20 +19,10 @@ if TYPE_CHECKING:
     import psutil
 
 NAME = "blindsight"
-_APP = ROOT / "benchmarks" / "sleeping_app.py"
 _UP = re.compile(r"^enclave_up\{.*\} 1\.0$", re.MULTILINE)
 _TOGETHER = 4
 """Enclaves that start at the same time."""
 _READY_SECONDS = 60.0
-
-
-def bundled(model: Path, seconds: float, out: Path) -> Path:
-    """Write the bundle of the function that waits for `seconds`, with the files of the model directory `model`."""
-    manifest = (model / "model.json").read_bytes()
-    files = {"model.json": manifest} | {name: (model / name).read_bytes() for name in manifest_files(manifest)}
-    with out.open("wb") as file:
-        archive.write(file, files | {"app.py": _APP.read_bytes(), "seconds.txt": f"{seconds:g}\n".encode()})
-    return out
 
 
 class Enclaves:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import rfc8785
 
-from benchmarks import figures, inputs, instrument, machine, processes
+from benchmarks import figures, inputs, instrument, machine, processes, sleeping
 from benchmarks.scale import fleet
 from benchmarks.turn import Contender
 from blindsight.attestation.policy import Policy
@@ -78,7 +78,7 @@ def _fleets(plan: Plan, model: Path, work: Path, generator: Instrument, say: Say
     of its fleet; `memory_mib` of the gateway likewise; `verification_ms`: processor time of one verification.
     """
     work.mkdir(parents=True, exist_ok=True)
-    bundle = fleet.bundled(model, plan.sleep, work / "bundle.zip")
+    bundle = sleeping.bundled(model, plan.sleep, work / "bundle.zip")
     photo = inputs.made_bytes(work, plan.bodies[0][1])
     with contextlib.ExitStack() as stack:
         enclaves = fleet.Enclaves(bundle, work, max(plan.sizes), stack)
@@ -167,7 +167,7 @@ def _evidence(service: Service) -> tuple[dict[str, Any], bytes]:
 def _costs(plan: Plan, model: Path, work: Path, generator: Instrument, say: Say) -> list[dict[str, Any]]:
     """What a request costs the gateway in each lane and size, before enclaves whose function answers at once."""
     work.mkdir(parents=True, exist_ok=True)
-    bundle = fleet.bundled(model, 0.0, work / "bundle.zip")
+    bundle = sleeping.bundled(model, 0.0, work / "bundle.zip")
     with contextlib.ExitStack() as stack:
         enclaves = fleet.Enclaves(bundle, work, 1, stack)
         service = fleet.gateway(enclaves, 1, work, stack)

@@ -32,15 +32,6 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[str]:
-    folder = postgres.binaries()
-    if folder is None:
-        pytest.skip("PostgreSQL's server programs (Debian: postgresql) are not installed")
-    with postgres.running_postgres(folder) as url:
-        yield url
-
-
 @dataclass
 class Used:
     """A stack with what people have put there, and what an operator does with it."""

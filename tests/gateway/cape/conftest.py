@@ -21,19 +21,10 @@ from tests.support.cape_front import Front
 from tests.support.fake_cape_enclave import FakeCapeEnclave
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from starlette.requests import Request
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    folder = postgres.binaries()
-    if folder is None:
-        pytest.skip("PostgreSQL's server programs (Debian: postgresql) are not installed")
-    with postgres.running_postgres(folder) as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
