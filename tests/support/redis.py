@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
     from signal import Signals
 
+    from blindsight_cli.localca import ServerFiles
+
 
 class RunningRedis:
     """One server. It keeps its port when it is started again, and nothing else."""
 
-    def __init__(self, program: str, folder: Path, password: str | None = None) -> None:
+    def __init__(self, program: str, folder: Path, password: str | None = None, tls: ServerFiles | None = None) -> None:
         self._program = program
+        self._tls = tls
         self._folder = folder
         self._password = password
         self.port = free_port()
@@ -33,11 +36,17 @@ class RunningRedis:
     @property
     def url(self) -> str:
         secret = f":{self._password}@" if self._password else ""
+        if self._tls is not None:
+            return f"rediss://{secret}127.0.0.1:{self.port}/0?ssl_ca_certs={self._tls.ca}"
         return f"redis://{secret}127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket), "--save", ""]
+        if self._tls is not None:
+            options[:2] = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            options += ["--tls-cert-file", str(self._tls.certificate), "--tls-key-file", str(self._tls.key)]
+            options += ["--tls-ca-cert-file", str(self._tls.ca)]
         if self._password:
             options += ["--requirepass", self._password]
         with (self._folder / "redis.log").open("ab") as log:
@@ -71,12 +80,12 @@ class RunningRedis:
 
 
 @contextlib.contextmanager
-def running_redis(folder: Path, password: str | None = None) -> Iterator[RunningRedis]:
-    """A Redis for the block. Skips the test without the program."""
+def running_redis(folder: Path, password: str | None = None, tls: ServerFiles | None = None) -> Iterator[RunningRedis]:
+    """A Redis for the block; with `tls` it speaks nothing else. Skips the test without the program."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server (Debian: redis-server) is not installed")
-    server = RunningRedis(program, folder, password)
+    server = RunningRedis(program, folder, password, tls)
     try:
         server.start()
         yield server

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
+from blindsight_cli import localca
 from gateway import tokens
 from gateway.metrics import Metrics
 from gateway.ratelimits import shared as shared_counters
@@ -84,6 +85,24 @@ def test_two_gateways_share_one_limit_and_lose_and_find_redis(
             assert events.count("Redis does not answer: rate limits are this gateway's own") == 1
             assert events.count("Redis answers again: rate limits are shared") == 1
             assert not any(secret in gateway.log() for secret in (PASSWORD, token, tokens.hash_of(token)))
+
+
+def test_a_redis_with_tls_is_used_only_with_a_certificate_that_is_trusted(tiny_stack: Stack, tmp_path: Path) -> None:
+    files = localca.ensure(tmp_path / "tls", ["127.0.0.1"])
+    (tmp_path / "password").write_text(PASSWORD)
+    with running_redis(tmp_path, PASSWORD, tls=files) as server:
+        address = f"rediss://127.0.0.1:{server.port}/0"
+        settings = {"rate_limit": "4/hour", "redis_password_file": tmp_path / "password"}
+        trusting = settings | {"redis": f"{address}?ssl_ca_certs={files.ca}"}
+        with tiny_stack.another_gateway(**trusting) as one, tiny_stack.another_gateway(**trusting) as other:
+            found = [send(gateway).status_code for gateway in (one, other) * 3]
+            assert (local(one), local(other)) == (False, False), one.log() + other.log()
+        assert found == [200] * 4 + [429] * 2
+        keys = server.keys()
+        assert any("requests/3600/" in key for key in keys)
+        with tiny_stack.another_gateway(**settings, redis=address) as suspicious:
+            assert send(suspicious).status_code == 200
+            assert local(suspicious)
 
 
 def test_a_redis_that_stalls_under_load_delays_no_request(
