@@ -42,6 +42,7 @@ _LONG = (
     "tests/campaigns/test_campaign_run.py",
     "tests/cape_host/test_crashes.py",
     "tests/cape_host/test_scale.py",
+    "tests/cape_host/test_stopped_enclave.py",
     "tests/clients/js/test_package.py::test_the_sources_pass_their_own_checks",
     "tests/docs/test_day_two.py",
     "tests/docs/test_several.py",

@@ -12,13 +12,13 @@ from blindsight.wire import cape, frames
 from blindsight.wire.protocol import FrameKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from types import TracebackType
 
     from gateway.admission import Places
     from gateway.enclave.attested import AttestedEnclave
     from gateway.enclave.connection import EnclaveConnections
+    from gateway.enclave.member import Member
 
 
 class RemoteCapeEnclave:
@@ -126,12 +126,18 @@ class EnclaveSession:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._ended: Callable[[], None] | None = None
+        self._member: Member | None = None
         self.needs_function = False
 
-    def when_closed(self, ended: Callable[[], None]) -> None:
-        """Call `ended` once, when the session is closed."""
-        self._ended = ended
+    def count_at(self, member: Member) -> None:
+        """It is one of the sessions of `member` until it is closed."""
+        self._member = member
+        member.sessions += 1
+
+    @property
+    def unreachable_seconds(self) -> float:
+        """For how long its enclave has answered no other request either; 0 if it does."""
+        return 0.0 if self._member is None else self._member.enclave.unreachable_seconds
 
     async def __aenter__(self) -> EnclaveSession:
         return self
@@ -144,9 +150,9 @@ class EnclaveSession:
     def close(self) -> None:
         """Close the connection; the enclave then ends the session's process."""
         self._writer.close()
-        ended, self._ended = self._ended, None
-        if ended is not None:
-            ended()
+        member, self._member = self._member, None
+        if member is not None:
+            member.sessions -= 1
 
     async def send(self, frame: bytes) -> None:
         """Send a frame, with backpressure."""

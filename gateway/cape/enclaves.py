@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -106,8 +105,7 @@ class CapeEnclaves:
         member, session = await self._ask(
             lambda enclave: enclave.open(**fields), near=str(fields.get("function_id", ""))
         )
-        member.sessions += 1
-        session.when_closed(partial(_session_closed, member))
+        session.count_at(member)
         return session
 
     async def grant(self, member: Member, record: bytes, token: str) -> None:
@@ -187,7 +185,3 @@ class CapeEnclaves:
             return place, not member.enclave.ready, member.rests(now), member.session_load, affinity
 
         return sorted(self.members, key=rank)
-
-
-def _session_closed(member: Member) -> None:
-    member.sessions -= 1

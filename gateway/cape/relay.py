@@ -42,6 +42,8 @@ _MOST_TOLD: Final = 64
 _DEPLOY_IDLE_SECONDS: Final = 600.0
 _START_STEP_SECONDS: Final = 300.0
 """For a piece of a function, or for unpacking all of it."""
+_LOST_SECONDS: Final = 30.0
+"""For which an enclave may answer nothing at all while it holds an input. A function itself may take longer."""
 _LOOK_SECONDS: Final = 5.0
 _DRAIN_LOOK_SECONDS: Final = 0.05
 
@@ -322,13 +324,18 @@ class _Conversation:
             self._active = time.monotonic()
 
     async def _watch(self) -> _Ending:
-        """Close a connection that is idle for too long, or idle while the gateway shuts down."""
+        """Close a connection that is idle for too long, or idle while the gateway shuts down.
+
+        Raises `CapeError` (`enclave_unavailable`) if the enclave stands still: its connection alone would not tell.
+        """
         # Between evidence and upload a client packs and encrypts its function, which takes as long as it takes.
         limit = self._services.idle_seconds if self._deployment is None else _DEPLOY_IDLE_SECONDS
         while True:
             idle = time.monotonic() - self._active if not self._outstanding else 0.0
             if self._services.sessions.draining.is_set() and not self._outstanding:
                 return _GOING_AWAY, []
+            if self._outstanding and self._session.unreachable_seconds > _LOST_SECONDS:
+                raise unavailable()
             left = limit - idle
             if left <= 0:
                 return _NORMAL, []

@@ -102,6 +102,7 @@ class AttestedEnclave:
         self.account_root: str | None = None
         """Whose account records it opens, as it says; None if it has not said, or hosts no accounts."""
         self._refusal: Problem = Problem("enclave_unavailable", "The enclave has not been reached yet.")
+        self._unreachable_since: float | None = None
         self._attesting = asyncio.Lock()
 
     @property
@@ -118,6 +119,11 @@ class AttestedEnclave:
     @property
     def ready(self) -> bool:
         return self._attested is not None and self._warm
+
+    @property
+    def unreachable_seconds(self) -> float:
+        """For how long it has not answered; 0 if it answered last, be it with a refusal."""
+        return 0.0 if self._unreachable_since is None else time.monotonic() - self._unreachable_since
 
     @property
     def refusal(self) -> Problem:
@@ -242,9 +248,11 @@ class AttestedEnclave:
     async def _ask(self, kind: FrameKind, payload: bytes = b"") -> tuple[FrameKind, bytes]:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._connections.exchange(kind, payload)
+                answer = await self._connections.exchange(kind, payload)
         except TimeoutError as error:
             raise TransportError("unreachable", "The enclave does not answer.") from error
+        self._unreachable_since = None
+        return answer
 
     def _note(self, act: str, *, outcome: str = DONE, **details: Any) -> None:  # noqa: ANN401 -- of JSON
         if self._audit is not None:
@@ -283,6 +291,10 @@ class AttestedEnclave:
         elif error is not None and error.code == "unreachable" and self._refusal.detail != refusal.detail:
             # Callers are not told where the enclave is; its operator has to know where it was looked for.
             _log.warning("enclave cannot be reached", extra={**self._named, "reason": str(error)})
+        if error is None or error.code != "unreachable":
+            self._unreachable_since = None
+        elif self._unreachable_since is None:
+            self._unreachable_since = time.monotonic()
         self._refusal = refusal
         self._drop()
 
