@@ -188,7 +188,7 @@ def of_tls(url: str, state: Path, now: datetime, proxy: str | None = None) -> li
     with contextlib.suppress(OSError, ValueError):
         if der := _presented(url, proxy):
             end = x509.load_der_x509_certificate(der).not_valid_after_utc
-            step = "renew the certificate of BLINDSIGHT_TLS_CERTIFICATE, and restart the gateway"
+            step = "renew the certificate of BLINDSIGHT_TLS_CERTIFICATE; the gateway follows its file"
             soon = _ends("TLS certificate", end, now, step)
             findings += soon or [Finding("TLS certificate", good=True, seen=f"valid until {end:%Y-%m-%d}")]
     return findings

@@ -15,6 +15,7 @@ from gateway.admission import Admission, Places
 from gateway.api import attestation, classify, health, pages, sealed
 from gateway.audit import facts
 from gateway.audit.log import Audit
+from gateway.certificates import CertificateFiles
 from gateway.cors import SharedWithPages
 from gateway.early import EarlyRefusal
 from gateway.enclave.attested import AttestedEnclave
@@ -50,7 +51,7 @@ _STATIC: Final = "/static"
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Assemble the gateway. Raises `PolicyError` or `BadTokenFile` for invalid files."""
+    """Assemble the gateway. Raises `PolicyError` or `BadTokenFile` for invalid files, `OSError` for those of TLS."""
     make_cape = None
     if settings.database is not None:
         from gateway.cape import host  # noqa: PLC0415 -- with SQLAlchemy, a quarter of the time of a start
@@ -69,6 +70,9 @@ def create_app(settings: Settings) -> FastAPI:
             version = blindsight.__version__
             audit.note("gateway.started", details={"version": version, "settings": facts.names_of(settings)})
             policy_file.note()
+            if services.certificates is not None:
+                services.certificates.note()
+                await running.enter_async_context(in_background(services.certificates.watch()))
             if tracer is not None:
                 running.push_async_callback(tracer.close)
             running.push_async_callback(services.fleet.close)
@@ -191,7 +195,14 @@ def _services(
         fleet=fleet,
         limiter=limiter,
         policy_file=policy_file,
+        certificates=_certificates(settings, audit),
     )
+
+
+def _certificates(settings: Settings, audit: Audit) -> CertificateFiles | None:
+    if settings.tls_port is None or settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return CertificateFiles(settings.tls_certificate, settings.tls_key, audit)
 
 
 def _member(address: Address, policy: Policy, settings: Settings, told: _Told) -> Member:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from gateway.certificates import CertificateFiles
     from gateway.connections import Place
     from gateway.http1 import BoundedHttp
 
@@ -64,11 +65,20 @@ class Limits:
 
 
 class ListenerConfig(uvicorn.Config):
-    """uvicorn's configuration, the limits, and the WebSocket paths."""
+    """uvicorn's configuration, the limits, the certificate, and the WebSocket paths."""
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, **options: Any) -> None:  # noqa: ANN401 -- uvicorn's
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limits: Limits,
+        certificates: CertificateFiles | None = None,
+        **options: Any,  # noqa: ANN401 -- uvicorn's
+    ) -> None:
+        """With `certificates`, connections are TLS."""
         super().__init__(app, **options)
         self.limits = limits
+        self.certificates = certificates
         self._application = app
 
     def is_websocket(self, path: str) -> bool:
@@ -191,7 +201,8 @@ class Listener:
     async def _open(self, accepted: socket.socket, place: Place) -> None:
         protocol = self._server.protocol()
         protocol.place = place
-        context = self._server.config.ssl
+        certificates = self._server.config.certificates
+        context = None if certificates is None else certificates.context
         seconds = None if context is None else HANDSHAKE_SECONDS
         try:
             accepted.setblocking(False)

@@ -43,7 +43,7 @@ async def serve(settings: Settings) -> int:
     limits = _limits(settings, services)
     servers = [_server(app, settings.host, settings.port, drain=settings.drain_seconds, limits=limits)]
     if settings.tls_port is not None:
-        tls = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key, "lifespan": "off"}
+        tls = {"certificates": services.certificates, "lifespan": "off"}
         servers.append(
             _server(app, settings.host, settings.tls_port, drain=settings.drain_seconds, limits=limits, **tls)
         )

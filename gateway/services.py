@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.admission import Admission, Places
     from gateway.audit.log import Audit
     from gateway.cape.services import CapeServices
+    from gateway.certificates import CertificateFiles
     from gateway.enclave.fleet import Fleet
     from gateway.metrics import Metrics
     from gateway.policyfile import PolicyFile
@@ -82,6 +83,8 @@ class Services:
     audit: Audit
     fleet: Fleet
     policy_file: PolicyFile
+    certificates: CertificateFiles | None
+    """Those of the HTTPS port, if there is one."""
     cape: CapeServices | None
     authenticate: Callable[[Request], None]
     """Require an API token if any are configured. Raises `Problem` (`unauthenticated`)."""

@@ -60,7 +60,9 @@ class Settings(BaseSettings):
     tls_port: int | None = Field(
         default=None, ge=0, le=65535, description="Port of the HTTPS listener, in addition to the HTTP port."
     )
-    tls_certificate: Path | None = Field(default=None, description="PEM certificate chain of the HTTPS port.")
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM certificate chain of the HTTPS port; the gateway follows the file."
+    )
     tls_key: Path | None = Field(default=None, description="PEM private key of the HTTPS port.")
     metrics_host: str = Field(default="127.0.0.1", description="Address of the metrics listener.")
     metrics_port: int = Field(default=9000, ge=0, le=65535, description="Port of the metrics listener; 0 turns it off.")

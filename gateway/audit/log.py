@@ -25,7 +25,7 @@ DONE: Final = "done"
 
 ACTS: Final = frozenset(
     {
-        "gateway.started", "gateway.stopped", "policy.loaded",
+        "gateway.started", "gateway.stopped", "policy.loaded", "certificate.loaded",
         "enclave.accepted", "enclave.refused", "enclave.access_refused",
         "token.added", "token.revoked",
         "account.created", "account.deleted",
