@@ -49,7 +49,6 @@ MORE = {
     "gateway.settings.BLINDSIGHT_BUNDLES": "s3://functions",
     "gateway.secretSettings.BLINDSIGHT_DATABASE.secret": "store",
     "gateway.secretSettings.BLINDSIGHT_DATABASE.key": "url",
-    "enclave.accountRootSecret": "accounts",
     "gateway.hosts": "classify.example",
     "gateway.service.type": "LoadBalancer",
     "gateway.service.annotations.a": "b",
@@ -61,11 +60,14 @@ MORE = {
     "networkPolicy.monitoring[0].namespaceSelector.matchLabels.name": "monitoring",
     "networkPolicy.callers[0].ipBlock.cidr": "10.0.0.0/8",
 }
+ACCOUNTS = MORE | {"enclave.accountRootSecret": "accounts"}
 VARIANTS = {
-    f"{name}{' and more' if more else ''}": values | (MORE if more else {})
-    for (name, values), more in itertools.product(
-        {"simulated": GIVEN, "confidential": CONFIDENTIAL, "nitro": NITRO}.items(), (False, True)
-    )
+    "simulated": GIVEN,
+    "simulated and more": GIVEN | ACCOUNTS,
+    "confidential": CONFIDENTIAL,
+    "confidential and more": CONFIDENTIAL | ACCOUNTS,
+    "nitro": NITRO,
+    "nitro and more": NITRO | MORE,
 }
 
 
@@ -302,6 +304,7 @@ def test_what_has_to_be_given_is_asked_for(helm: Helm, name: str) -> None:
         "gateway.secretSettings.BLINDSIGHT_POLICY.secret=s,gateway.secretSettings.BLINDSIGHT_POLICY.key=k",
         "gateway.secretSettings.BLINDSIGHT_UNKNOWN.secret=s,gateway.secretSettings.BLINDSIGHT_UNKNOWN.key=k",
         "gateway.imagee=x",
+        "enclave.variant=nitro,enclave.accountRootSecret=accounts",
         "enclave.workers=two",
         "enclave.nitro.eif=x;reboot",
         "policy.configMap=both",

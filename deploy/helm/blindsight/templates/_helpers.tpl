@@ -75,6 +75,9 @@ capabilities: {drop: [ALL]}
 {{- if and (ne $enclave.variant "nitro") (not $enclave.simulatedRootSecret) }}
 {{- fail "set enclave.simulatedRootSecret: one simulated root for all enclaves, which the policy names" }}
 {{- end }}
+{{- if and (eq $enclave.variant "nitro") $enclave.accountRootSecret }}
+{{- fail "unset enclave.accountRootSecret: an enclave of the variant nitro cannot read a Secret; its root secret comes from AWS KMS" }}
+{{- end }}
 {{- if and (eq $enclave.variant "confidential") (not $enclave.runtimeClassName) }}
 {{- fail "set enclave.runtimeClassName, such as kata-qemu-snp" }}
 {{- end }}
