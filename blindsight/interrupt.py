@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
     from types import FrameType
 
 EXIT_STATUS: Final = 130
@@ -30,14 +31,22 @@ def run(module: str, function: str = "main") -> int:
         came = True
         signal.default_int_handler(number, frame)
 
+    def ignored(what: UnraisableHookArgs) -> None:
+        if not issubclass(what.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(what)
+
     before = signal.getsignal(signal.SIGINT)
     try:
         if before is signal.default_int_handler:
             signal.signal(signal.SIGINT, interrupted)
+        sys.unraisablehook = ignored
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         loaded = importlib.import_module(module)
         # asyncio puts its own handler in the place of Python's only.
         signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = sys.__unraisablehook__
+        if came:
+            raise KeyboardInterrupt  # It came in a callback or a finaliser, which cannot raise.
         status: int = getattr(loaded, function)()
     except Exception:
         # A library in C that is being loaded makes an error of its own of a KeyboardInterrupt.
