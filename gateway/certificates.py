@@ -57,6 +57,10 @@ class CertificateFiles:
                     _log.error("TLS certificate not read again", extra={"reason": str(error)})
                 refused = str(error)
                 continue
+            except Exception:  # noqa: BLE001 -- whatever it is
+                # A mistake of ours must not end the watching: the certificate would expire unnoticed.
+                _log.exception("TLS certificate not read again")
+                continue
             refused = None
 
     def _read(self) -> bytes:

@@ -123,6 +123,20 @@ async def test_a_folder_that_is_replaced_as_a_whole(folder: Path, tmp_path: Path
         await asyncio.to_thread(wait_until, "the new pair", lambda: files.context is not before)
 
 
+async def test_a_mistake_does_not_end_the_watching(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    second, key = pair(tmp_path / "second")
+    async with watched(folder) as files:
+        before = files.context
+        with monkeypatch.context() as broken:
+            broken.setattr(files, "_read", lambda: 1 // 0)
+            await asyncio.to_thread(wait_until, "the mistake", lambda: "not read again" in caplog.text)
+        await asyncio.to_thread((folder / "tls.key").write_bytes, key)
+        await asyncio.to_thread((folder / "tls.crt").write_bytes, second)
+        await asyncio.to_thread(wait_until, "the new pair", lambda: files.context is not before)
+
+
 def no_key(folder: Path) -> None:
     (folder / "tls.key").unlink()
 
