@@ -13,6 +13,7 @@ import pytest
 
 import blindsight
 from blindsight.cape.messages import b64
+from blindsight_cli import localca
 from gateway import tokens
 from gateway.audit.log import ACTS
 from gateway.audit.verify import verify
@@ -22,6 +23,7 @@ from tests.support.cape_guest import Guest, trust_of, zipped
 from tests.support.images import plain
 from tests.support.stack import running_stack
 from tests.support.waiting import wait_until
+from tests.support.wire import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +71,10 @@ def audited(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -
     file = folder / "audit.log"
     api, signup = tokens.create("alice", folder / "tokens"), tokens.create("sponsor", folder / "signup")
     settings = {"audit_log": file, "tokens_file": folder / "tokens", "signup_tokens_file": folder / "signup"}
+    tls = localca.ensure(folder / "tls", ["127.0.0.1"])
+    settings |= {"tls_port": free_port(), "tls_certificate": tls.certificate, "tls_key": tls.key}
+    key = tls.key.read_bytes().splitlines()[1]
+    secrets = {"api token": api.encode(), "signup token": signup.encode(), "TLS key": key}
     grant = folder / "grant"
     with running_stack(
         colour_model.folder, folder, workers=1, cape=True, open_signup=False, classifier_grant=grant, **settings
@@ -77,7 +83,7 @@ def audited(colour_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -
         body = {"username": "ada", "owner_public_key": b64(ada.owner.public), "proof": ada.token()}
         answer = stack.client.post("/v1/accounts", json=body, headers={"authorization": f"Bearer {signup}"})
         assert answer.status_code == 201, answer.text
-        yield Audited(stack, file, {"api token": api.encode(), "signup token": signup.encode()}, ada)
+        yield Audited(stack, file, secrets, ada)
     stopped = [json.loads(line) for line in file.read_text().splitlines()][-1]
     assert (stopped["act"], stopped["version"]) == ("gateway.stopped", blindsight.__version__)
     verify(file)
