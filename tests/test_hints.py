@@ -38,6 +38,7 @@ SHOWN_BY = {
     # It tells a caller how the model would have to be built.
     "enclave_function/photo_classifier/formats.py": [("model_build", "build")],
     "blindsight_cli/modelpath.py": _BUNDLE,
+    "benchmarks/recorded.py": [("benchmarks.soak",), ("benchmarks.mutated",), ("benchmarks.scale",)],
 }
 """Which commands show the messages of a file; the first prefix counts. All of them must have an option that a message
 names by itself: `blindsight up`, and so `make run`, has few of `model_build`'s."""
