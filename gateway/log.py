@@ -11,7 +11,7 @@ from gateway.tracing import current
 
 _EXTRAS: Final = (
     "request_id", "method", "route", "status", "seconds", "code", "step", "reason", "exception", "client", "url",
-    "count", "revoked", "removed", "added", "sha256", "enclave",
+    "count", "revoked", "removed", "added", "sha256", "enclave", "not_after",
 )  # fmt: skip
 """The only attributes of a log line besides its event."""
 _SPEAKERS: Final = ("gateway", "blindsight", "uvicorn", "alembic")

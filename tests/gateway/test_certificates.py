@@ -76,7 +76,10 @@ def test_new_connections_get_the_new_certificate(tiny_stack: Stack, tmp_path: Pa
     first = files.certificate.read_bytes()
     port, audit = free_port(), tmp_path / "audit.log"
     settings = {"tls_port": port, "tls_certificate": files.certificate, "tls_key": files.key, "audit_log": audit}
-    with tiny_stack.another_gateway(**settings, keepalive_timeout=60), Connection(port, ca=files.ca) as kept:
+    with (
+        tiny_stack.another_gateway(**settings, keepalive_timeout=60) as gateway,
+        Connection(port, ca=files.ca) as kept,
+    ):
         assert presented(port) == fingerprint(first)
         second, key = pair(tmp_path / "new")
         files.key.write_bytes(key)
@@ -84,10 +87,12 @@ def test_new_connections_get_the_new_certificate(tiny_stack: Stack, tmp_path: Pa
         wait_until("the new certificate", lambda: presented(port) == fingerprint(second), seconds=30)
         kept.start("GET", "/livez", {})
         assert kept.response().status_code == 200
+        said = [event for event in gateway.events() if event["event"] == "TLS certificate in use"]
     entries = [json.loads(line) for line in audit.read_text().splitlines()]
     loaded = [entry for entry in entries if entry["act"] == "certificate.loaded"]
     assert [entry["subject"] for entry in loaded] == [fingerprint(first), fingerprint(second)]
     assert all(entry["not_after"] > entry["time"] for entry in loaded)
+    assert [event["not_after"] for event in said] == [entry["not_after"] for entry in loaded]
     assert entries[0]["act"] == "gateway.started"
 
 
