@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from blindsight import files
+from gateway.following import follow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,26 +43,15 @@ class CertificateFiles:
 
     async def watch(self) -> None:
         """Read the files again and again, and replace `context` if they have changed, until cancelled."""
-        refused = None
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            try:
-                digest = await asyncio.to_thread(self._read)
-                if digest != self._digest:
-                    context = await asyncio.to_thread(self._load)
-                    # What was read before it was loaded: if the files changed in between, the next look loads again.
-                    self.context, self._digest = context, digest
-                    self.note()
-            except OSError as error:
-                if str(error) != refused:
-                    _log.error("TLS certificate not read again", extra={"reason": str(error)})
-                refused = str(error)
-                continue
-            except Exception:  # noqa: BLE001 -- whatever it is
-                # A mistake of ours must not end the watching: the certificate would expire unnoticed.
-                _log.exception("TLS certificate not read again")
-                continue
-            refused = None
+        await follow(self._look, seconds=_LOOK_SECONDS, event="TLS certificate not read again", refusals=(OSError,))
+
+    async def _look(self) -> None:
+        digest = await asyncio.to_thread(self._read)
+        if digest != self._digest:
+            context = await asyncio.to_thread(self._load)
+            # What was read before it was loaded: if the files changed in between, the next look loads again.
+            self.context, self._digest = context, digest
+            self.note()
 
     def _read(self) -> bytes:
         """A digest of both files. Raises `OSError`."""

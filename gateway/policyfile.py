@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from blindsight.attestation import matching
 from blindsight.errors import PolicyError
 from gateway.audit import facts
+from gateway.following import follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,24 +45,17 @@ class PolicyFile:
 
     async def watch(self, use: Callable[[Policy], None]) -> None:
         """Read the file again and again, and call `use` with each new policy, until cancelled."""
-        refused = None
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            try:
-                policy, digest = await asyncio.to_thread(facts.load_policy, self._path)
-                if policy != self.in_force:
-                    matching.check_policy(policy, at=datetime.now(UTC))
-                    self._take(policy, digest, use)
-            except (PolicyError, OSError) as error:
-                if str(error) != refused:
-                    _log.error("policy file not read again", extra={"reason": _reason(error)})
-                refused = str(error)
-                continue
-            except Exception:  # noqa: BLE001 -- whatever it is
-                # A mistake of ours must not end the watching: no recall of a release would be in force.
-                _log.exception("policy file not read again")
-                continue
-            refused = None
+
+        async def look() -> None:
+            policy, digest = await asyncio.to_thread(facts.load_policy, self._path)
+            if policy != self.in_force:
+                matching.check_policy(policy, at=datetime.now(UTC))
+                self._take(policy, digest, use)
+
+        await follow(
+            look, seconds=_LOOK_SECONDS, event="policy file not read again", refusals=(PolicyError, OSError),
+            reason=_reason,
+        )  # fmt: skip
 
     def _take(self, policy: Policy, digest: str, use: Callable[[Policy], None]) -> None:
         added = [each for each in policy.releases if each not in self.in_force.releases]
@@ -73,5 +67,5 @@ class PolicyFile:
         self.note()
 
 
-def _reason(error: PolicyError | OSError) -> str:
+def _reason(error: Exception) -> str:
     return f"{error} {error.next_step}" if isinstance(error, PolicyError) else type(error).__name__

@@ -15,6 +15,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from blindsight import files
+from gateway.following import follow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,25 +55,20 @@ class TokenStore:
 
         An empty file revokes all tokens. While the file cannot be read or has a wrong line, the last tokens stay.
         """
-        refused = None
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            try:
-                hashes = await asyncio.to_thread(_hashes_in, self._path)
-            except BadTokenFile as error:
-                if str(error) != refused:
-                    _log.error("token file not read again", extra={"reason": str(error)})
-                refused = str(error)
-                continue
-            refused = None
-            if hashes != self._hashes:
-                gone, come = self._hashes.items() - hashes.items(), hashes.items() - self._hashes.items()
-                self._hashes = hashes
-                _log.info("API tokens changed", extra={"revoked": len(gone), "added": len(come)})
-                if audit is not None:
-                    for act, changed in (("token.revoked", gone), ("token.added", come)):
-                        for name, _ in sorted(changed):
-                            audit.note(act, subject=name, details={"purpose": purpose})
+
+        async def look() -> None:
+            hashes = await asyncio.to_thread(_hashes_in, self._path)
+            if hashes == self._hashes:
+                return
+            gone, come = self._hashes.items() - hashes.items(), hashes.items() - self._hashes.items()
+            self._hashes = hashes
+            _log.info("API tokens changed", extra={"revoked": len(gone), "added": len(come)})
+            if audit is not None:
+                for act, changed in (("token.revoked", gone), ("token.added", come)):
+                    for name, _ in sorted(changed):
+                        audit.note(act, subject=name, details={"purpose": purpose})
+
+        await follow(look, seconds=_LOOK_SECONDS, event="token file not read again", refusals=(BadTokenFile,))
 
     def name_of(self, token: str) -> str | None:
         """The name of `token`, or None. Every stored hash is compared, in constant time."""

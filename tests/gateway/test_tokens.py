@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import stat
 import subprocess
@@ -69,6 +70,26 @@ def test_a_name_twice_in_a_file_is_refused(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BadTokenFile, match="cannot read"):
         TokenStore.load(tmp_path / "none")
+
+
+async def test_a_mistake_does_not_end_the_watching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that is revoked later would stay valid."""
+    monkeypatch.setattr(tokens, "_LOOK_SECONDS", 0.01)
+    file = tmp_path / "tokens"
+    alice = tokens.create("alice", file)
+    tokens.create("bob", file)
+    store = TokenStore.load(file)
+    asked: list[object] = []
+    with monkeypatch.context() as broken:
+        broken.setattr(tokens, "_hashes_in", lambda _: asked.append(1) or 1 // 0)
+        task = asyncio.create_task(store.watch())
+        await asyncio.to_thread(wait_until, "the mistake", lambda: len(asked) > 1 or task.done())
+    try:
+        await asyncio.to_thread(tokens.revoke, "alice", file)
+        await asyncio.to_thread(wait_until, "the revocation", lambda: store.name_of(alice) is None)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.mark.parametrize("name", ["", "a" * 65, "al:ice", "al\nice", "al ice", "#alice", "älice"])
