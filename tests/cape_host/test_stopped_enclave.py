@@ -20,7 +20,22 @@ if TYPE_CHECKING:
 
     from tests.support.models import TinyModel
 
-FUNCTION = "import time\n\n\ndef cape_handler(data):\n    time.sleep(float(data))\n    return data\n"
+HELD = 300 << 20
+"""Bytes that the function holds while it works, by which it is seen from outside."""
+FUNCTION = f"""\
+import time
+
+
+def cape_handler(data):
+    held = b"x" * {HELD}
+    time.sleep(float(data))
+    return data
+"""
+
+
+def at_work(pid: int) -> bool:
+    """Whether a process of this runtime holds what the function holds."""
+    return any(each.memory_info().rss > HELD for each in psutil.Process(pid).children(recursive=True))
 
 
 @pytest.mark.timeout(240)
@@ -35,9 +50,9 @@ def test_a_client_is_told_within_a_minute_and_a_slow_function_is_waited_for(
         function = ada.deploy("sleep", zipped(FUNCTION))
         # Longer than an enclave may stand still: while it answers others, its client waits.
         assert ada.run(function, b"45") == b"45"
-        waiting = threads.submit(ada.run, function, b"2")
-        wait_until("the function runs", lambda: psutil.Process(stack.enclave.pid).children(recursive=True))
-        time.sleep(1)
+        wait_until("the function has ended", lambda: not at_work(stack.enclave.pid))
+        waiting = threads.submit(ada.run, function, b"5")
+        wait_until("the function runs", lambda: at_work(stack.enclave.pid))
         stack.enclave.process.send_signal(signal.SIGSTOP)
         began = time.monotonic()
         try:
