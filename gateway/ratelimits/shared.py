@@ -144,21 +144,33 @@ class RedisCounters:
         return int(count), _left(limit, left)
 
     async def _run(self, *calls: _Call, ttl_of: str | None = None) -> list[Any]:
-        """Run scripts in one round trip; once more if a Redis that was restarted does not have them."""
-        try:
-            return await self._execute(calls, ttl_of)
-        except NoScriptError:
-            for script in (self._acquire, self._window, self._incr):
-                await self._client.script_load(script.script)
-            return await self._execute(calls, ttl_of)
+        """Run scripts in one round trip; those that a Redis does not have, because it was restarted, in a second one.
+
+        A script that ran is not run again: it has counted.
+        """
+        results = await self._execute(calls, ttl_of)
+        if not any(isinstance(each, NoScriptError) for each in results):
+            return results
+        for script in (self._acquire, self._window, self._incr):
+            await self._client.script_load(script.script)
+        ran = next(at for at, each in enumerate(results) if isinstance(each, NoScriptError))
+        again = await self._execute(calls[ran:], ttl_of)
+        for each in again:
+            if isinstance(each, NoScriptError):
+                raise each
+        return results[:ran] + again
 
     async def _execute(self, calls: Sequence[_Call], ttl_of: str | None) -> list[Any]:
+        """Results of the scripts, and of `ttl_of` behind them. A `NoScriptError` stands where its script is missing."""
         pipeline = self._client.pipeline(transaction=False)
         for call in calls:
             pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
         if ttl_of is not None:
             pipeline.pttl(ttl_of)
-        results: list[Any] = await pipeline.execute()
+        results: list[Any] = await pipeline.execute(raise_on_error=False)
+        for each in results:
+            if isinstance(each, Exception) and not isinstance(each, NoScriptError):
+                raise each
         return results
 
     async def _sliding(self, limit: Limit, key: str, found: Sequence[Any]) -> SlidingWindow:

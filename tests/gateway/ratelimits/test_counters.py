@@ -77,6 +77,24 @@ async def test_of_100_at_once_in_two_gateways_exactly_the_limit_is_admitted(
     await asyncio.gather(*(each.close() for each in shared))
 
 
+async def test_a_request_counts_once_while_another_gateway_gives_a_restarted_redis_its_scripts(
+    redis: RunningRedis,
+) -> None:
+    counters = RedisCounters(redis.url)
+    with redis.client() as client:
+        client.flushall()
+        await counters.take(TEN, "address:scripts", 1)
+        client.script_flush()
+        client.script_load(counters._acquire.script)
+    assert (await counters.take(TEN, "address:scripts", 1)).remaining == 8
+    assert (await counters.take(TEN, "address:scripts", 1)).remaining == 7
+    with redis.client() as client:
+        client.script_flush()
+    assert (await counters.take(TEN, "address:scripts", 1)).remaining == 6
+    assert (await counters.take(QUOTA, "token:scripts", 1)).remaining == 99
+    await counters.close()
+
+
 async def test_of_100_images_at_once_exactly_the_quota_is_admitted(counters: Counters) -> None:
     readings = await asyncio.gather(*(counters.take(QUOTA, "token:a", 1) for _ in range(150)))
     assert sum(reading.admitted for reading in readings) == 100
