@@ -195,14 +195,14 @@ def _services(
         fleet=fleet,
         limiter=limiter,
         policy_file=policy_file,
-        certificates=_certificates(settings, audit),
+        certificates=_certificates(settings, audit, metrics),
     )
 
 
-def _certificates(settings: Settings, audit: Audit) -> CertificateFiles | None:
+def _certificates(settings: Settings, audit: Audit, metrics: Metrics) -> CertificateFiles | None:
     if settings.tls_port is None or settings.tls_certificate is None or settings.tls_key is None:
         return None
-    return CertificateFiles(settings.tls_certificate, settings.tls_key, audit)
+    return CertificateFiles(settings.tls_certificate, settings.tls_key, audit, metrics.certificate_end)
 
 
 def _member(address: Address, policy: Policy, settings: Settings, told: _Told) -> Member:

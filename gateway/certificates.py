@@ -1,7 +1,8 @@
 """The certificate of the HTTPS listener, which a running gateway follows: its authority's tools replace the files.
 
 New connections get the new certificate; others keep the one that they began with. A pair that does not fit together
-changes nothing: the two files are not replaced at the same instant.
+changes nothing: the two files are not replaced at the same instant. Neither does a certificate that is not valid now
+while the one in use is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import hashlib
 import logging
 import ssl
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -20,6 +22,8 @@ from gateway.following import follow
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from prometheus_client import Gauge
 
     from gateway.audit.log import Audit
 
@@ -32,14 +36,19 @@ _MAX_FILE_BYTES: Final = 1 << 20
 class CertificateFiles:
     """The PEM files of the listener's certificate chain and key."""
 
-    def __init__(self, certificate: Path, key: Path, audit: Audit) -> None:
-        """Reads them. Raises `OSError` if they cannot be used. `audit` is told of each new certificate."""
+    def __init__(self, certificate: Path, key: Path, audit: Audit, end: Gauge) -> None:
+        """Reads them. Raises `OSError` if they cannot be used.
+
+        `audit` is told of each new certificate, and `end` set to its end (Unix time).
+        """
         self._certificate = certificate
         self._key = key
         self._audit = audit
+        self._end = end
         self._digest = self._read()
         self.context = self._load()
         """For new connections."""
+        self._leaf = self._read_leaf()
 
     async def watch(self) -> None:
         """Read the files again and again, and replace `context` if they have changed, until cancelled."""
@@ -49,8 +58,14 @@ class CertificateFiles:
         digest = await asyncio.to_thread(self._read)
         if digest != self._digest:
             context = await asyncio.to_thread(self._load)
+            leaf = await asyncio.to_thread(self._read_leaf)
+            if _valid(self._leaf) and not _valid(leaf):
+                valid = f"{_time(leaf.not_valid_before_utc)} to {_time(leaf.not_valid_after_utc)}"
+                raise OSError(
+                    f"the TLS certificate {self._certificate} is valid from {valid}; the one in use is valid now"
+                )
             # What was read before it was loaded: if the files changed in between, the next look loads again.
-            self.context, self._digest = context, digest
+            self.context, self._leaf, self._digest = context, leaf, digest
             self.note()
 
     def _read(self) -> bytes:
@@ -76,15 +91,28 @@ class CertificateFiles:
             raise OSError(f"{names}: {str(reason).replace('_', ' ').lower()}") from error
         return context
 
-    def note(self) -> None:
-        """Tell the log and the audit log of the certificate in use."""
+    def _read_leaf(self) -> x509.Certificate:
+        """The chain's first certificate. Raises `OSError`."""
         try:
-            leaf = x509.load_pem_x509_certificate(files.read(self._certificate, _MAX_FILE_BYTES))
-        except (OSError, ValueError):  # Replaced in between: the next look tells of it.
-            return
-        ends = f"{leaf.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+            return x509.load_pem_x509_certificate(files.read(self._certificate, _MAX_FILE_BYTES))
+        except ValueError as error:
+            raise OSError(f"the TLS certificate {self._certificate} cannot be read: {error}") from error
+
+    def note(self) -> None:
+        """Tell the log, the audit log and the metrics of the certificate in use."""
+        ends = _time(self._leaf.not_valid_after_utc)
+        self._end.set(self._leaf.not_valid_after_utc.timestamp())
+        fingerprint = self._leaf.fingerprint(SHA256()).hex()
         _log.info("TLS certificate in use", extra={"not_after": ends})
-        self._audit.note("certificate.loaded", subject=leaf.fingerprint(SHA256()).hex(), details={"not_after": ends})
+        self._audit.note("certificate.loaded", subject=fingerprint, details={"not_after": ends})
+
+
+def _valid(certificate: x509.Certificate) -> bool:
+    return certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _none() -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from starlette.types import Receive, Scope, Send
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -19,6 +22,11 @@ _STAGES: Final = ("seal", "enclave", "open", "wait", "decode", "preprocess", "ru
 _OF_AN_ENCLAVE: Final = (
     ("up", "enclave_up", "1 if the enclave is verified and warm."),
     ("verified", "evidence_verified_timestamp_seconds", "When the enclave's evidence was last accepted."),
+    (
+        "accepted_until",
+        "policy_expiration_timestamp_seconds",
+        "When the policy, or the enclave's release in it, expires; +Inf without an end.",
+    ),
     ("workers", "enclave_workers", "Live workers of the enclave."),
     ("queued", "enclave_queued_calls", "Calls waiting in the enclave."),
     ("restarts", "enclave_worker_restarts", "Workers the enclave has replaced."),
@@ -63,6 +71,12 @@ class Metrics:
         self.enclave_gauges = {
             name: Gauge(title, meaning, ["enclave"], registry=registry) for name, title, meaning in _OF_AN_ENCLAVE
         }
+        self.certificate_end = Gauge(
+            "tls_certificate_expiration_timestamp_seconds",
+            "When the certificate of the HTTPS port expires; +Inf without one.",
+            registry=registry,
+        )
+        self.certificate_end.set(math.inf)
         self.spans_lost = Counter("trace_spans_lost_total", "Spans that the collector did not get.", registry=registry)
         self.audit_lost = Counter(
             "audit_lost_total", "Entries that could not be written to the audit log's file.", registry=registry
@@ -79,9 +93,15 @@ class EnclaveMetrics:
         self._metrics = metrics
         self._address = address
         gauges = metrics.enclave_gauges
-        self.up, self.verified, self.workers, self.queued, self.restarts = (
-            gauges[name].labels(address) for name in ("up", "verified", "workers", "queued", "restarts")
+        self.up, self.verified, self.accepted_until, self.workers, self.queued, self.restarts = (
+            gauges[name].labels(address)
+            for name in ("up", "verified", "accepted_until", "workers", "queued", "restarts")
         )
+        self.accepts_until(None)
+
+    def accepts_until(self, end: datetime | None) -> None:
+        """Set when the accepted evidence ends to be accepted; None is never."""
+        self.accepted_until.set(math.inf if end is None else end.timestamp())
 
     def refused(self, code: str) -> None:
         """Count evidence that was refused."""

@@ -148,6 +148,7 @@ class AttestedEnclave:
             self._refuse(error, known.document)
         else:
             self._attested = replace(known, verified=verified)
+            self._metrics.accepts_until(verified.until)
 
     async def watch(self) -> None:
         """Verify evidence periodically and request the status, until cancelled."""
@@ -196,6 +197,7 @@ class AttestedEnclave:
                 self._note("enclave.accepted", **facts.evidence(attested.document, attested.measurements))
             self._attested = attested
             self._metrics.verified.set_to_current_time()
+            self._metrics.accepts_until(attested.verified.until)
             return attested
 
     async def evidence(self, nonce: bytes | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import os
 import ssl
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ from blindsight_cli import localca
 from gateway import certificates
 from gateway.audit.log import Audit
 from gateway.certificates import CertificateFiles
+from gateway.metrics import Metrics
 from tests.support.processes import environment
 from tests.support.rawhttp import Connection
 from tests.support.waiting import wait_until
@@ -33,9 +35,9 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 
-def pair(folder: Path) -> tuple[bytes, bytes]:
-    """A new certificate and its key."""
-    files = localca.ensure(folder, ["127.0.0.1"])
+def pair(folder: Path, *, days: int = 0) -> tuple[bytes, bytes]:
+    """A new certificate and its key, as if made `days` from now."""
+    files = localca.ensure(folder, ["127.0.0.1"], now=datetime.now(UTC) + timedelta(days=days))
     return files.certificate.read_bytes(), files.key.read_bytes()
 
 
@@ -47,9 +49,13 @@ def presented(port: int) -> str:
     return fingerprint(ssl.get_server_certificate(("127.0.0.1", port)).encode())
 
 
+def reasons(caplog: pytest.LogCaptureFixture) -> str:
+    return " ".join(str(getattr(record, "reason", "")) for record in caplog.records)
+
+
 @contextlib.asynccontextmanager
 async def watched(folder: Path) -> AsyncIterator[CertificateFiles]:
-    files = CertificateFiles(folder / "tls.crt", folder / "tls.key", Audit())
+    files = CertificateFiles(folder / "tls.crt", folder / "tls.key", Audit(), Metrics().certificate_end)
     task = asyncio.create_task(files.watch())
     try:
         yield files
@@ -87,6 +93,8 @@ def test_new_connections_get_the_new_certificate(tiny_stack: Stack, tmp_path: Pa
         wait_until("the new certificate", lambda: presented(port) == fingerprint(second), seconds=30)
         kept.start("GET", "/livez", {})
         assert kept.response().status_code == 200
+        (end,) = [event["not_after"] for event in gateway.events() if event["event"] == "TLS certificate in use"][1:]
+        assert gateway.metric("tls_certificate_expiration_timestamp_seconds") == datetime.fromisoformat(end).timestamp()
         said = [event for event in gateway.events() if event["event"] == "TLS certificate in use"]
     entries = [json.loads(line) for line in audit.read_text().splitlines()]
     loaded = [entry for entry in entries if entry["act"] == "certificate.loaded"]
@@ -109,6 +117,36 @@ async def test_files_that_do_not_belong_together_change_nothing(
         assert files.context is before
         assert caplog.text.count("not read again") == 1
         await asyncio.to_thread((folder / "tls.key").write_bytes, key)
+        await asyncio.to_thread(wait_until, "the new pair", lambda: files.context is not before)
+
+
+@pytest.mark.parametrize("days", [-1000, 30], ids=["expired", "not valid yet"])
+async def test_a_certificate_that_is_not_valid_now_does_not_replace_one_that_is(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, days: int
+) -> None:
+    """Callers would refuse it, and the one in use serves."""
+    second, key = pair(tmp_path / "second", days=days)
+    good, good_key = pair(tmp_path / "third")
+    async with watched(folder) as files:
+        before = files.context
+        await asyncio.to_thread((folder / "tls.key").write_bytes, key)
+        await asyncio.to_thread((folder / "tls.crt").write_bytes, second)
+        await asyncio.to_thread(wait_until, "the refusal", lambda: "the one in use is valid now" in reasons(caplog))
+        assert files.context is before
+        await asyncio.to_thread((folder / "tls.key").write_bytes, good_key)
+        await asyncio.to_thread((folder / "tls.crt").write_bytes, good)
+        await asyncio.to_thread(wait_until, "the good pair", lambda: files.context is not before)
+
+
+async def test_an_expired_certificate_is_replaced_by_whatever_comes(folder: Path, tmp_path: Path) -> None:
+    """It serves as well as another expired one; a start takes one too, because the clock may be wrong."""
+    for name, content in zip(("tls.crt", "tls.key"), pair(tmp_path / "old", days=-1000), strict=True):
+        (folder / name).write_bytes(content)
+    second, key = pair(tmp_path / "second", days=-900)
+    async with watched(folder) as files:
+        before = files.context
+        await asyncio.to_thread((folder / "tls.key").write_bytes, key)
+        await asyncio.to_thread((folder / "tls.crt").write_bytes, second)
         await asyncio.to_thread(wait_until, "the new pair", lambda: files.context is not before)
 
 

@@ -28,6 +28,8 @@ METRICS = {
     "cape_sessions": set(),
     "enclave_up": {"enclave"},
     "evidence_verified_timestamp_seconds": {"enclave"},
+    "policy_expiration_timestamp_seconds": {"enclave"},
+    "tls_certificate_expiration_timestamp_seconds": set(),
     "evidence_refused_total": {"enclave", "code"},
     "enclave_workers": {"enclave"},
     "enclave_queued_calls": {"enclave"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -99,6 +100,30 @@ def test_an_invalid_file_keeps_the_old_policy(tiny_stack: Stack, rolled: tuple[G
     # The file is followed on.
     write(file, other(tiny_stack.policy))
     wait_until("the next policy is in force", lambda: readiness(gateway) == "pcr_mismatch")
+
+
+def test_the_metrics_tell_the_first_end_of_the_policy_and_the_running_release(
+    tiny_stack: Stack, rolled: tuple[Gateway, Path]
+) -> None:
+    gateway, file = rolled
+    gateway.wait_ready()
+    assert gateway.metric("policy_expiration_timestamp_seconds") == math.inf
+    early, late = datetime(2060, 1, 1, tzinfo=UTC), datetime(2070, 1, 1, tzinfo=UTC)
+    (running,) = tiny_stack.policy.releases
+    (absent,) = other(tiny_stack.policy).releases
+    for releases, end, expected in [
+        ((running, dataclasses.replace(absent, expires=early)), late, late),
+        ((dataclasses.replace(running, expires=early), absent), late, early),
+        ((running, absent), early, early),
+        ((running, absent), None, None),
+    ]:
+        write(file, Policy(releases=releases, expires=end))
+        wanted = math.inf if expected is None else expected.timestamp()
+
+        def told(wanted: float = wanted) -> bool:
+            return gateway.metric("policy_expiration_timestamp_seconds") == wanted
+
+        wait_until(f"the metric of {releases} and {end}", told)
 
 
 def test_from_the_change_on_no_request_reaches_what_is_refused(tiny_stack: Stack, tmp_path: Path) -> None:
