@@ -7,6 +7,7 @@ task asks Redis again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
@@ -43,6 +44,22 @@ PLACE_SECONDS: Final = 1.0
 """Time that a step waits for others' steps; then it counts locally: Redis is far away, or the gateway too busy."""
 _AT_ONCE: Final = 8
 """Steps that ask Redis at a time, and so connections. Python's part is most of a step: more would not be faster."""
+_PROBES: Final = (1, 11, 0, 10, 3, 13, 2, 12)
+"""Numbers of the probes' keys, one in each eighth of the slots of a cluster."""
+_TAKE: Final = """
+local count = tonumber(redis.call('get', KEYS[1])) or 0
+local fits = count + tonumber(ARGV[3]) <= tonumber(ARGV[1])
+if fits then
+    count = redis.call('incrby', KEYS[1], ARGV[3])
+    if redis.call('pttl', KEYS[1]) < 0 then redis.call('expire', KEYS[1], ARGV[2]) end
+end
+return {fits and 1 or 0, count, redis.call('pttl', KEYS[1])}
+"""
+"""Counts in a fixed window, if it fits: amount of the limit, its seconds, cost."""
+_GIVE_BACK: Final = """
+if (tonumber(redis.call('get', KEYS[1])) or 0) >= tonumber(ARGV[1]) then redis.call('decrby', KEYS[1], ARGV[1]) end
+"""
+"""A window that has begun since then does not have the images."""
 _OUR_OPTIONS: Final = frozenset({"host", "port", "username", "password", "db", "path", "connection_class"})
 """What a URL may set, besides options that begin with `ssl_`."""
 
@@ -66,7 +83,7 @@ def _bad_url() -> ValueError:
 class RedisCounters:
     """Counters in Redis, by Redis's clock. Methods raise `RedisError` or `OSError`.
 
-    The scripts are those of `limits`. Each step is one round trip: a script that counts, and one that reads.
+    The scripts of sliding windows are those of `limits`. Each step is one round trip, and what it counts is atomic.
     """
 
     def __init__(self, url: str, password: str | None = None) -> None:
@@ -86,23 +103,37 @@ class RedisCounters:
             "async+redis://", implementation="redispy", key_prefix=PREFIX, connection_pool=pool
         )
         bridge = cast("RedispyBridge", self._storage.bridge)
-        self._acquire, self._window, self._incr = (
-            bridge.lua_acquire_sliding_window,
-            bridge.lua_sliding_window,
-            bridge.lua_incr_expire,
-        )
+        self._acquire, self._window = bridge.lua_acquire_sliding_window, bridge.lua_sliding_window
         self._client = redis_client.Redis(connection_pool=pool)
+        self._take, self._give_back = self._client.register_script(_TAKE), self._client.register_script(_GIVE_BACK)
 
     async def close(self) -> None:
         await self._pool.aclose()
 
-    async def connect(self, connections: int) -> None:
-        """Open this number of connections, as far as they are not open, because that takes longer than a step."""
-        await asyncio.gather(*(self.probe() for _ in range(connections)))
+    async def connect(self) -> None:
+        """Open connections, which takes longer than a step, as far as they are not open; use each as requests do.
+
+        A Redis that is full or read-only still answers a ping, and a node of a cluster has some of the keys.
+        """
+        results = await asyncio.gather(*(self._probe(number) for number in _PROBES), return_exceptions=True)
+        for each in results:
+            if isinstance(each, BaseException):
+                raise each
+
+    async def disconnect(self) -> None:
+        """Close the connections that no step uses: the name may have come to be that of another Redis."""
+        await self._pool.disconnect(inuse_connections=False)
 
     async def probe(self) -> None:
-        """Count something, as requests do: a Redis that is full or read-only still answers a ping."""
-        await self._storage.incr("probe", 60)
+        """Count something, as requests do."""
+        await self._probe(_PROBES[0])
+
+    async def _probe(self, number: int) -> None:
+        pair = _pair(f"probe/{number}")
+        await self._run(
+            _Call(self._acquire, pair, (1, 1, 1)), _Call(self._window, pair, (1,)),
+            _Call(self._take, (f"{pair[1]}/fixed",), (1, 1, 1)), _Call(self._give_back, (f"{pair[1]}/fixed",), (1,)),
+        )  # fmt: skip
 
     async def take(self, limit: Limit, caller: str, cost: int) -> Reading:
         key = limit.key(caller)
@@ -110,13 +141,10 @@ class RedisCounters:
             acquire = _Call(self._acquire, _pair(key), (limit.amount, limit.seconds, cost))
             admitted, window = await self._run(acquire, _Call(self._window, _pair(key), (limit.seconds,)))
             return (await self._sliding(limit, key, window)).reading(limit, cost, admitted=bool(admitted))
-        if cost > limit.amount:
-            return await self.look(limit, caller, cost)
-        count, left = await self._add(limit, key, cost)
-        if admitted := count <= limit.amount:
-            return fixed_reading(limit, count, left, admitted=admitted)
-        count, left = await self._add(limit, key, -cost)
-        return fixed_reading(limit, count, left, admitted=admitted)
+        ((fits, count, left),) = await self._run(
+            _Call(self._take, (_prefixed(key),), (limit.amount, limit.seconds, cost))
+        )
+        return fixed_reading(limit, int(count), _left(limit, left), admitted=bool(fits))
 
     async def look(self, limit: Limit, caller: str, cost: int) -> Reading:
         key = limit.key(caller)
@@ -132,41 +160,30 @@ class RedisCounters:
         return fixed_reading(limit, count, _left(limit, left), admitted=count + cost <= limit.amount)
 
     async def give_back(self, limit: Limit, caller: str, count: int) -> None:
-        # A window that has begun since then does not have the images.
-        if await self._storage.get(limit.key(caller)) >= count:
-            await self._storage.incr(limit.key(caller), limit.seconds, -count)
+        await self._run(_Call(self._give_back, (_prefixed(limit.key(caller)),), (count,)))
 
-    async def _add(self, limit: Limit, key: str, cost: int) -> tuple[int, float]:
-        """Add `cost` to a fixed window; its count, and the seconds until it ends."""
-        count, left = await self._run(
-            _Call(self._incr, (_prefixed(key),), (limit.seconds, cost)), ttl_of=_prefixed(key)
-        )
-        return int(count), _left(limit, left)
-
-    async def _run(self, *calls: _Call, ttl_of: str | None = None) -> list[Any]:
+    async def _run(self, *calls: _Call) -> list[Any]:
         """Run scripts in one round trip; those that a Redis does not have, because it was restarted, in a second one.
 
         A script that ran is not run again: it has counted.
         """
-        results = await self._execute(calls, ttl_of)
+        results = await self._execute(calls)
         if not any(isinstance(each, NoScriptError) for each in results):
             return results
-        for script in (self._acquire, self._window, self._incr):
+        for script in (self._acquire, self._window, self._take, self._give_back):
             await self._client.script_load(script.script)
         ran = next(at for at, each in enumerate(results) if isinstance(each, NoScriptError))
-        again = await self._execute(calls[ran:], ttl_of)
+        again = await self._execute(calls[ran:])
         for each in again:
             if isinstance(each, NoScriptError):
                 raise each
         return results[:ran] + again
 
-    async def _execute(self, calls: Sequence[_Call], ttl_of: str | None) -> list[Any]:
-        """Results of the scripts, and of `ttl_of` behind them. A `NoScriptError` stands where its script is missing."""
+    async def _execute(self, calls: Sequence[_Call]) -> list[Any]:
+        """Results of the scripts. A `NoScriptError` stands where one is missing."""
         pipeline = self._client.pipeline(transaction=False)
         for call in calls:
             pipeline.evalsha(call.script.sha, len(call.keys), *call.keys, *call.arguments)
-        if ttl_of is not None:
-            pipeline.pttl(ttl_of)
         results: list[Any] = await pipeline.execute(raise_on_error=False)
         for each in results:
             if isinstance(each, Exception) and not isinstance(each, NoScriptError):
@@ -247,11 +264,14 @@ class SharedCounters:
     async def _probe(self) -> None:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await self._shared.connect(_AT_ONCE)
+                await self._shared.connect()
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._shared.probe()
-        except (RedisError, OSError) as error:  # A timeout is an `OSError`.
+        except Exception as error:  # noqa: BLE001 -- as in `_ask`
             self._failed(error)
+            with contextlib.suppress(Exception):
+                # After a failover they would lead to the former primary, which stays read-only.
+                await self._shared.disconnect()
             return
         if not self.in_use:
             _log.info("Redis answers again: rate limits are shared")
@@ -265,7 +285,7 @@ class SharedCounters:
                     started = time.monotonic()
                     async with asyncio.timeout(ANSWER_SECONDS):
                         return await shared()
-            except (RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 -- an answer in another form, too, must not refuse the request
                 # Beyond twice its time, this process has paused, and Redis may have answered.
                 if time.monotonic() - started < 2 * ANSWER_SECONDS:
                     self._failed(error)

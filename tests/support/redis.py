@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import redis
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 class RunningRedis:
     """One server. It keeps its port when it is started again, and nothing else."""
+
+    options: ClassVar[list[str]] = []
+    """Further ones of the program."""
 
     def __init__(self, program: str, folder: Path, password: str | None = None, tls: ServerFiles | None = None) -> None:
         self._program = program
@@ -47,6 +50,7 @@ class RunningRedis:
             options[:2] = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
             options += ["--tls-cert-file", str(self._tls.certificate), "--tls-key-file", str(self._tls.key)]
             options += ["--tls-ca-cert-file", str(self._tls.ca)]
+        options += self.options
         if self._password:
             options += ["--requirepass", self._password]
         with (self._folder / "redis.log").open("ab") as log:

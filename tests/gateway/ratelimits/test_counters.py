@@ -110,6 +110,15 @@ async def test_a_refused_batch_uses_nothing_up(counters: Counters) -> None:
     assert not (await counters.look(QUOTA, "token:a", 1)).admitted
 
 
+async def test_a_batch_that_does_not_fit_refuses_no_image_that_does(counters: Counters) -> None:
+    """It was counted for an instant, and a smaller one that came just then got `quota_exceeded`."""
+    await counters.take(QUOTA, "token:a", 50)
+    taken = [counters.take(QUOTA, "token:a", cost) for _ in range(25) for cost in (64, 1)]
+    readings = await asyncio.gather(*taken)
+    assert [reading.admitted for reading in readings] == [False, True] * 25
+    assert (await counters.look(QUOTA, "token:a", 1)).remaining == 25
+
+
 async def test_what_is_given_back_can_be_used(counters: Counters) -> None:
     await counters.take(QUOTA, "token:a", 100)
     await counters.give_back(QUOTA, "token:a", 30)

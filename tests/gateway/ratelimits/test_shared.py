@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import threading
 import time
@@ -20,15 +21,14 @@ from gateway.ratelimits.local import LocalCounters
 from gateway.ratelimits.policy import parse
 from gateway.ratelimits.shared import RedisCounters, SharedCounters
 from tests.support import images
-from tests.support.redis import running_redis
+from tests.support.redis import RunningRedis, running_redis
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from tests.support.processes import Gateway
-    from tests.support.redis import RunningRedis
     from tests.support.stack import Stack
 
 PASSWORD = "pa55w0rd-0f-the-redis"
@@ -199,6 +199,91 @@ async def test_answers_that_come_too_late_reach_no_other_request(
     for _ in range(50):
         assert (await counters.look(limit, "address:b", 1)).remaining == 997
     await redis_counters.close()
+
+
+@contextlib.asynccontextmanager
+async def in_front_of(ports: list[int]) -> AsyncIterator[int]:
+    """A port whose new connections lead to the first of `ports`, as a name does whose address changes."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", ports[0])
+        with contextlib.suppress(OSError):
+            await asyncio.gather(pump(reader, back), pump(there, writer))
+
+    server = await asyncio.start_server(lead, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+
+
+async def test_after_a_failover_the_new_primary_is_used(tmp_path: Path) -> None:
+    """The former one keeps its connections open and is read-only: new ones lead to the new one."""
+    (tmp_path / "new").mkdir()
+    lost = Metrics().rate_limits_local
+    (limit,) = parse("5/hour", "requests")
+    with running_redis(tmp_path) as former, running_redis(tmp_path / "new") as new:
+        ports = [former.port]
+        async with in_front_of(ports) as port:
+            counters = SharedCounters(RedisCounters(f"redis://127.0.0.1:{port}/0"), LocalCounters(), lost)
+            watching = asyncio.create_task(counters.watch())
+            await counters.take(limit, "address:a", 1)
+            with former.client() as client:
+                client.replicaof("127.0.0.1", 1)
+            ports[0] = new.port
+            await counters.take(limit, "address:a", 1)
+            assert not counters.in_use
+            for _ in range(30):
+                await asyncio.sleep(0 if counters.in_use else 0.1)
+            assert counters.in_use
+            assert (await counters.take(limit, "address:a", 1)).remaining == 4
+            assert new.keys()
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_a_node_of_a_cluster_is_not_used_by_turns(redis: RunningRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts some callers and refuses others. Taken for one that answers again, it caused no alert."""
+    monkeypatch.setattr(RunningRedis, "options", ["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"])
+    redis.kill()
+    redis.start()
+    with redis.client() as client:
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 12287)
+        wait_until("the node serves", lambda: "cluster_state:ok" in client.execute_command("CLUSTER", "INFO"))
+    counters = SharedCounters(RedisCounters(redis.url), LocalCounters(), Metrics().rate_limits_local)
+    counters.in_use = False
+    await counters._probe()
+    assert not counters.in_use
+    with redis.client() as client:
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 12288, 16383)
+    for _ in range(20):
+        await counters._probe()
+        await asyncio.sleep(0 if counters.in_use else 0.1)
+    assert counters.in_use, "a cluster of one shard has all keys"
+    await counters._shared.close()
+
+
+@pytest.mark.parametrize("reply", [b":x\r\n", b"+OK\r\n", b"*0\r\n", b"*1\r\n" * 5000], ids=range(4))
+async def test_a_redis_that_answers_in_another_form_refuses_no_request(reply: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while asked := await reader.read(65536):
+            writer.write(reply * asked.count(b"EVALSHA") if b"EVALSHA" in asked else b"+OK\r\n" * asked.count(b"*"))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    counters = SharedCounters(RedisCounters(url), LocalCounters(), Metrics().rate_limits_local)
+    for limit in (*parse("5/hour", "requests"), *parse("5/hour", "images")):
+        counters.in_use = True
+        assert (await counters.take(limit, "address:a", 1)).remaining == 4
+        assert not counters.in_use
+    counters.in_use = True
+    await counters._probe()
+    await counters._shared.close()
+    server.close()
 
 
 def test_the_digest_of_a_caller_is_plain() -> None:
