@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 import ssl
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 5.0
 _MAX_FILE_BYTES: Final = 1 << 20
+_FIRST: Final = re.compile(rb"^-----BEGIN ((?:TRUSTED |X509 )?)CERTIFICATE-----", re.MULTILINE)
+"""The labels of certificates that OpenSSL takes."""
 
 
 class CertificateFiles:
@@ -93,8 +96,14 @@ class CertificateFiles:
 
     def _read_leaf(self) -> x509.Certificate:
         """The chain's first certificate. Raises `OSError`."""
+        content = files.read(self._certificate, _MAX_FILE_BYTES)
+        first = _FIRST.search(content)
+        if first is not None and first[1] == b"TRUSTED ":
+            raise OSError(
+                f"the TLS certificate {self._certificate} is in a form of OpenSSL's own: rewrite it with `openssl x509`"
+            )
         try:
-            return x509.load_pem_x509_certificate(files.read(self._certificate, _MAX_FILE_BYTES))
+            return x509.load_pem_x509_certificate(content)
         except ValueError as error:
             raise OSError(f"the TLS certificate {self._certificate} cannot be read: {error}") from error
 

@@ -97,7 +97,6 @@ class EnclaveMetrics:
             gauges[name].labels(address)
             for name in ("up", "verified", "accepted_until", "workers", "queued", "restarts")
         )
-        self.accepts_until(None)
 
     def accepts_until(self, end: datetime | None) -> None:
         """Set when the accepted evidence ends to be accepted; None is never."""

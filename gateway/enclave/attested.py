@@ -91,6 +91,7 @@ class AttestedEnclave:
         self._tracer = tracer
         self.policy = policy
         self._metrics = metrics
+        metrics.accepts_until(policy.expires)  # Until it is known of which release the enclave is.
         self._attest_interval = attest_interval
         self._status_interval = status_interval
         self._attested: Attested | None = None
@@ -140,6 +141,7 @@ class AttestedEnclave:
         self.policy = policy
         known = self._attested
         if known is None:
+            self._metrics.accepts_until(policy.expires)
             return
         try:
             # Its nonce was compared when it came, and is not a second time.

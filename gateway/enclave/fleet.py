@@ -125,7 +125,8 @@ class Fleet:
     def use(self, policy: Policy) -> None:
         """Put `policy` in force for all enclaves at once; those that it refuses get no further request."""
         self.policy = policy
-        for member in self.members:
+        # Those that are leaving, too, answer the requests that they hold.
+        for member in (*self.members, *self._gone):
             member.enclave.use(policy)
 
     def member(self, member_id: str) -> Member:
@@ -306,7 +307,8 @@ class Fleet:
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         watching.cancel()
         await member.connections.close()
-        member.enclave.forget()
+        if member.address not in self._members:  # Otherwise it is back, and the metrics are its.
+            member.enclave.forget()
 
 
 async def _verified(member: Member) -> None:

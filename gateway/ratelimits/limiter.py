@@ -28,14 +28,18 @@ _LONGEST_RETRY_AFTER: Final = 2**31 - 1
 class Exceeded(Exception):
     """A caller is at a limit. `code` is the problem's and Cape's; the message states the limit and the time to wait."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, cost: int) -> None:
+        """`reading` is that of the limit, and `cost` what did not fit."""
         limit = reading.limit
         self.policy = limit.name
         self.code = "rate_limited" if limit.unit == "requests" else "quota_exceeded"
         self.retry_after = seconds_of(reading.wait)
         """Whole seconds, at least one."""
         left = "" if limit.unit == "requests" else f" {reading.remaining} are left."
-        super().__init__(f"At most {limit.described}.{left} Try again in {self.retry_after} s.")
+        again = f"Try again in {self.retry_after} s."
+        if cost > limit.amount:
+            again = f"A batch of {cost} never fits: send at most {limit.amount} at once."
+        super().__init__(f"At most {limit.described}.{left} {again}")
 
     def problem(self) -> Problem:
         """The same as a problem document."""
@@ -129,18 +133,20 @@ class RateLimiter:
         for number, limit in enumerate(self._quotas):
             readings[limit.name] = reading = await self._counters.take(limit, caller, images)
             if not reading.admitted:
-                for earlier in self._quotas[:number]:
-                    await self._counters.give_back(earlier, caller, images)
-                raise self._exceeded(reading)
+                await self._undo(self._quotas[:number], caller, images, readings)
+                raise self._exceeded(reading, images)
 
     async def give_back(self, caller: str, images: int, readings: dict[str, Reading]) -> None:
         """Undo `images` of a charge."""
-        for limit in self._quotas:
+        await self._undo(self._quotas, caller, images, readings)
+
+    async def _undo(self, quotas: Sequence[Limit], caller: str, images: int, readings: dict[str, Reading]) -> None:
+        for limit in quotas:
             await self._counters.give_back(limit, caller, images)
             readings[limit.name] = await self._counters.look(limit, caller, 1)
 
-    def _exceeded(self, reading: Reading) -> Exceeded:
-        error = Exceeded(reading)
+    def _exceeded(self, reading: Reading, cost: int = 1) -> Exceeded:
+        error = Exceeded(reading, cost)
         self._metrics.rejected.labels(error.code).inc()
         return error
 

@@ -95,7 +95,9 @@ class LocalCounters:
 
 
 def _window(limit: Limit, counter: _Counter, now: float) -> SlidingWindow:
-    return SlidingWindow(counter.previous, counter.current, counter.started + limit.seconds - now)
+    # The sum is rounded: a new window must not be longer than a window.
+    left = min(float(limit.seconds), counter.started + limit.seconds - now)
+    return SlidingWindow(counter.previous, counter.current, left)
 
 
 def _moved_on(limit: Limit, counter: _Counter, now: float) -> _Counter:

@@ -19,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
+from gateway.ratelimits import fixedscripts
 from gateway.ratelimits.windows import Reading, SlidingWindow, fixed_reading
 
 if TYPE_CHECKING:
@@ -46,20 +47,6 @@ _AT_ONCE: Final = 8
 """Steps that ask Redis at a time, and so connections. Python's part is most of a step: more would not be faster."""
 _PROBES: Final = (1, 11, 0, 10, 3, 13, 2, 12)
 """Numbers of the probes' keys, one in each eighth of the slots of a cluster."""
-_TAKE: Final = """
-local count = tonumber(redis.call('get', KEYS[1])) or 0
-local fits = count + tonumber(ARGV[3]) <= tonumber(ARGV[1])
-if fits then
-    count = redis.call('incrby', KEYS[1], ARGV[3])
-    if redis.call('pttl', KEYS[1]) < 0 then redis.call('expire', KEYS[1], ARGV[2]) end
-end
-return {fits and 1 or 0, count, redis.call('pttl', KEYS[1])}
-"""
-"""Counts in a fixed window, if it fits: amount of the limit, its seconds, cost."""
-_GIVE_BACK: Final = """
-if (tonumber(redis.call('get', KEYS[1])) or 0) >= tonumber(ARGV[1]) then redis.call('decrby', KEYS[1], ARGV[1]) end
-"""
-"""A window that has begun since then does not have the images."""
 _OUR_OPTIONS: Final = frozenset({"host", "port", "username", "password", "db", "path", "connection_class"})
 """What a URL may set, besides options that begin with `ssl_`."""
 
@@ -83,7 +70,8 @@ def _bad_url() -> ValueError:
 class RedisCounters:
     """Counters in Redis, by Redis's clock. Methods raise `RedisError` or `OSError`.
 
-    The scripts of sliding windows are those of `limits`. Each step is one round trip, and what it counts is atomic.
+    The scripts of sliding windows are those of `limits`. For fixed ones it counts before it compares: a batch that is
+    refused would take images from others for an instant. Each step is one round trip, and what it counts is atomic.
     """
 
     def __init__(self, url: str, password: str | None = None) -> None:
@@ -105,7 +93,9 @@ class RedisCounters:
         bridge = cast("RedispyBridge", self._storage.bridge)
         self._acquire, self._window = bridge.lua_acquire_sliding_window, bridge.lua_sliding_window
         self._client = redis_client.Redis(connection_pool=pool)
-        self._take, self._give_back = self._client.register_script(_TAKE), self._client.register_script(_GIVE_BACK)
+        self._take, self._give_back = (
+            self._client.register_script(script) for script in (fixedscripts.TAKE, fixedscripts.GIVE_BACK)
+        )
 
     async def close(self) -> None:
         await self._pool.aclose()
@@ -142,7 +132,7 @@ class RedisCounters:
             admitted, window = await self._run(acquire, _Call(self._window, _pair(key), (limit.seconds,)))
             return (await self._sliding(limit, key, window)).reading(limit, cost, admitted=bool(admitted))
         ((fits, count, left),) = await self._run(
-            _Call(self._take, (_prefixed(key),), (limit.amount, limit.seconds, cost))
+            _Call(self._take, (_prefixed(key),), (limit.seconds, cost, limit.amount))
         )
         return fixed_reading(limit, int(count), _left(limit, left), admitted=bool(fits))
 

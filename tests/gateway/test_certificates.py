@@ -199,6 +199,13 @@ def no_certificate(folder: Path) -> None:
     (folder / "tls.crt").write_text("this is no certificate")
 
 
+def trusted(folder: Path) -> None:
+    """A form of OpenSSL's own, which it loads; its authority behind it would be taken for the certificate."""
+    first = (folder / "tls.crt").read_bytes()
+    form = [b"openssl", b"x509", b"-trustout"]
+    (folder / "tls.crt").write_bytes(subprocess.run(form, input=first, capture_output=True, check=True).stdout + first)
+
+
 def empty(folder: Path) -> None:
     (folder / "tls.crt").write_text("")
 
@@ -208,7 +215,7 @@ def no_file(folder: Path) -> None:
     (folder / "tls.crt").mkdir()
 
 
-@pytest.mark.parametrize("broken", [no_key, encrypted, another_key, no_certificate, empty, no_file])
+@pytest.mark.parametrize("broken", [no_key, encrypted, another_key, no_certificate, trusted, empty, no_file])
 async def test_files_that_cannot_be_used(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: Callable[[Path], None]
 ) -> None:

@@ -30,7 +30,7 @@ class Connections:
 
 async def look(status: bytes) -> AttestedEnclave:
     connections = Connections((FrameKind.STATUS, status))
-    policy = cast("Any", None)
+    policy = cast("Any", SimpleNamespace(expires=None))
     metrics = EnclaveMetrics(Metrics(), "tcp://127.0.0.1:7500")
     enclave = AttestedEnclave(cast("Any", connections), policy, metrics, attest_interval=60, status_interval=1)
     await enclave._look()

@@ -28,6 +28,7 @@ class Enclave:
         self.refusal = Problem("enclave_unavailable", "It is away.")
         self.confinement: dict[str, Any] | None = None
         self.attested = 0
+        self.policy: object = None
         self.hidden: tuple[int, ...] | None = None
         """The key ids that the next look at it shows."""
         self.known: Any = None
@@ -51,6 +52,9 @@ class Enclave:
 
     async def watch(self) -> None:
         await asyncio.Event().wait()
+
+    def use(self, policy: object) -> None:
+        self.policy = policy
 
     def forget(self) -> None:
         self.known = None

@@ -111,6 +111,44 @@ async def test_enclaves_come_and_go_with_their_name(monkeypatch: pytest.MonkeyPa
             await watching
 
 
+async def test_one_that_comes_back_while_it_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new policy judges it while it leaves, and the metrics of its address are those of the one that came back."""
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_DRAIN_POLL_SECONDS", 0.01)
+    names = Names("10.0.0.1")
+    made: list[Member] = []
+
+    def make(address: Address) -> Member:
+        parts: Any = (Connections(), Enclave(1), Exchange(1))
+        made.append(Member(address, *parts))
+        return made[-1]
+
+    fleet = Fleet(Sources((), (Named("enclaves", 7500),), resolve=names.resolve), make, cast("Any", None), deadline=5)
+    watching = asyncio.create_task(fleet.watch())
+    try:
+        await _until(lambda: len(fleet.members) == 1)
+        (old,) = made
+        gate = cast("Any", old.exchange).held = asyncio.Event()
+        held = asyncio.create_task(fleet.classify(b"photo", 5))
+        await _until(lambda: old.outstanding == 1)
+        names.hosts = ()
+        await _until(lambda: not fleet.members)
+        policy: Any = object()
+        fleet.use(policy)
+        assert cast("Any", old.enclave).policy is policy
+        names.hosts = ("10.0.0.1",)
+        await _until(lambda: len(made) == 2)
+        gate.set()
+        await held
+        await _until(lambda: cast("Any", old.connections).closed)
+        await asyncio.sleep(0)
+        assert old.enclave.known is not None, "its metrics would be forgotten"
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
 async def _until(condition: Any) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 -- what is awaited is no event

@@ -12,7 +12,7 @@ import pytest
 from gateway.metrics import Metrics
 from gateway.ratelimits.local import LocalCounters
 from gateway.ratelimits.policy import parse
-from gateway.ratelimits.shared import RedisCounters, SharedCounters
+from gateway.ratelimits.shared import PREFIX, RedisCounters, SharedCounters
 from tests.support.redis import running_redis
 
 if TYPE_CHECKING:
@@ -119,6 +119,28 @@ async def test_a_batch_that_does_not_fit_refuses_no_image_that_does(counters: Co
     assert (await counters.look(QUOTA, "token:a", 1)).remaining == 25
 
 
+async def test_images_are_not_given_back_to_a_window_that_began_later(redis: RunningRedis) -> None:
+    """A count below zero would be images beyond the quota."""
+    counters = RedisCounters(redis.url)
+    await counters.take(QUOTA, "token:later", 3)
+    given = (counters.give_back(QUOTA, "token:later", 2) for _ in range(8))
+    await asyncio.gather(*given)
+    assert (await counters.look(QUOTA, "token:later", 1)).remaining <= 100
+    with redis.client() as client:
+        client.delete(*client.keys("*token:later*"))
+    await counters.give_back(QUOTA, "token:later", 2)
+    assert (await counters.look(QUOTA, "token:later", 1)).remaining == 100
+    await counters.close()
+
+
+async def test_what_is_given_back_does_not_begin_the_window_anew(counters: Counters) -> None:
+    (short,) = parse("4/2 seconds", "images")
+    await counters.take(short, "token:w", 2)
+    await asyncio.sleep(0.3)
+    await counters.give_back(short, "token:w", 2)
+    assert (await counters.take(short, "token:w", 1)).until_more < 1.8
+
+
 async def test_what_is_given_back_can_be_used(counters: Counters) -> None:
     await counters.take(QUOTA, "token:a", 100)
     await counters.give_back(QUOTA, "token:a", 30)
@@ -169,11 +191,15 @@ async def test_a_redis_whose_clock_was_set_back_blocks_callers_no_longer_than_a_
     counters = RedisCounters(redis.url)
     for _ in range(11):
         await counters.take(TEN, "address:back", 1)
+    await counters.take(QUOTA, "address:back", 100)
     with redis.client() as client:
         for key in client.keys("*address:back*"):
-            client.pexpire(key, 3_600_000)
+            client.pexpire(key, 10 * 86_400_000)
     await counters.take(TEN, "address:back", 1)
+    await counters.take(QUOTA, "address:back", 1)
     assert (await counters.take(TEN, "address:back", 1)).admitted
+    with redis.client() as client:
+        assert client.pttl(f"{PREFIX}:{QUOTA.key('address:back')}") <= QUOTA.seconds * 1000
     await counters.close()
 
 
@@ -216,6 +242,8 @@ async def test_a_request_costs_the_same_with_many_callers() -> None:
 
 async def test_keys_expire_in_redis(redis: RunningRedis) -> None:
     counters = RedisCounters(redis.url)
+    with redis.client() as client:
+        client.flushall()
     await counters.take(TEN, "address:e", 1)
     await counters.take(QUOTA, "token:e", 1)
     await counters.probe()

@@ -189,6 +189,16 @@ def test_an_address_with_batches_beyond_its_quota_is_held_up(tiny_stack: Stack) 
         assert time.perf_counter() - started > 2 * pacing.FIRST_WAIT
 
 
+def test_a_batch_that_never_fits_is_told_so_and_leaves_every_quota_as_it_was(tiny_stack: Stack) -> None:
+    with running_app(tiny_stack, quota="8/day, 2/hour") as app:
+        refused = batch(app, 3)
+        problem = check(refused, "quota_exceeded")
+        assert "send at most 2 at once" in problem["detail"]
+        assert {name: left for name, (left, _) in state(refused).items()} == {"images-per-day": 8, "images-per-hour": 2}
+        assert batch(app, 2).status_code == 200
+        assert "Try again in" in check(batch(app, 2), "quota_exceeded")["detail"]
+
+
 def test_spoofed_addresses_are_the_same_caller(tiny_stack: Stack) -> None:
     with running_app(tiny_stack, rate_limit="5/minute") as app:
         found = [
