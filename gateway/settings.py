@@ -173,7 +173,9 @@ class Settings(BaseSettings):
     body_timeout: float = Field(default=30, gt=0, description="Seconds within which a request body must arrive.")
     deadline: float = Field(default=30, gt=0, description="Seconds within which the enclave must answer.")
     drain_seconds: float = Field(
-        default=25, gt=0, description="Seconds that running requests have to end after SIGTERM."
+        default=25,
+        gt=0,
+        description="Seconds that running requests have to end after SIGTERM; its process manager must wait for longer.",
     )
 
     @classmethod

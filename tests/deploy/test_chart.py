@@ -240,6 +240,13 @@ def test_another_policy_restarts_no_gateway(helm: Helm) -> None:
     assert not any("subPath" in mount for mount in container["volumeMounts"])
 
 
+def test_a_gateway_has_the_time_in_which_it_answers_its_requests(helm: Helm) -> None:
+    for given, seconds in [({}, 45), ({"gateway.settings.BLINDSIGHT_DRAIN_SECONDS": "90.5"}, 111)]:
+        gateway = one(rendered(helm, next(iter(VARIANTS.values())) | given), "Deployment", "-gateway")
+        assert gateway["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == seconds
+    assert Settings.model_fields["drain_seconds"].default == 25
+
+
 def test_nitro_enclaves_with_an_open_port_need_no_access_secret(helm: Helm) -> None:
     values = {name: value for name, value in NITRO.items() if name != "accessSecret"}
     for more in ({}, {"gateway.tlsSecret": "tls"}):
