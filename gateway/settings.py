@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         default=25,
         gt=0,
-        description="Seconds that running requests have to end after SIGTERM; what ends the gateway must wait for longer.",
+        description="Seconds that running requests have to end after SIGTERM. What ends the gateway must wait longer.",
     )
 
     @classmethod
