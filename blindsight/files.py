@@ -60,8 +60,12 @@ def require_replaceable(out: Path, *, sources: Iterable[Path | None] = ()) -> No
         raise OSError(kind, text, str(out))
     if out.exists() and any(source is not None and source.exists() and out.samefile(source) for source in sources):
         raise OSError(errno.EINVAL, "it is read, too; give another file", str(out))
-    with tempfile.TemporaryFile(dir=out.resolve().parent):
-        pass
+    folder = out.resolve().parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from None  # It names the temporary file.
 
 
 def write(out: Path, content: bytes, *, mode: int = 0o644, sources: Iterable[Path | None] = ()) -> None:

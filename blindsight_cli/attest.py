@@ -17,7 +17,7 @@ from blindsight.attestation import UnsafeAcceptAnything, verify_archived
 from blindsight.client import Client
 from blindsight.errors import BlindsightError
 from blindsight.problems import Problem
-from blindsight_cli import sealed
+from blindsight_cli import sealed, statelock
 from blindsight_cli.classify import TIMEOUT_SECONDS
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.gateway_url import DEFAULT_URL, UrlArgument
@@ -89,6 +89,7 @@ def verify(
     except BlindsightError as error:
         sealed.stop(error)
     if save and enclave:
+        statelock.require_not_in_use(save)
         try:
             files.write(save, enclave.document, sources=(policy,))
         except OSError as error:

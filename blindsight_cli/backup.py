@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from blindsight import files
 from blindsight_cli import keptsecrets, statelock, stored, units
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.keptsecrets import BadSecrets
@@ -44,8 +45,14 @@ def backup(
     folder = environment.stack_folder(state, os.environ)
     if not stored.database(folder).is_file():
         fail(f"{folder} holds no accounts", "give --state the folder of a stack that `blindsight up` made")
-    if secrets is not None and secrets.absolute() == archive.absolute():
+    if secrets is not None and secrets.resolve() == archive.resolve():
         fail("--out and --secrets are one file", "keep the secrets apart from the archive")
+    for written in (archive, *([secrets] if secrets else [])):
+        statelock.require_not_of(folder, written)
+        statelock.require_not_in_use(written)
+    if secrets is not None:
+        # Before the archive is made: a backup without its secrets would look like a whole one.
+        _require_replaceable(secrets)
     _gateway(stored.settings(folder), "backup", "--out", str(archive))
     if secrets is None:
         err.print(
@@ -57,13 +64,24 @@ def backup(
     try:
         keptsecrets.save(secrets, found)
     except OSError as error:
-        fail(f"{secrets} cannot be written: {error.strerror}", "give --secrets a file in a folder of yours")
+        _no_secrets(secrets, error)
     out.print(f"{secrets}: {len(found)} secrets")
     if stored.ROOT_SECRET not in found:
         err.print("It has no root secret: this stack's folder holds none (AWS KMS has it).", style="yellow")
     err.print(
         "KEEP IT APART from the archive: with both, all functions and data of all accounts can be read.", style="yellow"
     )
+
+
+def _require_replaceable(secrets: Path) -> None:
+    try:
+        files.require_replaceable(secrets)
+    except OSError as error:
+        _no_secrets(secrets, error)
+
+
+def _no_secrets(secrets: Path, error: OSError) -> NoReturn:
+    fail(f"{secrets} cannot be written: {error.strerror}", "give --secrets a file in a folder of yours")
 
 
 def restore(
@@ -80,10 +98,12 @@ def restore(
     if archive is None and secrets is None:
         fail("there is nothing to restore", "name an archive, --secrets FILE, or both")
     folder = environment.stack_folder(state, os.environ)
-    statelock.require_none(folder)
+    statelock.require_none(folder, next_step="stop it, or restore into another folder, with --state FOLDER")
+    kept = _secrets_of(secrets) if secrets else {}
+    if archive is not None and not archive.is_file():
+        fail(f"{archive} is no file", "name the archive that `blindsight backup` wrote")
     with statelock.alone_in(folder):
         try:
-            kept = keptsecrets.load(secrets) if secrets else {}
             keptsecrets.require_fits(folder, kept)
             if archive is not None:
                 (folder / "gateway").mkdir(mode=0o700, exist_ok=True)
@@ -106,20 +126,31 @@ def restore(
         )
 
 
+def _secrets_of(file: Path) -> dict[str, bytes]:
+    wanted = "give --secrets the file that `blindsight backup --secrets` wrote"
+    try:
+        return keptsecrets.load(file)
+    except BadSecrets as error:
+        fail(str(error), wanted)
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}", wanted)
+
+
 def forget_accounts(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="The accounts; none: all.")] = None,
     state: _State = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete them; without it only their number is printed.")] = False,
 ) -> None:
-    """Delete all accounts of a stack with their functions and tokens: for one whose root secret is lost.
+    """Delete accounts of a stack with their functions and tokens; all of them if its root secret is lost.
 
     The owner keys stay, so that their owners can sign up and deploy anew.
     """
     folder = environment.stack_folder(state, os.environ)
     if not stored.database(folder).is_file():
         fail(f"{folder} holds no accounts", "give --state the folder of a stack that `blindsight up` made")
-    statelock.require_none(folder)
+    statelock.require_none(folder, next_step="stop it first")
     with statelock.alone_in(folder):
-        _gateway(stored.settings(folder), "forget-accounts", *(["--yes"] if yes else []))
+        _gateway(stored.settings(folder), "forget-accounts", *(["--yes"] if yes else []), "--", *(names or []))
 
 
 def _restore_secrets(folder: Path, secrets: Mapping[str, bytes]) -> None:

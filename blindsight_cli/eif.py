@@ -204,6 +204,7 @@ def _refused(image: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _replacing(target: Path, *sources: Path) -> Iterator[BinaryIO]:
     """A file that replaces `target` if the block succeeds, and is removed if it fails."""
+    statelock.require_not_in_use(target)
     try:
         with files.replacing(target, sources=sources) as file:
             yield file

@@ -9,7 +9,7 @@ import typer
 
 from blindsight import files
 from blindsight.errors import KmsError
-from blindsight_cli import keypolicy
+from blindsight_cli import keypolicy, statelock
 from blindsight_cli.console import fail
 from blindsight_cli.paths import a_path
 
@@ -57,6 +57,7 @@ def policy(  # noqa: PLR0917 -- typer passes them by name
     except KmsError as error:
         fail(str(error), error.next_step)
     if out is not None:
+        statelock.require_not_in_use(out)
         try:
             files.write(out, keypolicy.rendered(written).encode(), sources=measurements or ())
         except OSError as error:

@@ -11,6 +11,7 @@ import typer
 from blindsight import files, release_file
 from blindsight.errors import BlindsightError, ReleaseError
 from blindsight.release_file import check, dsse, reader
+from blindsight_cli import statelock
 from blindsight_cli.console import err, fail, out
 from blindsight_cli.paths import a_path
 from blindsight_cli.printable import printable
@@ -163,6 +164,7 @@ def _write_policy(release: ReleaseFile, path: Path, sources: list[Path | None]) 
 
 
 def _write(path: Path, content: bytes, sources: Iterable[Path | None]) -> None:
+    statelock.require_not_in_use(path)
     try:
         files.write(path, content, sources=sources)
     except OSError as error:

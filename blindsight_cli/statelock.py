@@ -48,13 +48,21 @@ def alone_in(state: Path) -> Iterator[None]:
         yield
 
 
-def require_none(state: Path) -> None:
-    """Exit with one line if a stack runs in the folder `state`."""
+def require_none(state: Path, *, next_step: str = "") -> None:
+    """Exit with one line if a stack runs in the folder `state`. The default of `next_step` is for another stack."""
     if process := holder(state):
+        elsewhere = f"as in `make run STATE=.blindsight-2 {ports.others()}`"
         fail(
             f"another stack uses {state} (process {process})",
-            f"stop it, or choose another folder and other ports, as in `make run STATE=.blindsight-2 {ports.others()}`",
+            next_step or f"stop it, or choose another folder and other ports, {elsewhere}",
         )
+
+
+def require_not_of(state: Path, out: Path) -> None:
+    """Exit with one line if `out`, which is to be written, is in the place of a file that the folder `state` keeps."""
+    place = out.parent.resolve() / out.name  # a link is replaced, not what it leads to
+    if place.is_relative_to(state.resolve()) and place.relative_to(state.resolve()).parts[0] in _OWN:
+        fail(f"{out} is a file of the stack in {state}, which would lose it", "write to another place")
 
 
 def require_not_in_use(out: Path) -> None:

@@ -186,7 +186,7 @@ def _function(options: Options, released: Released | None) -> Function:
 def _cape(
     options: Options, producer: EvidenceProducer, warden: Warden, function: Function, secret: bytes | None
 ) -> CapeService | None:
-    """The Cape host; None in the variant without one. Raises `ProducerError` (`state_unusable`)."""
+    """The Cape host; None in the variant without one. Raises `ProducerError` (`root_secret_unusable`)."""
     if options.variant != "cape":
         return None
     from enclave_runtime.cape.rootsecret import RootSecret  # noqa: PLC0415 -- no part of the other variant

@@ -39,6 +39,18 @@ def by_root(policy: AnyPolicy, root_sha256: str) -> Sequence[Release]:
     return releases
 
 
+def outdated(policy: AnyPolicy, release: Release, *, at: datetime) -> EvidenceError | None:
+    """Why `policy`, which has this release, does not accept it at the time `at`: its version, or its end."""
+    least, found = policy.minimum_version, release.version
+    if least is not None and (found is None or version_key(found, "") < version_key(least, "")):
+        text = f"The release is version {found or 'unknown'}; {least} is the lowest that the policy accepts."
+        return EvidenceMeasurementError("release_too_old", text)
+    if release.expires is not None and at >= release.expires:
+        text = f"The release was accepted until {release.expires:%Y-%m-%d %H:%M:%SZ}."
+        return EvidenceMeasurementError("release_expired", text)
+    return None
+
+
 def by_measurements(
     releases: Sequence[Release], pcrs: Mapping[int, bytes], *, policy: AnyPolicy, at: datetime
 ) -> Sequence[Release]:
@@ -50,14 +62,7 @@ def by_measurements(
             )
 
     def age(release: Release) -> EvidenceError | None:
-        least, found = policy.minimum_version, release.version
-        if least is not None and (found is None or version_key(found, "") < version_key(least, "")):
-            text = f"The release is version {found or 'unknown'}; {least} is the lowest that the policy accepts."
-            return EvidenceMeasurementError("release_too_old", text)
-        if release.expires is not None and at >= release.expires:
-            text = f"The release was accepted until {release.expires:%Y-%m-%d %H:%M:%SZ}."
-            return EvidenceMeasurementError("release_expired", text)
-        return None
+        return outdated(policy, release, at=at)
 
     def measurements(release: Release) -> EvidenceError | None:
         for index, accepted in sorted(release.pcrs.items()):

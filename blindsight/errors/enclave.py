@@ -16,6 +16,8 @@ class ProducerError(BlindsightError):
             "invalid_pcr": "Use PCR indexes 0 to 31 and 48-byte values.",
             "pcr_locked": "Extend PCRs 16 to 31 before they are locked.",
             "state_unusable": "Give the enclave a state folder of its own; remove a damaged file to make a new root.",
+            "root_secret_unusable": "Correct its mode or owner. Move a damaged one away, and restore it with"
+            " `blindsight restore --secrets FILE`: with a new one no account can be used.",
             "distribution_missing": "Install the package with its 'enclave' extra.",
             "simulator_absent": "Use --evidence nsm in an enclave image; simulated evidence takes the source tree.",
             "nsm_missing": "Run it in a Nitro enclave, with the nsm driver loaded; elsewhere use --evidence simulated.",

@@ -37,21 +37,21 @@ class RootSecret:
 
     @classmethod
     def load_or_create(cls, folder: Path) -> RootSecret:
-        """Read the secret in `folder`, or create it. Raises `ProducerError` (`state_unusable`)."""
+        """Read the secret in `folder`, or create it. Raises `ProducerError` (`root_secret_unusable`)."""
         path = folder / FILE
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not path.exists():
                 publish(path, secrets.token_bytes(_BYTES))
             if path.stat().st_mode & 0o077:
-                raise ProducerError("state_unusable", f"{path} can be read by others; its mode must be 0600.")
+                raise ProducerError("root_secret_unusable", f"{path} can be read by others; its mode must be 0600.")
             content = path.read_bytes()
         except OSError as error:
-            raise ProducerError("state_unusable", f"{path} cannot be used: {error.strerror}.") from error
+            raise ProducerError("root_secret_unusable", f"{path} cannot be used: {error.strerror}.") from error
         try:
             return cls(content)
         except ValueError as error:
-            raise ProducerError("state_unusable", f"{path} is damaged.") from error
+            raise ProducerError("root_secret_unusable", f"{path} is damaged.") from error
 
     @property
     def identity(self) -> str:

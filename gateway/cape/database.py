@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 import threading
 from functools import partial
 from pathlib import Path
@@ -174,6 +175,11 @@ class Database:
         if not self._path:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
 
+    @property
+    def file(self) -> Path | None:
+        """The file of SQLite; None with a server."""
+        return Path(self._path) if self._path else None
+
     async def close(self) -> None:
         """Close all connections."""
         await asyncio.to_thread(self._engine.dispose)
@@ -190,7 +196,11 @@ def _limit_statements(connection: Any, _: object) -> None:  # noqa: ANN401 -- ps
 
 def _unusable(error: SQLAlchemyError) -> StoreUnusable:
     cause = error.orig if isinstance(error, DBAPIError) else error
-    return StoreUnusable(f"the store cannot be opened or upgraded: {type(cause).__name__}")
+    reason = type(cause).__name__
+    if isinstance(cause, sqlite3.DatabaseError):
+        # SQLite's own texts name no path, account or value: "file is not a database", "disk I/O error".
+        reason = f"{reason}: {cause}. If it is damaged, restore a backup into an empty place (docs/day-two.md)"
+    return StoreUnusable(f"the store cannot be opened or upgraded: {reason}")
 
 
 def _with_driver(url: URL) -> URL:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from blindsight.release_file import dsse
+from blindsight_cli import statelock
 from enclave_function.bundle import build
 from tests.support import releases, userfiles
 from tests.support.eif_golden import CERTIFICATE, FOLDER, KEY_PEM
@@ -94,6 +95,15 @@ def test_a_file_that_cannot_be_written_whole_is_not_written_at_all(inputs: Path,
     said = userfiles.refused(done)
     assert f"{tmp_path / 'out'} cannot be written" in said
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_running_stack_reads_is_not_written_over(inputs: Path, tmp_path: Path, name: str) -> None:
+    with statelock.alone_in(tmp_path / "state"):
+        (tmp_path / "state" / "policy.json").write_text("old")
+        said = userfiles.refused(userfiles.run(inputs, *_command(name, tmp_path / "state" / "policy.json")))
+    assert "is of the stack that runs in" in said
+    assert (tmp_path / "state" / "policy.json").read_text() == "old"
 
 
 READ: dict[str, tuple[str, ...]] = {

@@ -26,6 +26,8 @@ from gateway.cape.database import Database
 from gateway.cape.schema import functions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection
 
     from gateway.cape.s3bundles import S3Bundles
@@ -62,8 +64,8 @@ async def make(database_url: str, bundles: Path | S3Bundles, out: Path, token_fi
     The database is read in one transaction. Bundles are copied after it: their files never change, and exist before
     their functions do. Raises `BackupError`, `StoreUnusable`, `OSError`, and `CapeError` if the bucket does not answer.
     """
-    files.require_replaceable(out)
     database = Database(database_url)
+    _require_apart(out, bundles, sources=(database.file, *token_files.values()))
     try:
         with contextlib.ExitStack() as opened:
             tables = {name: opened.enter_context(_draft_beside(out)) for name in layout.TABLES}
@@ -86,6 +88,13 @@ async def make(database_url: str, bundles: Path | S3Bundles, out: Path, token_fi
     finally:
         await database.close()
     return Made(snapshot.counts, lost, digest)
+
+
+def _require_apart(out: Path, bundles: Path | S3Bundles, *, sources: Iterable[Path | None]) -> None:
+    """Raise unless `out` can be written without a loss to the store. Raises `BackupError`, `OSError`."""
+    files.require_replaceable(out, sources=sources)
+    if isinstance(bundles, Path) and out.parent.resolve() == bundles.resolve():
+        raise BackupError(f"{out} would be among the functions' bundles: write the archive to another folder.")
 
 
 def _draft_beside(out: Path) -> BinaryIO:

@@ -121,7 +121,7 @@ def test_hostile_secrets_write_nothing(tmp_path: Path, name: str) -> None:
     done = blindsight(tmp_path, "restore", "--secrets", file, "--state", "state")
     assert done.returncode == 1
     assert "not a secret of a stack" in done.stderr
-    assert [path.name for path in (tmp_path / "state").iterdir()] == ["lock"]
+    assert not (tmp_path / "state").exists()
     assert not list(tmp_path.rglob("escaped"))
 
 
@@ -131,6 +131,7 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     done = blindsight(tmp_path, "restore", "--secrets", "file", "--state", "state")
     assert done.returncode == 1
     assert "is not a file of `blindsight backup --secrets`" in done.stderr
+    assert "give --secrets the file" in done.stderr
 
 
 def test_another_secret_is_not_overwritten(tmp_path: Path) -> None:
@@ -181,3 +182,78 @@ def test_there_is_nothing_to_back_up(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert "holds no accounts" in done.stderr
     assert "nothing to restore" in blindsight(tmp_path, "restore").stderr
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A folder as a stack leaves it: files that are read again, and a database without accounts."""
+    state = tmp_path / "state"
+    for name in ("gateway/bundles/x", "enclave/root_secret", "tls/ca.pem", "cape/token", "policy.json", "function.zip"):
+        (state / name).parent.mkdir(parents=True, exist_ok=True)
+        (state / name).write_bytes(b"s" * 32)
+    url = f"sqlite:///{stored.database(state)}"
+    done = preloaded.run_text(
+        "gateway", ["database", "upgrade"], cwd=tmp_path,
+        env=environment(tmp_path, {"database": url}), timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return state
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gateway/cape.sqlite",
+        "policy.json",
+        "enclave/root_secret",
+        "enclave/new",
+        "tls/ca.pem",
+        "function.zip",
+        "cape/x",
+    ],
+)
+def test_a_backup_writes_over_nothing_of_its_stack(state: Path, tmp_path: Path, name: str) -> None:
+    before = {path: path.read_bytes() for path in state.rglob("*") if path.is_file()}
+    (tmp_path / "link").symlink_to(state)
+    for words in (
+        ["--out", f"state/{name}"],
+        ["--out", f"link/{name}"],
+        ["--out", "b.tar", "--secrets", f"state/{name}"],
+    ):
+        done = blindsight(tmp_path, "backup", "--state", "state", *words)
+        assert (done.returncode, "is a file of the stack in" in done.stderr) == (1, True), done.stderr
+    assert {path: path.read_bytes() for path in state.rglob("*") if path.is_file()} == before
+    assert not (tmp_path / "b.tar").exists()
+
+
+def test_an_archive_is_not_left_without_its_secrets(state: Path, tmp_path: Path) -> None:
+    words = ["backup", "--state", "state", "--out", "b.tar"]
+    done = blindsight(tmp_path, *words, "--secrets", "missing/secrets.json")
+    assert (done.returncode, "give --secrets a file" in done.stderr) == (1, True)
+    assert not (tmp_path / "b.tar").exists()
+    done = blindsight(tmp_path, "backup", "--state", "state", "--out", "missing/b.tar")
+    assert done.returncode == 1
+    assert f"{tmp_path / 'missing'} cannot be used" in done.stderr, "not the name of a temporary file"
+    assert stored.database(state).is_file()
+
+
+def test_a_damaged_database_is_called_so(state: Path, tmp_path: Path) -> None:
+    stored.database(state).write_bytes(b"this is no database" * 1000)
+    for words in (["backup", "--out", "b.tar"], ["forget-accounts", "--yes"]):
+        done = blindsight(tmp_path, *words, "--state", "state")
+        assert done.returncode == 1
+        assert "file is not a database" in done.stderr
+        assert "restore a backup" in done.stderr
+
+
+def test_accounts_are_forgotten_by_their_names(state: Path, tmp_path: Path) -> None:
+    done = blindsight(tmp_path, "forget-accounts", "ada", "--state", "state")
+    assert done.returncode == 1
+    assert "ada" in done.stderr, "the gateway's command, which was given the name"
+    assert "unexpected" not in done.stderr
+
+
+def test_an_archive_that_is_not_there_leaves_no_folder(tmp_path: Path) -> None:
+    done = blindsight(tmp_path, "restore", "missing.tar", "--state", "new")
+    assert (done.returncode, "missing.tar is no file" in done.stderr) == (1, True)
+    assert not (tmp_path / "new").exists()

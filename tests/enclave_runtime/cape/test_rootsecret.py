@@ -41,7 +41,7 @@ def test_a_damaged_one_is_refused_not_replaced(tmp_path: Path, content: bytes):
     (tmp_path / FILE).chmod(0o600)
     with pytest.raises(ProducerError, match="damaged") as caught:
         RootSecret.load_or_create(tmp_path)
-    assert caught.value.code == "state_unusable"
+    assert caught.value.code == "root_secret_unusable"
     assert (tmp_path / FILE).read_bytes() == content
 
 
@@ -51,15 +51,15 @@ def test_one_that_others_can_reach_is_refused(tmp_path: Path, mode: int):
     (tmp_path / FILE).chmod(mode)
     with pytest.raises(ProducerError, match="0600") as caught:
         RootSecret.load_or_create(tmp_path)
-    assert caught.value.code == "state_unusable"
+    assert caught.value.code == "root_secret_unusable"
 
 
 def test_a_folder_that_cannot_be_used_is_said_so(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(ProducerError) as caught:
         RootSecret.load_or_create(tmp_path / "file")
-    assert caught.value.code == "state_unusable"
+    assert caught.value.code == "root_secret_unusable"
     (tmp_path / FILE).mkdir(mode=0o700)
     with pytest.raises(ProducerError) as caught:
         RootSecret.load_or_create(tmp_path)
-    assert caught.value.code == "state_unusable"
+    assert caught.value.code == "root_secret_unusable"

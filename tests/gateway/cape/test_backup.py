@@ -168,6 +168,19 @@ async def test_it_is_of_one_moment_while_the_store_is_used(store_url: str, tmp_p
     await store.close()
 
 
+async def test_nothing_of_the_store_is_written_over(tmp_path: Path) -> None:
+    url, bundles, tokens = f"sqlite:///{tmp_path / 'a.sqlite'}", tmp_path / "a", tmp_path / "signup"
+    store, _ = await filled(url, bundles)
+    await store.close()
+    tokens.write_text("ada " + "0" * 64)
+    before = {path: path.read_bytes() for path in below(tmp_path, "*") if path.is_file()}
+    (tmp_path / "hard").hardlink_to(tmp_path / "a.sqlite")
+    for out in (tmp_path / "a.sqlite", tokens, bundles / "archive", tmp_path / "hard", below(bundles, "*")[0]):
+        with pytest.raises((OSError, BackupError)):
+            await make(url, bundles, out, {layout.TOKENS_FILE: None, layout.SIGNUP_TOKENS_FILE: tokens})
+    assert {path: path.read_bytes() for path in before} == before
+
+
 async def test_a_bundle_that_is_lost_is_told(tmp_path: Path) -> None:
     store, functions = await filled(f"sqlite:///{tmp_path}/store.db", tmp_path / "bundles")
     (tmp_path / "bundles" / functions[1].id).unlink()
