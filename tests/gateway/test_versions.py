@@ -12,6 +12,7 @@ from blindsight.errors import TransportError
 from blindsight.wire import frames
 from blindsight.wire.protocol import FrameKind
 from gateway.enclave.attested import AttestedEnclave
+from gateway.metrics import EnclaveMetrics, Metrics
 from tests.support.wire import admitted, receive
 
 if TYPE_CHECKING:
@@ -52,9 +53,14 @@ class Answering:
         return self._answer
 
 
+def enclave_of(answering: Answering) -> AttestedEnclave:
+    policy: Any = SimpleNamespace(expires=None)
+    metrics = EnclaveMetrics(Metrics(), "tcp://127.0.0.1:7500")
+    return AttestedEnclave(answering, policy, metrics, attest_interval=1, status_interval=1)
+
+
 def evidence_of(answering: Answering) -> dict[str, Any]:
-    enclave = AttestedEnclave(answering, None, None, attest_interval=1, status_interval=1)
-    return asyncio.run(enclave.evidence(b"n" * 32))
+    return asyncio.run(enclave_of(answering).evidence(b"n" * 32))
 
 
 @pytest.mark.parametrize("fields", [{}, {"version": 1}, {"version": 1, "later": b"x"}], ids=repr)
@@ -81,10 +87,7 @@ def test_a_gateway_refuses_another_version(kind: FrameKind, fields: dict[str, An
 
 def test_the_operator_is_told_of_another_version() -> None:
     """It is no enclave that cannot be reached, and waiting does not help."""
-    up = SimpleNamespace(up=SimpleNamespace(set=lambda _: None))
-    enclave = AttestedEnclave(
-        Answering(FrameKind.REFUSAL, {"code": "unsupported_protocol"}), None, up, attest_interval=1, status_interval=1
-    )
+    enclave = enclave_of(Answering(FrameKind.REFUSAL, {"code": "unsupported_protocol"}))
     with pytest.raises(TransportError):
         asyncio.run(enclave.attest())
     assert "speak different versions of their protocol" in enclave.refusal.detail
