@@ -16,7 +16,8 @@ from blindsight import Client
 from blindsight.attestation.policy import Policy
 from blindsight.attestation.release import Release
 from blindsight.client import GatewayProblem
-from blindsight.errors import EvidenceError
+from blindsight.errors import EvidenceError, SealingError
+from blindsight.sealing import keyconfig
 from enclave_function.bundle import build
 from tests.support import images
 from tests.support.models import write_colour_model
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from blindsight.client import Classification
     from tests.support.processes import Enclave, Gateway
 
 pytestmark = pytest.mark.stack
@@ -58,6 +60,13 @@ class Fleet:
         listed = self.gateway.client.get("/info").json()["enclaves"]
         return [each["id"] for each in listed if each["ready"]]
 
+    def has_distinct_key_ids(self) -> bool:
+        """Whether each can be offered to callers: of random ids of one byte some are the same (docs/planning.md)."""
+        client = self.gateway.client
+        lists = [client.get("/.well-known/ohttp-gateway", params={"enclave": each}).content for each in self.ready()]
+        ids = [config.key_id for content in lists for config in keyconfig.decode_list(content)]
+        return len(set(ids)) == len(ids)
+
 
 @pytest.fixture(scope="module")
 def fleet(tiny_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
@@ -84,11 +93,19 @@ def fleet(tiny_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     for enclave in enclaves:
         enclave.wait_warm()
     addresses = ",".join(map(loopback, ports))
-    with tiny_stack.another_gateway(enclave=addresses, policy=policy_file) as gateway:
-        policies = (Policy(releases=(old,)), Policy(releases=(new,)))
-        running = Fleet(tiny_stack, ports, states, bundles, enclaves, *policies, gateway)
-        wait_until("all enclaves are verified", lambda: len(running.ready()) == 3)
-        yield running
+    for _ in range(5):
+        with tiny_stack.another_gateway(enclave=addresses, policy=policy_file) as gateway:
+            policies = (Policy(releases=(old,)), Policy(releases=(new,)))
+            running = Fleet(tiny_stack, ports, states, bundles, enclaves, *policies, gateway)
+            wait_until("all enclaves are verified", lambda running=running: len(running.ready()) == 3)
+            if running.has_distinct_key_ids():
+                yield running
+                break
+            for number in (1, 2):
+                running.enclaves[number].stop()
+                running.start(number)
+    else:
+        raise AssertionError("five starts, each with two enclaves of one key id")
     for enclave in running.enclaves:
         enclave.stop()
 
@@ -219,6 +236,20 @@ def test_a_sealed_request_is_never_answered_by_an_enclave_that_its_caller_did_no
             client.classify(images.plain(30))
         assert refusal.value.code in {"enclave_unavailable", "pcr_mismatch"}
         assert classified(fleet, 31)["model"]["version"] != "later", "others go on"
+        assert again(fleet, client, 32).model["version"] == "later"
+
+
+def again(fleet: Fleet, client: Client, class_id: int) -> Classification:
+    """The first answer to the caller of enclave 2 after its start."""
+    for _ in range(5):
         fleet.start(2)
         wait_until("it is there again", lambda: len(fleet.ready()) == 3)
-        assert client.classify(images.plain(32)).model["version"] == "later"
+        try:
+            return client.classify(images.plain(class_id))
+        except SealingError as error:
+            # One of its new key ids is another's, too: docs/operations.md, "Several enclaves".
+            if error.code != "unknown_key":
+                raise
+        fleet.enclaves[2].kill()
+        wait_until("the loss is seen", lambda: len(fleet.ready()) == 2)
+    raise AssertionError("five starts, each with another's key id")
