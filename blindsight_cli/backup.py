@@ -141,7 +141,9 @@ def forget_accounts(
     state: _State = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete them; without it only their number is printed.")] = False,
 ) -> None:
-    """Delete accounts of a stack with their functions and tokens; all of them if its root secret is lost.
+    """Delete the named accounts of a stack, or all, with their functions and tokens.
+
+    All is for a stack whose root secret is lost.
 
     The owner keys stay, so that their owners can sign up and deploy anew.
     """

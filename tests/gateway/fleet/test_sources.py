@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -18,6 +18,9 @@ from gateway.enclave.fleet import Fleet
 from gateway.enclave.member import Member
 from gateway.enclave.sources import Named, Sources
 from tests.support.fleets import Connections, Enclave, Exchange, sealed_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
 
 
 def at(host: str) -> Address:
@@ -68,6 +71,20 @@ async def test_a_name_that_cannot_be_looked_up_keeps_its_addresses() -> None:
     assert await found.addresses() == {at("10.0.0.1"), at("10.0.0.9")}
     names.hosts = ()
     assert await found.addresses() == {at("10.0.0.9")}
+
+
+@contextlib.asynccontextmanager
+async def following(names: Names, make: Callable[[Address], Member]) -> AsyncIterator[Fleet]:
+    """A fleet that follows the enclaves of these names."""
+    found = Sources((), (Named("enclaves", 7500),), resolve=names.resolve)
+    fleet = Fleet(found, make, cast("Any", None), deadline=5)
+    watching = asyncio.create_task(fleet.watch())
+    try:
+        yield fleet
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
 
 
 async def test_enclaves_come_and_go_with_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,9 +140,7 @@ async def test_one_that_comes_back_while_it_leaves(monkeypatch: pytest.MonkeyPat
         made.append(Member(address, *parts))
         return made[-1]
 
-    fleet = Fleet(Sources((), (Named("enclaves", 7500),), resolve=names.resolve), make, cast("Any", None), deadline=5)
-    watching = asyncio.create_task(fleet.watch())
-    try:
+    async with following(names, make) as fleet:
         await _until(lambda: len(fleet.members) == 1)
         (old,) = made
         gate = cast("Any", old.exchange).held = asyncio.Event()
@@ -140,13 +155,9 @@ async def test_one_that_comes_back_while_it_leaves(monkeypatch: pytest.MonkeyPat
         await _until(lambda: len(made) == 2)
         gate.set()
         await held
-        await _until(lambda: cast("Any", old.connections).closed)
-        await asyncio.sleep(0)
+        await _until(lambda: len(fleet._tasks) == 1)  # What watches the one that came back; the other has ended.
+        assert cast("Any", old.connections).closed
         assert old.enclave.known is not None, "its metrics would be forgotten"
-    finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
 
 
 async def _until(condition: Any) -> None:
@@ -195,9 +206,7 @@ async def test_a_message_to_an_enclave_that_is_gone_reaches_no_other(monkeypatch
         made[address.host] = Member(address, *parts)
         return made[address.host]
 
-    fleet = Fleet(Sources((), (Named("enclaves", 7500),), resolve=names.resolve), make, cast("Any", None), deadline=5)
-    watching = asyncio.create_task(fleet.watch())
-    try:
+    async with following(names, make) as fleet:
         await _until(lambda: len(fleet.members) == 2)
         gone, other = sorted(made.values(), key=lambda member: 7 not in member.published_key_ids(time.monotonic()))
         await fleet.relay(sealed_for(7))
@@ -215,10 +224,6 @@ async def test_a_message_to_an_enclave_that_is_gone_reaches_no_other(monkeypatch
         assert back is not gone
         await fleet.relay(sealed_for(7))
         assert cast("Any", back.exchange).asked == 1, "it is there again, with its key"
-    finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
 
 
 async def test_a_name_that_cannot_be_looked_up_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
