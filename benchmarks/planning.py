@@ -41,9 +41,7 @@ EVIDENCE_SECONDS, KEY_SECONDS, GRACE_SECONDS = 120.0, 3600.0, 360.0
 replaced ones.
 """
 IDS, IDS_OF_AN_ENCLAVE = 256, 2
-"""Key ids in one byte; each enclave publishes two, at random."""
-FLEETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
-
+"""Key ids in one byte; each enclave publishes two."""
 _CALLERS = 16
 
 
@@ -127,27 +125,9 @@ def plan(rate: int, precision: str, lane: str, found: Costs) -> Plan:
     )
 
 
-def offered(enclaves: int, replaced: float = GRACE_SECONDS / KEY_SECONDS) -> float:
-    """The expected number of a gateway's enclaves that it offers to callers who seal.
-
-    An enclave is offered while no other had one of its two ids before it. Ids are drawn at random; each enclave also
-    holds the two replaced ones for a tenth of the time.
-    """
-    held_by_one = IDS_OF_AN_ENCLAVE * (1 + replaced)
-    total = 0.0
-    for others in range(enclaves):
-        free = IDS * (1 - 1 / IDS) ** (held_by_one * others)
-        total += free / IDS * max(free - 1, 0) / (IDS - 1)
-    return total
-
-
-def key_id_table() -> tables.Table:
-    """The enclaves that a gateway offers to callers who seal, by size of its fleet."""
-    found = [["enclaves of a gateway", "offered to callers who seal, on average", "share"]]
-    for size in FLEETS:
-        expected = offered(size)
-        found.append([str(size), f"{expected:.1f}", f"{expected / size:.0%}"])
-    return found
+def most_enclaves() -> int:
+    """The number of a gateway's enclaves that can have key ids of their own, replaced ones included."""
+    return int(IDS / (IDS_OF_AN_ENCLAVE * (1 + GRACE_SECONDS / KEY_SECONDS)))
 
 
 def plan_table(found: Costs) -> tables.Table:
@@ -200,6 +180,7 @@ def section(scale: dict[str, Any], reference: dict[str, Any]) -> str:
             f" {for_statuses:,.0f} enclaves take a hundredth of that. A verification costs"
             f" {found.verification_ms:.1f} ms."
         ),
+        f"Up to {most_enclaves()} enclaves of one gateway have key ids of their own.",
     ]
     return "\n\n".join(
         [
@@ -207,8 +188,6 @@ def section(scale: dict[str, Any], reference: dict[str, Any]) -> str:
             "\n".join(f"- {fact}" for fact in facts),
             "### Machines",
             tables.markdown(plan_table(found)),
-            "### Key ids",
-            tables.markdown(key_id_table()),
         ]
     )
 

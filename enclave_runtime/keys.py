@@ -6,6 +6,7 @@ Oblivious HTTP (RFC 9458): section 6.5 on replays, section 6.6 on forward secrec
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import threading
 import time
@@ -27,10 +28,14 @@ KEY_SECONDS: Final = 3600.0
 GRACE_SECONDS: Final = 300.0
 """Seconds for which replaced keys still decrypt: callers rely on evidence for two minutes."""
 
+AVOID_SECONDS: Final = 5.0
+"""Least interval at which keys are replaced because of their ids, however often a gateway asks for it."""
+
 MAX_OPENED: Final = 1 << 19
 """Number of messages after which a pair of keys is replaced early. All are remembered, which takes about 50 MB."""
 
 _FINGERPRINT_BYTES = 16
+_MOST_IDS: Final = 256
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class _Generation:
     def __init__(self, taken: set[int], now: float) -> None:
         hybrid, x25519 = HybridPrivateKey.generate(), X25519PrivateKey.generate()
         # With random ids the gateway can distinguish most outdated keys from damaged messages.
-        first, second = secrets.SystemRandom().sample(sorted(set(range(256)) - taken), 2)
+        first, second = secrets.SystemRandom().sample(sorted(set(range(_MOST_IDS)) - taken), 2)
         self.public_key = x25519.public_key().public_bytes_raw()
         self.keys = {
             first: ohttp.RecipientKey(keyconfig.offered(first, hybrid.public_bytes(), MLKEM768_X25519), hybrid),
@@ -98,6 +103,8 @@ class LaneKeys:
         self._current = _Generation(set(), clock())
         self._retired: dict[_Generation, float] = {}
         """Replaced generations, and the time at which each is erased."""
+        self._avoided: frozenset[int] = frozenset()
+        self._last_avoided = -math.inf
 
     @property
     def published(self) -> tuple[bytes, bytes]:
@@ -113,6 +120,25 @@ class LaneKeys:
     @property
     def public_key(self) -> bytes:
         return self.published[1]
+
+    def avoid(self, key_ids: frozenset[int], *, of: bytes) -> None:
+        """Use none of these key ids, which other enclaves have: an id of one byte tells a gateway whose a message is.
+
+        If the current keys, of which `of` is the digest of the list, have such an id, they are replaced, and decrypt
+        for their grace. This happens at most every five seconds.
+        """
+        with self._lock:
+            self._rotate()
+            self._avoided = key_ids
+            now = self._clock()
+            if (
+                not key_ids.isdisjoint(self._current.keys)
+                and of == keyconfig.digest(self._current.encoded_configs)
+                and self._can_avoid(self._taken)
+                and now - self._last_avoided >= AVOID_SECONDS
+            ):
+                self._last_avoided = now
+                self._replace(now)
 
     def open(self, request: bytes | memoryview) -> Opened:
         """Decrypt a `message/ohttp-req` (RFC 9458, section 4.3).
@@ -136,11 +162,21 @@ class LaneKeys:
         self._retired = {generation: until for generation, until in self._retired.items() if now < until}
         if now - self._current.made < self._key_seconds and not self._current.used_up:
             return
-        taken = {key_id for generation in (self._current, *self._retired) for key_id in generation.keys}
-        if len(taken) > 250:
+        self._replace(now)
+
+    def _replace(self, now: float) -> None:
+        if len(self._taken) > _MOST_IDS - 4:
             # Only a flood of messages uses up keys faster than they expire. The oldest pair is then erased early.
-            oldest = next(iter(self._retired))
-            taken -= oldest.keys.keys()
-            del self._retired[oldest]
+            del self._retired[next(iter(self._retired))]
+        taken = self._taken
         self._retired[self._current] = now + self._grace_seconds
-        self._current = _Generation(taken, now)
+        self._current = _Generation(taken | self._avoided if self._can_avoid(taken) else taken, now)
+
+    @property
+    def _taken(self) -> set[int]:
+        """The ids of its own keys."""
+        return {key_id for generation in (self._current, *self._retired) for key_id in generation.keys}
+
+    def _can_avoid(self, taken: set[int]) -> bool:
+        """Whether two ids are left."""
+        return len(taken | self._avoided) <= _MOST_IDS - 2

@@ -10,7 +10,7 @@ from blindsight.attestation.claims import Claims
 from blindsight.errors import SealingError, TransportError
 from blindsight.sealing import keyconfig
 from blindsight.wire import frames, version
-from blindsight.wire.protocol import MAX_NONCE_BYTES, FrameKind
+from blindsight.wire.protocol import MAX_KEY_IDS, MAX_NONCE_BYTES, FrameKind
 from enclave_runtime import threads
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ class EnclaveServer:
                     # `enclave_runtime.access` has checked the proof, or the enclave requires none.
                     return frames.encode(FrameKind.GATEWAY_ADMITTED)
                 case FrameKind.STATUS_REQUEST:
+                    self._avoid(bytes(payload))
                     return frames.encode(FrameKind.STATUS, frames.pack(self._status()))
                 case _:
                     raise TransportError("bad_frame", "This frame is not a question.")
@@ -158,6 +159,16 @@ class EnclaveServer:
         document = self._producer.attest(nonce=nonce, user_data=claims.to_json(), public_key=public_key)
         answer = {"document": document, "key_configs": configs, "model": self._function.canonical_manifest}
         return {**answer, version.MEMBER: version.VERSION}
+
+    def _avoid(self, payload: bytes) -> None:
+        """Leave the key ids of other enclaves to them."""
+        if not payload:
+            return
+        fields = frames.unpack(payload)
+        known, taken = fields.get("key_configs_sha256"), fields.get("taken_key_ids")
+        if not (isinstance(known, bytes) and isinstance(taken, bytes) and len(taken) <= MAX_KEY_IDS):
+            raise TransportError("bad_frame", "There are at most 256 key ids, a byte each.")
+        self._keys.avoid(frozenset(taken), of=known)
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -24,7 +24,9 @@ class FrameKind(IntEnum):
     SEALED_RESPONSE = 4
     """A `message/ohttp-res`."""
     STATUS_REQUEST = 5
-    """Empty, answered with STATUS."""
+    """CBOR `{"key_configs_sha256": bytes, "taken_key_ids": bytes}`, or empty; answered with STATUS. The key ids of
+    others, a byte each, are not to be used. If the keys with this digest are the current ones and have such ids, they
+    are replaced."""
     STATUS = 6
     """CBOR `{"ready": bool, "workers": int, "busy": int, "queued": int, "restarts": int,
     "key_configs_sha256": bytes, "account_root": str or null}`. The digest is a hint, not evidence: another value than
@@ -72,3 +74,6 @@ ACCESS_NONCE_BYTES: Final = 32
 
 MAX_NONCE_BYTES: Final = 512
 """Largest nonce of an attestation document (AWS attestation_process.md, 3.2.2.2)."""
+
+MAX_KEY_IDS: Final = 256
+"""An Oblivious HTTP key has an id of one byte (RFC 9458, section 3.1)."""

@@ -53,7 +53,7 @@ def run(data: bytes) -> None:
 
 async def _status(connections: _Connections) -> None:
     enclave = _attested(connections)
-    await enclave._look()
+    await enclave.look()
     assert not enclave.ready
 
 

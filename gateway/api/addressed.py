@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Query
 
+from blindsight.problems import Problem
+
 if TYPE_CHECKING:
     from fastapi import Request
 
@@ -28,3 +30,8 @@ def addressed(request: Request, fleet: Fleet, enclave_id: str | None) -> Member:
     if enclave_id is not None:
         return fleet.member(enclave_id)
     return fleet.offered(request.client.host if request.client else "")
+
+
+def key_ids_are_taken() -> Problem:
+    """For keys that are not given out, because messages to them would be delivered to another enclave."""
+    return Problem("enclave_unavailable", "The enclave replaces its keys, whose ids are another enclave's, too.")

@@ -16,7 +16,7 @@ from blindsight.errors import EvidenceError, PolicyError, TransportError
 from blindsight.problems import Problem
 from gateway.allowance import count
 from gateway.api import openapi, parameters
-from gateway.api.addressed import EnclaveId, addressed
+from gateway.api.addressed import EnclaveId, addressed, key_ids_are_taken
 from gateway.api.shapes import Attestation
 from gateway.services import services_of
 
@@ -72,6 +72,9 @@ async def attestation(
         with services.evidence_places.place():
             async with asyncio.timeout(seconds):
                 fields = await member.enclave.evidence(wanted)
+                if not services.fleet.reaches(member, fields["key_configs"]):
+                    await services.fleet.look_at(member)
+                    fields = await member.enclave.evidence(wanted)
             verified = verifier.verify(
                 fields["document"], policy=services.fleet.policy, nonce=wanted, now=datetime.now(UTC)
             )
@@ -84,6 +87,8 @@ async def attestation(
         raise Problem(
             "evidence_refused", f"{error} {error.next_step}", evidence_code=error.code, verification_step=step
         ) from error
+    if not services.fleet.reaches(member, fields["key_configs"]):
+        raise key_ids_are_taken()
     return {
         "format": envelope.FORMAT,
         "document": base64.b64encode(fields["document"]).decode(),

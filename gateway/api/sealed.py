@@ -10,7 +10,7 @@ from blindsight.problems import Problem
 from blindsight.sealing import keyconfig, ohttp
 from gateway.allowance import charged, count
 from gateway.api import openapi, parameters
-from gateway.api.addressed import EnclaveId, addressed
+from gateway.api.addressed import EnclaveId, addressed, key_ids_are_taken
 from gateway.api.body import media_type_of, read_sealed
 from gateway.services import services_of
 
@@ -41,7 +41,12 @@ class _Sealed(Response):
 async def key_configurations(request: Request, enclave: EnclaveId = None) -> Response:
     """The list whose digest the evidence contains. Encrypt only to keys that you have verified: see `/attestation`."""
     parameters.in_query(request, ("enclave",))
-    member = addressed(request, services_of(request).fleet, enclave)
+    fleet = services_of(request).fleet
+    member = addressed(request, fleet, enclave)
+    if not fleet.reaches(member, member.enclave.current.key_configs):
+        await fleet.look_at(member)
+        if not fleet.reaches(member, member.enclave.current.key_configs):
+            raise key_ids_are_taken()
     return _Keys(member.enclave.current.key_configs, headers={"Cache-Control": "no-store"})
 
 

@@ -23,6 +23,8 @@ from gateway.audit.log import DONE
 from gateway.tracing import allowed, current
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from blindsight.attestation.policy import Policy
     from gateway.audit.log import Audit
     from gateway.enclave.connection import EnclaveConnections
@@ -152,14 +154,17 @@ class AttestedEnclave:
             self._attested = replace(known, verified=verified)
             self._metrics.accepts_until(verified.until)
 
-    async def watch(self) -> None:
-        """Verify evidence periodically and request the status, until cancelled."""
+    async def watch(self, taken: Callable[[], Collection[int]] = tuple) -> None:
+        """Verify evidence periodically and request the status, until cancelled.
+
+        `taken` returns the key ids of other enclaves.
+        """
         while True:
             try:
                 known = self._attested
                 if known is None or known.has_ended or time.monotonic() - known.at > self._attest_interval:
                     await self.attest()
-                await self._look()
+                await self.look(taken())
                 await asyncio.sleep(self._status_interval if self._warm else _RETRY_SECONDS)
             except BlindsightError:
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -227,9 +232,18 @@ class AttestedEnclave:
         )
         return Attested(**vars(recipient), at=time.monotonic())
 
-    async def _look(self) -> None:
+    async def look(self, taken: Collection[int] = ()) -> None:
+        """Request the status, and new evidence if the keys have changed. Raises as `attest`.
+
+        The enclave is not to use the key ids `taken`: it replaces keys that have one.
+        """
+        question = b""
+        if self._attested is not None:
+            # Only of these keys it is known that others have their ids.
+            of = keyconfig.digest(self._attested.key_configs)
+            question = frames.pack({"key_configs_sha256": of, "taken_key_ids": bytes(sorted(taken))})
         try:
-            kind, payload = await self._ask(FrameKind.STATUS_REQUEST)
+            kind, payload = await self._ask(FrameKind.STATUS_REQUEST, question)
             status = frames.unpack(payload) if kind is FrameKind.STATUS else {}
             counts = {name: _count(status, name) for name in ("workers", "queued", "restarts")}
         except TransportError as error:

@@ -7,6 +7,8 @@ caller sealed goes to the enclave whose key it names, and to no other: its calle
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import hashlib
 import logging
 import time
@@ -28,11 +30,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_LOOK_SECONDS: Final = 5.0
+_NAMES_SECONDS: Final = 5.0
 """Interval of looking up names, as short as headless Services change."""
 _DRAIN_POLL_SECONDS: Final = 0.1
-_REFRESH_SECONDS: Final = 1.0
-"""Least interval of verifying all enclaves because of a key that none is known to have."""
+_LOOK_SECONDS: Final = 1.0
+"""Least interval of looking at all enclaves because of a key that none is known to have."""
 
 _ELSEWHERE: Final = frozenset({"enclave_unavailable", "evidence_refused", "overloaded", "draining", "cannot_decrypt"})
 """Problems after which another enclave is asked for the same photo. Not `worker_lost`, for which the photo may be the
@@ -62,7 +64,8 @@ class Fleet:
         self._gone: list[Member] = []
         """Enclaves that left a short while ago, with keys to which callers may still seal."""
         self._turn = 0
-        self._refreshed = 0.0
+        self._looking: asyncio.Task[None] | None = None
+        self._looked = 0.0
 
     @property
     def is_single(self) -> bool:
@@ -111,7 +114,7 @@ class Fleet:
                 except Exception:  # noqa: BLE001 -- whatever it is
                     # A mistake of ours must not end the verification of those that are known.
                     _log.exception("following the enclaves failed")
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(_NAMES_SECONDS)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -139,21 +142,34 @@ class Fleet:
     def offered(self, caller: str) -> Member:
         """The enclave to which `caller` is to seal: the same one as long as it is there, others for other callers.
 
-        Only one whose key ids belong to no other is offered, so that a message can be delivered by its key id (one
-        byte). Raises `Problem`.
+        Only one whose key ids belong to no other is offered. Raises `Problem`.
         """
         now = self._claim_keys()
-        offered = [
-            member
-            for member in self.members
-            if member.enclave.known and all(self._owners[key_id] is member for key_id in member.published_key_ids(now))
-        ]
+        offered = [member for member in self.members if member.enclave.known and self._has_its_key_ids(member, now)]
         if not offered:
             if self._sources.single:
                 return self.members[0]  # Whose evidence may be accepted now.
             raise self.refusal
         warm = [member for member in offered if member.enclave.ready]
         return max(warm or offered, key=lambda member: hashlib.sha256(f"{caller} {member.id}".encode()).digest())
+
+    def reaches(self, member: Member, key_configs: bytes) -> bool:
+        """Whether messages that are sealed to these keys will be delivered to `member`, and to no other enclave."""
+        if self._sources.single:
+            return True
+        now = self._claim_keys()
+        known = member.enclave.known
+        return known is not None and known.key_configs == key_configs and self._has_its_key_ids(member, now)
+
+    async def look_at(self, member: Member) -> None:
+        """Follow its keys now. If other enclaves have such key ids, it replaces them."""
+        try:
+            if member.enclave.known is None:
+                await member.enclave.attest()
+            else:
+                await member.enclave.look(self._taken_by_others(member))
+        except BlindsightError:
+            return  # It has logged the reason, and is not used.
 
     def next(self) -> Attested:
         """The enclave that would get the next request of the gateway's own. Raises `Problem`."""
@@ -236,7 +252,7 @@ class Fleet:
         owner = self._owner(key_id)
         if owner is None:
             # Its keys may be newer than the last look at it: a caller fetches evidence from the enclave itself.
-            await self._refresh()
+            await self._look()
             owner = self._owner(key_id)
         if owner is None or owner in self._gone:
             raise Problem("ohttp_key", "Fetch and verify the key configurations, and seal anew.")
@@ -253,7 +269,7 @@ class Fleet:
         """Give each key id to the first enclave that has it, until that has it no longer. Returns the time.
 
         An id that another enclave comes to have, too, must not take it the messages of its callers. Of those that have
-        it at once, as at the start, the first in the order of all gateways gets it.
+        it at once, as at the start, the first in the order of all gateways gets it. The others are told to replace it.
         """
         now = time.monotonic()
         held = {member: member.key_ids(now) for member in (*self.members, *self._gone)}
@@ -269,13 +285,30 @@ class Fleet:
                 self._owners.setdefault(key_id, member)
         return now
 
-    async def _refresh(self) -> None:
-        """Verify all enclaves now, at most once a second."""
+    def _has_its_key_ids(self, member: Member, now: float) -> bool:
+        """Whether the ids of its keys lead to it."""
+        owners = (self._owners.get(key_id) for key_id in member.published_key_ids(now))
+        return all(owner is not None and _is_one(owner, member) for owner in owners)
+
+    def _taken_by_others(self, member: Member) -> frozenset[int]:
+        """The key ids that `member` is not to use."""
+        if not self._has_its_key_ids(member, time.monotonic()):
+            self._claim_keys()
+        return frozenset(key_id for key_id, owner in self._owners.items() if not _is_one(owner, member))
+
+    async def _look(self) -> None:
+        """Look at the keys of all enclaves now, at most once a second, and for no longer than that."""
         now = time.monotonic()
-        if now - self._refreshed < _REFRESH_SECONDS:
-            return
-        self._refreshed = now
-        await asyncio.gather(*(_verified(member) for member in self.members))
+        if self._looking is None or (self._looking.done() and now - self._looked >= _LOOK_SECONDS):
+            self._looked = now
+            self._looking = self._run(self._look_at_all())
+        # All that come while it goes on wait for it, and it goes on if one of them does not.
+        await asyncio.wait([self._looking])
+
+    async def _look_at_all(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await asyncio.gather(*(self.look_at(member) for member in self.members))
 
     def _follow(self, addresses: Collection[Address]) -> None:
         """Begin with enclaves that are new, and let go of those that are gone."""
@@ -283,7 +316,10 @@ class Fleet:
             if address not in self._members:
                 self._members[address] = self._make(address)
             if address not in self._watching:
-                self._watching[address] = self._run(self._members[address].enclave.watch())
+                member = self._members[address]
+                self._watching[address] = self._run(
+                    member.enclave.watch(functools.partial(self._taken_by_others, member))
+                )
         for address in self._members.keys() - set(addresses):
             member = self._members.pop(address)
             member.leave()
@@ -311,8 +347,7 @@ class Fleet:
             member.enclave.forget()
 
 
-async def _verified(member: Member) -> None:
-    try:
-        await member.enclave.attest()
-    except BlindsightError:
-        return  # It has logged the reason, and is not used.
+def _is_one(member: Member, other: Member) -> bool:
+    """Whether both are one enclave: a name may have several addresses of it."""
+    known, others = member.enclave.known, other.enclave.known
+    return member is other or (known is not None and others is not None and known.key_configs == others.key_configs)

@@ -148,3 +148,70 @@ def test_no_form_of_the_keys_shows_a_private_one(keys: LaneKeys) -> None:
         private = getattr(key.private_key, "x25519", key.private_key).private_bytes_raw()
         assert private not in keys.encoded_configs
         assert private.hex() not in shown
+
+
+def ids_of(keys: LaneKeys) -> frozenset[int]:
+    return frozenset(config.key_id for config in keyconfig.decode_list(keys.encoded_configs))
+
+
+def avoid(keys: LaneKeys, *key_ids: int) -> None:
+    keys.avoid(frozenset(key_ids), of=keyconfig.digest(keys.encoded_configs))
+
+
+def test_keys_with_an_id_of_another_enclave_are_replaced(keys: LaneKeys, clock: Clock) -> None:
+    for which in (0, 1):
+        message, another, before = sealed(keys, which), sealed(keys, which), ids_of(keys)
+        avoid(keys, sorted(before)[which])
+        assert ids_of(keys).isdisjoint(before)
+        assert keys.open(message).request == b"question", "replaced as on schedule"
+        clock.now += 10
+        assert refusal(keys, another) == "unknown_key"
+
+
+def test_keys_whose_ids_no_other_has_stay(keys: LaneKeys) -> None:
+    published = keys.encoded_configs
+    avoid(keys, *(set(range(256)) - ids_of(keys)))
+    avoid(keys)
+    assert keys.encoded_configs == published
+
+
+def test_no_key_of_later_gets_an_id_of_another(keys: LaneKeys, clock: Clock) -> None:
+    few = {7, 8, 9, 10} | ids_of(keys)
+    avoid(keys, *(set(range(256)) - few))
+    for _ in range(20):
+        clock.now += 100
+        assert ids_of(keys) <= few
+
+
+def test_what_was_said_of_other_keys_replaces_none(keys: LaneKeys, clock: Clock) -> None:
+    """A gateway that has not seen the newest keys may take their ids for another enclave's."""
+    stale = keyconfig.digest(keys.encoded_configs)
+    clock.now += 100
+    published = keys.encoded_configs
+    keys.avoid(ids_of(keys), of=stale)
+    assert keys.encoded_configs == published
+
+
+def test_a_gateway_cannot_use_up_the_keys(clock: Clock) -> None:
+    """However often it asks: they are replaced at most every five seconds, and all decrypt for their grace."""
+    keys = LaneKeys(clock=clock)
+    messages = []
+    for _ in range(3000):
+        messages.append(sealed(keys, 1))
+        avoid(keys, *ids_of(keys))
+        clock.now += 0.1
+    assert len(keys._retired) <= lane_keys.GRACE_SECONDS / lane_keys.AVOID_SECONDS
+    for message in messages[::50]:
+        assert keys.open(message).request == b"question"
+
+
+def test_if_others_have_all_ids_keys_are_replaced_on_schedule_alone(keys: LaneKeys, clock: Clock) -> None:
+    for taken in (range(256), range(255)):
+        published = keys.encoded_configs
+        for _ in range(9):
+            avoid(keys, *taken)
+            clock.now += lane_keys.AVOID_SECONDS
+            assert keys.encoded_configs == published
+        clock.now += 100
+        assert keys.encoded_configs != published
+        clock.now += 50

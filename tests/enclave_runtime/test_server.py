@@ -162,6 +162,45 @@ async def test_the_status_counts(enclave: Enclave, gate: Gate, warden: Warden):
         assert await peer.ask(FrameKind.STATUS_REQUEST) == (FrameKind.STATUS, {**quiet, "restarts": 1})
 
 
+async def test_key_ids_of_others_are_left_to_them(enclave: Enclave):
+    async with enclave.connection() as peer:
+        _, evidence = await peer.ask(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": None}))
+        ids = bytes(config.key_id for config in keyconfig.decode_list(evidence["key_configs"]))
+        digest = keyconfig.digest(evidence["key_configs"])
+        free = bytes(set(range(256)) - set(ids))
+        for question in (
+            {"taken_key_ids": free, "key_configs_sha256": digest},
+            {"taken_key_ids": ids, "key_configs_sha256": b""},
+        ):
+            _, status = await peer.ask(FrameKind.STATUS_REQUEST, frames.pack(question))
+            assert status["key_configs_sha256"] == digest
+        question = {"taken_key_ids": ids[:1], "key_configs_sha256": digest}
+        _, status = await peer.ask(FrameKind.STATUS_REQUEST, frames.pack(question))
+        _, evidence = await peer.ask(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": None}))
+        assert status["key_configs_sha256"] == keyconfig.digest(evidence["key_configs"]) != digest
+        assert not {config.key_id for config in keyconfig.decode_list(evidence["key_configs"])} & set(ids)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\xff",
+        frames.pack({}),
+        frames.pack({"taken_key_ids": b"\1"}),
+        frames.pack({"taken_key_ids": [1], "key_configs_sha256": b""}),
+        frames.pack({"taken_key_ids": "1", "key_configs_sha256": b""}),
+        frames.pack({"taken_key_ids": b"\1", "key_configs_sha256": 1}),
+        frames.pack({"taken_key_ids": bytes(257), "key_configs_sha256": b""}),
+    ],
+    ids=lambda payload: payload[:40].hex(),
+)
+async def test_a_status_request_of_another_form_is_refused(enclave: Enclave, payload: bytes):
+    async with enclave.connection() as peer:
+        _, before = await peer.ask(FrameKind.STATUS_REQUEST)
+        assert await peer.ask(FrameKind.STATUS_REQUEST, payload) == (FrameKind.REFUSAL, {"code": "bad_frame"})
+        assert await peer.ask(FrameKind.STATUS_REQUEST) == (FrameKind.STATUS, before)
+
+
 async def test_a_cape_question_is_answered_or_its_error_reported(enclave: Enclave):
     async with enclave.connection() as peer:
         kind, fields = await peer.ask(FrameKind.CAPE_CALL, frames.pack({"op": "user_key", "record": b"no record"}))

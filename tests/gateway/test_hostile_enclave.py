@@ -33,7 +33,7 @@ async def look(status: bytes) -> AttestedEnclave:
     policy = cast("Any", SimpleNamespace(expires=None))
     metrics = EnclaveMetrics(Metrics(), "tcp://127.0.0.1:7500")
     enclave = AttestedEnclave(cast("Any", connections), policy, metrics, attest_interval=60, status_interval=1)
-    await enclave._look()
+    await enclave.look()
     return enclave
 
 

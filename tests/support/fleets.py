@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +16,7 @@ from gateway.enclave.member import Member
 from gateway.enclave.sources import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 
 class Enclave:
@@ -28,6 +29,9 @@ class Enclave:
         self.refusal = Problem("enclave_unavailable", "It is away.")
         self.confinement: dict[str, Any] | None = None
         self.attested = 0
+        self.looks = 0
+        self.told: frozenset[int] = frozenset()
+        """The key ids of others, as it was told at the last look."""
         self.policy: object = None
         self.hidden: tuple[int, ...] | None = None
         """The key ids that the next look at it shows."""
@@ -35,7 +39,7 @@ class Enclave:
         self.publish(*key_ids)
 
     def publish(self, *key_ids: int) -> None:
-        configs = [keyconfig.offered(key_id, bytes(32), X25519_HKDF_SHA256) for key_id in key_ids]
+        configs = [keyconfig.offered(key_id, secrets.token_bytes(32), X25519_HKDF_SHA256) for key_id in key_ids]
         self.known = SimpleNamespace(
             key_configs=keyconfig.encode_list(configs), is_like=lambda other: other.release == self.release
         )
@@ -47,10 +51,15 @@ class Enclave:
 
     async def attest(self) -> None:
         self.attested += 1
+
+    async def look(self, taken: Collection[int] = ()) -> None:
+        self.looks += 1
+        self.told = frozenset(taken)
         if self.hidden is not None:
             self.publish(*self.hidden)
 
-    async def watch(self) -> None:
+    async def watch(self, taken: Callable[[], Collection[int]]) -> None:
+        self.taken = taken
         await asyncio.Event().wait()
 
     def use(self, policy: object) -> None:

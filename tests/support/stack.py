@@ -117,7 +117,9 @@ class Stack:
         self.gateway.wait_ready()
         self.client = self.gateway.client
 
-    def start_enclave(self, bundle: Path | None = None, state: Path | None = None, **options: Any) -> Enclave:
+    def start_enclave(
+        self, bundle: Path | None = None, state: Path | None = None, *, kind: type[Enclave] = Enclave, **options: Any
+    ) -> Enclave:
         """Start an enclave on the stack's port, by default the stack's own; the caller waits and stops."""
         options = {
             "port": self.enclave_port,
@@ -128,7 +130,7 @@ class Stack:
         }
         if state is not None:
             options.setdefault("gateway_secret", self.state / "gateway_secret")
-        enclave = Enclave(bundle or self.bundle, state or self.state, self._folder("enclave"), **options)
+        enclave = kind(bundle or self.bundle, state or self.state, self._folder("enclave"), **options)
         self._servers.append(enclave)
         return enclave
 

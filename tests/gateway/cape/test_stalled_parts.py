@@ -174,7 +174,7 @@ async def test_an_enclave_stands_still_from_the_first_silence_to_the_next_answer
         now = 100.0 + seconds
         connections.problem = None if code is None else TransportError(code, "")
         with contextlib.suppress(TransportError):
-            await enclave._look()
+            await enclave.look()
         assert enclave.unreachable_seconds == expected, (seconds, code)
 
 

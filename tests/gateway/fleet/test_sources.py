@@ -89,7 +89,7 @@ async def following(names: Names, make: Callable[[Address], Member]) -> AsyncIte
 
 async def test_enclaves_come_and_go_with_their_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that goes gets no new request, and ends those that it holds before its connections are closed."""
-    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_NAMES_SECONDS", 0.01)
     monkeypatch.setattr(module, "_DRAIN_POLL_SECONDS", 0.01)
     names = Names("10.0.0.1", "10.0.0.2")
     made: dict[str, Member] = {}
@@ -130,7 +130,7 @@ async def test_enclaves_come_and_go_with_their_name(monkeypatch: pytest.MonkeyPa
 
 async def test_one_that_comes_back_while_it_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new policy judges it while it leaves, and the metrics of its address are those of the one that came back."""
-    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_NAMES_SECONDS", 0.01)
     monkeypatch.setattr(module, "_DRAIN_POLL_SECONDS", 0.01)
     names = Names("10.0.0.1")
     made: list[Member] = []
@@ -167,7 +167,7 @@ async def _until(condition: Any) -> None:
 
 
 async def test_a_mistake_while_following_names_does_not_end_the_verification(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_NAMES_SECONDS", 0.01)
     names = Names("10.0.0.1")
     made: list[Member] = []
 
@@ -197,7 +197,7 @@ async def test_a_mistake_while_following_names_does_not_end_the_verification(mon
 
 async def test_a_message_to_an_enclave_that_is_gone_reaches_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its key's id may be another's, too. Its caller is told to verify anew; that other is not offered for a while."""
-    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_NAMES_SECONDS", 0.01)
     names = Names("10.0.0.1", "10.0.0.2")
     made: dict[str, Member] = {}
 
