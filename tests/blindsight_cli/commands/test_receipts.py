@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from blindsight_cli import statelock
 from tests.blindsight_cli.commands.conftest import CLASS
 from tests.support.command import blindsight
 from tests.support.images import plain
@@ -167,6 +168,16 @@ def test_a_document_does_not_replace_the_policy_that_it_was_checked_under(tiny_s
     said = f"error: {policy} cannot be written: it is read, too; give another file"
     assert (done.returncode, done.stderr.splitlines()[0]) == (1, said)
     assert policy.read_bytes() == tiny_stack.policy_file.read_bytes()
+
+
+def test_a_document_does_not_replace_what_a_running_stack_reads(tiny_stack: Stack, tmp_path: Path) -> None:
+    policy = ["--policy", tiny_stack.policy_file]
+    with statelock.alone_in(tmp_path / "state"):
+        (tmp_path / "state" / "policy.json").write_text("old")
+        done = blindsight(tmp_path, "attest", tiny_stack.gateway.url, *policy, "--save", "state/policy.json")
+    assert done.returncode == 1
+    assert "is of the stack that runs in" in done.stderr
+    assert (tmp_path / "state" / "policy.json").read_text() == "old"
 
 
 def test_documents_that_differ(tmp_path: Path) -> None:
