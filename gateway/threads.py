@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ class Threads:
         """`name` is the threads' prefix."""
         self._executor = ThreadPoolExecutor(number, name)
         self._number = number
+        self._running: set[Future[Any]] = set()
         self._places: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
@@ -41,9 +42,15 @@ class Threads:
             places.release()
             raise
 
-        def leave(_: Future[T]) -> None:
+        def leave(ended: Future[T]) -> None:
+            self._running.discard(ended)
             with contextlib.suppress(RuntimeError):  # The loop has ended.
                 loop.call_soon_threadsafe(places.release)
 
+        self._running.add(started)
         started.add_done_callback(leave)
         return await asyncio.wrap_future(started)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until the calls that run now have ended, at most so long."""
+        await asyncio.to_thread(wait, set(self._running), seconds)

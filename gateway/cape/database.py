@@ -48,6 +48,7 @@ _STATEMENT_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 15.0
 """For which a caller waits for a transaction."""
 _CONNECT_SECONDS: Final = 5
+_CLOSE_SECONDS: Final = 2.0
 _THREADS: Final = 15
 """As many as there can be connections in SQLAlchemy's pool."""
 
@@ -181,7 +182,8 @@ class Database:
         return Path(self._path) if self._path else None
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, after a short while for transactions that run."""
+        await self._threads.settle(_CLOSE_SECONDS)
         await asyncio.to_thread(self._engine.dispose)
 
 

@@ -15,7 +15,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text, update
+from sqlalchemy import event, text, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError, StatementError
 
 from blindsight.cape import ids
@@ -463,6 +463,31 @@ async def test_a_database_that_stands_still_is_a_busy_service_and_stops_nothing_
         on.set()
     monkeypatch.undo()
     assert await store.account("ada") is not None
+
+
+async def test_the_connection_of_a_transaction_that_runs_at_the_end_is_closed_too(store_url: str) -> None:
+    """SQLAlchemy's pool keeps a connection that comes back after its end."""
+    store = Store(store_url)
+    await store.upgrade()
+    made: list[object] = []
+    ended: list[object] = []
+    event.listen(store._database._engine, "connect", lambda connection, _: made.append(connection))
+    event.listen(store._database._engine, "close", lambda connection, _: ended.append(connection))
+    running, on = threading.Event(), threading.Event()
+
+    def work(_: Connection) -> None:
+        running.set()
+        on.wait(30)
+
+    reading = [asyncio.create_task(store._database.read(work)) for _ in range(3)]
+    await asyncio.to_thread(running.wait, 30)
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0.1)
+    on.set()
+    await closing
+    await asyncio.gather(*reading)
+    assert len(made) > 1
+    assert set(map(id, made)) <= set(map(id, ended))
 
 
 async def test_a_statement_that_waits_for_a_lock_ends(store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch):
