@@ -126,8 +126,11 @@ def plan(rate: int, precision: str, lane: str, found: Costs) -> Plan:
 
 
 def most_enclaves() -> int:
-    """The number of a gateway's enclaves that can have key ids of their own, replaced ones included."""
-    return int(IDS / (IDS_OF_AN_ENCLAVE * (1 + GRACE_SECONDS / KEY_SECONDS)))
+    """The number of a gateway's enclaves that can have key ids of their own, replaced ones included.
+
+    Those that started together replace their keys within half of a lifetime.
+    """
+    return int(IDS / (IDS_OF_AN_ENCLAVE * (1 + GRACE_SECONDS / (KEY_SECONDS / 2))))
 
 
 def plan_table(found: Costs) -> tables.Table:

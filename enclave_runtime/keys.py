@@ -6,7 +6,6 @@ Oblivious HTTP (RFC 9458): section 6.5 on replays, section 6.6 on forward secrec
 from __future__ import annotations
 
 import hashlib
-import math
 import secrets
 import threading
 import time
@@ -28,14 +27,20 @@ KEY_SECONDS: Final = 3600.0
 GRACE_SECONDS: Final = 300.0
 """Seconds for which replaced keys still decrypt: callers rely on evidence for two minutes."""
 
-AVOID_SECONDS: Final = 5.0
-"""Least interval at which keys are replaced because of their ids, however often a gateway asks for it."""
+FIRST_SHARE: Final = (0.5, 1.0)
+"""Of this lifetime the first pair has a random share, so that enclaves that start together replace theirs apart."""
+
+MOST_AVOIDED: Final = 6
+"""Pairs that are replaced because of their ids within a grace, however often a gateway asks for it."""
 
 MAX_OPENED: Final = 1 << 19
 """Number of messages after which a pair of keys is replaced early. All are remembered, which takes about 50 MB."""
 
 _FINGERPRINT_BYTES = 16
 _MOST_IDS: Final = 256
+_TOLD_SECONDS: Final = 10.0
+_MOST_TOLD: Final = 16
+"""Lists of key ids that are remembered, for so long: several gateways may tell different ones."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class _Generation:
     The messages are remembered for as long as the keys exist, so that detecting replays does not depend on a clock.
     """
 
-    def __init__(self, taken: set[int], now: float) -> None:
+    def __init__(self, taken: set[int]) -> None:
         hybrid, x25519 = HybridPrivateKey.generate(), X25519PrivateKey.generate()
         # With random ids the gateway can distinguish most outdated keys from damaged messages.
         first, second = secrets.SystemRandom().sample(sorted(set(range(_MOST_IDS)) - taken), 2)
@@ -63,7 +68,6 @@ class _Generation:
             second: ohttp.RecipientKey(keyconfig.offered(second, self.public_key, X25519_HKDF_SHA256), x25519),
         }
         self.encoded_configs = keyconfig.encode_list([key.config for key in self.keys.values()])
-        self.made = now
         self._opened: set[bytes] = set()
 
     @property
@@ -100,11 +104,12 @@ class LaneKeys:
         self._clock = clock
         self._lock = threading.Lock()
         """Never held during a decryption, so that threads decrypt in parallel."""
-        self._current = _Generation(set(), clock())
+        self._current = _Generation(set())
         self._retired: dict[_Generation, float] = {}
         """Replaced generations, and the time at which each is erased."""
-        self._avoided: frozenset[int] = frozenset()
-        self._last_avoided = -math.inf
+        self._due = clock() + key_seconds * secrets.SystemRandom().uniform(*FIRST_SHARE)
+        self._told: dict[frozenset[int], float] = {}
+        """Key ids of others, and when a gateway told them; the newest last."""
 
     @property
     def published(self) -> tuple[bytes, bytes]:
@@ -125,19 +130,20 @@ class LaneKeys:
         """Use none of these key ids, which other enclaves have: an id of one byte tells a gateway whose a message is.
 
         If the current keys, of which `of` is the digest of the list, have such an id, they are replaced, and decrypt
-        for their grace. This happens at most every five seconds.
+        for their grace. This happens at most six times within it.
         """
         with self._lock:
             self._rotate()
-            self._avoided = key_ids
             now = self._clock()
+            self._told.pop(key_ids, None)
+            told = {ids: then for ids, then in self._told.items() if now - then < _TOLD_SECONDS}
+            self._told = dict([*told.items(), (key_ids, now)][-_MOST_TOLD:])
             if (
                 not key_ids.isdisjoint(self._current.keys)
                 and of == keyconfig.digest(self._current.encoded_configs)
-                and self._can_avoid(self._taken)
-                and now - self._last_avoided >= AVOID_SECONDS
+                and len(self._retired) < MOST_AVOIDED
+                and self._are_enough(self._taken | key_ids)
             ):
-                self._last_avoided = now
                 self._replace(now)
 
     def open(self, request: bytes | memoryview) -> Opened:
@@ -160,23 +166,27 @@ class LaneKeys:
     def _rotate(self) -> None:
         now = self._clock()
         self._retired = {generation: until for generation, until in self._retired.items() if now < until}
-        if now - self._current.made < self._key_seconds and not self._current.used_up:
-            return
-        self._replace(now)
+        if now >= self._due or self._current.used_up:
+            self._replace(now)
 
     def _replace(self, now: float) -> None:
-        if len(self._taken) > _MOST_IDS - 4:
+        if not self._are_enough(self._taken):
             # Only a flood of messages uses up keys faster than they expire. The oldest pair is then erased early.
             del self._retired[next(iter(self._retired))]
         taken = self._taken
+        # Those of all gateways; if that leaves too few, those of the last one.
+        all_told = frozenset().union(*self._told)
+        avoided = next((ids for ids in (all_told, *reversed(self._told)) if self._are_enough(taken | ids)), frozenset())
         self._retired[self._current] = now + self._grace_seconds
-        self._current = _Generation(taken | self._avoided if self._can_avoid(taken) else taken, now)
+        self._current = _Generation(taken | avoided)
+        self._due = now + self._key_seconds
 
     @property
     def _taken(self) -> set[int]:
         """The ids of its own keys."""
         return {key_id for generation in (self._current, *self._retired) for key_id in generation.keys}
 
-    def _can_avoid(self, taken: set[int]) -> bool:
-        """Whether two ids are left."""
-        return len(taken | self._avoided) <= _MOST_IDS - 2
+    @staticmethod
+    def _are_enough(taken: set[int]) -> bool:
+        """Whether two ids are left beside these."""
+        return len(taken) <= _MOST_IDS - 2

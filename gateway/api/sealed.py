@@ -43,11 +43,10 @@ async def key_configurations(request: Request, enclave: EnclaveId = None) -> Res
     parameters.in_query(request, ("enclave",))
     fleet = services_of(request).fleet
     member = addressed(request, fleet, enclave)
-    if not fleet.reaches(member, member.enclave.current.key_configs):
-        await fleet.look_at(member)
-        if not fleet.reaches(member, member.enclave.current.key_configs):
-            raise key_ids_are_taken()
-    return _Keys(member.enclave.current.key_configs, headers={"Cache-Control": "no-store"})
+    key_configs = member.enclave.current.key_configs
+    if not fleet.reaches(member, key_configs):
+        raise key_ids_are_taken()
+    return _Keys(key_configs, headers={"Cache-Control": "no-store"})
 
 
 @router.post(

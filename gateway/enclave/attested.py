@@ -55,6 +55,11 @@ class Attested(Recipient):
         return self._release == other._release
 
     @property
+    def instance(self) -> tuple[str, str]:
+        """Which enclave it is, whatever its address: the kind of its evidence, and the module id in it."""
+        return self.verified.kind, self.verified.document.module_id
+
+    @property
     def _release(self) -> tuple[str, str, list[str | None]]:
         measured = [self.measurements.get(index) for index in _OF_A_RELEASE]
         return self.function_checksum, self.model_digest, measured

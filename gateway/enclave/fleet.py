@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from blindsight.errors import BlindsightError, SealingError
 from blindsight.problems import Problem
 from blindsight.sealing import ohttp
+from gateway.enclave.keyids import KeyIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
@@ -59,8 +60,7 @@ class Fleet:
         self._order()
         self._watching: dict[Address, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._owners: dict[int, Member] = {}
-        """By key id, the enclave that had it first."""
+        self._key_ids = KeyIds()
         self._gone: list[Member] = []
         """Enclaves that left a short while ago, with keys to which callers may still seal."""
         self._turn = 0
@@ -145,7 +145,7 @@ class Fleet:
         Only one whose key ids belong to no other is offered. Raises `Problem`.
         """
         now = self._claim_keys()
-        offered = [member for member in self.members if member.enclave.known and self._has_its_key_ids(member, now)]
+        offered = [member for member in self.members if member.enclave.known and self._key_ids.lead_to(member, now)]
         if not offered:
             if self._sources.single:
                 return self.members[0]  # Whose evidence may be accepted now.
@@ -159,7 +159,7 @@ class Fleet:
             return True
         now = self._claim_keys()
         known = member.enclave.known
-        return known is not None and known.key_configs == key_configs and self._has_its_key_ids(member, now)
+        return known is not None and known.key_configs == key_configs and self._key_ids.lead_to(member, now)
 
     async def look_at(self, member: Member) -> None:
         """Follow its keys now. If other enclaves have such key ids, it replaces them."""
@@ -167,7 +167,7 @@ class Fleet:
             if member.enclave.known is None:
                 await member.enclave.attest()
             else:
-                await member.enclave.look(self._taken_by_others(member))
+                await member.enclave.look(self._taken_from(member))
         except BlindsightError:
             return  # It has logged the reason, and is not used.
 
@@ -263,38 +263,19 @@ class Fleet:
     def _owner(self, key_id: int) -> Member | None:
         """The enclave of a key."""
         self._claim_keys()
-        return self._owners.get(key_id)
+        return self._key_ids.owner(key_id)
 
     def _claim_keys(self) -> float:
-        """Give each key id to the first enclave that has it, until that has it no longer. Returns the time.
-
-        An id that another enclave comes to have, too, must not take it the messages of its callers. Of those that have
-        it at once, as at the start, the first in the order of all gateways gets it. The others are told to replace it.
-        """
+        """Follow the keys of all enclaves. Returns the time."""
         now = time.monotonic()
-        held = {member: member.key_ids(now) for member in (*self.members, *self._gone)}
-        # One that is back, and verified, has the keys that it had.
-        back = {gone: self._members.get(gone.address) for gone in self._gone}
-        back = {gone: member for gone, member in back.items() if member and held[member]}
-        self._gone = [member for member in self._gone if held[member] and member not in back]
-        owners = {key_id: back.get(owner) or owner for key_id, owner in self._owners.items()}
-        there = {*self.members, *self._gone}
-        self._owners = {key_id: owner for key_id, owner in owners.items() if owner in there and key_id in held[owner]}
-        for member in self.members:
-            for key_id in held[member]:
-                self._owners.setdefault(key_id, member)
+        self._gone = [member for member in self._gone if member.key_ids(now)]
+        self._key_ids.claim(self.members, self._gone, now)
         return now
 
-    def _has_its_key_ids(self, member: Member, now: float) -> bool:
-        """Whether the ids of its keys lead to it."""
-        owners = (self._owners.get(key_id) for key_id in member.published_key_ids(now))
-        return all(owner is not None and _is_one(owner, member) for owner in owners)
-
-    def _taken_by_others(self, member: Member) -> frozenset[int]:
+    def _taken_from(self, member: Member) -> frozenset[int]:
         """The key ids that `member` is not to use."""
-        if not self._has_its_key_ids(member, time.monotonic()):
-            self._claim_keys()
-        return frozenset(key_id for key_id, owner in self._owners.items() if not _is_one(owner, member))
+        self._claim_keys()
+        return self._key_ids.taken_from(member)
 
     async def _look(self) -> None:
         """Look at the keys of all enclaves now, at most once a second, and for no longer than that."""
@@ -317,9 +298,7 @@ class Fleet:
                 self._members[address] = self._make(address)
             if address not in self._watching:
                 member = self._members[address]
-                self._watching[address] = self._run(
-                    member.enclave.watch(functools.partial(self._taken_by_others, member))
-                )
+                self._watching[address] = self._run(member.enclave.watch(functools.partial(self._taken_from, member)))
         for address in self._members.keys() - set(addresses):
             member = self._members.pop(address)
             member.leave()
@@ -345,9 +324,3 @@ class Fleet:
         await member.connections.close()
         if member.address not in self._members:  # Otherwise it is back, and the metrics are its.
             member.enclave.forget()
-
-
-def _is_one(member: Member, other: Member) -> bool:
-    """Whether both are one enclave: a name may have several addresses of it."""
-    known, others = member.enclave.known, other.enclave.known
-    return member is other or (known is not None and others is not None and known.key_configs == others.key_configs)

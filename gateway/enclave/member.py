@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _ID_DIGITS: Final = 16
 _KEPT_SECONDS: Final = 360.0
 """For which a replaced key still leads to its enclave, which accepts it for five minutes."""
+_MOST_KEYS: Final = 8
+"""Of one enclave that are used, so that it cannot take all ids. Ours have two."""
 _FIRST_REST: Final = 0.5
 _LONGEST_REST: Final = 30.0
 
@@ -46,6 +48,8 @@ class Member:
         self._has_left = False
         self._failures = 0
         self._rests_until = 0.0
+        self.instance: tuple[str, str] | None = None
+        """Which enclave it is, as its evidence said last; None before it was verified."""
         self._published: bytes | None = None
         self._key_ids: frozenset[int] = frozenset()
         self._replaced: dict[int, float] = {}
@@ -92,12 +96,14 @@ class Member:
     def published_key_ids(self, now: float) -> frozenset[int]:
         """The ids of the keys in its verified evidence (RFC 9458, section 3); none without evidence."""
         known = self.enclave.known
+        if known is not None:
+            self.instance = known.instance
         published = known.key_configs if known and not self._has_left else None
         if published != self._published:
             self._replaced |= dict.fromkeys(self._key_ids, now + _KEPT_SECONDS)
             self._published = published
             self._key_ids = frozenset(
-                config.key_id for config in (keyconfig.decode_list(published) if published else ())
+                config.key_id for config in (keyconfig.decode_list(published)[:_MOST_KEYS] if published else ())
             )
         return self._key_ids
 

@@ -27,7 +27,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def keys(clock: Clock) -> LaneKeys:
+def keys(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> LaneKeys:
+    monkeypatch.setattr(lane_keys, "FIRST_SHARE", (1.0, 1.0))
     return LaneKeys(key_seconds=100, grace_seconds=10, clock=clock)
 
 
@@ -193,14 +194,14 @@ def test_what_was_said_of_other_keys_replaces_none(keys: LaneKeys, clock: Clock)
 
 
 def test_a_gateway_cannot_use_up_the_keys(clock: Clock) -> None:
-    """However often it asks: they are replaced at most every five seconds, and all decrypt for their grace."""
+    """However often it asks: few pairs are replaced within a grace, and all decrypt for theirs."""
     keys = LaneKeys(clock=clock)
     messages = []
-    for _ in range(3000):
+    for _ in range(2990):
         messages.append(sealed(keys, 1))
         avoid(keys, *ids_of(keys))
         clock.now += 0.1
-    assert len(keys._retired) <= lane_keys.GRACE_SECONDS / lane_keys.AVOID_SECONDS
+    assert len(keys._retired) == lane_keys.MOST_AVOIDED
     for message in messages[::50]:
         assert keys.open(message).request == b"question"
 
@@ -210,8 +211,43 @@ def test_if_others_have_all_ids_keys_are_replaced_on_schedule_alone(keys: LaneKe
         published = keys.encoded_configs
         for _ in range(9):
             avoid(keys, *taken)
-            clock.now += lane_keys.AVOID_SECONDS
+            clock.now += 5
             assert keys.encoded_configs == published
         clock.now += 100
         assert keys.encoded_configs != published
         clock.now += 50
+
+
+def test_what_several_gateways_say_counts(keys: LaneKeys, clock: Clock) -> None:
+    """One that has just started does not know the replaced keys of others."""
+    few = {7, 8, 9, 10} | ids_of(keys)
+    others = sorted(set(range(256)) - few)
+    for _ in range(20):
+        for told in (others[::2], others[1::2], ()):
+            avoid(keys, *told)
+        clock.now += 100
+        assert ids_of(keys) <= few
+    for number in range(1000):
+        avoid(keys, others[number % len(others)])
+    assert len(keys._told) == 16
+
+
+def test_lists_that_leave_too_few_ids_give_way_to_the_last_one(keys: LaneKeys, clock: Clock) -> None:
+    ids = sorted(set(range(256)) - ids_of(keys))
+    avoid(keys, *ids[:200])
+    avoid(keys, *ids[100:])
+    clock.now += 100
+    assert ids_of(keys) <= set(ids[:100]) | (set(range(256)) - set(ids))
+
+
+def test_enclaves_that_start_together_replace_their_keys_apart(clock: Clock) -> None:
+    """Or all would draw ids at the same time, and have twice as many for the grace."""
+    started = [LaneKeys(key_seconds=100, clock=clock) for _ in range(40)]
+    first = [keys.encoded_configs for keys in started]
+    clock.now += 49.9
+    assert [keys.encoded_configs for keys in started] == first
+    clock.now += 25
+    replaced = sum(keys.encoded_configs != then for keys, then in zip(started, first, strict=True))
+    assert 0 < replaced < len(started)
+    clock.now += 25.1
+    assert not set(first) & {keys.encoded_configs for keys in started}

@@ -23,6 +23,7 @@ class Enclave:
     """What a member is told of its enclave."""
 
     def __init__(self, *key_ids: int, workers: int = 1, release: str = "old") -> None:
+        self.instance = ("simulated", secrets.token_hex(8))
         self.workers = workers
         self.ready = True
         self.release = release
@@ -30,6 +31,7 @@ class Enclave:
         self.confinement: dict[str, Any] | None = None
         self.attested = 0
         self.looks = 0
+        self.forgotten = False
         self.told: frozenset[int] = frozenset()
         """The key ids of others, as it was told at the last look."""
         self.policy: object = None
@@ -44,6 +46,7 @@ class Enclave:
             key_configs=keyconfig.encode_list(configs), is_like=lambda other: other.release == self.release
         )
         self.known.release = self.release
+        self.known.instance = self.instance
 
     @property
     def current(self) -> Any:
@@ -66,7 +69,7 @@ class Enclave:
         self.policy = policy
 
     def forget(self) -> None:
-        self.known = None
+        self.forgotten = True
 
 
 class Exchange:

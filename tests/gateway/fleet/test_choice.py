@@ -148,17 +148,6 @@ async def test_a_replaced_key_leads_to_its_enclave_for_a_while() -> None:
     assert second.key_ids(now + 361) == {8}
 
 
-async def test_an_enclave_is_offered_only_if_its_keys_are_its_alone() -> None:
-    """A key id has one byte, so two enclaves may have the same one."""
-    fleet, members = fleet_of(Enclave(1, 2), Enclave(2, 3), Enclave(4))
-    owner, other = sorted(members[:2], key=lambda member: member.id)
-    offered = {fleet.offered(f"192.0.2.{number}").id for number in range(64)}
-    assert offered == {owner.id, members[2].id}
-    for _ in range(3):
-        assert cast("Any", await fleet.relay(sealed_for(2))) == owner.address.port
-    assert exchange(other).asked == 0
-
-
 async def test_a_caller_is_offered_the_same_enclave_each_time_and_callers_spread() -> None:
     fleet, members = fleet_of(Enclave(1), Enclave(2), Enclave(3))
     callers = [f"192.0.2.{number}" for number in range(120)]
@@ -207,20 +196,6 @@ async def test_the_next_one_is_the_least_busy() -> None:
         assert cast("Any", fleet.next()).release == cast("Any", idle.enclave).release
 
 
-async def test_a_key_stays_its_enclaves_when_another_one_comes_to_have_its_id() -> None:
-    """Callers who sealed to the first have not verified the second, whichever comes first in the order."""
-    for index in (0, 1):
-        fleet, members = fleet_of(Enclave(1), Enclave(2))
-        ordered = list(fleet.members)
-        first, second = ordered[index], ordered[1 - index]
-        (key_id,) = first.published_key_ids(time.monotonic())
-        assert fleet.offered("192.0.2.1") in members
-        cast("Any", second.enclave).publish(key_id)
-        assert cast("Any", await fleet.relay(sealed_for(key_id))) == first.address.port
-        assert {fleet.offered(str(number)) for number in range(20)} == {first}
-        assert exchange(second).asked == 0
-
-
 async def test_a_stalled_enclave_does_not_hold_up_the_look_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOOK_SECONDS", 0.05)
     fleet, (stalled, other) = fleet_of(Enclave(1), Enclave(2))
@@ -248,50 +223,6 @@ async def test_callers_at_the_same_time_wait_for_one_look(monkeypatch: pytest.Mo
     gate.set()
     assert cast("Any", await asyncio.gather(*calls)) == [7502] * 3
     assert looks == 1
-
-
-async def test_an_enclave_is_told_the_key_ids_of_others() -> None:
-    """Of two with a common id the second is to replace it; then all are offered."""
-    fleet, members = fleet_of(Enclave(1, 2), Enclave(2, 3), Enclave(4))
-    first, second = sorted(members[:2], key=lambda member: member.id)
-    for member in members:
-        await fleet.look_at(member)
-    told = {member: cast("Any", member.enclave).told for member in members}
-    theirs = {member: member.published_key_ids(time.monotonic()) for member in members}
-    assert told[first] == {1, 2, 3, 4} - theirs[first]
-    assert told[second] == theirs[first] | {4}
-    assert told[members[2]] == {1, 2, 3}
-    cast("Any", second.enclave).publish(8, 9)
-    assert {fleet.offered(f"192.0.2.{number}") for number in range(64)} == set(members)
-    await fleet.look_at(first)
-    alone = theirs[second] - theirs[first]
-    assert cast("Any", first.enclave).told == alone | {4, 8, 9}, "replaced ids, too, for a while"
-
-
-async def test_keys_whose_ids_are_anothers_are_not_given_out() -> None:
-    fleet, members = fleet_of(Enclave(1), Enclave(1))
-    first, second = sorted(members, key=lambda member: member.id)
-    assert fleet.reaches(first, cast("Any", first.enclave.known).key_configs)
-    known: Any = second.enclave.known
-    assert not fleet.reaches(second, known.key_configs)
-    cast("Any", second.enclave).hidden = (2,)
-    await fleet.look_at(second)
-    assert not fleet.reaches(second, known.key_configs), "those that it had"
-    known = second.enclave.known
-    assert fleet.reaches(second, known.key_configs)
-    cast("Any", second.enclave).known = None
-    assert not fleet.reaches(second, known.key_configs)
-
-
-async def test_two_addresses_of_one_enclave_take_nothing_from_each_other() -> None:
-    """As of a name with an IPv4 and an IPv6 address. It is not told to replace its keys, and each can be asked for."""
-    fleet, (one, other) = fleet_of(Enclave(1, 2), Enclave(1, 2))
-    cast("Any", other.enclave).known = one.enclave.known
-    for member in (one, other):
-        await fleet.look_at(member)
-        assert cast("Any", member.enclave).told == frozenset()
-        assert fleet.reaches(member, cast("Any", member.enclave.known).key_configs)
-    assert {fleet.offered(f"192.0.2.{number}") for number in range(64)} == {one, other}
 
 
 async def test_one_address_does_not_know_of_another_and_all_keys_reach_it() -> None:

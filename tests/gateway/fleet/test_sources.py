@@ -13,7 +13,7 @@ from blindsight.errors import AddressError
 from blindsight.problems import Problem
 from blindsight.wire.address import Address
 from gateway.enclave import fleet as module
-from gateway.enclave import sources
+from gateway.enclave import keyids, sources
 from gateway.enclave.fleet import Fleet
 from gateway.enclave.member import Member
 from gateway.enclave.sources import Named, Sources
@@ -120,7 +120,7 @@ async def test_enclaves_come_and_go_with_their_name(monkeypatch: pytest.MonkeyPa
         gate.set()
         await asyncio.gather(*holds)
         await _until(lambda: cast("Any", old.connections).closed)
-        assert old.enclave.known is None
+        assert cast("Any", old.enclave).forgotten
         assert not cast("Any", made["10.0.0.2"].connections).closed
     finally:
         watching.cancel()
@@ -157,7 +157,7 @@ async def test_one_that_comes_back_while_it_leaves(monkeypatch: pytest.MonkeyPat
         await held
         await _until(lambda: len(fleet._tasks) == 1)  # What watches the one that came back; the other has ended.
         assert cast("Any", old.connections).closed
-        assert old.enclave.known is not None, "its metrics would be forgotten"
+        assert not cast("Any", old.enclave).forgotten, "its metrics would be"
 
 
 async def _until(condition: Any) -> None:
@@ -198,12 +198,16 @@ async def test_a_mistake_while_following_names_does_not_end_the_verification(mon
 async def test_a_message_to_an_enclave_that_is_gone_reaches_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its key's id may be another's, too. Its caller is told to verify anew; that other is not offered for a while."""
     monkeypatch.setattr(module, "_NAMES_SECONDS", 0.01)
+    monkeypatch.setattr(keyids, "_TOGETHER_SECONDS", 0)
     names = Names("10.0.0.1", "10.0.0.2")
     made: dict[str, Member] = {}
 
     def make(address: Address) -> Member:
-        parts: Any = (Connections(), Enclave(7 if address.host in made or not made else 8), Exchange(1))
-        made[address.host] = Member(address, *parts)
+        if address.host in made:
+            enclave: Any = made[address.host].enclave
+        else:
+            enclave = Enclave(8 if made else 7)
+        made[address.host] = Member(address, cast("Any", Connections()), enclave, cast("Any", Exchange(1)))
         return made[address.host]
 
     async with following(names, make) as fleet:
