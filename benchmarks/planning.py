@@ -36,10 +36,8 @@ HOPS = 2
 """A photo crosses the network to the gateway and from there to the enclave's machine."""
 PLACES = 64
 """`BLINDSIGHT_MAX_IN_FLIGHT` by default."""
-EVIDENCE_SECONDS, KEY_SECONDS, GRACE_SECONDS = 120.0, 3600.0, 360.0
-"""Interval of evidence for each enclave and gateway; the lifetime of keys, and how long a gateway counts
-replaced ones.
-"""
+EVIDENCE_SECONDS, KEY_SECONDS = 120.0, 3600.0
+"""Interval of evidence for each enclave and gateway; the lifetime of keys."""
 IDS, IDS_OF_AN_ENCLAVE = 256, 2
 """Key ids in one byte; each enclave publishes two."""
 _CALLERS = 16
@@ -126,11 +124,8 @@ def plan(rate: int, precision: str, lane: str, found: Costs) -> Plan:
 
 
 def most_enclaves() -> int:
-    """The number of a gateway's enclaves that can have key ids of their own, replaced ones included.
-
-    Those that started together replace their keys within half of a lifetime.
-    """
-    return int(IDS / (IDS_OF_AN_ENCLAVE * (1 + GRACE_SECONDS / (KEY_SECONDS / 2))))
+    """The number of a gateway's enclaves that have key ids of their own, even if all replace their keys together."""
+    return IDS // (2 * IDS_OF_AN_ENCLAVE)
 
 
 def plan_table(found: Costs) -> tables.Table:

@@ -126,6 +126,13 @@ class LaneKeys:
     def public_key(self) -> bytes:
         return self.published[1]
 
+    @property
+    def retired_ids(self) -> bytes:
+        """The ids of replaced keys that still decrypt, a byte each, the oldest first."""
+        with self._lock:
+            self._rotate()
+            return bytes(key_id for generation in self._retired for key_id in generation.keys)
+
     def avoid(self, key_ids: frozenset[int], *, of: bytes) -> None:
         """Use none of these key ids, which other enclaves have: an id of one byte tells a gateway whose a message is.
 

@@ -179,5 +179,6 @@ class EnclaveServer:
             "restarts": self._pool.restarts,
             "confinement": self._confinement,
             "key_configs_sha256": keyconfig.digest(self._keys.encoded_configs),
+            "retired_key_ids": self._keys.retired_ids,
             "account_root": self._cape.root_identity if self._cape else None,
         }

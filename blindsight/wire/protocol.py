@@ -29,9 +29,10 @@ class FrameKind(IntEnum):
     are replaced."""
     STATUS = 6
     """CBOR `{"ready": bool, "workers": int, "busy": int, "queued": int, "restarts": int,
-    "key_configs_sha256": bytes, "account_root": str or null}`. The digest is a hint, not evidence: another value than
-    the attested one means that the enclave was replaced, and has to be verified anew. `account_root` tells apart root
-    secrets, 32 hexadecimal digits; null without a Cape host."""
+    "key_configs_sha256": bytes, "retired_key_ids": bytes, "account_root": str or null}`. The digest is a hint, not
+    evidence: another value than the attested one means that the enclave was replaced, and has to be verified anew.
+    `retired_key_ids` are those of replaced keys that still decrypt. `account_root` tells apart root secrets, 32
+    hexadecimal digits; null without a Cape host."""
     GATEWAY_HELLO = 7
     """A gateway's nonce, 32 bytes: the first frame of a connection (`blindsight.wire.access`), answered with
     GATEWAY_CHALLENGE, or with GATEWAY_ADMITTED by an enclave whose port is open."""

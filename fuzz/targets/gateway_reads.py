@@ -114,5 +114,5 @@ def seeds() -> dict[str, bytes]:
 
 TARGET = Target(
     run, (TransportError, CapeError, EvidenceError, SealingError), seeds, max_bytes=2000, base_bytes=1 << 20,
-    words=(b"workers", b"queued", b"restarts", b"ready", b"need_function", b"record", b"id", b"../"),
+    words=(b"retired_key_ids", b"workers", b"queued", b"restarts", b"need_function", b"record", b"id", b"../"),
 )  # fmt: skip

@@ -17,7 +17,7 @@ from blindsight.errors import BlindsightError, EvidenceError, PolicyError, Seali
 from blindsight.problems import Problem
 from blindsight.sealing import keyconfig
 from blindsight.wire import frames, version
-from blindsight.wire.protocol import FrameKind
+from blindsight.wire.protocol import MAX_KEY_IDS, FrameKind
 from gateway.audit import facts
 from gateway.audit.log import DONE
 from gateway.tracing import allowed, current
@@ -107,6 +107,8 @@ class AttestedEnclave:
         """Its live workers, as it says."""
         self.confinement: dict[str, Any] | None = None
         """What keeps untrusted code in the enclave to itself, as it says; None if it has not said."""
+        self.retired_key_ids: frozenset[int] = frozenset()
+        """The ids of replaced keys that it still has, as it says."""
         self.account_root: str | None = None
         """Whose account records it opens, as it says; None if it has not said, or hosts no accounts."""
         self._refusal: Problem = Problem("enclave_unavailable", "The enclave has not been reached yet.")
@@ -207,6 +209,8 @@ class AttestedEnclave:
                 attested.key_configs,
             ):
                 self._note("enclave.accepted", **facts.evidence(attested.document, attested.measurements))
+            if before is None or before.instance != attested.instance:
+                self.retired_key_ids = frozenset()
             self._attested = attested
             self._metrics.verified.set_to_current_time()
             self._metrics.accepts_until(attested.verified.until)
@@ -262,6 +266,7 @@ class AttestedEnclave:
         self._warm = bool(status.get("ready"))
         self.confinement = _confinement(status)
         self.account_root = _account_root(status)
+        self.retired_key_ids = _retired_key_ids(status)
         self.workers = counts["workers"]
         self._metrics.up.set(self.ready)
         self._metrics.workers.set(counts["workers"])
@@ -326,6 +331,7 @@ class AttestedEnclave:
         self._warm = False
         self.confinement = None
         self.account_root = None
+        self.retired_key_ids = frozenset()
         self._metrics.up.set(0)
 
     def forget(self) -> None:
@@ -338,6 +344,11 @@ def _count(status: dict[str, Any], name: str) -> int:
     if type(value) is not int or value < 0:
         raise TransportError("unexpected_answer", "The enclave's status has another form than the protocol says.")
     return value
+
+
+def _retired_key_ids(status: dict[str, Any]) -> frozenset[int]:
+    value = status.get("retired_key_ids")
+    return frozenset(value[:MAX_KEY_IDS]) if isinstance(value, bytes) else frozenset()
 
 
 def _account_root(status: dict[str, Any]) -> str | None:

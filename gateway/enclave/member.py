@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _ID_DIGITS: Final = 16
 _KEPT_SECONDS: Final = 360.0
 """For which a replaced key still leads to its enclave, which accepts it for five minutes."""
+_LOST_SECONDS: Final = 150.0
+"""Callers rely on evidence for two minutes."""
+_MOST_KEPT: Final = 16
+"""Of the ids of one address, so that one that restarts again and again leaves some to others."""
 _MOST_KEYS: Final = 8
 """Of one enclave that are used, so that it cannot take all ids. Ours have two."""
 _FIRST_REST: Final = 0.5
@@ -53,6 +57,7 @@ class Member:
         self._published: bytes | None = None
         self._key_ids: frozenset[int] = frozenset()
         self._replaced: dict[int, float] = {}
+        self._lost: dict[int, float] = {}
 
     @property
     def load(self) -> float:
@@ -94,21 +99,45 @@ class Member:
         self._has_left = True
 
     def published_key_ids(self, now: float) -> frozenset[int]:
-        """The ids of the keys in its verified evidence (RFC 9458, section 3); none without evidence."""
+        """The ids of the keys in its verified evidence (RFC 9458, section 3).
+
+        None without evidence, or if it has more keys than are used.
+        """
         known = self.enclave.known
-        if known is not None:
-            self.instance = known.instance
+        if known is not None and known.instance != self.instance:
+            self._succeed(known.instance, now)
         published = known.key_configs if known and not self._has_left else None
         if published != self._published:
             self._replaced |= dict.fromkeys(self._key_ids, now + _KEPT_SECONDS)
             self._published = published
-            self._key_ids = frozenset(
-                config.key_id for config in (keyconfig.decode_list(published)[:_MOST_KEYS] if published else ())
-            )
+            found = [config.key_id for config in keyconfig.decode_list(published)] if published else []
+            self._key_ids = frozenset(found if len(found) <= _MOST_KEYS else ())
         return self._key_ids
 
     def key_ids(self, now: float) -> frozenset[int]:
         """The ids of the keys that it may open: those published, and those replaced a short while ago."""
         published = self.published_key_ids(now)
-        self._replaced = {key_id: until for key_id, until in self._replaced.items() if now < until}
+        for key_id in self.enclave.retired_key_ids:
+            self._replaced.setdefault(key_id, now + _KEPT_SECONDS)
+        self._replaced = _newest(self._replaced, now)
         return published | self._replaced.keys()
+
+    def lost_key_ids(self, now: float) -> frozenset[int]:
+        """The ids of keys that no enclave has any more: of those that were at this address a short while ago."""
+        self._lost = _newest(self._lost, now)
+        return frozenset(self._lost)
+
+    def _succeed(self, instance: tuple[str, str], now: float) -> None:
+        """Another enclave is at this address from now on."""
+        if self.instance is not None:
+            self._lost |= dict.fromkeys((*self._replaced, *self._key_ids), now + _LOST_SECONDS)
+        self._replaced = {}
+        self._key_ids = frozenset()
+        self._published = None
+        self.instance = instance
+
+
+def _newest(key_ids: dict[int, float], now: float) -> dict[int, float]:
+    """Those whose time has not come, and not too many of them."""
+    left = [(key_id, until) for key_id, until in key_ids.items() if now < until]
+    return dict(left[-_MOST_KEPT:])

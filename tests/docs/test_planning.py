@@ -85,12 +85,6 @@ def test_a_fleet_that_does_not_scale_is_a_breach() -> None:
     assert scale.breaches(result) == ["32 enclaves: 0.89 of linear"]
 
 
-def test_so_many_enclaves_find_key_ids_of_their_own() -> None:
-    """Each has two, and of those that replace theirs within half an hour, a fifth have four in any six minutes."""
-    held = planning.IDS_OF_AN_ENCLAVE * 1.2
-    assert planning.most_enclaves() * held <= planning.IDS < (planning.most_enclaves() + 1) * held
-
-
 def test_more_images_need_more_of_everything() -> None:
     costs = planning.costs(kept(scale.RESULTS), kept(docs.RESULTS))
     for precision in costs.enclave_ms:

@@ -149,7 +149,7 @@ async def test_the_status_counts(enclave: Enclave, gate: Gate, warden: Warden):
         counts["confinement"] = warden.summary()
         counts["account_root"] = quiet["account_root"]
         assert re.fullmatch("[0-9a-f]{32}", quiet["account_root"])
-        assert quiet == {**counts, "key_configs_sha256": keys}
+        assert quiet == {**counts, "key_configs_sha256": keys, "retired_key_ids": b""}
         first = asyncio.create_task(enclave.classify(busy, gate=gate.name))
         await gate.arrived()
         second = asyncio.create_task(enclave.classify(queued))
@@ -178,6 +178,7 @@ async def test_key_ids_of_others_are_left_to_them(enclave: Enclave):
         _, status = await peer.ask(FrameKind.STATUS_REQUEST, frames.pack(question))
         _, evidence = await peer.ask(FrameKind.EVIDENCE_REQUEST, frames.pack({"nonce": None}))
         assert status["key_configs_sha256"] == keyconfig.digest(evidence["key_configs"]) != digest
+        assert status["retired_key_ids"] == ids
         assert not {config.key_id for config in keyconfig.decode_list(evidence["key_configs"])} & set(ids)
 
 

@@ -49,6 +49,16 @@ async def test_a_status_of_other_types(name: str, value: object) -> None:
         await look(frames.pack(STATUS | {name: value}))
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(b"", 0), (b"\1\2", 2), (bytes(1000), 1), (bytes(range(256)) * 100, 256), ("12", 0), ([1], 0), (None, 0)],
+    ids=lambda value: repr(value)[:20],
+)
+async def test_replaced_keys_in_a_status(value: object, expected: int) -> None:
+    enclave = await look(frames.pack(STATUS | {"retired_key_ids": value}))
+    assert len(enclave.retired_key_ids) == expected
+
+
 def session(*written: bytes) -> EnclaveSession:
     reader = asyncio.StreamReader()
     reader.feed_data(b"".join(written))

@@ -30,6 +30,7 @@ class Enclave:
         self.refusal = Problem("enclave_unavailable", "It is away.")
         self.confinement: dict[str, Any] | None = None
         self.attested = 0
+        self.retired_key_ids: frozenset[int] = frozenset()
         self.looks = 0
         self.forgotten = False
         self.told: frozenset[int] = frozenset()

@@ -74,19 +74,73 @@ async def test_an_id_that_two_come_to_have_together_is_nobodys() -> None:
             assert found.lead_to(second, now)
 
 
-async def test_a_contest_that_does_not_end_is_decided_alike_everywhere() -> None:
-    """When no caller has evidence from before it any more: with an enclave that ignores what it is told."""
+async def test_a_contested_id_belongs_to_the_last_that_has_it() -> None:
+    """With an enclave that ignores what it is told, when the other one's key is erased."""
     fleet, (one, other) = fleet_of(Enclave(1), Enclave(1))
     found = claimed(fleet.members)
-    for now, expected in ((149.9, None), (150.0, fleet.members[0]), (LATER, fleet.members[0])):
+    for now in (LATER, LATER * 2):
         found.claim(fleet.members, (), now)
-        assert found.owner(1) is expected
-    assert {member for member in (one, other) if found.lead_to(member, LATER)} == {fleet.members[0]}
-    enclave_of(fleet.members[0]).publish(9)
+        assert found.owner(1) is None
+        assert not any(found.lead_to(member, now) for member in (one, other))
+    enclave_of(one).publish(9)
+    found.claim(fleet.members, (), LATER * 2)
+    assert found.owner(1) is None, "it still decrypts with its replaced key"
+    found.claim(fleet.members, (), LATER * 2 + 361)
+    assert found.owner(1) is other
+
+
+async def test_the_ids_of_an_enclave_that_has_ended_lead_to_none() -> None:
+    """Callers who sealed to it have not verified the next one at its address, whichever ids that draws."""
+    fleet, (restarted, other) = fleet_of(Enclave(1, 2), Enclave(3))
+    found = claimed(fleet.members)
+    enclave_of(restarted).publish(5, 6)  # Replaces both, then ends.
     found.claim(fleet.members, (), LATER)
-    assert found.owner(1) is fleet.members[0], "its replaced key"
-    found.claim(fleet.members, (), LATER + 361)
-    assert found.owner(1) is fleet.members[1]
+    assert found.owner(1) is found.owner(5) is restarted
+    enclave_of(restarted).instance = ("simulated", "the next one")
+    enclave_of(restarted).publish(1, 7)
+    enclave_of(other).publish(6)
+    for now in (LATER, LATER + 149):
+        found.claim(fleet.members, (), now)
+        assert [found.owner(key_id) for key_id in (1, 2, 5, 6)] == [None] * 4
+        assert found.owner(7) is restarted
+        assert found.owner(3) is other
+        assert {1, 2, 5, 6} <= found.taken_from(restarted), "it replaces its new key"
+        assert 6 in found.taken_from(other)
+    found.claim(fleet.members, (), LATER + 151)
+    assert (found.owner(1), found.owner(6)) == (restarted, other)
+    assert found.owner(2) is None
+
+
+async def test_an_id_that_is_anothers_for_long_stays_its_own_when_one_that_had_it_too_ends() -> None:
+    fleet, (settled, restarted) = fleet_of(Enclave(1), Enclave(2))
+    found = claimed(fleet.members)
+    enclave_of(restarted).publish(1)
+    found.claim(fleet.members, (), LATER)
+    enclave_of(restarted).instance = ("simulated", "the next one")
+    enclave_of(restarted).publish(4)
+    found.claim(fleet.members, (), LATER)
+    assert found.owner(1) is settled
+
+
+async def test_an_enclave_tells_of_replaced_keys_from_before_the_gateways_start() -> None:
+    fleet, (one, other) = fleet_of(Enclave(1), Enclave(2))
+    enclave_of(one).retired_key_ids = frozenset({8})
+    found = claimed(fleet.members)
+    assert found.owner(8) is one
+    assert 8 in found.taken_from(other)
+    enclave_of(one).retired_key_ids = frozenset()
+    found.claim(fleet.members, (), 361)
+    assert found.owner(8) is None
+
+
+async def test_an_enclave_that_restarts_again_and_again_leaves_ids_to_others() -> None:
+    fleet, (loops, other) = fleet_of(Enclave(0), Enclave(250))
+    found = claimed(fleet.members)
+    for number in range(1, 200):
+        enclave_of(loops).instance = ("simulated", str(number))
+        enclave_of(loops).publish(number)
+        found.claim(fleet.members, (), number / 10)
+    assert len(found.taken_from(other)) <= 17
 
 
 async def test_an_enclave_that_is_away_or_gone_keeps_its_ids_for_a_while() -> None:
@@ -136,8 +190,9 @@ async def test_one_that_publishes_anothers_keys_is_not_that_other() -> None:
 async def test_one_enclave_cannot_take_all_ids() -> None:
     fleet, (greedy, other) = fleet_of(Enclave(*range(250)), Enclave(251, 252))
     found = claimed(fleet.members)
-    assert len(greedy.published_key_ids(0)) == 8
-    assert found.taken_from(other) == greedy.published_key_ids(0)
+    assert found.taken_from(other) == frozenset()
+    assert not found.lead_to(greedy, 0), "its keys are not given out"
+    assert {fleet.offered(caller) for caller in CALLERS} == {other}
 
 
 async def test_a_fleet_offers_and_reaches_only_enclaves_with_ids_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
