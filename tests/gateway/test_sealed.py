@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import httpx2
 
     from blindsight.sealing.keyconfig import KeyConfig
-    from gateway.enclave.member import Member
     from tests.support.models import TinyModel
     from tests.support.processes import Gateway
     from tests.support.stack import Stack
@@ -307,25 +306,3 @@ def test_what_the_gateway_records(tiny_stack: Stack, colour_model: TinyModel) ->
     assert '"route": "/ohttp"' in written
     assert not [label for label in colour_model.labels if label in written]
     assert label_of(CLASS) in colour_model.labels
-
-
-@pytest.mark.parametrize("path", ["/attestation", KEYS])
-def test_keys_whose_messages_would_go_elsewhere_are_not_given_out(
-    tiny_stack: Stack, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    """The enclave is told to replace them; its new ones are given out at once."""
-    with running_app(tiny_stack) as app:
-        fleet = app.services.fleet
-        looks: list[Member] = []
-        genuine = fleet.look_at
-
-        async def look_at(member: Member) -> None:
-            looks.append(member)
-            await genuine(member)
-
-        monkeypatch.setattr(fleet, "look_at", look_at)
-        monkeypatch.setattr(fleet, "reaches", lambda *_: bool(looks))
-        assert app.client.get(path).status_code == 200
-        assert looks == list(fleet.members)
-        monkeypatch.setattr(fleet, "reaches", lambda *_: False)
-        check(app.client.get(path), "enclave_unavailable")
