@@ -274,7 +274,8 @@ class Fleet:
 
     def _taken_from(self, member: Member) -> frozenset[int]:
         """The key ids that `member` is not to use."""
-        self._claim_keys()
+        if not self._key_ids.is_known(member, time.monotonic()):  # Those of others are followed at theirs.
+            self._claim_keys()
         return self._key_ids.taken_from(member)
 
     async def _look(self) -> None:

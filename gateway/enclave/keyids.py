@@ -43,6 +43,10 @@ class KeyIds:
         self._since = {key_id: self._since.get(key_id, now) for key_id in holders}
         self._owners = {key_id: self._owner_of(key_id, *found, now) for key_id, found in holders.items()}
 
+    def is_known(self, member: Member, now: float) -> bool:
+        """Whether this enclave's keys are as they were at the last claim."""
+        return self._seen.get(member) == _seen(member, now, is_there=True)
+
     def owner(self, key_id: int) -> Member | None:
         """The enclave that gets messages to this key."""
         return self._owners.get(key_id)
@@ -54,7 +58,8 @@ class KeyIds:
 
     def taken_from(self, member: Member) -> frozenset[int]:
         """The key ids that `member` is not to use."""
-        return frozenset(key_id for key_id, owner in self._owners.items() if not _is_one(owner, member))
+        owners = self._owners.items()
+        return frozenset(key_id for key_id, owner in owners if owner is not member and not _is_one(owner, member))
 
     def _owner_of(self, key_id: int, having: list[Member], lost_by: list[Member], now: float) -> Member | None:
         """`having`: all that have a key with this id. `lost_by`: addresses of enclaves that had one and have ended."""
