@@ -6,7 +6,7 @@ import asyncio
 import base64
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
@@ -19,6 +19,10 @@ from gateway.api import openapi, parameters
 from gateway.api.addressed import EnclaveId, addressed, key_ids_are_taken
 from gateway.api.shapes import Attestation
 from gateway.services import services_of
+
+if TYPE_CHECKING:
+    from gateway.enclave.fleet import Fleet
+    from gateway.enclave.member import Member
 
 router = APIRouter(tags=["evidence"])
 
@@ -71,17 +75,15 @@ async def attestation(
     try:
         with services.evidence_places.place():
             async with asyncio.timeout(seconds):
-                fields = await member.enclave.evidence(wanted)
-                if not services.fleet.reaches(member, fields["key_configs"]):
-                    await services.fleet.look_at(member)
-                    fields = await member.enclave.evidence(wanted)
+                member, fields = await _evidence(services.fleet, member, wanted, or_another=enclave is None)
             verified = verifier.verify(
                 fields["document"], policy=services.fleet.policy, nonce=wanted, now=datetime.now(UTC)
             )
     except TimeoutError as error:
         raise Problem("deadline_exceeded", f"The enclave did not answer within {seconds:g} s.") from error
     except TransportError as error:
-        raise Problem("enclave_unavailable", f"{error} {error.next_step}") from error
+        # The error's text says where it is.
+        raise Problem("enclave_unavailable", "The enclave cannot be reached; it may be restarting.") from error
     except (EvidenceError, PolicyError) as error:
         step = getattr(error, "step", None)
         raise Problem(
@@ -99,6 +101,24 @@ async def attestation(
         "enclaves": [each.id for each in services.fleet.members],
         "reading": verified.report.to_dict(),
     }
+
+
+async def _evidence(
+    fleet: Fleet, member: Member, nonce: bytes | None, *, or_another: bool
+) -> tuple[Member, dict[str, Any]]:
+    """The enclave's evidence; that of another one if it cannot be reached and `or_another`. Raises `TransportError`."""
+    try:
+        fields = await member.enclave.evidence(nonce)
+        if not fleet.reaches(member, fields["key_configs"]):
+            await fleet.look_at(member)
+            fields = await member.enclave.evidence(nonce)
+    except TransportError:
+        # It may have ended a moment ago.
+        others = [other for other in fleet.members if other is not member and other.enclave.ready]
+        if not (or_another and others):
+            raise
+        return await _evidence(fleet, others[0], nonce, or_another=False)
+    return member, fields
 
 
 def _nonce(text: str | None) -> bytes | None:

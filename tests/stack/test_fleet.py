@@ -21,7 +21,9 @@ from blindsight.attestation.release import Release
 from blindsight.client import GatewayProblem
 from blindsight.errors import EvidenceError
 from blindsight.sealing import bhttp, keyconfig, ohttp
+from blindsight.wire.address import Address
 from enclave_function.bundle import build
+from gateway.enclave.member import id_of
 from tests.support import images
 from tests.support.dates import dated
 from tests.support.models import write_colour_model
@@ -211,6 +213,23 @@ def test_evidence_and_keys_of_each_can_be_asked_for(fleet: Fleet) -> None:
     ).content  # fmt: skip
     check(client.get("/attestation", params={"enclave": "0" * 16}), "not_found")
     check(client.get("/attestation", params={"enclave": "../x"}), "invalid_parameter")
+
+
+def test_the_evidence_of_another_is_given_while_the_offered_one_is_lost(fleet: Fleet) -> None:
+    """Also before the gateway has noticed. What it says of a particular one does not say where it is."""
+    client = fleet.gateway.client
+    ids = {id_of(Address("tcp", host="127.0.0.1", port=port)): number for number, port in enumerate(fleet.ports)}
+    offered = client.get("/attestation").json()["enclave_id"]
+    number = ids[offered]
+    fleet.enclaves[number].kill()
+    for _ in range(5):
+        assert client.get("/attestation").json()["enclave_id"] in ids.keys() - {offered}
+        refused = client.get("/attestation", params={"enclave": offered})
+        check(refused, "enclave_unavailable")
+        assert str(fleet.ports[number]) not in refused.text
+    fleet.start(number)
+    wait_until("it is there again", lambda: len(fleet.ready()) == 3)
+    wait_until("it has key ids of its own", fleet.has_distinct_key_ids)
 
 
 def test_no_photo_is_lost_with_an_enclave(fleet: Fleet) -> None:
