@@ -268,7 +268,7 @@ class Fleet:
     def _claim_keys(self) -> float:
         """Follow the keys of all enclaves. Returns the time."""
         now = time.monotonic()
-        self._gone = [member for member in self._gone if member.key_ids(now)]
+        self._gone = [member for member in self._gone if member.key_ids(now) or member.lost_key_ids(now)]
         self._key_ids.claim(self.members, self._gone, now)
         return now
 

@@ -117,7 +117,7 @@ class Member:
     def key_ids(self, now: float) -> frozenset[int]:
         """The ids of the keys that it may open: those published, and those replaced a short while ago."""
         published = self.published_key_ids(now)
-        for key_id in self.enclave.retired_key_ids:
+        for key_id in () if self._has_left else self.enclave.retired_key_ids:
             self._replaced.setdefault(key_id, now + _KEPT_SECONDS)
         self._replaced = _newest(self._replaced, now)
         return published | self._replaced.keys()

@@ -133,6 +133,20 @@ async def test_an_enclave_tells_of_replaced_keys_from_before_the_gateways_start(
     assert found.owner(8) is None
 
 
+async def test_replaced_keys_of_an_enclave_that_has_left_do_not_hold_their_ids_for_ever() -> None:
+    """What it told of them last stays as it was."""
+    fleet, (left, other) = fleet_of(Enclave(1), Enclave(2))
+    enclave_of(left).retired_key_ids = frozenset({8})
+    found = claimed(fleet.members)
+    left.leave()
+    found.claim([other], [left], 0)
+    assert found.owner(8) is left
+    for now in (361, 362, 1000):
+        found.claim([other], [left], now)
+        assert found.taken_from(other) == frozenset()
+    assert not left.key_ids(1000)
+
+
 async def test_an_enclave_that_restarts_again_and_again_leaves_ids_to_others() -> None:
     fleet, (loops, other) = fleet_of(Enclave(0), Enclave(250))
     found = claimed(fleet.members)
