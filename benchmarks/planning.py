@@ -15,6 +15,7 @@ from benchmarks import docs, tables
 from benchmarks.processes import ROOT
 from benchmarks.scale.pages import RESULTS as SCALE
 from benchmarks.scale.pages import idle_ms
+from blindsight.wire.protocol import MAX_KEY_IDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +39,9 @@ PLACES = 64
 """`BLINDSIGHT_MAX_IN_FLIGHT` by default."""
 EVIDENCE_SECONDS, KEY_SECONDS = 120.0, 3600.0
 """Interval of evidence for each enclave and gateway; the lifetime of keys."""
-IDS, IDS_OF_AN_ENCLAVE = 256, 2
+IDS, IDS_OF_AN_ENCLAVE = MAX_KEY_IDS, 2
 """Key ids in one byte; each enclave publishes two."""
+
 _CALLERS = 16
 
 

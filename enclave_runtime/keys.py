@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from blindsight.sealing import keyconfig, ohttp
 from blindsight.sealing.kem import MLKEM768_X25519, X25519_HKDF_SHA256, HybridPrivateKey
 from blindsight.wire.gathered import Gathered
+from blindsight.wire.protocol import MAX_KEY_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,6 @@ MAX_OPENED: Final = 1 << 19
 """Number of messages after which a pair of keys is replaced early. All are remembered, which takes about 50 MB."""
 
 _FINGERPRINT_BYTES = 16
-_MOST_IDS: Final = 256
 _TOLD_SECONDS: Final = 10.0
 _MOST_TOLD: Final = 16
 """Lists of key ids that are remembered, for so long: several gateways may tell different ones."""
@@ -61,7 +61,7 @@ class _Generation:
     def __init__(self, taken: set[int]) -> None:
         hybrid, x25519 = HybridPrivateKey.generate(), X25519PrivateKey.generate()
         # With random ids the gateway can distinguish most outdated keys from damaged messages.
-        first, second = secrets.SystemRandom().sample(sorted(set(range(_MOST_IDS)) - taken), 2)
+        first, second = secrets.SystemRandom().sample(sorted(set(range(MAX_KEY_IDS)) - taken), 2)
         self.public_key = x25519.public_key().public_bytes_raw()
         self.keys = {
             first: ohttp.RecipientKey(keyconfig.offered(first, hybrid.public_bytes(), MLKEM768_X25519), hybrid),
@@ -196,4 +196,4 @@ class LaneKeys:
     @staticmethod
     def _are_enough(taken: set[int]) -> bool:
         """Whether two ids are left beside these."""
-        return len(taken) <= _MOST_IDS - 2
+        return len(taken) <= MAX_KEY_IDS - 2

@@ -29,7 +29,12 @@ def addressed(request: Request, fleet: Fleet, enclave_id: str | None) -> Member:
     """The enclave with this id, or the one that is offered to this caller. Raises `Problem`."""
     if enclave_id is not None:
         return fleet.member(enclave_id)
-    return fleet.offered(request.client.host if request.client else "")
+    return fleet.offered(caller_of(request))
+
+
+def caller_of(request: Request) -> str:
+    """The caller's address, by which callers are shared out among the enclaves."""
+    return request.client.host if request.client else ""
 
 
 def key_ids_are_taken() -> Problem:

@@ -16,7 +16,7 @@ from blindsight.errors import EvidenceError, PolicyError, TransportError
 from blindsight.problems import Problem
 from gateway.allowance import count
 from gateway.api import openapi, parameters
-from gateway.api.addressed import EnclaveId, addressed, key_ids_are_taken
+from gateway.api.addressed import EnclaveId, addressed, caller_of, key_ids_are_taken
 from gateway.api.shapes import Attestation
 from gateway.services import services_of
 
@@ -75,7 +75,14 @@ async def attestation(
     try:
         with services.evidence_places.place():
             async with asyncio.timeout(seconds):
-                member, fields = await _evidence(services.fleet, member, wanted, or_another=enclave is None)
+                try:
+                    fields = await _evidence(services.fleet, member, wanted)
+                except TransportError:
+                    if enclave is not None or services.fleet.is_single:
+                        raise
+                    # It may have ended a moment ago.
+                    member = services.fleet.offered(caller_of(request), without=member)
+                    fields = await _evidence(services.fleet, member, wanted)
             verified = verifier.verify(
                 fields["document"], policy=services.fleet.policy, nonce=wanted, now=datetime.now(UTC)
             )
@@ -103,22 +110,13 @@ async def attestation(
     }
 
 
-async def _evidence(
-    fleet: Fleet, member: Member, nonce: bytes | None, *, or_another: bool
-) -> tuple[Member, dict[str, Any]]:
-    """The enclave's evidence; that of another one if it cannot be reached and `or_another`. Raises `TransportError`."""
-    try:
+async def _evidence(fleet: Fleet, member: Member, nonce: bytes | None) -> dict[str, Any]:
+    """The enclave's evidence, for keys to which messages will reach it if that can be. Raises `TransportError`."""
+    fields = await member.enclave.evidence(nonce)
+    if not fleet.reaches(member, fields["key_configs"]):
+        await fleet.look_at(member)
         fields = await member.enclave.evidence(nonce)
-        if not fleet.reaches(member, fields["key_configs"]):
-            await fleet.look_at(member)
-            fields = await member.enclave.evidence(nonce)
-    except TransportError:
-        # It may have ended a moment ago.
-        others = [other for other in fleet.members if other is not member and other.enclave.ready]
-        if not (or_another and others):
-            raise
-        return await _evidence(fleet, others[0], nonce, or_another=False)
-    return member, fields
+    return fields
 
 
 def _nonce(text: str | None) -> bytes | None:

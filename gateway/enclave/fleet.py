@@ -139,15 +139,19 @@ class Fleet:
                 return member
         raise Problem("not_found", "There is no enclave with this id; /info lists them.")
 
-    def offered(self, caller: str) -> Member:
+    def offered(self, caller: str, *, without: Member | None = None) -> Member:
         """The enclave to which `caller` is to seal: the same one as long as it is there, others for other callers.
 
         Only one whose key ids belong to no other is offered. Raises `Problem`.
         """
         now = self._claim_keys()
-        offered = [member for member in self.members if member.enclave.known and self._key_ids.lead_to(member, now)]
+        offered = [
+            member
+            for member in self.members
+            if member is not without and member.enclave.known and self._key_ids.lead_to(member, now)
+        ]
         if not offered:
-            if self._sources.single:
+            if self._sources.single and without is None:
                 return self.members[0]  # Whose evidence may be accepted now.
             raise self.refusal
         warm = [member for member in offered if member.enclave.ready]
